@@ -1,0 +1,61 @@
+"""What a person sees while waiting: lines and bars, always on stderr."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TransferSpeedColumn,
+)
+
+
+class Reporter:
+    """Lines and bars on one console; where stderr is no terminal, lines only."""
+
+    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        self.quiet = quiet
+
+    def say(self, line: str) -> None:
+        """One line of progress."""
+        if not self.quiet:
+            self.console.print(line, markup=False)
+
+    def warn(self, line: str) -> None:
+        """One line that must be seen, quiet or not."""
+        self.console.print(f"warning: {line}", markup=False, style="yellow")
+
+    @contextmanager
+    def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
+        """A bar of bytes with its rate; yields a function that is told how many bytes are done in all."""
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+        )
+        with self._progress(*columns) as bar:
+            task = bar.add_task(label, total=total)
+            yield lambda done: bar.update(task, completed=done)
+
+    @contextmanager
+    def work(self, label: str) -> Iterator[None]:
+        """A spinner with the time that has passed, for work whose end cannot be foreseen."""
+        with self._progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as bar:
+            bar.add_task(label, total=None)
+            yield
+
+    def _progress(self, *columns: object) -> Progress:
+        return Progress(
+            *columns,  # type: ignore[arg-type]
+            console=self.console,
+            transient=True,
+            disable=self.quiet or not self.console.is_terminal,
+        )
