@@ -59,3 +59,8 @@ class Reporter:
             transient=True,
             disable=self.quiet or not self.console.is_terminal,
         )
+
+
+def megabytes(size: int) -> str:
+    """Bytes as people and AWS's quotas write them: `13.7 MB`, of 1,000,000 bytes."""
+    return f"{size / 1_000_000:.1f} MB"

@@ -1,0 +1,10 @@
+#!/bin/sh
+# assemble.sh VERSION: the whole of /opt, as Lambda lays it out; then one real invocation on it.
+set -eu
+if [ -n "$(ls -A /nodelayer/lib)" ]; then
+  mkdir -p /opt/lib
+  cp /nodelayer/lib/* /opt/lib/
+  LD_LIBRARY_PATH=/opt/lib
+  export LD_LIBRARY_PATH
+fi
+/opt/nodejs/bin/node /nodelayer/invoke.js "$1" /nodelayer/function /nodelayer/proof.json

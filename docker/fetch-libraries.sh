@@ -1,0 +1,42 @@
+#!/bin/sh
+# fetch-libraries.sh FOLDER SONAME...: put shared libraries of this system's own packages into FOLDER.
+set -eu
+folder=$1
+shift
+mkdir -p "$folder"
+[ $# -gt 0 ] || exit 0
+
+packages=
+for soname in "$@"; do
+  case $soname in
+    libatomic.so.1) rpm=libatomic deb=libatomic1 ;;
+    *) echo "nodelayer: no package is known for $soname; add it to docker/fetch-libraries.sh" >&2; exit 64 ;;
+  esac
+  if command -v apt-get >/dev/null; then packages="$packages $deb"; else packages="$packages $rpm"; fi
+done
+
+# The names come from the table above: no word of theirs needs quoting.
+# shellcheck disable=SC2086
+if command -v dnf >/dev/null; then
+  dnf install -y --setopt=install_weak_deps=False $packages
+elif command -v microdnf >/dev/null; then
+  microdnf install -y $packages
+elif command -v yum >/dev/null; then
+  yum install -y $packages
+elif command -v apt-get >/dev/null; then
+  apt-get update
+  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
+else
+  echo "nodelayer: the base image has no dnf, yum or apt to install$packages with" >&2
+  exit 64
+fi
+
+for soname in "$@"; do
+  found=
+  for file in /lib64/"$soname" /usr/lib64/"$soname" /lib/*-linux-gnu/"$soname" /usr/lib/*-linux-gnu/"$soname" /usr/lib/"$soname"; do
+    if [ -e "$file" ]; then found=$file; break; fi
+  done
+  [ -n "$found" ] || { echo "nodelayer: $soname is not where its package should have put it" >&2; exit 64; }
+  cp -L "$found" "$folder/$soname"
+  chmod 0644 "$folder/$soname"
+done

@@ -1,0 +1,87 @@
+'use strict';
+// invoke.js VERSION FOLDER PROOF: start AWS's Runtime Interface Emulator around /opt/bootstrap, invoke the sample
+// function in FOLDER once, and write what was seen to PROOF. Runs on the Node.js under test, whichever that is.
+
+var childProcess = require('child_process');
+var fs = require('fs');
+var http = require('http');
+
+var version = process.argv[2];
+var folder = process.argv[3];
+var proofFile = process.argv[4];
+
+var EMULATOR = { host: '127.0.0.1', port: 18080 };
+var DEADLINE = Date.now() + 120 * 1000; // an emulated architecture is slow
+var event = fs.readFileSync(folder + '/event.json');
+
+function osRelease() {
+  var found = {};
+  fs.readFileSync('/etc/os-release', 'utf8').split('\n').forEach(function (line) {
+    var parts = /^([A-Z_]+)="?([^"]*)"?$/.exec(line);
+    if (parts) found[parts[1]] = parts[2];
+  });
+  return found;
+}
+
+var env = {};
+Object.keys(process.env).forEach(function (name) { env[name] = process.env[name]; });
+env._HANDLER = 'function.handler';
+env.LAMBDA_TASK_ROOT = folder;
+env.AWS_LAMBDA_FUNCTION_NAME = 'function';
+env.AWS_LAMBDA_FUNCTION_TIMEOUT = '60';
+
+var emulator = childProcess.spawn(
+  folder + '/rie',
+  [
+    '--runtime-interface-emulator-address', EMULATOR.host + ':' + EMULATOR.port,
+    '--runtime-api-address', EMULATOR.host + ':' + (EMULATOR.port + 1),
+    '/opt/bootstrap'
+  ],
+  { env: env, cwd: folder, stdio: ['ignore', 'inherit', 'inherit'] }
+);
+
+function end(code, why) {
+  if (why) console.error('nodelayer: ' + why);
+  emulator.removeAllListeners('exit');
+  emulator.kill('SIGKILL');
+  process.exit(code);
+}
+
+emulator.on('error', function (error) { end(66, 'the emulator cannot be started: ' + error.message); });
+emulator.on('exit', function (code, signal) { end(66, 'the emulator ended early: ' + (code === null ? signal : code)); });
+
+function invoke() {
+  var request = http.request({
+    host: EMULATOR.host,
+    port: EMULATOR.port,
+    method: 'POST',
+    path: '/2015-03-31/functions/function/invocations',
+    headers: { 'content-type': 'application/json', 'content-length': event.length }
+  }, function (response) {
+    var chunks = [];
+    response.on('data', function (chunk) { chunks.push(chunk); });
+    response.on('end', function () { judge(Buffer.concat(chunks).toString()); });
+  });
+  request.on('error', function (error) {
+    if (error.code !== 'ECONNREFUSED' || Date.now() > DEADLINE) end(66, 'no answer from the emulator: ' + error.message);
+    setTimeout(invoke, 50);
+  });
+  request.end(event);
+}
+
+function judge(text) {
+  var answer;
+  try {
+    answer = JSON.parse(text);
+  } catch (error) {
+    end(67, 'the function did not answer with JSON: ' + text.slice(0, 500));
+  }
+  if (!answer || answer.errorType || text.indexOf('"v' + version + '"') < 0) {
+    end(67, 'the function did not answer as it should: ' + text.slice(0, 500));
+  }
+  fs.writeFileSync(proofFile, JSON.stringify({ versions: process.versions, answer: answer, system: osRelease() }));
+  end(0);
+}
+
+setTimeout(function () { end(66, 'no answer within two minutes'); }, DEADLINE - Date.now());
+invoke();

@@ -1,0 +1,12 @@
+#!/bin/sh
+# verify.sh VERSION: what was sent is what arrived, and the binary runs on this system.
+set -eu
+cd /nodelayer/opt
+sha256sum -c --quiet ../SHA256SUMS
+chmod 0755 bootstrap nodejs/bin/node
+if [ -n "$(ls -A /nodelayer/lib)" ]; then
+  LD_LIBRARY_PATH=/nodelayer/lib
+  export LD_LIBRARY_PATH
+fi
+seen=$(nodejs/bin/node -p process.versions.node)
+[ "$seen" = "$1" ] || { echo "nodelayer: the binary says it is $seen, not $1" >&2; exit 65; }
