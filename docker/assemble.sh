@@ -7,4 +7,6 @@ if [ -n "$(ls -A /nodelayer/lib)" ]; then
   LD_LIBRARY_PATH=/opt/lib
   export LD_LIBRARY_PATH
 fi
-/opt/nodejs/bin/node /nodelayer/invoke.js "$1" /nodelayer/function /nodelayer/proof.json
+mkdir /nodelayer/out
+/opt/nodejs/bin/node /nodelayer/invoke.js "$1" /nodelayer/function /nodelayer/out/proof.json
+cp -R /opt /nodelayer/out/opt

@@ -25,8 +25,10 @@ from nodelayer.errors import (
     InvalidInputError,
     MachineError,
     NodelayerError,
+    NotFoundError,
     NotVerifiedError,
 )
+from nodelayer.node_release import sort_key
 from nodelayer.progress import Reporter, megabytes
 from nodelayer.record import BuilderRecord, BuildRecord, FileRecord, code_sha256, load, matches
 
@@ -190,6 +192,18 @@ def existing(job: Job, order: Order, house: House) -> BuildRecord | None:
         return None
     fresh = record.nodelayer_version == __version__ and record.runtime_sha256 == digest(client(house.runtime))
     return record if fresh and matches(record, order.out) else None
+
+
+def newest(out: Path, architecture: Architecture) -> Job:
+    """The newest Node.js of that architecture that lies built in a folder. Raises NotFoundError."""
+    records = [load(path) for path in sorted(out.glob(f"nodejs-*-{architecture}.json"))]
+    if not records:
+        raise NotFoundError(
+            f"no {architecture} layer is built",
+            where=str(out),
+            todo="name a version with --node, and it will be",
+        )
+    return Job(max((record.node_version for record in records), key=sort_key), architecture)
 
 
 def client(runtime: Path) -> list[Entry]:

@@ -8,12 +8,15 @@ The API: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/o
 import hashlib
 import io
 import json
+import re
 import tarfile
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from importlib.resources import files
 from pathlib import Path
 from typing import IO, Any
 
@@ -33,14 +36,9 @@ from nodelayer.errors import (
 )
 from nodelayer.progress import Reporter
 
-AMAZON_LINUX = {
-    "provided.al2023": "public.ecr.aws/amazonlinux/amazonlinux:2023"
-    "@sha256:590b8c9fdab65c7f5b8a2392739104ed6bc5055433ba8ff2bf0d2fa500db2ea3",
-    "provided.al2": "public.ecr.aws/amazonlinux/amazonlinux:2",
-    "provided": "public.ecr.aws/amazonlinux/amazonlinux:2",
-}
-"""The base image for each runtime. The digest is that of release 2023.12.20260710 (both architectures)."""
-
+_TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
+_BOOKKEEPING = ("--->", "Removing intermediate container")
+_PATIENCE = 20
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
 
@@ -168,9 +166,9 @@ class Engine:
             for message in stream:
                 if "error" in message:
                     raise _failed(str(message["error"]), lines, order)
-                for line in str(message.get("stream", "")).splitlines():
-                    if line.strip():
-                        lines.append(line.rstrip())
+                for line in _TERMINAL.sub("", str(message.get("stream", ""))).splitlines():
+                    lines.append(line.rstrip())
+                    if line.strip() and not line.lstrip().startswith(_BOOKKEEPING):
                         self._reporter.say(f"  docker: {line.rstrip()}")
                 image = message.get("aux", {}).get("ID", image)
         except (DockerException, requests.RequestException) as error:
@@ -197,15 +195,23 @@ class Engine:
         return tarfile.open(fileobj=spool)
 
     def _clean(self, build: str, image: str) -> None:
-        """Remove what the build left. A daemon that no longer answers must not hide why the build failed."""
-        with suppress(DockerException, requests.RequestException):
-            mine: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
-            for container in self._client.containers.list(all=True, filters=mine):
-                container.remove(force=True)
-            if image:
-                with suppress(ImageNotFound):
-                    self._client.images.remove(image, force=True)
-            self._client.images.prune(filters={**mine, "dangling": True})
+        """Remove what the build left. A daemon that no longer answers must not hide why the build failed.
+
+        The daemon winds up a build that was cut off in its own time, so this asks until nothing is left.
+        """
+        mine: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
+        for _ in range(_PATIENCE):
+            with suppress(DockerException, requests.RequestException):
+                containers = self._client.containers.list(all=True, filters=mine, ignore_removed=True)
+                for container in containers:
+                    container.remove(force=True)
+                if image:
+                    with suppress(ImageNotFound):
+                        self._client.images.remove(image, force=True)
+                self._client.images.prune(filters={**mine, "dangling": True})
+                if not containers and not self._client.images.list(all=True, filters=mine):
+                    return
+            time.sleep(0.5)
 
 
 def connect(reporter: Reporter) -> Engine:
@@ -222,7 +228,8 @@ def base_reference(runtime: str, override: str | None, architecture: Architectur
     """The name of the base image for a runtime; `{arch}` in an override becomes amd64 or arm64."""
     if override:
         return override.replace("{arch}", architecture.debian)
-    return AMAZON_LINUX[runtime]
+    pinned = json.loads((files("nodelayer") / "resources" / "base_images.json").read_text())
+    return str(pinned["images"][runtime])
 
 
 def _context(entries: Iterable[Entry], workshop: Workshop) -> IO[bytes]:
@@ -251,23 +258,23 @@ def _context(entries: Iterable[Entry], workshop: Workshop) -> IO[bytes]:
 
 def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], libraries: Sequence[str], base_id: str) -> Proof:
     with exported:
-        files: dict[str, tuple[bytes, int]] = {}
+        found: dict[str, tuple[bytes, int]] = {}
         for member in exported:
             stream = exported.extractfile(member) if member.isfile() else None
             if stream is not None:
-                files[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
+                found[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
     expected = {f"opt/{entry.path}": (entry.data, entry.mode) for entry in sent}
     added = {f"opt/lib/{soname}" for soname in libraries}
-    there = {name for name in files if name.startswith("opt/")}
-    changed = sorted(name for name in expected if files.get(name) != expected[name])
+    there = {name for name in found if name.startswith("opt/")}
+    changed = sorted(name for name in expected if found.get(name) != expected[name])
     if changed or there - expected.keys() != added:
         odd = ", ".join(changed + sorted((there - expected.keys()) ^ added))
         raise NotVerifiedError(
             f"what left the image is not what went in: {odd}", todo="is /opt of the base image empty?"
         )
-    seen: dict[str, Any] = json.loads(files["proof.json"][0])
+    seen: dict[str, Any] = json.loads(found["proof.json"][0])
     return Proof(
-        libraries={soname: files[f"opt/lib/{soname}"][0] for soname in libraries},
+        libraries={soname: found[f"opt/lib/{soname}"][0] for soname in libraries},
         versions=seen["versions"],
         system=seen["system"],
         image_id=base_id,

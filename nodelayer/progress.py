@@ -31,6 +31,10 @@ class Reporter:
         """One line that must be seen, quiet or not."""
         self.console.print(f"warning: {line}", markup=False, style="yellow")
 
+    def fail(self, line: str) -> None:
+        """The one line of a failure that does not stop the rest of the work."""
+        self.console.print(line, markup=False, style="red")
+
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """A bar of bytes with its rate; yields a function that is told how many bytes are done in all."""

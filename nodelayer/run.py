@@ -1,12 +1,15 @@
 """The sample function on a built layer, on this machine: unpacked as Lambda does, through AWS's emulator."""
 
 import json
+import platform
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodelayer import archive, emulator
-from nodelayer.errors import InvalidInputError
+from nodelayer.architecture import Architecture, of_host
+from nodelayer.errors import InvalidInputError, MachineError
+from nodelayer.progress import Reporter
 from nodelayer.record import BuildRecord
 
 
@@ -45,11 +48,38 @@ def read_event(name: str, standard_input: bytes | None = None) -> bytes:
     return data
 
 
-def run(record: BuildRecord, folder: Path, trial: Trial, rie: Path) -> emulator.Answer:
+def host_architecture() -> Architecture:
+    """The architecture functions can be run on here. Raises MachineError where there is none."""
+    found = of_host()
+    if found is None:
+        raise MachineError(
+            "Lambda functions cannot be run here",
+            where=f"{platform.system()} {platform.machine()}",
+            todo="use Linux on x86_64 or arm64",
+        )
+    return found
+
+
+def run(record: BuildRecord, folder: Path, trial: Trial, rie: Path, reporter: Reporter) -> emulator.Answer:
     """Unpack the layer the record in `folder` speaks of and invoke the function on it once, cold."""
     with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
         layer = Path(scratch) / "opt"
         archive.unpack(archive.read(folder / record.zip), layer)
         return emulator.invoke_once(
-            layer, trial.function, trial.handler, trial.event, rie=rie, timeout_s=trial.timeout_s
+            layer,
+            trial.function,
+            trial.handler,
+            trial.event,
+            rie=rie,
+            timeout_s=trial.timeout_s,
+            reporter=reporter,
         )
+
+
+def show(answer: emulator.Answer, record: BuildRecord, reporter: Reporter) -> None:
+    """What the function logged and how long it took, on stderr."""
+    for line in answer.logs.splitlines():
+        reporter.say(f"  {line}")
+    outcome = "failed" if answer.failed else "answered"
+    times = f"{answer.duration_ms:.0f} ms, cold start {answer.cold_start_ms:.0f} ms"
+    reporter.say(f"Node.js {record.node_version} {outcome} in {times}")
