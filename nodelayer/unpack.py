@@ -1,0 +1,133 @@
+"""Take the wanted files out of a release's archive, and nothing that is not what it should be."""
+
+import gzip
+import io
+import lzma
+import posixpath
+import struct
+import tarfile
+import zlib
+from collections.abc import Mapping
+
+from nodelayer.architecture import Architecture
+from nodelayer.errors import NotVerifiedError
+
+MEGABYTE = 1_000_000
+WANTED: Mapping[str, int] = {"bin/node": 500 * MEGABYTE, "LICENSE": 5 * MEGABYTE}
+"""What a release is unpacked for, with the most bytes each may have (Node.js 26: 130 MB and 0.2 MB)."""
+
+_MOST_BYTES = 2_000 * MEGABYTE
+_MOST_MEMBERS = 100_000
+_CHUNK = 1 << 20
+_BROKEN = (
+    tarfile.TarError,
+    EOFError,
+    lzma.LZMAError,
+    zlib.error,
+    gzip.BadGzipFile,
+    OverflowError,
+    ValueError,
+)
+
+# e_machine as in the ELF specification's supplements
+_MACHINES = {"EM_X86_64": 62, "EM_AARCH64": 183}
+_EXECUTABLE, _SHARED_OBJECT = 2, 3
+
+
+def members(archive: bytes, wanted: Mapping[str, int], *, where: str) -> dict[str, bytes]:
+    """The wanted files of a .tar.xz or .tar.gz, by name below its one top folder.
+
+    `wanted` maps a name to the most bytes it may have. The whole archive is read, so that its own checksums
+    count. Raises NotVerifiedError for a broken archive, a missing file, and anything in it that has no place
+    in a release.
+    """
+    try:
+        with _decompressed(archive, where) as stream:
+            found = _read(stream, wanted, where)
+            while stream.read(_CHUNK):
+                pass
+    except _BROKEN as error:
+        raise _refuse("the archive is cut short or damaged", where) from error
+    missing = [name for name in wanted if name not in found]
+    if missing:
+        raise _refuse(f"the archive has no {missing[0]}", where)
+    return found
+
+
+def check_binary(node: bytes, architecture: Architecture, *, where: str) -> None:
+    """Raises NotVerifiedError for what is not a 64-bit little-endian ELF program for this architecture."""
+    header = node[:20]
+    if len(header) < 20 or header[:4] != b"\x7fELF":  # noqa: PLR2004 - as far as e_machine
+        raise _refuse("bin/node is not an ELF program", where)
+    if header[4:6] != b"\x02\x01":
+        raise _refuse("bin/node is not 64-bit little-endian", where)
+    kind, machine = struct.unpack_from("<HH", header, 16)
+    if machine != _MACHINES[architecture.elf]:
+        names = {number: name for name, number in _MACHINES.items()}
+        raise _refuse(
+            f"bin/node is for {names.get(machine, f'machine {machine}')}, not for {architecture}", where
+        )
+    if kind not in (_EXECUTABLE, _SHARED_OBJECT):
+        raise _refuse("bin/node is an ELF file, but no program", where)
+
+
+def _decompressed(archive: bytes, where: str) -> gzip.GzipFile | lzma.LZMAFile:
+    if archive[:2] == b"\x1f\x8b":
+        return gzip.GzipFile(fileobj=io.BytesIO(archive))
+    if archive[:6] == b"\xfd7zXZ\x00":
+        return lzma.LZMAFile(io.BytesIO(archive))
+    raise _refuse("neither a .tar.xz nor a .tar.gz", where)
+
+
+def _read(stream: gzip.GzipFile | lzma.LZMAFile, wanted: Mapping[str, int], where: str) -> dict[str, bytes]:
+    found: dict[str, bytes] = {}
+    tops: set[str] = set()
+    total = 0
+    with tarfile.open(fileobj=stream, mode="r|") as tar:
+        for count, member in enumerate(tar, start=1):
+            top, inner = _place(member, where)
+            tops.add(top)
+            total += member.size
+            if len(tops) > 1:
+                raise _refuse("the archive has more than one top folder", where)
+            if count > _MOST_MEMBERS or total > _MOST_BYTES:
+                raise _refuse("the archive is larger than any release of Node.js", where)
+            if inner not in wanted:
+                continue
+            if inner in found:
+                raise _refuse(f"the archive has {inner} twice", where)
+            found[inner] = _content(tar, member, wanted[inner], where)
+    return found
+
+
+def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int, where: str) -> bytes:
+    file = tar.extractfile(member) if member.isreg() else None
+    if file is None:
+        raise _refuse(f"{member.name} in the archive is not a regular file", where)
+    if member.size > most:
+        raise _refuse(f"{member.name} in the archive has {member.size} bytes, which cannot be", where)
+    data = file.read()
+    if len(data) != member.size:
+        raise _refuse(f"{member.name} in the archive is cut short", where)
+    return data
+
+
+def _place(member: tarfile.TarInfo, where: str) -> tuple[str, str]:
+    """The top folder a member lies in, and its name below it; refuses what lies, or leads, elsewhere."""
+    name = member.name
+    if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
+        raise _refuse(f"a file of the archive would leave the folder: {name!r}", where)
+    if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
+        raise _refuse(f"the archive holds a device or something as strange: {name!r}", where)
+    top, _, inner = posixpath.normpath(name).partition("/")
+    if member.issym() or member.islnk():
+        # A symbolic link is read from its own folder, a hard link from the archive's root.
+        start = posixpath.dirname(name) if member.issym() else ""
+        target = posixpath.normpath(posixpath.join(start, member.linkname))
+        if target != top and not target.startswith(f"{top}/"):
+            raise _refuse(f"a link of the archive leaves the folder: {name!r}", where)
+    return top, inner
+
+
+def _refuse(what: str, where: str) -> NotVerifiedError:
+    return NotVerifiedError(what, where=where, todo="try again; if it stays so, take another --source")
