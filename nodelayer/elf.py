@@ -1,0 +1,308 @@
+"""What an ELF file asks of the system it runs on, and the file without what nothing reads when it runs.
+
+Formats: System V gABI, chapters 4 and 5; symbol versions: Linux Standard Base Core 5.0, chapter 10.7.
+"""
+
+import io
+import struct
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from elftools.common.exceptions import ELFError
+from elftools.elf.dynamic import DynamicSegment
+from elftools.elf.elffile import ELFFile
+from elftools.elf.segments import InterpSegment, NoteSegment
+
+from nodelayer.errors import NotVerifiedError
+
+_IDENT = b"\x7fELF\x02\x01"  # ELF, 64 bits, little-endian
+_HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
+_PROGRAM = struct.Struct("<IIQQQQQQ")
+_SECTION = struct.Struct("<IIQQQQIIQQ")
+_SYMBOL = struct.Struct("<IBBHQQ")
+_NEED = struct.Struct("<HHIII")
+_NEED_NODE = struct.Struct("<IHHII")
+_DEFINITION = struct.Struct("<HHHHIII")
+_DEFINITION_NAME = struct.Struct("<II")
+
+_ET_EXEC, _ET_DYN = 2, 3
+_PT_NULL, _PT_LOAD = 0, 1
+_SHT_NULL, _SHT_STRTAB, _SHT_NOBITS = 0, 3, 8
+_SHF_ALLOC, _SHF_INFO_LINK = 0x2, 0x40
+_SHN_UNDEF = 0
+_VER_FLG_BASE, _VER_FLG_WEAK = 0x1, 0x2
+_VERSION_MASK = 0x7FFF  # the top bit of a version index hides the symbol, and is no part of it
+_ALIGNMENT = 8
+
+_DAMAGE = (ELFError, struct.error, ArithmeticError, LookupError, ValueError, TypeError, AttributeError)
+"""What a damaged file makes of us: pyelftools raises whatever its parser stumbles over first."""
+
+
+@dataclass(frozen=True)
+class SymbolVersion:
+    """A version node the file needs of a library, and the imported symbols that carry it, sorted.
+
+    `weak` is VER_FLG_WEAK: the loader starts the program all the same when the node is missing.
+    """
+
+    library: str
+    version: str
+    symbols: tuple[str, ...]
+    weak: bool
+
+
+@dataclass(frozen=True)
+class Elf:
+    """What the dynamic loader reads of a file.
+
+    `machine` as in `EM_X86_64`; `libraries` is DT_NEEDED in its order; `provides` are the version nodes it
+    defines; `build_id` in hex.
+    """
+
+    machine: str
+    soname: str | None
+    interpreter: str | None
+    libraries: tuple[str, ...]
+    requires: tuple[SymbolVersion, ...]
+    provides: frozenset[str]
+    build_id: str | None
+
+
+def read(data: bytes, *, name: str) -> Elf:
+    """Read what the loader would: segments only, so that a file without a table of sections hides nothing.
+
+    Raises NotVerifiedError for what is no 64-bit little-endian ELF program or library, or is damaged.
+    """
+    _recognise(data, name)
+    try:
+        opened = ELFFile(io.BytesIO(data))
+        segments = list(opened.iter_segments())
+        interpreter = [each.get_interp_name() for each in segments if isinstance(each, InterpSegment)]
+        dynamic = [each for each in segments if isinstance(each, DynamicSegment)]
+        linked = _Linked(data, dynamic[0]) if dynamic else None
+        return Elf(
+            machine=str(opened["e_machine"]),
+            soname=linked.soname if linked else None,
+            interpreter=str(interpreter[0]) if interpreter else None,
+            libraries=linked.libraries if linked else (),
+            requires=tuple(linked.requires()) if linked else (),
+            provides=frozenset(linked.provides()) if linked else frozenset(),
+            build_id=_build_id(each for each in segments if isinstance(each, NoteSegment)),
+        )
+    except _DAMAGE as error:
+        raise _damaged(name, error) from error
+
+
+class _Linked:
+    """The dynamic segment of a file: its tables found by address, as the loader finds them."""
+
+    def __init__(self, data: bytes, dynamic: DynamicSegment) -> None:
+        self._data = data
+        self._dynamic = dynamic
+        tags = list(dynamic.iter_tags())
+        self._tags = {str(tag.entry.d_tag): int(tag.entry.d_val) for tag in tags}
+        self._strings = self._table("DT_STRTAB")
+        named = [(tag.entry.d_tag, int(tag.entry.d_val)) for tag in tags]
+        self.libraries = tuple(self._string(at) for tag, at in named if tag == "DT_NEEDED")
+        self.soname = next((self._string(at) for tag, at in named if tag == "DT_SONAME"), None)
+
+    def requires(self) -> Iterator[SymbolVersion]:
+        if "DT_VERNEED" not in self._tags:
+            return
+        carried = self._imports_by_version()
+        at = self._table("DT_VERNEED")
+        for _ in range(self._tags["DT_VERNEEDNUM"]):
+            _, nodes, library, first, following = _NEED.unpack_from(self._data, at)
+            node_at = at + first
+            for _ in range(nodes):
+                _, flags, index, version, next_node = _NEED_NODE.unpack_from(self._data, node_at)
+                yield SymbolVersion(
+                    library=self._string(library),
+                    version=self._string(version),
+                    symbols=tuple(sorted(carried.get(index & _VERSION_MASK, ()))),
+                    weak=bool(flags & _VER_FLG_WEAK),
+                )
+                node_at += next_node
+            if not following:  # the last, whatever the count says
+                return
+            at += following
+
+    def provides(self) -> Iterator[str]:
+        if "DT_VERDEF" not in self._tags:
+            return
+        at = self._table("DT_VERDEF")
+        for _ in range(self._tags["DT_VERDEFNUM"]):
+            _, flags, _, _, _, first, following = _DEFINITION.unpack_from(self._data, at)
+            if not flags & _VER_FLG_BASE:  # the base definition names the file itself
+                version, _ = _DEFINITION_NAME.unpack_from(self._data, at + first)
+                yield self._string(version)
+            if not following:
+                return
+            at += following
+
+    def _imports_by_version(self) -> Mapping[int, list[str]]:
+        found: defaultdict[int, list[str]] = defaultdict(list)
+        if "DT_VERSYM" not in self._tags:
+            return found
+        count = int(self._dynamic.num_symbols())
+        versions = struct.unpack_from(f"<{count}H", self._data, self._table("DT_VERSYM"))
+        symbols = self._table("DT_SYMTAB")
+        table = memoryview(self._data)[symbols : symbols + count * _SYMBOL.size]
+        for index, (name, _, _, section, _, _) in zip(versions, _SYMBOL.iter_unpack(table), strict=True):
+            if section == _SHN_UNDEF and name:
+                found[index & _VERSION_MASK].append(self._string(name))
+        return found
+
+    def _table(self, tag: str) -> int:
+        _, offset = self._dynamic.get_table_offset(tag)
+        if offset is None or offset >= len(self._data):
+            raise ValueError(f"no segment holds its {tag}")
+        return int(offset)
+
+    def _string(self, offset: int) -> str:
+        start = self._strings + offset
+        return self._data[start : self._data.index(b"\0", start)].decode("utf-8")
+
+
+def _build_id(notes: Iterable[NoteSegment]) -> str | None:
+    for segment in notes:
+        for note in segment.iter_notes():
+            if note["n_type"] == "NT_GNU_BUILD_ID":
+                return str(note["n_desc"])
+    return None
+
+
+def strip(data: bytes, *, name: str) -> bytes:
+    """The program or library without symbols, debug data and comments: whatever no segment holds.
+
+    What the kernel and the loader read keeps its place and its bytes; only the table of sections, which
+    neither of them reads, is written anew for the sections that are still there. So the same bytes come out
+    on every host and for every architecture, which GNU strip promises for neither, and twice is as good as
+    once. A file without a table of sections comes back as it is.
+
+    Raises NotVerifiedError for what is no 64-bit little-endian ELF program or library, or is damaged.
+    """
+    _recognise(data, name)
+    try:
+        return _stripped(data)
+    except (struct.error, LookupError, ValueError) as error:
+        raise _damaged(name, error) from error
+
+
+@dataclass(frozen=True)
+class _Section:
+    """One row of the table of sections (gABI, figure 4-8), its name looked up."""
+
+    name: bytes
+    type: int
+    flags: int
+    address: int
+    offset: int
+    size: int
+    link: int
+    info: int
+    alignment: int
+    entry_size: int
+
+    @property
+    def end(self) -> int:
+        """Where its bytes end in the file; .bss has none there."""
+        return 0 if self.type == _SHT_NOBITS else self.offset + self.size
+
+    def packed(self, name: int) -> bytes:
+        return _SECTION.pack(
+            name,
+            self.type,
+            self.flags,
+            self.address,
+            self.offset,
+            self.size,
+            self.link,
+            self.info,
+            self.alignment,
+            self.entry_size,
+        )
+
+
+def _stripped(data: bytes) -> bytes:
+    header = list(_HEADER.unpack_from(data))
+    programs_at, sections_at, programs, sections, names_in = (header[at] for at in (5, 6, 10, 12, 13))
+    rows = [_PROGRAM.unpack_from(data, programs_at + _PROGRAM.size * index) for index in range(programs)]
+    if not any(kind == _PT_LOAD for kind, *_ in rows):
+        raise ValueError("it has nothing to load")
+    kept = _kept(_sections(data, sections_at, sections, names_in))
+    end = max(
+        _HEADER.size,
+        programs_at + _PROGRAM.size * programs,
+        *(offset + size for kind, _, offset, _, _, size, _, _ in rows if kind != _PT_NULL),
+        *(section.end for section in kept),
+    )
+    if max(end, sections_at + _SECTION.size * sections) > len(data):
+        raise ValueError(f"it ends after {len(data)} bytes and its headers speak of more")
+    if not kept:  # nothing says what may go
+        return data
+    names = bytearray(b"\0")
+    table = bytearray(_SECTION.size)
+    for section in kept:
+        table += section.packed(_place(names, section.name))
+    own = _place(names, b".shstrtab")
+    table += _Section(b"", _SHT_STRTAB, 0, 0, end, len(names), 0, 0, 1, 0).packed(own)
+    padding = -(end + len(names)) % _ALIGNMENT
+    header[6] = end + len(names) + padding
+    header[12] = len(kept) + 2  # the empty first row and .shstrtab
+    header[13] = len(kept) + 1
+    return b"".join((_HEADER.pack(*header), data[_HEADER.size : end], names, bytes(padding), table))
+
+
+def _sections(data: bytes, at: int, count: int, names_in: int) -> list[_Section]:
+    rows = [_SECTION.unpack_from(data, at + _SECTION.size * index) for index in range(count)]
+    if not rows:
+        return []
+    start, size = rows[names_in][4:6]
+    names = data[start : start + size]
+    return [_Section(names[row[0] : names.index(b"\0", row[0])], *row[1:]) for row in rows]
+
+
+def _kept(sections: list[_Section]) -> list[_Section]:
+    """The sections that are in memory when the file runs, their references to each other renumbered."""
+    places = [
+        place for place, each in enumerate(sections) if each.flags & _SHF_ALLOC and each.type != _SHT_NULL
+    ]
+    new = {old: number for number, old in enumerate(places, start=1)}
+    return [
+        replace(
+            section,
+            link=new.get(section.link, 0),
+            info=new.get(section.info, 0) if section.flags & _SHF_INFO_LINK else section.info,
+        )
+        for section in (sections[place] for place in places)
+    ]
+
+
+def _place(names: bytearray, name: bytes) -> int:
+    """Where `name` begins in the table of names: as the tail of one that is there already, or added."""
+    at = names.find(name + b"\0")
+    if at < 0:
+        at = len(names)
+        names += name + b"\0"
+    return at
+
+
+def _recognise(data: bytes, name: str) -> None:
+    if not data.startswith(_IDENT):
+        raise _refused(name, "no 64-bit little-endian ELF file")
+    if len(data) < _HEADER.size:
+        raise _refused(name, f"a damaged ELF file (it ends after {len(data)} bytes)")
+    if _HEADER.unpack_from(data)[1] not in {_ET_EXEC, _ET_DYN}:
+        raise _refused(name, "neither a program nor a shared library")
+
+
+def _damaged(name: str, error: Exception) -> NotVerifiedError:
+    return _refused(name, f"a damaged ELF file ({str(error) or type(error).__name__})")
+
+
+def _refused(name: str, what: str) -> NotVerifiedError:
+    return NotVerifiedError(
+        f"{name} is {what}", todo="fetch it again; where it stays so, its publisher is at fault"
+    )
