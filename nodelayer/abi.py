@@ -93,16 +93,21 @@ def load_policies() -> tuple[Policy, ...]:
     )
 
 
-def save(policy: Policy, path: Path) -> None:
-    """Write a policy as load_policies() reads it: sorted, whole or not at all. Raises OSError."""
+def dump(policy: Policy) -> str:
+    """A policy as the JSON that load_policies() reads, sorted."""
     content = policy.model_dump(mode="json")
     content["libraries"] = {
         name: sorted(versions, key=_natural) for name, versions in sorted(policy.libraries.items())
     }
+    return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
+
+
+def save(policy: Policy, path: Path) -> None:
+    """Write a policy to a file, whole or not at all. Raises OSError."""
     with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as stream:
         unfinished = Path(stream.name)
         try:
-            stream.write(json.dumps(content, indent=2, ensure_ascii=False) + "\n")
+            stream.write(dump(policy))
             stream.flush()
             unfinished.chmod(0o644)
             unfinished.replace(path)
