@@ -28,14 +28,23 @@ _DEFINITION_NAME = struct.Struct("<II")
 
 _ET_EXEC, _ET_DYN = 2, 3
 _PT_NULL, _PT_LOAD = 0, 1
-_SHT_NULL, _SHT_STRTAB, _SHT_NOBITS = 0, 3, 8
+_SHT_STRTAB, _SHT_NOBITS = 3, 8
 _SHF_ALLOC, _SHF_INFO_LINK = 0x2, 0x40
 _SHN_UNDEF = 0
 _VER_FLG_BASE, _VER_FLG_WEAK = 0x1, 0x2
 _VERSION_MASK = 0x7FFF  # the top bit of a version index hides the symbol, and is no part of it
 _ALIGNMENT = 8
 
-_DAMAGE = (ELFError, struct.error, ArithmeticError, LookupError, ValueError, TypeError, AttributeError)
+_DAMAGE = (
+    ELFError,
+    struct.error,
+    ArithmeticError,
+    AssertionError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 """What a damaged file makes of us: pyelftools raises whatever its parser stumbles over first."""
 
 
@@ -186,7 +195,7 @@ def strip(data: bytes, *, name: str) -> bytes:
     _recognise(data, name)
     try:
         return _stripped(data)
-    except (struct.error, LookupError, ValueError) as error:
+    except _DAMAGE as error:
         raise _damaged(name, error) from error
 
 
@@ -225,6 +234,9 @@ class _Section:
         )
 
 
+_EMPTY = _Section(b"", 0, 0, 0, 0, 0, 0, 0, 0, 0)
+
+
 def _stripped(data: bytes) -> bytes:
     header = list(_HEADER.unpack_from(data))
     programs_at, sections_at, programs, sections, names_in = (header[at] for at in (5, 6, 10, 12, 13))
@@ -243,15 +255,12 @@ def _stripped(data: bytes) -> bytes:
     if not kept:  # nothing says what may go
         return data
     names = bytearray(b"\0")
-    table = bytearray(_SECTION.size)
-    for section in kept:
-        table += section.packed(_place(names, section.name))
+    table = b"".join(section.packed(_place(names, section.name)) for section in kept)
     own = _place(names, b".shstrtab")
     table += _Section(b"", _SHT_STRTAB, 0, 0, end, len(names), 0, 0, 1, 0).packed(own)
     padding = -(end + len(names)) % _ALIGNMENT
     header[6] = end + len(names) + padding
-    header[12] = len(kept) + 2  # the empty first row and .shstrtab
-    header[13] = len(kept) + 1
+    header[12], header[13] = len(kept) + 1, len(kept)
     return b"".join((_HEADER.pack(*header), data[_HEADER.size : end], names, bytes(padding), table))
 
 
@@ -265,18 +274,22 @@ def _sections(data: bytes, at: int, count: int, names_in: int) -> list[_Section]
 
 
 def _kept(sections: list[_Section]) -> list[_Section]:
-    """The sections that are in memory when the file runs, their references to each other renumbered."""
-    places = [
-        place for place, each in enumerate(sections) if each.flags & _SHF_ALLOC and each.type != _SHT_NULL
-    ]
-    new = {old: number for number, old in enumerate(places, start=1)}
+    """The table up to the last section that is in memory when the file runs.
+
+    The dynamic symbols name their sections by number and stay as they are, so each keeps its number: a
+    section that goes leaves an empty row.
+    """
+    loaded = [number for number, each in enumerate(sections) if each.flags & _SHF_ALLOC]
+    stay = set(loaded)
     return [
         replace(
             section,
-            link=new.get(section.link, 0),
-            info=new.get(section.info, 0) if section.flags & _SHF_INFO_LINK else section.info,
+            link=section.link if section.link in stay else 0,
+            info=0 if section.flags & _SHF_INFO_LINK and section.info not in stay else section.info,
         )
-        for section in (sections[place] for place in places)
+        if number in stay
+        else _EMPTY
+        for number, section in enumerate(sections[: max(loaded, default=-1) + 1])
     ]
 
 
