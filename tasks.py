@@ -11,10 +11,10 @@ from types import FrameType
 from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
-from nodelayer.cache import DownloadCache
 
 from nodelayer import architecture, build, docker, emulator, run
 from nodelayer import source as sources
+from nodelayer.cache import DownloadCache
 from nodelayer.errors import NodelayerError
 from nodelayer.progress import Reporter, megabytes
 
@@ -146,7 +146,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
         job = build.newest(order.out, host)
     record = build.existing(job, order, HOUSE) or build.build(job, order, bench)
     trial = run.Trial(Path(function or HOUSE.function), given, handler, timeout)
-    answer = run.run(record, order.out, trial, bench.emulator(host), bench.reporter)
+    answer = run.run(record, order.out, trial, bench.emulator(host))
     run.show(answer, record, bench.reporter)
     print(answer.payload.decode(errors="replace"))
     if answer.failed:
@@ -223,7 +223,7 @@ def _bench(source: str, *, signature: bool) -> build.Workbench:
             source, cache=cache, reporter=reporter, verify_signature=signature, environ=os.environ
         ),
         reporter=reporter,
-        emulator=lambda arch: emulator.rie(arch, cache_dir=cache.root, reporter=reporter),
+        emulator=lambda arch: emulator.rie(arch, cache=cache, reporter=reporter),
         engine=functools.cache(lambda: docker.connect(reporter)),
     )
 

@@ -20,7 +20,7 @@ class Trial:
     function: Path
     event: bytes
     handler: str = "function.handler"
-    timeout_s: float = 30.0
+    timeout_s: int = 30
 
 
 def read_event(name: str, standard_input: bytes | None = None) -> bytes:
@@ -60,26 +60,23 @@ def host_architecture() -> Architecture:
     return found
 
 
-def run(record: BuildRecord, folder: Path, trial: Trial, rie: Path, reporter: Reporter) -> emulator.Answer:
-    """Unpack the layer the record in `folder` speaks of and invoke the function on it once, cold."""
+def run(record: BuildRecord, folder: Path, trial: Trial, rie: Path) -> emulator.Answer:
+    """Unpack the layer the record in `folder` speaks of and invoke the function on it once, cold.
+
+    Raises NodelayerError where there is no answer; an answer may be the function's own error.
+    """
     with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
         layer = Path(scratch) / "opt"
         archive.unpack(archive.read(folder / record.zip), layer)
-        return emulator.invoke_once(
-            layer,
-            trial.function,
-            trial.handler,
-            trial.event,
-            rie=rie,
-            timeout_s=trial.timeout_s,
-            reporter=reporter,
-        )
+        sandbox = emulator.Sandbox(layer, trial.function, trial.handler, trial.timeout_s)
+        return emulator.invoke_once(sandbox, trial.event, rie=rie)
 
 
 def show(answer: emulator.Answer, record: BuildRecord, reporter: Reporter) -> None:
     """What the function logged and how long it took, on stderr."""
     for line in answer.logs.splitlines():
         reporter.say(f"  {line}")
-    outcome = "failed" if answer.failed else "answered"
-    times = f"{answer.duration_ms:.0f} ms, cold start {answer.cold_start_ms:.0f} ms"
-    reporter.say(f"Node.js {record.node_version} {outcome} in {times}")
+    outcome = f"failed with {answer.error_type}" if answer.failed else "answered"
+    taken = "" if answer.duration_ms is None else f" in {answer.duration_ms:.1f} ms"
+    start = "" if answer.init_ms is None else f", cold start {answer.init_ms:.1f} ms"
+    reporter.say(f"Node.js {record.node_version} {outcome}{taken}{start}")
