@@ -29,10 +29,10 @@ HOUSE = build.House(
 P = ParamSpec("P")
 
 _SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
-_ARCH = "x86_64, arm64 or all"
-_SOURCE = "where Node.js comes from: auto (nodejs.org, then npm), nodejs.org or npm"
-_SIGNATURE = "leave the release team's OpenPGP signature unchecked; the build record says so"
-_COMPRESSION = "best (smallest) or fast (for trying out)"
+_ARCH = "x86_64 (default), arm64 or all"
+_SOURCE = "where Node.js comes from: nodejs.org, npm, or auto (default): nodejs.org, then npm"
+_SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecked; the build record says so"
+_COMPRESSION = "best (default: smallest) or fast (for trying out)"
 
 
 def command(body: Callable[P, None]) -> Callable[P, None]:
@@ -58,8 +58,8 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
     help={
         "node": _SPEC,
         "arch": _ARCH,
-        "builder": "docker (proved inside Amazon Linux), local (on this host), auto: docker where it can",
-        "out": "folder for the zip, its build record and SBOM",
+        "builder": "docker (proved inside Amazon Linux), local (on this host), auto (default): docker where it can",
+        "out": "folder for the zip, its build record and SBOM (default: dist)",
         "runtime": "aim at these only: provided, provided.al2, provided.al2023, with commas between",
         "base-image": "image to prove it in instead of Amazon Linux; {arch} becomes amd64 or arm64",
         "library-folder": "where the local builder looks first for a library the target lacks",

@@ -43,11 +43,16 @@ var emulator = childProcess.spawn(
 function end(code, why) {
   if (why) console.error('nodelayer: ' + why);
   emulator.removeAllListeners('exit');
-  emulator.kill('SIGKILL');
-  process.exit(code);
+  // It stops the runtime first when it is asked to end; one that does not listen is not waited for.
+  emulator.on('exit', function () { process.exit(code); });
+  emulator.kill('SIGTERM');
+  setTimeout(function () { process.exit(code); }, 5000);
 }
 
-emulator.on('error', function (error) { end(66, 'the emulator cannot be started: ' + error.message); });
+emulator.on('error', function (error) {
+  console.error('nodelayer: the emulator cannot be started: ' + error.message);
+  process.exit(66);
+});
 emulator.on('exit', function (code, signal) { end(66, 'the emulator ended early: ' + (code === null ? signal : code)); });
 
 function invoke() {
@@ -63,8 +68,8 @@ function invoke() {
     response.on('end', function () { judge(Buffer.concat(chunks).toString()); });
   });
   request.on('error', function (error) {
-    if (error.code !== 'ECONNREFUSED' || Date.now() > DEADLINE) end(66, 'no answer from the emulator: ' + error.message);
-    setTimeout(invoke, 50);
+    if (error.code === 'ECONNREFUSED' && Date.now() < DEADLINE) setTimeout(invoke, 50);
+    else end(66, 'no answer from the emulator: ' + error.message);
   });
   request.end(event);
 }
@@ -74,10 +79,10 @@ function judge(text) {
   try {
     answer = JSON.parse(text);
   } catch (error) {
-    end(67, 'the function did not answer with JSON: ' + text.slice(0, 500));
+    return end(67, 'the function did not answer with JSON: ' + text.slice(0, 500));
   }
   if (!answer || answer.errorType || text.indexOf('"v' + version + '"') < 0) {
-    end(67, 'the function did not answer as it should: ' + text.slice(0, 500));
+    return end(67, 'the function did not answer as it should: ' + text.slice(0, 500));
   }
   fs.writeFileSync(proofFile, JSON.stringify({ versions: process.versions, answer: answer, system: osRelease() }));
   end(0);

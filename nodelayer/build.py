@@ -109,10 +109,7 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
 
     Raises NodelayerError; then nothing new stands in `order.out`, and what stood there still does.
     """
-    if order.builder not in BUILDERS:
-        raise InvalidInputError(
-            f"unknown builder {order.builder!r}", where="--builder", todo=f"use {', '.join(BUILDERS)}"
-        )
+    _check(order)
     say = bench.reporter.say
     with _staging(order.out, job.stem) as staging:
         files = bench.source.fetch(job.version, job.architecture)
@@ -179,6 +176,21 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
             f"{record.zip} is over 50 MB: Lambda takes it through S3 only, not by a direct upload"
         )
     return record
+
+
+def _check(order: Order) -> None:
+    """Refuses a word that is none of the known ones before anything is fetched."""
+    given = {
+        "builder": ((order.builder,), BUILDERS),
+        "compression": ((order.compression,), tuple(archive.LEVELS)),
+        "runtime": (order.runtimes or (), abi.RUNTIMES),
+    }
+    for flag, (words, known) in given.items():
+        for word in words:
+            if word not in known:
+                raise InvalidInputError(
+                    f"unknown {flag} {word!r}", where=f"--{flag}", todo=f"use {', '.join(known)}"
+                )
 
 
 def existing(job: Job, order: Order, house: House) -> BuildRecord | None:
@@ -276,9 +288,9 @@ def _prove(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, bench: W
     except NodelayerError as error:
         if order.builder == "docker":
             raise
-        bench.reporter.say(f"Local builder, so not proved inside {base}: {error.what}")
+        bench.reporter.say(f"Local builder, so not proved inside {docker.short(base)}: {error.what}")
         return _prove_here(entries, aim, job, order, bench)
-    bench.reporter.say(f"Docker builder, inside {base}")
+    bench.reporter.say(f"Docker builder, inside {docker.short(base)}")
     workshop = docker.Workshop(
         dockerfiles=bench.house.dockerfiles,
         function=bench.house.function,

@@ -38,6 +38,8 @@ from nodelayer.progress import Reporter
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 _BOOKKEEPING = ("--->", "Removing intermediate container")
+_UNANSWERED = re.compile(r"no such host|dial tcp|i/o timeout|TLS handshake timeout|network is unreachable")
+_SIGNS_OF_NO_DAEMON = {"FileNotFoundError": "it has no socket", "ConnectionRefusedError": "nothing listens"}
 _PATIENCE = 20
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
@@ -102,7 +104,7 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, reference) from error
         try:
-            self._reporter.say(f"Pulling {reference} for {architecture.docker}")
+            self._reporter.say(f"Pulling {short(reference)} for {architecture.docker}")
             with self._reporter.work(f"pulling {reference}"):
                 image = self._client.images.pull(reference, platform=architecture.docker)
         except (DockerException, requests.RequestException) as error:
@@ -113,7 +115,7 @@ class Engine:
                     todo="name one with --base-image; {arch} in the name stands for amd64 or arm64",
                 ) from error
             raise UnreachableError(
-                f"the base image cannot be had ({_reason(error)})",
+                f"the base image cannot be had: {_reason(error)}",
                 where=reference,
                 todo="name one that is here with --base-image, or use --builder local",
             ) from error
@@ -232,6 +234,11 @@ def base_reference(runtime: str, override: str | None, architecture: Architectur
     return str(pinned["images"][runtime])
 
 
+def short(reference: str) -> str:
+    """An image's name without its digest, for a line that a person reads."""
+    return reference.partition("@")[0]
+
+
 def _context(entries: Iterable[Entry], workshop: Workshop) -> IO[bytes]:
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed on
     sums = []
@@ -282,9 +289,8 @@ def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], libraries: Sequence
 
 
 def _reason(error: Exception) -> str:
-    if isinstance(error, APIError) and error.explanation:
-        return str(error.explanation)
-    return str(error)
+    text = str(error.explanation) if isinstance(error, APIError) and error.explanation else str(error)
+    return "its registry does not answer" if _UNANSWERED.search(text) else text
 
 
 def _explained(error: Exception, where: str) -> NodelayerError:
@@ -299,8 +305,9 @@ def _explained(error: Exception, where: str) -> NodelayerError:
         return _full(where)
     if isinstance(error, NotFound):
         return UnreachableError(f"the Docker daemon does not have it ({text})", where=where, todo="try again")
+    why = next((plain for sign, plain in _SIGNS_OF_NO_DAEMON.items() if sign in text), text)
     return UnreachableError(
-        f"no Docker daemon answers ({text})", where=where, todo="start one, or use --builder local"
+        f"no Docker daemon answers ({why})", where=where, todo="start one, or use --builder local"
     )
 
 

@@ -1,0 +1,55 @@
+"""Commands run to their end, and layers that several tests look at."""
+
+import json
+import subprocess
+
+import pytest
+from support import ROOT, Built, Outcome, command, environment
+
+from nodelayer import architecture, emulator
+from nodelayer.cache import DownloadCache
+from nodelayer.progress import Reporter
+
+
+@pytest.fixture(scope="session")
+def invoke():
+    """Run a command to its end."""
+
+    def run(*arguments, cwd=None, stdin=None, **changes):
+        done = subprocess.run(
+            command(*arguments),
+            cwd=cwd or ROOT,
+            env=environment(**changes),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=500,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def layer(invoke, tmp_path_factory):
+    """A layer of one version, built once for all tests: locally, from npm, quickly packed."""
+    out = tmp_path_factory.mktemp("layers")
+
+    def built(version, arch="x86_64"):
+        path = out / f"nodejs-{version}-{arch}.zip"
+        if not path.exists():
+            flags = ("--builder=local", "--source=npm", "--compression=fast", f"--out={out}")
+            outcome = invoke("build-layer", f"--node={version}", f"--arch={arch}", *flags)
+            assert outcome.code == 0, outcome.err
+        return Built(path, json.loads(path.with_suffix(".json").read_bytes()))
+
+    return built
+
+
+@pytest.fixture(scope="session")
+def rie(cache_folder):
+    """AWS's emulator for this machine."""
+    return emulator.rie(
+        architecture.of_host(), cache=DownloadCache(cache_folder), reporter=Reporter(quiet=True)
+    )

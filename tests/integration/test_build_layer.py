@@ -1,0 +1,282 @@
+"""build-layer, by the local builder, on the real Node.js of npm."""
+
+import base64
+import hashlib
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from support import ROOT, command, environment
+
+pytestmark = pytest.mark.network
+
+OLD, NEW = "12.16.1", "26.10.0"
+QUICK = ("--builder=local", "--source=npm", "--compression=fast")
+CLIENT = {f"aws/{path.name}" for path in (ROOT / "runtime" / "aws").glob("*.js")}
+ALWAYS = {"bootstrap", "nodejs/bin/node", "nodejs/LICENSE"} | CLIENT
+
+
+def test_a_layer_holds_the_client_the_binary_its_licence_and_nothing_else(layer):
+    assert set(layer(OLD).names()) == ALWAYS
+
+
+def test_a_layer_carries_a_library_only_where_the_target_lacks_it(layer):
+    assert set(layer(NEW).names()) == ALWAYS | {"lib/libatomic.so.1"}
+
+
+def test_only_bootstrap_and_node_are_executable(layer):
+    with zipfile.ZipFile(layer(NEW).zip) as opened:
+        modes = {info.filename: info.external_attr >> 16 & 0o7777 for info in opened.infolist()}
+    executable = {"bootstrap", "nodejs/bin/node"}
+    assert modes == {name: 0o755 if name in executable else 0o644 for name in modes}
+
+
+def test_the_record_says_what_lambda_will_say_of_the_zip(layer):
+    built = layer(OLD)
+    data = built.zip.read_bytes()
+    digest = hashlib.sha256(data)
+    record = built.record
+    assert (record["sha256"], record["size"]) == (digest.hexdigest(), len(data))
+    assert record["code_sha256"] == base64.b64encode(digest.digest()).decode()
+    with zipfile.ZipFile(built.zip) as opened:
+        assert record["unzipped_size"] == sum(info.file_size for info in opened.infolist())
+        contents = {info.filename: opened.read(info) for info in opened.infolist()}
+    assert {file["path"]: file["sha256"] for file in record["files"]} == {
+        name: hashlib.sha256(content).hexdigest() for name, content in contents.items()
+    }
+    assert record["layer_name"] == "nodejs-12-16-1-x86_64"
+    assert record["compatible_architectures"] == ["x86_64"]
+
+
+def test_the_record_says_what_was_proved_and_what_was_not(layer):
+    builder = layer(OLD).record["builder"]
+    assert (builder["name"], builder["executed"]) == ("local", True)
+    assert (builder["invoked"], builder["amazon_linux"], builder["base_image"]) == (False, False, None)
+
+
+def test_compatible_runtimes_follow_from_the_binary(layer):
+    assert layer(OLD).record["compatible_runtimes"] == ["provided", "provided.al2", "provided.al2023"]
+    assert layer(NEW).record["compatible_runtimes"] == ["provided.al2023"]
+
+
+def test_the_bill_of_materials_is_valid_and_names_what_is_inside(layer):
+    text = layer(NEW).zip.with_suffix(".cdx.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    names = {component["name"] for component in json.loads(text)["components"]}
+    assert {"node", "nodelayer", "libatomic", "v8", "openssl", "uv"} <= names
+
+
+@pytest.mark.parametrize(
+    "reader",
+    [["unzip", "-tqq"], [sys.executable, "-m", "zipfile", "-t"], ["jar", "tf"]],
+    ids=lambda it: it[0],
+)
+def test_the_zip_opens_in_every_reader(layer, reader):
+    if shutil.which(reader[0]) is None:
+        pytest.skip(f"no {reader[0]} here")
+    done = subprocess.run([*reader, layer(NEW).zip], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
+    """Another user, umask, locale, time zone, folder and a later clock."""
+    house = tmp_path / "house"
+    for part in ("runtime", "function", "docker", "nodelayer"):
+        shutil.copytree(ROOT / part, house / part, copy_function=shutil.copy)
+    shutil.copy(ROOT / "tasks.py", house)
+    blob = subprocess.run(
+        command("download", f"--node={OLD}", "--source=npm"), capture_output=True, check=True
+    )
+    assert blob.stdout
+    out = tmp_path / "out"
+    flags = (*QUICK, f"--node={OLD}", f"--out={out}")
+    environ = environment(TZ="Pacific/Kiritimati", LC_ALL="tr_TR.UTF-8", PYTHONHASHSEED="1", USER="nobody")
+    line = [*command("build-layer", *flags)]
+    line[1] = f"--search-root={house}"
+    done = subprocess.run(
+        line, cwd="/", env=environ, umask=0o077, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (out / f"nodejs-{OLD}-x86_64.zip").read_bytes() == layer(OLD).zip.read_bytes()
+
+
+def test_a_second_build_needs_no_network(invoke, layer, tmp_path):
+    layer(OLD)
+    nowhere = "http://127.0.0.1:9"
+    outcome = invoke(
+        "build-layer",
+        f"--node={OLD}",
+        "--builder=local",
+        "--compression=fast",
+        f"--out={tmp_path}",
+        npm_config_registry=nowhere,
+        NVM_NODEJS_ORG_MIRROR=nowhere,
+    )
+    assert outcome.code == 0, outcome.err
+    assert (tmp_path / f"nodejs-{OLD}-x86_64.zip").read_bytes() == layer(OLD).zip.read_bytes()
+
+
+def test_without_a_network_a_first_build_says_so_in_one_line(invoke, tmp_path):
+    nowhere = "http://127.0.0.1:9"
+    outcome = invoke(
+        "build-layer",
+        f"--node={OLD}",
+        f"--out={tmp_path / 'out'}",
+        NODELAYER_CACHE_DIR=tmp_path / "cache",
+        npm_config_registry=nowhere,
+        npm_config_fetch_retries="0",
+        NVM_NODEJS_ORG_MIRROR=nowhere,
+    )
+    assert outcome.code == 4
+    assert outcome.lines[-1].startswith("nodelayer: ")
+    assert "Traceback" not in outcome.err
+    assert finished(tmp_path / "out") == []
+
+
+def test_an_unknown_version_names_the_nearest(invoke, tmp_path):
+    outcome = invoke("build-layer", "--node=12.99", "--source=npm", f"--out={tmp_path}")
+    assert (outcome.code, outcome.out) == (3, "")
+    assert len(outcome.lines) == 1
+    assert "no Node.js 12.99" in outcome.err
+    assert "nearest: 12." in outcome.err
+
+
+@pytest.mark.parametrize(
+    "flag",
+    [
+        "--node=twelve",
+        "--arch=mips",
+        "--builder=podman",
+        "--compression=zstd",
+        "--source=ftp",
+        "--runtime=nodejs20",
+    ],
+)
+def test_a_wrong_flag_is_one_line(invoke, tmp_path, flag):
+    node = [] if flag.startswith("--node") else [f"--node={OLD}"]
+    builder = [] if flag.startswith("--builder") else ["--builder=local"]
+    outcome = invoke("build-layer", *node, *builder, flag, f"--out={tmp_path}")
+    assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
+    assert outcome.err.startswith("nodelayer: ")
+    assert flag.partition("=")[2] in outcome.err
+    assert finished(tmp_path) == []
+
+
+def test_runtime_narrows_what_is_aimed_at(invoke, tmp_path):
+    fits = invoke("build-layer", f"--node={OLD}", "--runtime=provided.al2", *QUICK, f"--out={tmp_path}")
+    assert fits.code == 0, fits.err
+    record = json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())
+    assert record["compatible_runtimes"] == ["provided.al2"]
+
+
+def test_a_version_that_fits_no_runtime_is_refused_naming_symbol_and_library(invoke, tmp_path):
+    outcome = invoke("build-layer", f"--node={NEW}", "--runtime=provided.al2", *QUICK, f"--out={tmp_path}")
+    assert outcome.code == 6
+    assert "GLIBC_2.28" in outcome.lines[-1]
+    assert "libc.so.6" in outcome.lines[-1]
+    assert finished(tmp_path) == []
+
+
+def test_a_full_disk_is_one_line_and_leaves_nothing(invoke, tmp_path, mounted):
+    out = mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=5m", "tmpfs")
+    outcome = invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={out}")
+    assert outcome.code == 7
+    assert "no space left on device" in outcome.lines[-1]
+    assert list(out.iterdir()) == []
+
+
+def test_a_read_only_folder_is_one_line(invoke, tmp_path, mounted):
+    out = mounted(tmp_path / "closed", "-t", "tmpfs", "-o", "ro", "tmpfs")
+    outcome = invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={out}")
+    assert outcome.code == 7
+    assert "read-only file system" in outcome.lines[-1]
+
+
+@pytest.mark.parametrize("when", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
+def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, when):
+    layer(OLD)
+    flags = ("--builder=local", "--source=npm", f"--node={OLD}", f"--out={tmp_path}")
+    with subprocess.Popen(
+        command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:  # the next step after this line packs, for seconds
+            if line.startswith("Runs on"):
+                break
+        time.sleep(0.5)
+        process.send_signal(when)
+        _, rest = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_build_replaces_the_one_before_and_keeps_it_when_it_fails(invoke, tmp_path):
+    flags = (f"--node={OLD}", "--builder=local", "--source=npm", f"--out={tmp_path}")
+    assert invoke("build-layer", *flags, "--compression=fast").code == 0
+    names = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    assert invoke("build-layer", *flags, "--compression=zstd").code == 2
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == names
+
+
+def test_one_architecture_that_cannot_be_had_does_not_stop_the_other(invoke, layer, tmp_path):
+    layer(OLD)  # npm has no 12.16.1 for arm64
+    outcome = invoke("build-layer", f"--node={OLD}", "--arch=all", *QUICK, f"--out={tmp_path}")
+    assert outcome.code == 3
+    assert "arm64" in outcome.lines[-1]
+    assert finished(tmp_path) == [f"nodejs-{OLD}-x86_64.zip"]
+
+
+def test_clean_removes_layers_and_nothing_else(invoke, layer, tmp_path):
+    out = tmp_path / "dist"
+    shutil.copytree(layer(OLD).zip.parent, out)
+    (out / "notes.txt").write_text("mine")
+    assert invoke("clean", f"--out={out}").code == 0
+    assert [path.name for path in out.iterdir()] == ["notes.txt"]
+
+
+def test_download_says_what_it_has(invoke, layer):
+    layer(OLD)
+    outcome = invoke("download", f"--node=v{OLD}", "--source=npm")
+    assert outcome.code == 0
+    assert outcome.out.startswith(f"{OLD} x86_64 npm sha256:")
+
+
+def test_the_list_of_commands_and_each_help_suffice(invoke):
+    listed = invoke("--list").out
+    for name in ("build-layer", "run", "download", "clean", "test", "lint", "bench"):
+        assert name in listed
+    told = invoke("--help", "build-layer").out
+    for flag in ("--node", "--arch", "--builder", "--out", "--runtime", "--[no-]signature"):
+        assert flag in told
+
+
+def finished(out):
+    return sorted(path.name for path in Path(out).glob("*.zip")) if Path(out).exists() else []
+
+
+@pytest.fixture
+def mounted():
+    if os.geteuid() != 0:
+        pytest.skip("only root can mount a small file system")
+    points = []
+
+    def mount(point, *arguments):
+        point.mkdir()
+        done = subprocess.run(["mount", *arguments, point], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip(f"mount: {done.stderr.strip()}")
+        points.append(point)
+        return point
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", point], check=True)

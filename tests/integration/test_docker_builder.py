@@ -1,0 +1,288 @@
+"""build-layer by Docker, inside the stand-in base image: Debian, never a proof for Amazon Linux."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
+from socketserver import ThreadingUnixStreamServer
+
+import docker
+import pytest
+from support import command, environment
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+OLD, NEW, ARM = "12.16.1", "26.10.0", "24.22.0"
+STANDIN = "nodelayer-standin:{arch}"
+QUICK = ("--builder=docker", "--source=npm", "--compression=fast", f"--base-image={STANDIN}")
+
+
+@pytest.fixture(scope="module")
+def client():
+    client = docker.from_env()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def leftovers(client):
+    """What a test leaves behind in the daemon: containers, and images by our label."""
+    before = {each.id for each in client.containers.list(all=True)}
+
+    def left():
+        containers = {each.id for each in client.containers.list(all=True)} - before
+        return len(containers), len(client.images.list(all=True, filters={"label": "io.nodelayer.build"}))
+
+    return left
+
+
+def record(out, version, arch="x86_64"):
+    return json.loads((out / f"nodejs-{version}-{arch}.json").read_bytes())
+
+
+def zipped(out, version, arch="x86_64"):
+    return (out / f"nodejs-{version}-{arch}.zip").read_bytes()
+
+
+def test_the_layer_is_executed_and_invoked_in_the_image_and_the_record_says_which(
+    invoke, tmp_path, leftovers
+):
+    outcome = invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    builder = record(tmp_path, OLD)["builder"]
+    assert (builder["name"], builder["executed"], builder["invoked"]) == ("docker", True, True)
+    assert builder["base_image"] == "nodelayer-standin:amd64"
+    assert builder["base_image_id"].startswith("sha256:")
+    assert (builder["amazon_linux"], builder["system"]) == (False, "Debian GNU/Linux 12 (bookworm)")
+    assert "a stand-in: not Amazon Linux" in outcome.err
+    assert "docker: Step 1/" in outcome.err
+    assert leftovers() == (0, 0)
+
+
+def test_both_builders_give_the_same_bytes(invoke, layer, tmp_path):
+    assert invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={tmp_path}").code == 0
+    assert zipped(tmp_path, OLD) == layer(OLD).zip.read_bytes()
+
+
+@pytest.fixture(scope="module")
+def newest(invoke, tmp_path_factory):
+    """Node.js 26 built inside an image that lacks libatomic."""
+    out = tmp_path_factory.mktemp("newest")
+    outcome = invoke("build-layer", f"--node={NEW}", *QUICK, f"--out={out}")
+    assert outcome.code == 0, outcome.err
+    return out
+
+
+def test_a_library_the_target_lacks_comes_from_its_own_packages(newest):
+    made = record(newest, NEW)
+    assert made["builder"]["libraries"] == {"libatomic.so.1": "packages of Debian GNU/Linux 12 (bookworm)"}
+    assert "lib/libatomic.so.1" in [file["path"] for file in made["files"]]
+
+
+def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, client, tmp_path):
+    subprocess.run(["unzip", "-q", newest / f"nodejs-{NEW}-x86_64.zip", "-d", tmp_path], check=True)
+    mount = {"/opt": {"bind": "/opt", "mode": "ro"}}
+    mount = {str(tmp_path): mount["/opt"]}
+
+    def run(line):
+        return client.containers.run(
+            STANDIN.format(arch="amd64"), ["sh", "-c", line], volumes=mount, remove=True, stderr=True
+        ).decode()
+
+    assert run("find / -xdev -name 'libatomic*' -not -path '/opt/*' | wc -l").strip() == "0"
+    with pytest.raises(docker.errors.ContainerError, match=r"libatomic\.so\.1"):
+        run("/opt/nodejs/bin/node -v")
+    assert "AWS_LAMBDA_RUNTIME_API is not set" in run("/opt/bootstrap || true")
+    assert run("LD_LIBRARY_PATH=/opt/lib /opt/nodejs/bin/node -p process.version").strip() == f"v{NEW}"
+
+
+@pytest.mark.arm64
+def test_arm64_is_proved_under_emulation_and_equals_the_local_build(invoke, layer, tmp_path, leftovers):
+    outcome = invoke("build-layer", f"--node={ARM}", "--arch=arm64", *QUICK, f"--out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    made = record(tmp_path, ARM, "arm64")
+    assert made["compatible_architectures"] == ["arm64"]
+    assert (made["builder"]["executed"], made["builder"]["invoked"]) == (True, True)
+    assert zipped(tmp_path, ARM, "arm64") == layer(ARM, "arm64").zip.read_bytes()
+    assert leftovers() == (0, 0)
+
+
+@pytest.mark.arm64
+def test_both_architectures_of_one_version_are_built_by_one_command(invoke, tmp_path):
+    outcome = invoke("build-layer", "--node=22", "--arch=all", *QUICK, f"--out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    names = sorted(path.name for path in tmp_path.glob("*.zip"))
+    arm64, x86_64 = names
+    assert arm64.replace("arm64", "x86_64") == x86_64
+
+
+def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
+    flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
+    outcome = invoke("build-layer", *flags, NODELAYER_BASE_IMAGE=STANDIN)
+    assert "Docker builder, inside nodelayer-standin:amd64" in outcome.err
+    assert record(tmp_path, OLD)["builder"]["name"] == "docker"
+
+
+@pytest.mark.parametrize(
+    ("variables", "why"),
+    [
+        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, "the base image cannot be had"),
+        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "no Docker daemon answers"),
+    ],
+)
+def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
+    invoke, tmp_path, variables, why
+):
+    flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
+    outcome = invoke("build-layer", *flags, **variables)
+    assert outcome.code == 0, outcome.err
+    (line,) = [line for line in outcome.lines if line.startswith("Local builder, so not proved inside")]
+    assert why in line
+    assert record(tmp_path, OLD)["builder"]["invoked"] is False
+
+
+@pytest.mark.parametrize(
+    ("variables", "code", "why"),
+    [
+        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, 4, "no Docker daemon answers"),
+        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, 4, "the base image cannot be had"),
+        ({"NODELAYER_BASE_IMAGE": "nodelayer-standin:arm64"}, 6, "the base image is of arm64, not of amd64"),
+    ],
+)
+def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variables, code, why):
+    line = ("build-layer", f"--node={OLD}", "--source=npm", "--builder=docker", f"--out={tmp_path}")
+    outcome = invoke(*line, **variables)
+    assert outcome.code == code
+    assert outcome.lines[-1].startswith(f"nodelayer: {why}")
+    assert "Traceback" not in outcome.err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_daemon_this_user_may_not_use_is_one_line():
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user")
+    script = (
+        "import os\n"
+        "from nodelayer import docker, progress\n"
+        "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
+        "try: docker.connect(progress.Reporter())\n"
+        "except docker.UnreachableError as error: print(error)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("the Docker daemon may not be used by this user")
+
+
+def test_a_daemon_without_room_is_one_line(invoke, tmp_path):
+    """A daemon that speaks the protocol as far as the build and then says what a full one says."""
+    with full_daemon(tmp_path / "docker.sock") as address:
+        outcome = invoke(
+            "build-layer", f"--node={OLD}", *QUICK, f"--out={tmp_path / 'out'}", DOCKER_HOST=address
+        )
+    assert outcome.code == 7
+    assert outcome.lines[-1].startswith("nodelayer: the Docker daemon has no space left")
+
+
+@pytest.mark.parametrize("line_to_wait_for", ["Step 8/", "Step 16/", "Step 25/"])
+def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, leftovers, line_to_wait_for):
+    layer(OLD)
+    flags = (f"--node={OLD}", *QUICK, f"--out={tmp_path}")
+    with subprocess.Popen(
+        command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        for line in process.stderr:
+            if line_to_wait_for in line:
+                break
+        process.send_signal(signal.SIGINT)
+        _, rest = process.communicate(timeout=120)
+    assert process.returncode == 130
+    assert "Traceback" not in rest
+    assert list(tmp_path.iterdir()) == []
+    assert leftovers() == (0, 0)
+
+
+def test_a_binary_that_does_not_run_in_the_image_is_refused_naming_why(invoke, client, tmp_path, leftovers):
+    """An image with an older C++ library than the binary needs: the stand-in with it taken away."""
+    tag = "nodelayer-standin:no-libstdcxx"
+    container = client.containers.create(
+        STANDIN.format(arch="amd64"), ["sh", "-c", "rm /usr/lib/x86_64-linux-gnu/libstdc++*"]
+    )
+    try:
+        container.start()
+        container.wait()
+        container.commit(*tag.split(":"))
+    finally:
+        container.remove(force=True)
+    try:
+        flags = ("--builder=docker", "--source=npm", f"--base-image={tag}", f"--out={tmp_path}")
+        outcome = invoke("build-layer", f"--node={OLD}", *flags)
+    finally:
+        client.images.remove(tag, force=True)
+    assert outcome.code == 6
+    assert "libstdc++.so.6" in outcome.lines[-1]
+    assert list(tmp_path.iterdir()) == []
+    assert leftovers() == (0, 0)
+
+
+class _FullDaemon(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def _say(self, status, body):
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Length", str(len(data)))
+        self.send_header("Connection", "close")
+        self.end_headers()
+        self.wfile.write(data)
+        self.close_connection = True
+
+    def do_GET(self):
+        if "/version" in self.path:
+            self._say(200, {"ApiVersion": "1.41", "Version": "20.10.24", "Os": "linux", "Arch": "amd64"})
+        elif "/images/" in self.path and "/json" in self.path and "standin" in self.path:
+            self._say(
+                200, {"Id": "sha256:0", "Architecture": "amd64", "RepoTags": ["nodelayer-standin:amd64"]}
+            )
+        elif "json" in self.path:
+            self._say(200, [])
+        else:
+            self._say(200, "OK")
+
+    def do_HEAD(self):
+        self._say(200, "")
+
+    def do_POST(self):
+        if "chunked" in self.headers.get("Transfer-Encoding", ""):
+            while size := int(self.rfile.readline(), 16):
+                self.rfile.read(size + 2)
+            self.rfile.readline()
+        else:
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        full = "failed to copy files: write /var/lib/docker/tmp/x: no space left on device"
+        self._say(200, {"errorDetail": {"message": full}, "error": full} if "/build" in self.path else {})
+
+
+@contextmanager
+def full_daemon(socket):
+    class Server(ThreadingUnixStreamServer):
+        daemon_threads = True
+
+        def get_request(self):
+            request, _ = super().get_request()
+            return request, ("local", 0)
+
+    with Server(str(socket), _FullDaemon) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"unix://{socket}"
+        finally:
+            server.shutdown()
+            thread.join()

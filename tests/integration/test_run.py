@@ -1,0 +1,322 @@
+"""run, and the runtime client through AWS's Runtime Interface Emulator, on built layers."""
+
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+from support import command, environment
+
+from nodelayer import emulator
+
+pytestmark = pytest.mark.network
+
+VERSIONS = ["12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"]
+
+HANDLERS = """
+exports.promised = (event) => Promise.resolve({ got: event });
+exports.awaited = async (event) => ({ got: event });
+exports.calledBack = (event, context, callback) => { setTimeout(() => callback(null, { got: event }), 20); };
+exports.calledBackAtOnce = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  setTimeout(() => {}, 60000);
+  callback(null, { got: event });
+};
+exports.done = (event, context) => context.done(null, { got: event });
+exports.succeed = (event, context) => context.succeed({ got: event });
+exports.nothing = () => {};
+exports.nested = { deeper: { handler: async () => 'found' } };
+exports.failedBack = (event, context, callback) => callback(new RangeError('too far'));
+exports.thrown = () => { throw new TypeError('not that'); };
+exports.rejected = () => Promise.reject(new Error('no'));
+exports.text = () => { throw 'only text'; };
+exports.unserialisable = async () => { const a = {}; a.a = a; return a; };
+exports.uncaught = () => { setTimeout(() => { throw new Error('later'); }, 1); };
+exports.unhandled = () => { Promise.reject(new Error('ignored')); };
+exports.pending = () => new Promise(() => {});
+exports.notAFunction = 1;
+exports.busy = () => { for (;;); };
+exports.parent = (event) => new Promise(() => {
+  require('child_process').spawn('sleep', ['300'], { detached: true, stdio: 'ignore' });
+  for (;;);
+});
+exports.context = async (event, context) => ({
+  id: context.awsRequestId, name: context.functionName, left: context.getRemainingTimeInMillis(),
+  arn: context.invokedFunctionArn, root: process.env.LAMBDA_TASK_ROOT, trace: process.env._X_AMZN_TRACE_ID,
+});
+exports.logs = async () => { console.log('to stdout'); console.error('to stderr'); };
+"""
+
+
+@pytest.fixture
+def function(tmp_path):
+    folder = tmp_path / "function"
+    folder.mkdir()
+    (folder / "some.js").write_text(HANDLERS)
+    (folder / "broken.js").write_text("exports.handler = ( => {};")
+    (folder / "lacking.js").write_text("require('not-there');")
+    (folder / "throwing.js").write_text("throw new Error('while loading');")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def opt(layer, tmp_path_factory):
+    """A layer unpacked, as Lambda unpacks it to /opt, in a folder of its own."""
+    folders = {}
+
+    def unpacked(version):
+        if version not in folders:
+            folders[version] = layer(version).unpacked(tmp_path_factory.mktemp("opt"))
+        return folders[version]
+
+    return unpacked
+
+
+@pytest.fixture
+def call(opt, function, rie):
+    def answer(handler, event=None, version="12.16.1", timeout_s=10):
+        sandbox = emulator.Sandbox(opt(version), function, handler, timeout_s)
+        return emulator.invoke_once(sandbox, json.dumps(event).encode(), rie=rie)
+
+    return answer
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_the_sample_answers_with_its_version_and_its_event(invoke, layer, version):
+    out = layer(version).zip.parent
+    outcome = invoke("run", f"--node={version}", "--event=-", f"--out={out}", stdin='{"n": [1, "ü"]}')
+    assert outcome.code == 0, outcome.err
+    answer = json.loads(outcome.out)
+    assert (answer["node"], answer["event"]) == (f"v{version}", {"n": [1, "ü"]})
+    assert answer["remainingTimeInMillis"] > 0
+    assert f"Node.js {version} answered in" in outcome.err
+    assert "cold start" in outcome.err
+
+
+@pytest.mark.parametrize("version", ["12.16.1", "26.10.0"])
+@pytest.mark.parametrize(
+    "style", ["promised", "awaited", "calledBack", "calledBackAtOnce", "done", "succeed"]
+)
+def test_every_style_of_handler_answers(call, style, version):
+    assert json.loads(call(f"some.{style}", {"a": 1}, version).payload) == {"got": {"a": 1}}
+
+
+def test_a_handler_that_returns_nothing_and_never_calls_back_answers_null(call):
+    assert call("some.nothing").payload == b"null"
+
+
+def test_a_nested_export_is_found(call):
+    assert call("some.nested.deeper.handler").payload == b'"found"'
+
+
+@pytest.mark.parametrize("version", ["12.16.1", "26.10.0"])
+@pytest.mark.parametrize(
+    ("handler", "error"),
+    [
+        ("some.failedBack", {"errorType": "RangeError", "errorMessage": "too far"}),
+        ("some.thrown", {"errorType": "TypeError", "errorMessage": "not that"}),
+        ("some.rejected", {"errorType": "Error", "errorMessage": "no"}),
+        ("some.text", {"errorType": "string", "errorMessage": "only text"}),
+        ("some.unserialisable", {"errorType": "Runtime.JSONStringifyError"}),
+        ("some.uncaught", {"errorType": "Error", "errorMessage": "later"}),
+        ("some.unhandled", {"errorType": "Runtime.UnhandledPromiseRejection", "errorMessage": "ignored"}),
+        ("some.pending", {"errorType": "Runtime.NoAnswer"}),
+        ("some.missing", {"errorType": "Runtime.HandlerNotFound"}),
+        ("some.notAFunction", {"errorType": "Runtime.HandlerNotFound"}),
+        ("some", {"errorType": "Runtime.MalformedHandlerName"}),
+        ("absent.handler", {"errorType": "Runtime.ImportModuleError"}),
+        ("lacking.handler", {"errorType": "Runtime.ImportModuleError"}),
+        ("broken.handler", {"errorType": "Runtime.UserCodeSyntaxError"}),
+        ("throwing.handler", {"errorType": "Error", "errorMessage": "while loading"}),
+    ],
+)
+def test_an_error_reaches_the_caller_by_its_name(call, handler, error, version):
+    answer = call(handler, {}, version)
+    told = json.loads(answer.payload)
+    assert answer.failed
+    assert {key: told[key] for key in error} == error
+    assert answer.error_type == error["errorType"]
+
+
+def test_the_context_has_what_lambda_says(call, function):
+    told = json.loads(call("some.context", timeout_s=10).payload)
+    assert told["name"] == "function"
+    assert told["id"]
+    assert told["arn"].startswith("arn:aws:lambda:")
+    assert told["root"] == str(function)
+    assert 9000 < told["left"] <= 10000
+
+
+def test_what_a_function_writes_is_its_log(call):
+    assert sorted(call("some.logs").logs.splitlines()) == ["to stderr", "to stdout"]
+
+
+def test_a_function_error_is_shown_and_ends_in_a_code_of_its_own(invoke, layer):
+    out = layer("12.16.1").zip.parent
+    outcome = invoke("run", "--node=12.16.1", "--event=function/events/fail.json", f"--out={out}")
+    assert outcome.code == 8
+    assert json.loads(outcome.out)["errorMessage"] == "as it was asked to"
+    assert "Error: as it was asked to" in outcome.err
+    assert "Traceback" not in outcome.err
+
+
+def test_an_http_event_gets_an_http_answer(invoke, layer):
+    out = layer("12.16.1").zip.parent
+    outcome = invoke("run", "--node=12.16.1", "--event=function/events/http.json", f"--out={out}")
+    answer = json.loads(outcome.out)
+    assert (answer["statusCode"], json.loads(answer["body"])["node"]) == (200, "v12.16.1")
+
+
+def test_run_builds_what_is_missing_once(invoke, tmp_path):
+    flags = ("--node=12.16.1", "--source=npm", "--builder=local", "--compression=fast", f"--out={tmp_path}")
+    first = invoke("run", *flags)
+    second = invoke("run", *flags)
+    assert (first.code, second.code) == (0, 0), first.err
+    assert "nodejs-12.16.1-x86_64.zip: " in first.err
+    assert "nodejs-12.16.1-x86_64.zip: " not in second.err
+
+
+def test_run_without_a_version_takes_the_newest_that_is_built(invoke, layer, tmp_path):
+    for version in ("12.16.1", "26.10.0"):
+        for path in layer(version).zip.parent.glob(f"nodejs-{version}-*"):
+            (tmp_path / path.name).write_bytes(path.read_bytes())
+    assert json.loads(invoke("run", f"--out={tmp_path}").out)["node"] == "v26.10.0"
+    empty = invoke("run", f"--out={tmp_path / 'empty'}")
+    assert (empty.code, len(empty.lines)) == (3, 1)
+
+
+@pytest.mark.parametrize(("event", "why"), [("nowhere.json", "no such file"), ("-", "not JSON")])
+def test_an_event_that_is_none_is_one_line(invoke, event, why):
+    outcome = invoke("run", f"--event={event}", stdin="{")
+    assert (outcome.code, len(outcome.lines)) == (2, 1)
+    assert why in outcome.err
+
+
+def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke, layer, function):
+    out = layer("12.16.1").zip.parent
+    outcome = invoke(
+        "run",
+        "--node=12.16.1",
+        f"--out={out}",
+        f"--function={function}",
+        "--handler=some.parent",
+        "--timeout=1",
+    )
+    assert outcome.code == 8
+    assert "timed out after 1.00 seconds" in outcome.out
+    assert started_in(function) == []
+
+
+@pytest.mark.parametrize("when", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
+def test_a_stopped_run_leaves_nothing_running(layer, function, when):
+    out = layer("12.16.1").zip.parent
+    flags = ("--node=12.16.1", f"--out={out}", f"--function={function}", "--handler=some.parent")
+    with subprocess.Popen(
+        command("run", *flags, "--timeout=60"), env=environment(), stderr=subprocess.PIPE, text=True
+    ) as process:
+        deadline = time.monotonic() + 30
+        while len(started_in(function)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(started_in(function)) >= 3  # the emulator, node, and what the function started
+        process.send_signal(when)
+        _, rest = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert started_in(function) == []
+
+
+def test_two_runs_at_once_do_not_meet(layer):
+    out = layer("12.16.1").zip.parent
+    line = command("run", "--node=12.16.1", f"--out={out}", "--event=-")
+    both = [
+        subprocess.Popen(
+            line,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    told = [process.communicate(json.dumps(number))[0] for number, process in enumerate(both)]
+    assert [json.loads(text)["event"] for text in told] == [0, 1, 2, 3]
+
+
+def test_a_layer_that_was_changed_on_disk_is_not_run_but_built_again(invoke, tmp_path):
+    flags = ("--node=12.16.1", "--source=npm", "--builder=local", "--compression=fast", f"--out={tmp_path}")
+    assert invoke("run", *flags).code == 0
+    packed = tmp_path / "nodejs-12.16.1-x86_64.zip"
+    whole = packed.read_bytes()
+    packed.write_bytes(whole[:-100])
+    assert invoke("run", *flags).code == 0
+    assert packed.read_bytes() == whole
+
+
+ADDONS = """
+const bufferutil = require('./node_modules/bufferutil/prebuilds/linux-x64/node.napi.node');
+const leveldown = require('leveldown');
+exports.handler = async (event) => {
+  const data = Buffer.from([1, 2, 3, 4]);
+  bufferutil.mask(data, Buffer.from([255, 255, 255, 255]), data, 0, 4);
+  const db = leveldown('/tmp/nodelayer-' + event.mark);
+  const call = (name, ...rest) => new Promise((resolve, reject) => {
+    db[name](...rest, (error, value) => (error ? reject(error) : resolve(value)));
+  });
+  await call('open');
+  await call('put', 'k', 'v');
+  return { masked: data.toString('hex'), stored: String(await call('get', 'k')), node: process.version };
+};
+"""
+
+
+@pytest.fixture(scope="module")
+def addons(tmp_path_factory):
+    """Two native addons as npm publishes them, prebuilt on N-API: one in C, one in C++ on libstdc++."""
+    folder = tmp_path_factory.mktemp("addons")
+    (folder / "addon.js").write_text(ADDONS)
+    (folder / "package.json").write_text("{}")
+    line = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run([*line, "bufferutil@4.0.8", "leveldown@6.1.1"], cwd=folder, check=True)
+    return folder
+
+
+@pytest.mark.parametrize("version", ["12.16.1", "24.21.0"])
+def test_native_addons_load_into_the_stripped_binary(opt, rie, addons, version, tmp_path):
+    sandbox = emulator.Sandbox(opt(version), addons, "addon.handler", 10)
+    event = json.dumps({"mark": tmp_path.name}).encode()
+    answer = emulator.invoke_once(sandbox, event, rie=rie)
+    assert json.loads(answer.payload) == {"masked": "fefdfcfb", "stored": "v", "node": f"v{version}"}
+
+
+def started_in(function):
+    """Processes that a run with this function's folder has started and that are still there."""
+    wanted = f"LAMBDA_TASK_ROOT={function}".encode()
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if wanted in (folder / "environ").read_bytes().split(b"\0"):
+                found.append(int(folder.name))
+        except OSError:
+            continue
+    return [pid for pid in found if pid != os.getpid()]
+
+
+def test_the_bootstrap_finds_its_folder_through_a_link_and_from_its_own_folder(opt, tmp_path):
+    layer = opt("26.10.0")
+    link = tmp_path / "linked"
+    link.symlink_to(layer / "bootstrap")
+    for line, cwd in (([str(link)], tmp_path), (["./bootstrap"], layer)):
+        done = subprocess.run(
+            line, cwd=cwd, env={"PATH": os.defpath}, capture_output=True, text=True, check=False
+        )
+        assert "AWS_LAMBDA_RUNTIME_API is not set" in done.stderr
+
+
+def test_every_file_of_the_client_parses_on_the_oldest_node(opt):
+    node = opt("12.16.1") / "nodejs" / "bin" / "node"
+    for file in sorted((opt("26.10.0") / "aws").glob("*.js")):
+        subprocess.run([node, "--check", file], check=True)

@@ -1,0 +1,51 @@
+"""What tests share beside fixtures: the commands as their users run them, and a finished layer."""
+
+import os
+import subprocess
+import sys
+import zipfile
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self):
+        return self.err.strip().splitlines()
+
+
+@dataclass(frozen=True)
+class Built:
+    """A finished layer: the zip, and its record as plain JSON."""
+
+    zip: Path
+    record: dict
+
+    def names(self):
+        with zipfile.ZipFile(self.zip) as opened:
+            return opened.namelist()
+
+    def unpacked(self, folder):
+        subprocess.run(["unzip", "-q", self.zip, "-d", folder], check=True)
+        return folder
+
+
+def command(*arguments):
+    """The argument list of one of our commands, from wherever it is started."""
+    return [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}", *map(str, arguments)]
+
+
+def environment(**changes):
+    """This machine's variables, but for those that would change what a build does; None takes one away."""
+    kept = {name: value for name, value in os.environ.items() if name != "NODELAYER_BASE_IMAGE"}
+    kept |= {name: str(value) for name, value in changes.items() if value is not None}
+    return {name: value for name, value in kept.items() if changes.get(name, "") is not None}
