@@ -321,7 +321,7 @@ def _prove_here(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, ben
     libraries = {name: _host_library(name, aim, job, order) for name in aim.libraries}
     for name in libraries:
         bench.reporter.say(
-            f"{name}, which {aim.runtime} lacks, comes from this host: it passes the ABI check"
+            f"{name}, which {aim.runtime} lacks, comes from this host and passes the ABI check itself"
         )
     carried = [Entry(f"lib/{name}", data) for name, data in libraries.items()]
     with tempfile.TemporaryDirectory(prefix="nodelayer-") as folder:
