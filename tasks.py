@@ -58,7 +58,7 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
     help={
         "node": _SPEC,
         "arch": _ARCH,
-        "builder": "docker (proved inside Amazon Linux), local (on this host), auto (default): docker where it can",
+        "builder": "docker (inside Amazon Linux), local (on this host), auto (default): docker where it can",
         "out": "folder for the zip, its build record and SBOM (default: dist)",
         "runtime": "aim at these only: provided, provided.al2, provided.al2023, with commas between",
         "base-image": "image to prove it in instead of Amazon Linux; {arch} becomes amd64 or arm64",
@@ -93,9 +93,11 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     bench = _bench(source, signature=signature)
     failures: list[NodelayerError] = []
-    for each in architecture.parse(arch):
+    wanted = architecture.parse(arch)
+    for each in wanted:
         try:
-            version = sources.resolve_spec(node, each, bench.source, start=Path.cwd())
+            others = [other for other in wanted if other != each]
+            version = sources.resolve_spec(node, each, bench.source, start=Path.cwd(), others=others)
             record = build.build(build.Job(version, each), order, bench)
         except NodelayerError as error:
             failures.append(error)
@@ -165,9 +167,11 @@ def download(
     """Fetch and verify Node.js into the download cache, so that a later build needs no network."""
     bench = _bench(source, signature=signature)
     failures: list[NodelayerError] = []
-    for each in architecture.parse(arch):
+    wanted = architecture.parse(arch)
+    for each in wanted:
         try:
-            files = sources.obtain(node, each, bench.source, start=Path.cwd())
+            others = [other for other in wanted if other != each]
+            files = sources.obtain(node, each, bench.source, start=Path.cwd(), others=others)
         except NodelayerError as error:
             failures.append(error)
             bench.reporter.fail(f"nodelayer: {error}")

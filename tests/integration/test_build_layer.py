@@ -17,6 +17,12 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from support import ROOT, command, environment
 
+from nodelayer import architecture, build, docker
+from nodelayer.cache import DownloadCache
+from nodelayer.errors import IncompatibleError
+from nodelayer.progress import Reporter
+from nodelayer.source import open_source
+
 pytestmark = pytest.mark.network
 
 OLD, NEW = "12.16.1", "26.10.0"
@@ -280,3 +286,54 @@ def mounted():
     yield mount
     for point in points:
         subprocess.run(["umount", point], check=True)
+
+
+class Heard(Reporter):
+    """Keeps the warnings."""
+
+    def __init__(self):
+        super().__init__(quiet=True)
+        self.warnings = []
+
+    def warn(self, line):
+        self.warnings.append(line)
+
+
+@pytest.fixture
+def build_here(cache_folder):
+    """Build in this process, so that a limit can be set low enough for a real layer to reach it."""
+
+    def run(out):
+        reporter = Heard()
+        bench = build.Workbench(
+            house=build.House(ROOT / "runtime", ROOT / "function", ROOT / "docker", ROOT / "none"),
+            source=open_source(
+                "npm", cache=DownloadCache(cache_folder), reporter=reporter, environ=os.environ
+            ),
+            reporter=reporter,
+            emulator=lambda _arch: Path("none"),
+            engine=lambda: docker.connect(reporter),
+        )
+        order = build.Order(out, builder="local", compression="fast")
+        build.build(build.Job(OLD, architecture.X86_64), order, bench)
+        return reporter.warnings
+
+    return run
+
+
+def test_the_limits_are_those_of_lambda():
+    assert (build.DIRECT_UPLOAD, build.UNZIPPED) == (50 * 1024**2, 250 * 1024**2)
+
+
+def test_a_zip_too_large_for_a_direct_upload_gets_a_warning(build_here, tmp_path, monkeypatch):
+    assert build_here(tmp_path) == []
+    monkeypatch.setattr(build, "DIRECT_UPLOAD", 14_000_000)
+    (warning,) = build_here(tmp_path)
+    assert "through S3 only" in warning
+
+
+def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(build, "UNZIPPED", 38_000_000)
+    with pytest.raises(IncompatibleError, match="more than the 250 MB"):
+        build_here(tmp_path)
+    assert list(tmp_path.iterdir()) == []

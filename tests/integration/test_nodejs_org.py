@@ -1,0 +1,787 @@
+"""nodejs.org as it is laid out, served by a real HTTP server on this machine, with a key made for tests."""
+
+import contextlib
+import hashlib
+import io
+import json
+import os
+import re
+import struct
+import subprocess
+import sys
+import tarfile
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pysequoia
+import pytest
+import requests
+from rich.console import Console
+from urllib3.exceptions import MaxRetryError, NameResolutionError
+
+from nodelayer import web
+from nodelayer.architecture import ARM64, X86_64
+from nodelayer.cache import DownloadCache
+from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.node_files import NOT_CHECKED
+from nodelayer.nodejs_org import NodejsOrg
+from nodelayer.progress import Reporter
+from nodelayer.source import Auto
+
+VERSION = "12.16.1"
+XZ = f"/dist/v{VERSION}/node-v{VERSION}-linux-x64.tar.xz"
+SUMS = f"/dist/v{VERSION}/SHASUMS256.txt"
+MACHINES = {"x64": 62, "arm64": 183}
+LICENSE = b"Node.js is licensed for use as follows: ...\n"
+
+
+class Site:
+    """What a server serves, how it misbehaves, and what it was asked for."""
+
+    def __init__(self):
+        self.files = {}
+        self.asked = []  # (path, status, headers of the request)
+        self.etags = True
+        self.ranges = True
+        self.lies = 0  # so many bytes further than asked for the rest of a file starts
+        self.busy = 0  # so many requests are answered 503
+        self.cuts = {}  # by path: after how many bytes of an answer the connection closes, once each
+        self.slow = 0.0
+
+    def asked_for(self, ending):
+        return [(path, status, headers) for path, status, headers in self.asked if path.endswith(ending)]
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_GET(self):
+        site = self.server.site
+        data = site.files.get(self.path)
+        etag = f'"{hashlib.sha256(data or b"").hexdigest()[:16]}"'
+        if site.busy:
+            site.busy -= 1
+            self.reply(503, b"busy")
+        elif data is None:
+            self.reply(404, b"not here")
+        elif site.etags and self.headers.get("If-None-Match") == etag:
+            self.reply(304, b"")
+        else:
+            time.sleep(site.slow)
+            self.give(site, data, {"ETag": etag} if site.etags else {})
+
+    def give(self, site, data, extra):
+        status, start = 200, 0
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
+        same = self.headers.get("If-Range") in (None, extra.get("ETag"))
+        if site.ranges and asked and same:
+            start, status = int(asked[1]) + site.lies, 206
+            if start >= len(data):
+                self.reply(416, b"")
+                return
+            extra["Content-Range"] = f"bytes {start}-{len(data) - 1}/{len(data)}"
+        cuts = site.cuts.get(self.path)
+        self.reply(status, data[start:], extra, cut=cuts.pop(0) if cuts else None)
+
+    def reply(self, status, body, extra=None, cut=None):
+        self.server.site.asked.append((self.path, status, dict(self.headers)))
+        self.send_response(status)
+        for name, value in (extra or {}).items():
+            self.send_header(name, value)
+        if status != 304:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[:cut])
+
+    def log_message(self, *_):
+        pass
+
+
+@contextlib.contextmanager
+def serving(site):
+    """The base address of a server that runs meanwhile."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.site = site
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def program(node):
+    """The first bytes of an ELF program for this architecture, and some that no compressor makes smaller."""
+    head = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HH", 2, MACHINES[node])
+    return head.ljust(64, b"\0") + os.urandom(600_000)
+
+
+def archive(node, mode, binary):
+    top = f"node-v{VERSION}-linux-{node}"
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode=mode) as tar:
+        for name, data in (
+            ("bin/node", binary),
+            ("LICENSE", LICENSE),
+            ("lib/node_modules/npm/bin/npm-cli.js", b""),
+        ):
+            entry = tarfile.TarInfo(f"{top}/{name}")
+            entry.size = len(data)
+            tar.addfile(entry, io.BytesIO(data))
+        link = tarfile.TarInfo(f"{top}/bin/npm")
+        link.type, link.linkname = tarfile.SYMTYPE, "../lib/node_modules/npm/bin/npm-cli.js"
+        tar.addfile(link)
+    return stream.getvalue()
+
+
+def sums_of(files):
+    return "".join(f"{hashlib.sha256(data).hexdigest()}  {name}\n" for name, data in files.items()).encode()
+
+
+class Team:
+    """A release team of one, and what it publishes."""
+
+    def __init__(self):
+        self.secret = pysequoia.Tsk.generate("Releaser <releaser@example.invalid>")
+        self.certificate = self.secret.extract_certificate()
+        self.fingerprint = self.certificate.fingerprint.upper()
+
+    def sign(self, data, mode=pysequoia.SignatureMode.DETACHED):
+        return pysequoia.sign(self.secret.signer(), data, mode=mode)
+
+    def publish(self, site, files):
+        """A release of these archives by name: the list, and both kinds of signature."""
+        sums = sums_of(files)
+        for name, data in files.items():
+            site.files[f"/dist/v{VERSION}/{name}"] = data
+        site.files[SUMS] = sums
+        site.files[f"{SUMS}.sig"] = self.sign(sums)
+        site.files[f"{SUMS}.asc"] = self.sign(sums, pysequoia.SignatureMode.CLEAR)
+        site.files[f"/keys/{self.fingerprint}.asc"] = str(self.certificate).encode()
+
+
+@pytest.fixture(scope="module")
+def team():
+    return Team()
+
+
+@pytest.fixture(scope="module")
+def binaries():
+    return {node: program(node) for node in MACHINES}
+
+
+@pytest.fixture(scope="module")
+def archives(binaries):
+    return {
+        f"node-v{VERSION}-linux-{node}.tar.xz": archive(node, "w:xz", binaries[node]) for node in MACHINES
+    }
+
+
+@pytest.fixture
+def site(team, binaries, archives):
+    """nodejs.org with one release, and a list of three."""
+    site = Site()
+    site.binaries, site.archives = binaries, archives
+    team.publish(site, archives)
+    every = ["linux-x64", "linux-arm64", "headers"]
+    site.files["/dist/index.json"] = json.dumps(
+        [
+            {"version": "v13.8.0", "date": "2020-02-06", "files": every, "lts": False},
+            {"version": f"v{VERSION}", "date": "2020-02-18", "files": every, "lts": "Erbium"},
+            {
+                "version": "v0.12.18",
+                "date": "2017-02-22",
+                "files": ["linux-x64", "win-x86-msi"],
+                "lts": False,
+            },
+        ]
+    ).encode()
+    return site
+
+
+@pytest.fixture
+def base(site):
+    with serving(site) as address:
+        yield address
+
+
+@pytest.fixture
+def said():
+    return io.StringIO()
+
+
+@pytest.fixture
+def nodejs(tmp_path, team, said):
+    """A source on this test's cache; `pinned` and the environment may be other ones."""
+
+    def opened(base, *, pinned=None, verify_signature=True, **environ):
+        return NodejsOrg(
+            cache=DownloadCache(tmp_path / "cache"),
+            reporter=Reporter(Console(file=said, width=1000, highlight=False)),
+            environ={"NODEJS_ORG_MIRROR": f"{base}/dist", "NODELAYER_RELEASE_KEYS_URL": base, **environ},
+            verify_signature=verify_signature,
+            pinned=pinned or [team.fingerprint],
+        )
+
+    return opened
+
+
+@pytest.fixture(autouse=True)
+def _no_proxy(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1,localhost,nodejs.invalid")
+
+
+def kept(tmp_path, folder):
+    return [path for path in (tmp_path / "cache" / folder).rglob("*") if path.is_file()]
+
+
+def refusal(kind, call, *arguments):
+    with pytest.raises(kind) as caught:
+        call(*arguments)
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    return str(caught.value)
+
+
+def closed_port():
+    """An address where nobody listens."""
+    with serving(Site()) as address:
+        pass
+    return address
+
+
+# a release
+
+
+@pytest.mark.parametrize("architecture", [X86_64, ARM64], ids=str)
+def test_a_release_is_fetched_and_what_was_checked_is_recorded(nodejs, base, team, architecture, site):
+    files = nodejs(base).fetch(VERSION, architecture)
+    name = f"node-v{VERSION}-linux-{architecture.node}.tar.xz"
+    assert (files.version, files.architecture) == (VERSION, architecture)
+    assert (files.node, files.license) == (site.binaries[architecture.node], LICENSE)
+    assert files.record.name == "nodejs.org"
+    assert files.record.url == f"{base}/dist/v{VERSION}/{name}"
+    assert files.record.sha256 == hashlib.sha256(site.archives[name]).hexdigest()
+    assert files.record.signature == f"verified by {team.fingerprint}"
+    assert files.record.verified == f"checksum and OpenPGP signature verified by {team.fingerprint}"
+
+
+def test_every_request_says_who_asks(nodejs, base, site):
+    nodejs(base).fetch(VERSION, X86_64)
+    assert all(
+        re.fullmatch(r"nodelayer/\d+\.\d+\.\d+\S*", headers["User-Agent"]) for _, _, headers in site.asked
+    )
+
+
+def test_the_smaller_archive_is_taken_and_the_other_where_there_is_none(nodejs, base, site, team):
+    gz = {f"node-v{VERSION}-linux-x64.tar.gz": archive("x64", "w:gz", site.binaries["x64"])}
+    team.publish(site, site.archives | gz)
+    assert nodejs(base).fetch(VERSION, X86_64).record.url.endswith(".tar.xz")
+    team.publish(site, gz)
+    site.files.pop(XZ)
+    again = nodejs(base, NVM_NODEJS_ORG_MIRROR=f"{base}//dist")
+    site.files.update({path.replace("/dist", "//dist", 1): data for path, data in site.files.items()})
+    files = again.fetch(VERSION, X86_64)
+    assert files.record.url.endswith(".tar.gz")
+    assert files.node == site.binaries["x64"]
+
+
+def test_a_second_fetch_needs_no_network(nodejs, site):
+    with serving(site) as base:
+        nodejs(base).fetch(VERSION, X86_64)
+    count = len(site.asked)
+    files = nodejs(base).fetch(VERSION, X86_64)
+    assert files.node == site.binaries["x64"]
+    assert files.record.signature.startswith("verified by")
+    assert len(site.asked) == count
+
+
+def test_what_was_never_fetched_is_not_cached(nodejs, base, site):
+    assert nodejs(base).cached(VERSION, X86_64) is None
+    assert site.asked == []
+
+
+def test_keys_are_fetched_once_for_all_releases(nodejs, base, site):
+    nodejs(base).fetch(VERSION, X86_64)
+    nodejs(base).fetch(VERSION, ARM64)
+    assert len(site.asked_for(f"{VERSION}-linux-arm64.tar.xz")) == 1
+    assert len([path for path, _, _ in site.asked if path.startswith("/keys/")]) == 1
+
+
+def test_a_cached_archive_that_was_damaged_is_fetched_again(nodejs, base, site, tmp_path, said):
+    nodejs(base).fetch(VERSION, X86_64)
+    (blob,) = kept(tmp_path, "blobs")
+    blob.write_bytes(blob.read_bytes()[:-1])
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert len(site.asked_for(".tar.xz")) == 2
+    assert "damaged" in said.getvalue()
+
+
+@pytest.mark.parametrize("name", ["SHASUMS256.txt", "SHASUMS256.txt.sig"])
+def test_a_cached_list_that_was_tampered_with_is_not_believed(nodejs, base, site, tmp_path, name):
+    nodejs(base).fetch(VERSION, X86_64)
+    (path,) = [path for path in kept(tmp_path, "documents") if path.name == name]
+    path.write_bytes(path.read_bytes().replace(b"a", b"b").replace(b"A", b"B"))
+    assert nodejs(base).cached(VERSION, X86_64) is None
+    assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
+    assert len(site.asked_for(".tar.xz")) == 1
+
+
+def test_a_cached_key_that_was_exchanged_is_dropped_and_fetched_again(nodejs, base, team, tmp_path):
+    nodejs(base).fetch(VERSION, X86_64)
+    (path,) = [path for path in kept(tmp_path, "documents") if path.name == f"{team.fingerprint}.asc"]
+    path.write_bytes(bytes(Team().certificate))
+    assert nodejs(base).cached(VERSION, X86_64) is None
+    assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
+
+
+# what may not be believed
+
+
+def test_a_tampered_archive_is_refused_and_not_kept(nodejs, base, site, tmp_path):
+    site.files[XZ] = site.files[XZ][:-1] + bytes([site.files[XZ][-1] ^ 1])
+    line = refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+    assert "SHASUMS256.txt" in line
+    assert kept(tmp_path, "blobs") == []
+    assert kept(tmp_path, "partial") == []
+    assert len(site.asked_for(".tar.xz")) == 1
+
+
+def test_a_tampered_list_is_refused_before_any_archive_is_asked_for(nodejs, base, site):
+    site.files[XZ] = b"evil"
+    site.files[SUMS] = sums_of({XZ.rpartition("/")[2]: b"evil"})
+    refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+    assert site.asked_for(".tar.xz") == []
+
+
+def test_a_signature_of_a_key_that_is_not_pinned_is_refused(nodejs, base, site):
+    other = Team()
+    other.publish(site, site.archives)
+    line = refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+    assert "release team" in line
+    assert site.asked_for(f"{other.fingerprint}.asc") == []
+    assert site.asked_for(".tar.xz") == []
+
+
+def test_a_key_server_that_hands_out_another_key_is_not_believed(nodejs, base, site, team):
+    other = Team()
+    other.publish(site, site.archives)
+    site.files[f"/keys/{team.fingerprint}.asc"] = bytes(other.certificate)
+    assert "another one" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+
+
+def test_a_release_nobody_signed_is_refused_and_the_flag_is_named(nodejs, base, site):
+    del site.files[f"{SUMS}.sig"], site.files[f"{SUMS}.asc"]
+    assert "--no-signature" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+
+
+def test_signed_text_stands_in_where_there_is_no_detached_signature(nodejs, base, site, team):
+    del site.files[f"{SUMS}.sig"]
+    site.files[SUMS] = sums_of({XZ.rpartition("/")[2]: b"evil"})
+    files = nodejs(base).fetch(VERSION, X86_64)
+    assert files.record.signature == f"verified by {team.fingerprint}"
+    site.files.clear()
+    assert nodejs(base).fetch(VERSION, X86_64) == files
+
+
+def test_a_program_of_another_architecture_is_refused(nodejs, base, site, team):
+    team.publish(site, {f"node-v{VERSION}-linux-x64.tar.xz": archive("x64", "w:xz", site.binaries["arm64"])})
+    assert "EM_AARCH64" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+
+
+def test_a_list_that_is_none_is_refused(nodejs, base, site, team):
+    site.files[SUMS] = b"<html>Sign in to the network</html>"
+    site.files[f"{SUMS}.sig"] = team.sign(site.files[SUMS])
+    assert "no list of checksums" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
+
+
+def test_what_cannot_be_verified_stays_so_while_the_key_server_is_away(nodejs, site):
+    with serving(site) as base:
+        nodejs(base).fetch(VERSION, X86_64)
+        site.files[SUMS] = site.files[SUMS].replace(b"a", b"b")
+        site.files = {path: data for path, data in site.files.items() if not path.startswith("/keys/")}
+        line = refusal(NotVerifiedError, nodejs(base).fetch, VERSION, ARM64)
+    assert "release team" in line
+
+
+# without the signature
+
+
+def test_a_signature_that_was_not_wanted_is_neither_fetched_nor_claimed(nodejs, base, site):
+    site.files = {path: data for path, data in site.files.items() if not path.endswith((".sig", ".asc"))}
+    files = nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
+    assert files.record.signature == NOT_CHECKED
+    assert "not checked" in files.record.verified
+    assert [path for path, _, _ in site.asked] == [SUMS, XZ]
+
+
+def test_the_checksum_counts_without_the_signature_too(nodejs, base, site):
+    site.files[XZ] += b"x"
+    refusal(NotVerifiedError, nodejs(base, verify_signature=False).fetch, VERSION, X86_64)
+
+
+def test_what_was_fetched_without_the_signature_is_verified_once_one_is_wanted(nodejs, base, site):
+    nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
+    assert nodejs(base).cached(VERSION, X86_64) is None
+    assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
+    assert len(site.asked_for(".tar.xz")) == 1
+
+
+# a download that is cut
+
+
+def test_a_cut_download_goes_on_where_it_was_cut(nodejs, base, site):
+    site.cuts[XZ] = [400_000]
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    first, second = site.asked_for(".tar.xz")
+    assert first[1] == 200
+    assert "Range" not in first[2]
+    assert second[1] == 206
+    assert 0 < int(second[2]["Range"].removeprefix("bytes=").removesuffix("-")) <= 400_000
+    assert second[2]["If-Range"].startswith('"')
+
+
+def test_a_server_without_entity_tags_is_asked_for_the_rest_all_the_same(nodejs, base, site):
+    site.etags = False
+    site.cuts[XZ] = [400_000]
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    second = site.asked_for(".tar.xz")[1]
+    assert second[1] == 206
+    assert "If-Range" not in second[2]
+
+
+def test_a_server_that_ignores_the_range_starts_again(nodejs, base, site):
+    site.ranges = False
+    site.cuts[XZ] = [400_000]
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 200]
+
+
+def test_a_rest_that_starts_elsewhere_is_found_out(nodejs, base, site):
+    site.lies = 1
+    site.cuts[XZ] = [400_000]
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 206, 200]
+
+
+def test_a_file_that_changed_since_it_was_cut_starts_again(nodejs, base, site, tmp_path):
+    site.cuts[XZ] = [400_000] * 5
+    site.ranges = False
+    refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
+    (partial,) = kept(tmp_path, "partial")
+    partial.write_bytes(b"\0" * len(partial.read_bytes()))
+    site.cuts, site.ranges, site.asked = {}, True, []
+    nodejs(base).fetch(VERSION, X86_64)
+    assert [status for _, status, _ in site.asked_for(".tar.xz")] == [206, 200]
+    assert kept(tmp_path, "partial") == []
+
+
+def test_a_download_cut_again_and_again_is_told_and_the_next_build_goes_on_with_it(
+    nodejs, base, site, tmp_path
+):
+    site.cuts[XZ] = [70_000] * 5
+    line = refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
+    assert "run it again" in line
+    (partial,) = kept(tmp_path, "partial")
+    size = partial.stat().st_size
+    assert size > 300_000
+    site.asked.clear()
+    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert [headers["Range"] for _, _, headers in site.asked_for(".tar.xz")] == [f"bytes={size}-"]
+
+
+def test_a_download_that_was_whole_when_the_build_was_killed_is_not_fetched_again(
+    nodejs, base, site, tmp_path
+):
+    nodejs(base).fetch(VERSION, X86_64)
+    (blob,) = kept(tmp_path, "blobs")
+    partial = tmp_path / "cache" / "partial" / f"{blob.name[:16]}-{XZ.rpartition('/')[2]}"
+    blob.rename(partial)
+    site.asked.clear()
+    nodejs(base).fetch(VERSION, X86_64)
+    assert [status for _, status, _ in site.asked_for(".tar.xz")] == [416]
+
+
+# several builds at once
+
+
+def test_two_threads_share_one_download(nodejs, base, site):
+    site.slow = 0.05
+    found = []
+    start = threading.Barrier(2)
+
+    def build():
+        start.wait()
+        found.append(nodejs(base).fetch(VERSION, X86_64).node)
+
+    threads = [threading.Thread(target=build) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [site.binaries["x64"]] * 2
+    assert len(site.asked_for(".tar.xz")) == 1
+
+
+FETCH = """
+import os, sys
+from pathlib import Path
+from nodelayer.architecture import X86_64
+from nodelayer.cache import DownloadCache
+from nodelayer.nodejs_org import NodejsOrg
+from nodelayer.progress import Reporter
+cache, version, fingerprint = sys.argv[1:]
+source = NodejsOrg(
+    cache=DownloadCache(Path(cache)), reporter=Reporter(), environ=os.environ, pinned=[fingerprint]
+)
+print(source.fetch(version, X86_64).record.sha256)
+"""
+
+
+def test_two_processes_share_one_download(base, site, team, tmp_path):
+    site.slow = 0.2
+    environ = {**os.environ, "NODEJS_ORG_MIRROR": f"{base}/dist/", "NODELAYER_RELEASE_KEYS_URL": base}
+    command = [sys.executable, "-c", FETCH, str(tmp_path / "cache"), VERSION, team.fingerprint]
+    running = [
+        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        for _ in range(3)
+    ]
+    done = [process.communicate(timeout=60) for process in running]
+    sha256 = hashlib.sha256(site.archives[XZ.rpartition("/")[2]]).hexdigest()
+    assert [out.strip() for out, _ in done] == [sha256] * 3, done
+    assert len(site.asked_for(".tar.xz")) == 1
+
+
+# the list of releases
+
+
+def test_the_list_has_what_there_is_for_the_architecture(nodejs, base):
+    x86_64, arm64 = (nodejs(base).releases(architecture) for architecture in (X86_64, ARM64))
+    assert [(each.version, each.lts, each.date) for each in x86_64] == [
+        ("13.8.0", None, "2020-02-06"),
+        (VERSION, "Erbium", "2020-02-18"),
+        ("0.12.18", None, "2017-02-22"),
+    ]
+    assert [each.version for each in arm64] == ["13.8.0", VERSION]
+
+
+def test_a_list_that_has_not_changed_is_not_sent_again(nodejs, base, site):
+    first = nodejs(base).releases(X86_64)
+    assert nodejs(base).releases(X86_64) == first
+    assert [status for _, status, _ in site.asked] == [200, 304]
+
+
+def test_a_list_that_has_changed_is_taken(nodejs, base, site):
+    nodejs(base).releases(X86_64)
+    site.files["/dist/index.json"] = b'[{"version": "v26.1.0", "files": ["linux-x64"], "lts": false}]'
+    assert [each.version for each in nodejs(base).releases(X86_64)] == ["26.1.0"]
+
+
+def test_a_kept_list_that_was_damaged_is_fetched_whole(nodejs, base, site, tmp_path):
+    nodejs(base).releases(X86_64)
+    (path,) = [path for path in kept(tmp_path, "documents") if path.name == "index.json"]
+    path.write_bytes(b"[]")
+    assert len(nodejs(base).releases(X86_64)) == 3
+    assert [status for _, status, _ in site.asked] == [200, 200]
+
+
+def test_the_list_seen_last_is_used_and_that_is_said_in_one_line(nodejs, site, said):
+    with serving(site) as base:
+        seen = nodejs(base).releases(X86_64)
+    assert nodejs(base).releases(X86_64) == seen
+    assert said.getvalue() == (
+        "127.0.0.1 cannot be reached (connection refused); using the list of releases seen last\n"
+    )
+
+
+@pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b"{}", b'[{"version": 12}]', b""])
+def test_a_list_that_cannot_be_read_is_told_in_one_line(nodejs, base, site, answer):
+    site.files["/dist/index.json"] = answer
+    assert "cannot be read" in refusal(UnreachableError, nodejs(base).releases, X86_64)
+
+
+# what is not there
+
+
+def test_a_version_that_does_not_exist_names_the_nearest(nodejs, base):
+    line = refusal(NotFoundError, nodejs(base).fetch, "12.16.2", X86_64)
+    assert "no Node.js 12.16.2 for x86_64" in line
+    assert f"nearest: {VERSION}, 13.8.0" in line
+
+
+def test_a_release_without_this_architecture_names_the_nearest_that_has_it(nodejs, base, site, team):
+    team.publish(site, {"node-v12.16.1-linux-x64.tar.xz": b""})
+    assert "nearest: 12.16.1" in refusal(NotFoundError, nodejs(base).fetch, VERSION, ARM64)
+
+
+def test_a_file_that_is_listed_and_not_there_is_told(nodejs, base, site):
+    del site.files[XZ]
+    assert "does not have it" in refusal(NotFoundError, nodejs(base).fetch, VERSION, X86_64)
+
+
+# hosts
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("NVM_NODEJS_ORG_MIRROR", "NODEJS_ORG_MIRROR"),
+        ("NODEJS_ORG_MIRROR", "npm_config_disturl"),
+        ("npm_config_disturl", "NPM_CONFIG_DISTURL"),
+        ("NPM_CONFIG_DISTURL", None),
+    ],
+)
+def test_a_mirror_is_taken_from_the_first_variable_that_names_one(tmp_path, site, base, names):
+    first, second = names
+    environ = {first: f" {base}/dist/ ", **({second: "http://127.0.0.1:9/never"} if second else {})}
+    source = NodejsOrg(cache=DownloadCache(tmp_path), reporter=Reporter(quiet=True), environ=environ)
+    assert len(source.releases(X86_64)) == 3
+    assert [path for path, _, _ in site.asked] == ["/dist/index.json"]
+
+
+@pytest.mark.parametrize(
+    "address", ["nodejs.org/dist", "ftp://nodejs.org/dist", "https://", "file:///dist", "http://[x"]
+)
+def test_a_mirror_that_is_no_address_is_told_by_the_variable_it_stands_in(nodejs, address):
+    line = refusal(InvalidInputError, lambda: nodejs("http://x", NVM_NODEJS_ORG_MIRROR=address))
+    assert "NVM_NODEJS_ORG_MIRROR" in line
+
+
+def test_what_one_mirror_listed_is_not_taken_for_anothers(nodejs, base):
+    nodejs(base).fetch(VERSION, X86_64)
+    assert nodejs(closed_port()).cached(VERSION, X86_64) is None
+
+
+def test_the_password_of_a_mirror_is_neither_recorded_nor_printed(nodejs, base, said):
+    secret = base.replace("http://", "http://user:secret@")
+    assert "secret" not in nodejs(secret).fetch(VERSION, X86_64).record.model_dump_json()
+    assert "secret" not in refusal(NotFoundError, nodejs(secret).fetch, "99.0.0", X86_64)
+    assert "secret" not in said.getvalue()
+
+
+def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
+    source = nodejs(closed_port())
+    for line in (
+        refusal(UnreachableError, source.fetch, VERSION, X86_64),
+        refusal(UnreachableError, source.releases, X86_64),
+    ):
+        assert "127.0.0.1 cannot be reached (connection refused)" in line
+        assert "--source npm" in line
+
+
+def test_a_name_that_is_unknown_is_told_at_once(nodejs):
+    start = time.monotonic()
+    line = refusal(UnreachableError, nodejs("https://nodejs.invalid").fetch, VERSION, X86_64)
+    assert "nodejs.invalid cannot be reached (its name is not known)" in line
+    assert time.monotonic() - start < 5
+
+
+def test_an_unknown_name_is_not_asked_for_again():
+    error = NameResolutionError("nodejs.invalid", None, OSError())
+    with pytest.raises(MaxRetryError):
+        web._Patience(total=2).increment("GET", "/", error=error)
+
+
+def test_a_host_without_a_certificate_is_not_asked_again_in_the_clear(nodejs, base, site):
+    refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
+    assert site.asked == []
+
+
+def test_a_redirect_from_https_to_http_is_refused():
+    response = requests.Response()
+    response.status_code, response.url = 302, "https://nodejs.org/dist/index.json"
+    response.headers["location"] = "http://nodejs.org/dist/index.json"
+    session = web._Session()
+    with pytest.raises(requests.exceptions.InvalidSchema):
+        session.get_redirect_target(response)
+    response.headers["location"] = "https://nodejs.org/download/release/index.json"
+    assert session.get_redirect_target(response) == response.headers["location"]
+
+
+def test_a_host_that_is_busy_for_a_moment_is_asked_again(nodejs, base, site):
+    site.busy = 2
+    assert len(nodejs(base).releases(X86_64)) == 3
+
+
+def test_a_host_that_stays_busy_is_told(nodejs, base, site):
+    site.busy = 100
+    assert "answers 503" in refusal(UnreachableError, nodejs(base).releases, X86_64)
+
+
+def test_a_list_without_an_end_is_not_read_to_it(nodejs, base, site):
+    site.files[SUMS] = b"x" * 1_000_001
+    assert "more than 1000000 bytes" in refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
+
+
+@pytest.mark.parametrize("gone", [True, False])
+def test_keys_that_cannot_be_fetched_are_told_with_what_to_do(nodejs, base, site, gone):
+    other = closed_port() if gone else f"{base}/nothing-here"
+    line = refusal(UnreachableError, nodejs(base, NODELAYER_RELEASE_KEYS_URL=other).fetch, VERSION, X86_64)
+    assert "keys cannot be fetched" in line
+    assert "--no-signature" in line
+    assert "--source npm" in line
+    assert site.asked_for(".tar.xz") == []
+
+
+# with npm behind it
+
+
+class NoNpm:
+    """npm, where its registry is never asked."""
+
+    name = "npm"
+
+    def __init__(self, files=None):
+        self.files = files
+        self.asked = 0
+
+    def releases(self, _architecture):
+        return []
+
+    def cached(self, _version, _architecture):
+        return None
+
+    def fetch(self, _version, _architecture):
+        self.asked += 1
+        return self.files
+
+
+@pytest.fixture
+def auto(nodejs, said):
+    def opened(base, npm, **changes):
+        reporter = Reporter(Console(file=said, width=1000, highlight=False))
+        return Auto(nodejs(base, **changes), npm, reporter=reporter)
+
+    return opened
+
+
+def test_auto_takes_what_nodejs_org_has(auto, base, said, site):
+    npm = NoNpm()
+    assert auto(base, npm).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert (npm.asked, said.getvalue()) == (0, "")
+
+
+def test_auto_needs_no_network_the_second_time(auto, site, said):
+    npm = NoNpm()
+    with serving(site) as base:
+        auto(base, npm).fetch(VERSION, X86_64)
+    assert auto(base, npm).fetch(VERSION, X86_64).node == site.binaries["x64"]
+    assert (npm.asked, said.getvalue()) == (0, "")
+
+
+@pytest.mark.parametrize("tampered", [XZ, SUMS])
+def test_auto_never_makes_up_by_npm_for_what_cannot_be_verified(auto, base, site, tampered):
+    site.files[tampered] = site.files[tampered][:-2] + b"x\n"
+    npm = NoNpm()
+    refusal(NotVerifiedError, auto(base, npm).fetch, VERSION, X86_64)
+    assert npm.asked == 0
+
+
+def test_auto_turns_to_npm_where_the_keys_cannot_be_fetched_and_says_so(auto, base, said):
+    npm = NoNpm("from npm")
+    source = auto(base, npm, NODELAYER_RELEASE_KEYS_URL=closed_port())
+    assert source.fetch(VERSION, X86_64) == "from npm"
+    assert said.getvalue() == (
+        "the release team's keys cannot be fetched: 127.0.0.1 cannot be reached (connection refused); "
+        "taking Node.js from npm: integrity checked, no OpenPGP signature\n"
+    )
