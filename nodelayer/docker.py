@@ -40,7 +40,9 @@ _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 _BOOKKEEPING = ("--->", "Removing intermediate container")
 _UNANSWERED = re.compile(r"no such host|dial tcp|i/o timeout|TLS handshake timeout|network is unreachable")
 _SIGNS_OF_NO_DAEMON = {"FileNotFoundError": "it has no socket", "ConnectionRefusedError": "nothing listens"}
-_PATIENCE = 20
+_PATIENCE = 40
+_PAUSE_S = 0.5
+_LOOKS_AFTER_A_CUT = 3
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
 
@@ -137,12 +139,14 @@ class Engine:
         base_id = self.base_image(order.base, order.architecture).id or ""
         build = uuid.uuid4().hex
         image = ""
+        looks = _LOOKS_AFTER_A_CUT
         try:
             with _context(entries, workshop) as context:
                 image = self._build(context, build, order)
             exported = self._export(image)
+            looks = 1
         finally:
-            self._clean(build, image)
+            self._clean(build, image, looks)
         return _proof(exported, entries, order.libraries, base_id)
 
     def _build(self, context: IO[bytes], build: str, order: Order) -> str:
@@ -196,12 +200,14 @@ class Engine:
         spool.seek(0)
         return tarfile.open(fileobj=spool)
 
-    def _clean(self, build: str, image: str) -> None:
+    def _clean(self, build: str, image: str, looks: int) -> None:
         """Remove what the build left. A daemon that no longer answers must not hide why the build failed.
 
-        The daemon winds up a build that was cut off in its own time, so this asks until nothing is left.
+        The daemon winds up a build that was cut off in its own time, and may still make a container or an image
+        meanwhile: so this goes on until nothing was there so many times in a row.
         """
         mine: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
+        quiet = 0
         for _ in range(_PATIENCE):
             with suppress(DockerException, requests.RequestException):
                 containers = self._client.containers.list(all=True, filters=mine, ignore_removed=True)
@@ -211,9 +217,11 @@ class Engine:
                     with suppress(ImageNotFound):
                         self._client.images.remove(image, force=True)
                 self._client.images.prune(filters={**mine, "dangling": True})
-                if not containers and not self._client.images.list(all=True, filters=mine):
+                left = containers or self._client.images.list(all=True, filters=mine)
+                quiet = 0 if left else quiet + 1
+                if quiet >= looks:
                     return
-            time.sleep(0.5)
+            time.sleep(_PAUSE_S)
 
 
 def connect(reporter: Reporter) -> Engine:

@@ -180,6 +180,8 @@ def _newest(spec: str, architecture: Architecture, source: Source, others: Itera
     named = exact(spec)
     if named is not None:
         return named
+    with suppress(NotFoundError):
+        resolve(spec, ())  # what is no spec is refused before anybody is asked
     releases = source.releases(architecture)
     shared = list(releases)
     for other in others:
