@@ -203,7 +203,7 @@ class Engine:
     def _clean(self, build: str, image: str, looks: int) -> None:
         """Remove what the build left. A daemon that no longer answers must not hide why the build failed.
 
-        The daemon winds up a build that was cut off in its own time, and may still make a container or an image
+        The daemon winds up a build that was cut off in its own time, and may still make a container or image
         meanwhile: so this goes on until nothing was there so many times in a row.
         """
         mine: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}

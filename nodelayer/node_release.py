@@ -15,11 +15,14 @@ from nodelayer.errors import InvalidInputError, NotFoundError
 SPECS = "12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest or file"
 """Examples of every kind of spec, for messages and help."""
 
-_VERSION = re.compile(r"v?(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})\.(0|[1-9]\d{0,8})(?:-([0-9A-Za-z.-]+))?")
+_NUMBER = r"(0|[1-9]\d{0,8})"
+_NAME = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
+_VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_NAME}(?:\.{_NAME})*))?", re.ASCII)
 _NEWEST = frozenset({"latest", "current", "node", "stable"})
 _NUMBERS = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 # A number after a wildcard says nothing (`12.x.1`); newer versions of semver refuse it, older ones ignore it.
-_NUMBER_AFTER_WILDCARD = re.compile(r"(?<![\w-])(?:\d+\.)?[xX*]\.\d")
+# Nor may a number or another star follow a star at once (`**`, `*12`).
+_BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\d*]")
 _HUGE_NUMBER = re.compile(r"\d{10}")
 
 SortKey = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
@@ -151,11 +154,12 @@ def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
     lts = [release for release in stable if release.lts]
     if name in ("", "*"):
         return lts
-    if re.fullmatch(r"-\d+", name):
+    if re.fullmatch(r"-\d{1,9}", name, re.ASCII):
         majors = sorted({sort_key(release.version)[0] for release in lts}, reverse=True)
         back = int(name[1:])
-        wanted = majors[back] if back < len(majors) else None
-        return [release for release in lts if sort_key(release.version)[0] == wanted]
+        if back >= len(majors):
+            raise NotFoundError(f"no Node.js {word} here", todo=f"there are {len(majors)} LTS lines")
+        return [release for release in lts if sort_key(release.version)[0] == majors[back]]
     found = [release for release in lts if (release.lts or "").lower() == name]
     if not found:
         names = {sort_key(release.version)[0]: str(release.lts).lower() for release in lts}
@@ -166,7 +170,7 @@ def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
 
 def _in_range(word: str, stable: Sequence[Release]) -> list[Release]:
     text = " ".join(word.split())
-    if not text or _NUMBER_AFTER_WILDCARD.search(text) or _HUGE_NUMBER.search(text):
+    if not text or not text.isascii() or _BAD_WILDCARD.search(text) or _HUGE_NUMBER.search(text):
         raise _no_spec(word)
     try:
         wanted = nodesemver.make_range(text, loose=False)

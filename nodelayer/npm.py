@@ -133,10 +133,14 @@ class Npm:
             return "", ""
 
     def _integrity(self, package: str) -> str:
-        seen = self._view(package, "dist.integrity")
-        if not isinstance(seen, str) or not _sha512(seen):
-            raise NotVerifiedError("the registry gives no sha512 for this package", where=package)
-        return seen
+        # The version is asked for as well, to tell a package without an integrity from one that is not there.
+        seen = self._view(package, "version", "dist.integrity")
+        integrity = seen.get("dist.integrity") if isinstance(seen, dict) else None
+        if not isinstance(integrity, str) or not _sha512(integrity):
+            raise NotVerifiedError(
+                "the registry gives no sha512 for this package", where=package, todo="use another registry"
+            )
+        return integrity
 
     def _download(self, package: str, integrity: str) -> bytes:
         with self._cache.workspace() as folder:

