@@ -1,0 +1,137 @@
+"""Refresh nodelayer/resources/lts_lines.json from Node.js's index of releases and its release schedule.
+
+    python scripts/refresh_lts_lines.py --compare        exit 1 where what is bundled differs
+    python scripts/refresh_lts_lines.py --write --index index.json --schedule schedule.json
+
+npm does not say which releases are LTS, so this list does. The index names the codename of each LTS release,
+and so the first one of a line; schedule.json of github.com/nodejs/Release has the dates.
+"""
+
+import argparse
+import datetime as dt
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
+from nodelayer.node_release import sort_key
+from nodelayer.web import Web
+
+BUNDLED = Path(__file__).resolve().parent.parent / "nodelayer" / "resources" / "lts_lines.json"
+INDEX = "https://nodejs.org/dist/index.json"
+SCHEDULE = "https://raw.githubusercontent.com/nodejs/Release/main/schedule.json"
+
+_MOST_BYTES = 20_000_000
+_TODO = "name a file that you have: --index FILE --schedule FILE"
+
+Lines = dict[str, dict[str, str | None]]
+
+
+def document(place: str) -> Any:  # noqa: ANN401 - JSON, judged by who asked for it
+    """The JSON at an address or in a file. Raises NodelayerError."""
+    if place.startswith(("http://", "https://")):
+        with Web(todo=_TODO) as web:
+            data = web.get(place, most=_MOST_BYTES).data
+    else:
+        try:
+            data = Path(place).read_bytes()
+        except OSError as error:
+            raise InvalidInputError(f"cannot be read: {error.strerror}", where=place) from error
+    try:
+        return json.loads(data)
+    except ValueError as error:
+        raise InvalidInputError("not JSON", where=place, todo=_TODO) from error
+
+
+def first_releases(index: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
+    """Codename and first LTS release of each major that the index calls LTS."""
+    found: dict[str, tuple[str, str]] = {}
+    named = [(str(each["version"]).removeprefix("v"), each["lts"]) for each in index if each["lts"]]
+    for version, codename in sorted(named, key=lambda pair: sort_key(pair[0])):
+        found.setdefault(version.partition(".")[0], (str(codename), version))
+    return found
+
+
+def lines(index: Any, schedule: Any, known: Lines, today: dt.date) -> Lines:  # noqa: ANN401 - JSON
+    """Every line that is or was LTS today, by major. What neither source says stays as it is known.
+
+    Raises InvalidInputError where a source is not what it should be.
+    """
+    try:
+        first = first_releases(index)
+        found: Lines = {}
+        for name, plan in schedule.items():
+            major = name.removeprefix("v")
+            if "lts" not in plan or plan["lts"] > today.isoformat():
+                continue
+            kept = known.get(major, {})
+            codename, release = first.get(major, (plan.get("codename") or kept.get("codename"), None))
+            if not codename:
+                raise InvalidInputError(f"nobody says the codename of {name}", todo="see CODENAMES.md there")
+            found[major] = {
+                "codename": codename,
+                "first": release or kept.get("first"),
+                "since": plan["lts"],
+                "end_of_life": plan["end"],
+            }
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise InvalidInputError("not an index and a schedule as Node.js has them", todo=_TODO) from error
+    return {major: found[major] for major in sorted(found, key=int)}
+
+
+def differences(before: Lines, after: Lines) -> Iterator[str]:
+    """A line for each major that came (+), went (-) or changed (~)."""
+    for major in sorted({*before, *after}, key=int):
+        old, new = before.get(major), after.get(major)
+        if old is None:
+            yield f"+ {major} {new}"
+        elif new is None:
+            yield f"- {major} {old}"
+        elif old != new:
+            changed = (f"{key}: {old.get(key)} -> {new[key]}" for key in new if old.get(key) != new[key])
+            yield f"~ {major} {', '.join(changed)}"
+
+
+def rendered(provenance: str, found: Lines, today: dt.date) -> str:
+    """The resource as JSON, one line of LTS a line."""
+    rows = ",\n".join(f"    {json.dumps(major)}: {json.dumps(line)}" for major, line in found.items())
+    head = f'  "provenance": {json.dumps(provenance)},\n  "as_of": "{today.isoformat()}",\n'
+    return f'{{\n{head}  "lines": {{\n{rows}\n  }}\n}}\n'
+
+
+def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
+    """The command; returns its exit code. Raises NodelayerError."""
+    parser = argparse.ArgumentParser(description="Refresh the LTS lines.")
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--compare", action="store_true", help="print what differs; exit 1 where anything does")
+    what.add_argument("--write", action="store_true", help="write what is published now")
+    parser.add_argument("--index", default=INDEX, help="address or file of index.json")
+    parser.add_argument("--schedule", default=SCHEDULE, help="address or file of schedule.json")
+    options = parser.parse_args(arguments)
+
+    known = json.loads(resource.read_bytes())
+    today = dt.datetime.now(tz=dt.UTC).date()
+    found = lines(document(options.index), document(options.schedule), known["lines"], today)
+    told = list(differences(known["lines"], found))
+    print("\n".join(told) or "the bundled LTS lines are those that are published")
+    if options.compare:
+        return 1 if told else 0
+    try:
+        resource.write_text(rendered(known["provenance"], found, today), encoding="utf-8")
+    except OSError as error:
+        raise MachineError(f"cannot be written: {error.strerror}", where=resource.name) from error
+    return 0
+
+
+def main() -> int:
+    try:
+        return run(sys.argv[1:])
+    except NodelayerError as error:
+        print(error, file=sys.stderr)
+        return error.code
+
+
+if __name__ == "__main__":
+    sys.exit(main())
