@@ -6,30 +6,31 @@ shift
 mkdir -p "$folder"
 [ $# -gt 0 ] || exit 0
 
+manager=
+for name in dnf microdnf yum apt-get; do
+  if command -v "$name" >/dev/null; then manager=$name; break; fi
+done
+[ -n "$manager" ] || { echo "nodelayer: the base image has no dnf, microdnf, yum or apt-get to install $* with" >&2; exit 64; }
+
 packages=
 for soname in "$@"; do
   case $soname in
     libatomic.so.1) rpm=libatomic deb=libatomic1 ;;
     *) echo "nodelayer: no package is known for $soname; add it to docker/fetch-libraries.sh" >&2; exit 64 ;;
   esac
-  if command -v apt-get >/dev/null; then packages="$packages $deb"; else packages="$packages $rpm"; fi
+  if [ "$manager" = apt-get ]; then packages="$packages $deb"; else packages="$packages $rpm"; fi
 done
 
 # The names come from the table above: no word of theirs needs quoting.
 # shellcheck disable=SC2086
-if command -v dnf >/dev/null; then
-  dnf install -y --setopt=install_weak_deps=False $packages
-elif command -v microdnf >/dev/null; then
-  microdnf install -y $packages
-elif command -v yum >/dev/null; then
-  yum install -y $packages
-elif command -v apt-get >/dev/null; then
-  apt-get update
-  DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
-else
-  echo "nodelayer: the base image has no dnf, yum or apt to install$packages with" >&2
-  exit 64
-fi
+case $manager in
+  dnf) dnf install -y --setopt=install_weak_deps=False $packages ;;
+  microdnf | yum) "$manager" install -y $packages ;;
+  apt-get)
+    apt-get update
+    DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends $packages
+    ;;
+esac
 
 for soname in "$@"; do
   found=

@@ -40,7 +40,7 @@ class DownloadCache:
         )
 
     def blob_path(self, sha256: str) -> Path:
-        return self.root / "blobs" / "sha256" / sha256
+        return self.root / "blobs" / "sha256" / _flat(sha256)
 
     def read(self, sha256: str, reporter: Reporter) -> bytes | None:
         """The bytes with this sha256 (hex), or None; what has changed on disk is dropped, with a line."""
@@ -98,7 +98,7 @@ class DownloadCache:
         with self._machine():
             folder = self.root / "partial"
             folder.mkdir(parents=True, exist_ok=True)
-            return folder / name
+            return folder / _flat(name)
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:

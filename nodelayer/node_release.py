@@ -21,8 +21,8 @@ _VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_NAME}(?:\.{_NAM
 _NEWEST = frozenset({"latest", "current", "node", "stable"})
 _NUMBERS = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 # A number after a wildcard says nothing (`12.x.1`); newer versions of semver refuse it, older ones ignore it.
-# Nor may a number or another star follow a star at once (`**`, `*12`).
-_BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\d*]")
+# Nor may anything touch a star from the sides where it would be dropped in silence (`12*`, `*12`, `**`).
+_BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\w*]|[0-9A-Za-uw-z]\*")
 _HUGE_NUMBER = re.compile(r"\d{10}")
 
 SortKey = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
@@ -196,7 +196,7 @@ def _first_line(path: Path) -> str:
 def _engines(path: Path) -> str | None:
     try:
         package = json.loads(_text(path))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InvalidInputError("not JSON", where=str(path), todo="mend it, or name the version") from error
     engines = package.get("engines") if isinstance(package, dict) else None
     spec = engines.get("node") if isinstance(engines, dict) else None

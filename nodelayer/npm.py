@@ -9,7 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from nodelayer.architecture import Architecture
 from nodelayer.cache import DownloadCache
@@ -53,6 +53,7 @@ _UNREACHABLE = {
     "ENOTCACHED",
     "ERR_SOCKET_TIMEOUT",
     "ERR_INVALID_URL",
+    "ERR_STREAM_PREMATURE_CLOSE",
     "EINVALIDURL",
     "FETCH_ERROR",
 }
@@ -95,7 +96,10 @@ class Npm:
         archive = self._cache.read(sha256, self._reporter) if sha256 else None
         if archive is None or not _matches(archive, integrity):
             return None
-        return self._open(archive, version, architecture, integrity)
+        try:
+            return self._open(archive, version, architecture, integrity)
+        except NotVerifiedError:  # the note is of another package
+            return None
 
     def fetch(self, version: str, architecture: Architecture) -> NodeFiles:
         """A release, from the cache or through npm, its integrity checked. Raises NodelayerError."""
@@ -129,7 +133,7 @@ class Npm:
         try:
             note = json.loads(data or b"{}")
             return str(note["integrity"]), str(note["sha256"])
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, RecursionError):
             return "", ""
 
     def _integrity(self, package: str) -> str:
@@ -175,7 +179,7 @@ class Npm:
         found = members(archive, {**WANTED, _PACKAGE_JSON: 1_000_000}, where=package)
         try:
             says = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise NotVerifiedError("its package.json names no version", where=package) from error
         if says != version:
             raise NotVerifiedError(f"the package holds {says!r} instead", where=package)
@@ -211,13 +215,7 @@ class Npm:
             (work / "stdout").open("w+", encoding="utf-8", errors="replace") as out,
             (work / "stderr").open("w+", encoding="utf-8", errors="replace") as err,
         ):
-            with subprocess.Popen(
-                [program, *arguments, *_PATIENCE],
-                stdin=subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                env=self._environ,
-            ) as process:
+            with self._started([program, *arguments, *_PATIENCE], out, err) as process:
                 try:
                     code = _wait(process, watch)
                 except BaseException:
@@ -229,6 +227,18 @@ class Npm:
         if code:
             raise _failure(printed, complaint, arguments[1])
         return printed
+
+    def _started(self, command: Sequence[str], out: IO[str], err: IO[str]) -> "subprocess.Popen[bytes]":
+        try:
+            return subprocess.Popen(
+                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self._environ
+            )
+        except OSError as error:
+            raise MachineError(
+                f"npm cannot be started ({error.strerror or type(error).__name__})",
+                where=command[0],
+                todo="install it anew, or use --source nodejs.org",
+            ) from error
 
 
 def _wait(process: "subprocess.Popen[bytes]", watch: Any) -> int:  # noqa: ANN401
@@ -249,13 +259,19 @@ def _failure(printed: str, complaint: str, package: str) -> NodelayerError:  # n
         return UnreachableError(
             f"npm's registry refuses us ({code})", where=package, todo="check npm's configuration: npm login"
         )
+    if re.fullmatch(r"E4\d\d", code) and code != "E429":
+        return UnreachableError(
+            f"npm's registry refuses us ({code})",
+            where=package,
+            todo="check what `npm config get registry` prints, and the proxy",
+        )
     if code in _CERTIFICATE:
         return UnreachableError(
             f"npm does not trust its registry's certificate ({code})",
             where=package,
             todo="name the authority's file in NODE_EXTRA_CA_CERTS",
         )
-    if code in _UNREACHABLE or re.fullmatch(r"E5\d\d|E429", code):
+    if code in _UNREACHABLE or re.fullmatch(r"E5\d\d|E429|ERR_(?:SSL|TLS)_\w+", code):
         return UnreachableError(
             f"npm's registry cannot be reached ({code})",
             where=package,
@@ -297,7 +313,7 @@ def _releases(data: bytes, package: str) -> list[Release]:
         times = seen["time"]
         versions = [str(version) for version in seen["versions"]]
         dates = {version: str(times[version])[:10] if version in times else None for version in versions}
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreachableError("npm's list of versions cannot be read", where=package) from error
     found: list[Release] = []
     for version, date in dates.items():

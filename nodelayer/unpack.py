@@ -18,6 +18,7 @@ WANTED: Mapping[str, int] = {"bin/node": 500 * MEGABYTE, "LICENSE": 5 * MEGABYTE
 
 _MOST_BYTES = 2_000 * MEGABYTE
 _MOST_MEMBERS = 100_000
+_MOST_MEMORY = 256 * MEGABYTE  # xz -9 needs 65
 _CHUNK = 1 << 20
 _BROKEN = (
     tarfile.TarError,
@@ -43,9 +44,7 @@ def members(archive: bytes, wanted: Mapping[str, int], *, where: str) -> dict[st
     """
     try:
         with _decompressed(archive, where) as stream:
-            found = _read(stream, wanted, where)
-            while stream.read(_CHUNK):
-                pass
+            found = _read(_Measured(stream, where), wanted, where)
     except _BROKEN as error:
         raise _refuse("the archive is cut short or damaged", where) from error
     missing = [name for name in wanted if name not in found]
@@ -71,15 +70,71 @@ def check_binary(node: bytes, architecture: Architecture, *, where: str) -> None
         raise _refuse("bin/node is an ELF file, but no program", where)
 
 
-def _decompressed(archive: bytes, where: str) -> gzip.GzipFile | lzma.LZMAFile:
+def _xz() -> lzma.LZMADecompressor:
+    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY)
+
+
+class _Xz(io.RawIOBase):
+    """Decompresses .xz. lzma's own file passes over what follows the data and is none."""
+
+    def __init__(self, archive: bytes) -> None:
+        super().__init__()
+        self._rest = archive
+        self._stream = _xz()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """At least one byte, at most `size`; none at the end. Raises LZMAError and EOFError."""
+        while True:
+            if self._stream.eof:
+                self._rest = self._stream.unused_data.lstrip(b"\0")
+                if not self._rest:
+                    return b""
+                self._stream = _xz()
+            elif self._stream.needs_input and not self._rest:
+                raise EOFError
+            rest, self._rest = self._rest, b""
+            data = self._stream.decompress(rest, max_length=size)
+            if data:
+                return data
+
+
+class _Measured(io.RawIOBase):
+    """What tarfile reads from: bounded, and aware of how far it holds anything but zeros."""
+
+    def __init__(self, stream: io.RawIOBase | gzip.GzipFile, where: str) -> None:
+        super().__init__()
+        self._stream = stream
+        self._where = where
+        self._length = 0
+        self.filled = 0
+        """Where the last byte that is not zero ends, of what was read."""
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._stream.read(size) or b""
+        filled = data.rstrip(b"\0")
+        if filled:
+            self.filled = self._length + len(filled)
+        self._length += len(data)
+        if self._length > _MOST_BYTES + _MOST_MEMBERS * tarfile.BLOCKSIZE:
+            raise _refuse("the archive is larger than any release of Node.js", self._where)
+        return data
+
+
+def _decompressed(archive: bytes, where: str) -> gzip.GzipFile | _Xz:
     if archive[:2] == b"\x1f\x8b":
         return gzip.GzipFile(fileobj=io.BytesIO(archive))
     if archive[:6] == b"\xfd7zXZ\x00":
-        return lzma.LZMAFile(io.BytesIO(archive))
+        return _Xz(archive)
     raise _refuse("neither a .tar.xz nor a .tar.gz", where)
 
 
-def _read(stream: gzip.GzipFile | lzma.LZMAFile, wanted: Mapping[str, int], where: str) -> dict[str, bytes]:
+def _read(stream: _Measured, wanted: Mapping[str, int], where: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     tops: set[str] = set()
     total = 0
@@ -97,11 +152,15 @@ def _read(stream: gzip.GzipFile | lzma.LZMAFile, wanted: Mapping[str, int], wher
             if inner in found:
                 raise _refuse(f"the archive has {inner} twice", where)
             found[inner] = _content(tar, member, wanted[inner], where)
+        while stream.read(_CHUNK):
+            pass
+        if stream.filled > tar.offset:  # tarfile takes a broken header for the end
+            raise EOFError
     return found
 
 
 def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int, where: str) -> bytes:
-    file = tar.extractfile(member) if member.isreg() else None
+    file = tar.extractfile(member) if member.isreg() and not member.issparse() else None
     if file is None:
         raise _refuse(f"{member.name} in the archive is not a regular file", where)
     if member.size > most:

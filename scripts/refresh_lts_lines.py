@@ -15,9 +15,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError
 from nodelayer.node_release import sort_key
-from nodelayer.web import Web
+from nodelayer.web import Web, shown
 
 BUNDLED = Path(__file__).resolve().parent.parent / "nodelayer" / "resources" / "lts_lines.json"
 INDEX = "https://nodejs.org/dist/index.json"
@@ -33,7 +33,10 @@ def document(place: str) -> Any:  # noqa: ANN401 - JSON, judged by who asked for
     """The JSON at an address or in a file. Raises NodelayerError."""
     if place.startswith(("http://", "https://")):
         with Web(todo=_TODO) as web:
-            data = web.get(place, most=_MOST_BYTES).data
+            answer = web.get(place, most=_MOST_BYTES)
+        if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
+            raise NotFoundError(f"it is not there ({answer.status})", where=shown(place), todo=_TODO)
+        data = answer.data
     else:
         try:
             data = Path(place).read_bytes()
@@ -41,8 +44,8 @@ def document(place: str) -> Any:  # noqa: ANN401 - JSON, judged by who asked for
             raise InvalidInputError(f"cannot be read: {error.strerror}", where=place) from error
     try:
         return json.loads(data)
-    except ValueError as error:
-        raise InvalidInputError("not JSON", where=place, todo=_TODO) from error
+    except (ValueError, RecursionError) as error:
+        raise InvalidInputError("not JSON", where=shown(place), todo=_TODO) from error
 
 
 def first_releases(index: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
@@ -59,9 +62,11 @@ def lines(index: Any, schedule: Any, known: Lines, today: dt.date) -> Lines:  # 
 
     Raises InvalidInputError where a source is not what it should be.
     """
+    if not isinstance(index, list):
+        raise InvalidInputError("not an index as Node.js has it: no list", todo=_TODO)
     try:
         first = first_releases(index)
-        found: Lines = {}
+        found: Lines = dict(known)
         for name, plan in schedule.items():
             major = name.removeprefix("v")
             if "lts" not in plan or plan["lts"] > today.isoformat():
@@ -71,11 +76,14 @@ def lines(index: Any, schedule: Any, known: Lines, today: dt.date) -> Lines:  # 
             if not codename:
                 raise InvalidInputError(f"nobody says the codename of {name}", todo="see CODENAMES.md there")
             found[major] = {
-                "codename": codename,
+                "codename": str(codename),
                 "first": release or kept.get("first"),
-                "since": plan["lts"],
-                "end_of_life": plan["end"],
+                "since": dt.date.fromisoformat(plan["lts"]).isoformat(),
+                "end_of_life": dt.date.fromisoformat(plan["end"]).isoformat(),
             }
+        for major in first:
+            if major not in found:
+                raise InvalidInputError(f"the schedule says nothing of {major}, which is LTS", todo=_TODO)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InvalidInputError("not an index and a schedule as Node.js has them", todo=_TODO) from error
     return {major: found[major] for major in sorted(found, key=int)}
@@ -101,6 +109,25 @@ def rendered(provenance: str, found: Lines, today: dt.date) -> str:
     return f'{{\n{head}  "lines": {{\n{rows}\n  }}\n}}\n'
 
 
+def bundled(path: Path) -> dict[str, Any]:
+    """The resource as it is. Raises InvalidInputError."""
+    try:
+        known = json.loads(path.read_bytes())
+        for line in known["lines"].values():
+            _check(line)
+        return {"provenance": str(known["provenance"]), "lines": known["lines"]}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise InvalidInputError(
+            "not a list of LTS lines", where=path.name, todo="check it out anew"
+        ) from error
+
+
+def _check(line: Mapping[str, str | None]) -> None:
+    missing = {"codename", "first", "since", "end_of_life"} - set(line)
+    if missing:
+        raise KeyError(min(missing))
+
+
 def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     """The command; returns its exit code. Raises NodelayerError."""
     parser = argparse.ArgumentParser(description="Refresh the LTS lines.")
@@ -111,7 +138,7 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     parser.add_argument("--schedule", default=SCHEDULE, help="address or file of schedule.json")
     options = parser.parse_args(arguments)
 
-    known = json.loads(resource.read_bytes())
+    known = bundled(resource)
     today = dt.datetime.now(tz=dt.UTC).date()
     found = lines(document(options.index), document(options.schedule), known["lines"], today)
     told = list(differences(known["lines"], found))

@@ -1,11 +1,12 @@
 """What tests share beside fixtures: the commands as their users run them, and a finished layer."""
 
 import os
-import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+
+from nodelayer import archive
 
 ROOT = Path(__file__).resolve().parent.parent
 
@@ -35,7 +36,7 @@ class Built:
             return opened.namelist()
 
     def unpacked(self, folder):
-        subprocess.run(["unzip", "-q", self.zip, "-d", folder], check=True)
+        archive.unpack(archive.read(self.zip), folder)
         return folder
 
 

@@ -17,7 +17,7 @@ from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from support import ROOT, command, environment
 
-from nodelayer import architecture, build, docker
+from nodelayer import architecture, build, docker, system_library
 from nodelayer.cache import DownloadCache
 from nodelayer.errors import IncompatibleError
 from nodelayer.progress import Reporter
@@ -303,7 +303,7 @@ class Heard(Reporter):
 def build_here(cache_folder):
     """Build in this process, so that a limit can be set low enough for a real layer to reach it."""
 
-    def run(out):
+    def run(out, version=OLD):
         reporter = Heard()
         bench = build.Workbench(
             house=build.House(ROOT / "runtime", ROOT / "function", ROOT / "docker", ROOT / "none"),
@@ -315,7 +315,7 @@ def build_here(cache_folder):
             engine=lambda: docker.connect(reporter),
         )
         order = build.Order(out, builder="local", compression="fast")
-        build.build(build.Job(OLD, architecture.X86_64), order, bench)
+        build.build(build.Job(version, architecture.X86_64), order, bench)
         return reporter.warnings
 
     return run
@@ -337,3 +337,34 @@ def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypat
     with pytest.raises(IncompatibleError, match="more than the 250 MB"):
         build_here(tmp_path)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_that_this_host_has_not_got_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
+    monkeypatch.setattr(system_library, "find", lambda *_, **__: None)
+    with pytest.raises(IncompatibleError, match=r"libatomic\.so\.1.*this host has not got.*--builder docker"):
+        build_here(tmp_path, NEW)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(invoke, tmp_path):
+    """One that calls what glibc has since 2.36 only, as a newer host's own might."""
+    if shutil.which("gcc") is None:
+        pytest.skip("no gcc here")
+    source = tmp_path / "new.c"
+    source.write_text("#include <stdlib.h>\nunsigned int f(void) { return arc4random(); }\n")
+    folder = tmp_path / "lib"
+    folder.mkdir()
+    line = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libatomic.so.1", "-o", folder / "libatomic.so.1", source]
+    if subprocess.run(line, capture_output=True, check=False).returncode:
+        pytest.skip("this host's glibc is older than 2.36")
+    out = tmp_path / "out"
+    outcome = invoke("build-layer", f"--node={NEW}", *QUICK, f"--library-folder={folder}", f"--out={out}")
+    assert outcome.code == 6
+    for part in (
+        "libatomic.so.1 would not load on provided.al2023",
+        "GLIBC_2.36",
+        "arc4random",
+        "--builder docker",
+    ):
+        assert part in outcome.lines[-1]
+    assert finished(out) == []

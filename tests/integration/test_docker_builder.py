@@ -12,7 +12,9 @@ from socketserver import ThreadingUnixStreamServer
 
 import docker
 import pytest
-from support import command, environment
+from support import ROOT, command, environment
+
+from nodelayer import archive
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -84,9 +86,8 @@ def test_a_library_the_target_lacks_comes_from_its_own_packages(newest):
 
 
 def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, client, tmp_path):
-    subprocess.run(["unzip", "-q", newest / f"nodejs-{NEW}-x86_64.zip", "-d", tmp_path], check=True)
-    mount = {"/opt": {"bind": "/opt", "mode": "ro"}}
-    mount = {str(tmp_path): mount["/opt"]}
+    archive.unpack(archive.read(newest / f"nodejs-{NEW}-x86_64.zip"), tmp_path)
+    mount = {str(tmp_path): {"bind": "/opt", "mode": "ro"}}
 
     def run(line):
         return client.containers.run(
@@ -98,6 +99,21 @@ def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, clien
         run("/opt/nodejs/bin/node -v")
     assert "AWS_LAMBDA_RUNTIME_API is not set" in run("/opt/bootstrap || true")
     assert run("LD_LIBRARY_PATH=/opt/lib /opt/nodejs/bin/node -p process.version").strip() == f"v{NEW}"
+
+
+@pytest.mark.parametrize("manager", ["dnf", "yum"])
+def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(invoke, client, tmp_path, manager):
+    tag = f"nodelayer-standin:{manager}"
+    context = str(ROOT / "tests" / "data" / "dnf-base")
+    client.images.build(path=context, tag=tag, buildargs={"MANAGER": manager}, rm=True)
+    try:
+        flags = ("--builder=docker", "--source=npm", "--compression=fast", f"--base-image={tag}")
+        outcome = invoke("build-layer", f"--node={NEW}", *flags, f"--out={tmp_path}")
+    finally:
+        client.images.remove(tag, force=True)
+    assert outcome.code == 0, outcome.err
+    assert "Installing       : libatomic-1-1.x86_64" in outcome.err
+    assert "libatomic.so.1" in record(tmp_path, NEW)["builder"]["libraries"]
 
 
 @pytest.mark.arm64

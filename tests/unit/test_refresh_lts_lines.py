@@ -2,12 +2,17 @@
 
 import importlib.util
 import json
+import os
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from support import ROOT
 
 from nodelayer import node_release
-from nodelayer.errors import InvalidInputError, UnreachableError
+from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, UnreachableError
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +66,58 @@ def test_write_brings_what_is_published_and_then_nothing_differs(refresh, files)
     assert written["provenance"] == "p"
 
 
+def test_what_neither_source_tells_of_stays(refresh, files):
+    folder, arguments = files
+    (folder / "index.json").write_text("[]")
+    schedule = {"v14": {"lts": "2020-10-27", "end": "2023-04-30", "codename": "Fermium"}}
+    (folder / "schedule.json").write_text(json.dumps(schedule))
+    before = json.loads((folder / "bundled.json").read_bytes())["lines"]
+    assert refresh.run(["--write", *arguments], resource=folder / "bundled.json") == 0
+    after = json.loads((folder / "bundled.json").read_bytes())["lines"]
+    assert after["12"] == before["12"]
+    assert after["14"]["first"] is None
+
+
+def test_the_first_lts_release_is_the_lowest_whatever_the_order_of_the_index(refresh, files):
+    folder, arguments = files
+    names = ["14.15.10", "14.15.9", "14.16.0", "14.15.2"]
+    index = [{"version": f"v{name}", "lts": "Fermium"} for name in names]
+    (folder / "index.json").write_text(json.dumps(index))
+    refresh.run(["--write", *arguments], resource=folder / "bundled.json")
+    assert json.loads((folder / "bundled.json").read_bytes())["lines"]["14"]["first"] == "14.15.2"
+
+
+def test_a_first_lts_release_that_was_not_known_is_filled_in(refresh, files, capsys):
+    folder, arguments = files
+    content = json.loads((folder / "bundled.json").read_bytes())
+    content["lines"]["12"]["first"] = None
+    (folder / "bundled.json").write_text(json.dumps(content))
+    assert refresh.run(["--compare", *arguments], resource=folder / "bundled.json") == 1
+    assert "~ 12 first: None -> 12.13.0" in capsys.readouterr().out
+
+
+def test_an_lts_line_without_a_plan_is_not_passed_over(refresh, files):
+    folder, arguments = files
+    (folder / "schedule.json").write_text("{}")
+    with pytest.raises(InvalidInputError, match="says nothing of 14"):
+        refresh.run(["--compare", *arguments], resource=folder / "bundled.json")
+
+
+def test_what_is_written_is_what_nodelayer_reads(refresh, files, monkeypatch):
+    folder, arguments = files
+    refresh.run(["--write", *arguments], resource=folder / "bundled.json")
+    lines = json.loads((folder / "bundled.json").read_bytes())["lines"]
+    read = {
+        int(major): node_release.LtsLine(
+            int(major), line["codename"], line["first"], line["since"], line["end_of_life"]
+        )
+        for major, line in lines.items()
+    }
+    monkeypatch.setattr(node_release, "lts_lines", lambda: read)
+    assert node_release.lts_codename("14.15.0") == "Fermium"
+    assert node_release.lts_codename("14.14.0") is None
+
+
 def test_a_date_that_moved_is_told(refresh, files, capsys):
     folder, arguments = files
     schedule = json.loads((folder / "schedule.json").read_bytes())
@@ -78,7 +135,7 @@ def test_a_line_whose_codename_nobody_says_is_not_made_up(refresh, files):
         refresh.run(["--write", *arguments], resource=folder / "bundled.json")
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{", '{"v12": 1}'])
+@pytest.mark.parametrize("text", ["", "[]", "{", '{"v12": 1}', '{"v12": {"lts": "soon"}}', "[" * 100_000])
 def test_what_is_no_schedule_is_one_line_and_nothing_is_written(refresh, files, text):
     folder, arguments = files
     before = (folder / "bundled.json").read_text()
@@ -87,6 +144,90 @@ def test_what_is_no_schedule_is_one_line_and_nothing_is_written(refresh, files, 
         refresh.run(["--write", *arguments], resource=folder / "bundled.json")
     assert "\n" not in str(caught.value)
     assert (folder / "bundled.json").read_text() == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '[{"version": "v12"}]', '[{"version": "x", "lts": "A"}]'])
+def test_what_is_no_index_is_one_line_and_nothing_is_written(refresh, files, text):
+    folder, arguments = files
+    before = (folder / "bundled.json").read_text()
+    (folder / "index.json").write_text(text)
+    with pytest.raises(InvalidInputError) as caught:
+        refresh.run(["--write", *arguments], resource=folder / "bundled.json")
+    assert "\n" not in str(caught.value)
+    assert (folder / "bundled.json").read_text() == before
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"provenance": "p", "lines": {"12": {}}}'])
+def test_a_damaged_resource_is_one_line(refresh, files, text):
+    folder, arguments = files
+    (folder / "bundled.json").write_text(text)
+    with pytest.raises(InvalidInputError, match="not a list of LTS lines"):
+        refresh.run(["--compare", *arguments], resource=folder / "bundled.json")
+
+
+def test_a_resource_that_cannot_be_written_is_one_line(refresh, files, monkeypatch):
+    folder, arguments = files
+
+    def refused(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(type(folder), "write_text", refused)
+    with pytest.raises(MachineError, match="cannot be written: Permission denied"):
+        refresh.run(["--write", *arguments], resource=folder / "bundled.json")
+
+
+class Handler(BaseHTTPRequestHandler):
+    """Gives the files of a folder."""
+
+    def do_GET(self):
+        path = self.server.folder / self.path.strip("/")
+        data = path.read_bytes() if path.is_file() else b"not here"
+        self.send_response(200 if path.is_file() else 404)
+        self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def address(files, monkeypatch):
+    """The base address of a server that gives what is published."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.folder = files[0]
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def test_both_may_come_from_an_address(refresh, files, address, capsys):
+    arguments = ["--compare", f"--index={address}/index.json", f"--schedule={address}/schedule.json"]
+    assert refresh.run(arguments, resource=files[0] / "bundled.json") == 1
+    assert capsys.readouterr().out.startswith("+ 14 ")
+
+
+def test_an_address_with_nothing_there_is_said_so(refresh, files, address):
+    folder, arguments = files
+    with pytest.raises(NotFoundError, match=r"it is not there \(404\)"):
+        refresh.run(["--compare", *arguments, f"--index={address}/no"], resource=folder / "bundled.json")
+
+
+def test_run_as_a_command_a_failure_is_one_line_and_its_code(files):
+    done = subprocess.run(
+        [sys.executable, ROOT / "scripts" / "refresh_lts_lines.py", "--compare", "--index=/nothing/here"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        env=os.environ,
+        cwd=files[0],
+    )
+    assert done.returncode == 2
+    assert done.stderr == "cannot be read: No such file or directory [/nothing/here]\n"
 
 
 def test_an_address_that_cannot_be_reached_is_one_line(refresh, files):
