@@ -43,6 +43,7 @@ _SIGNS_OF_NO_DAEMON = {"FileNotFoundError": "it has no socket", "ConnectionRefus
 _PATIENCE = 40
 _PAUSE_S = 0.5
 _LOOKS_AFTER_A_CUT = 3
+_OUT = "/nodelayer/out"
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
 
@@ -189,7 +190,7 @@ class Engine:
         try:
             container = self._client.containers.create(image, command=["none"])
             try:
-                chunks, _ = container.get_archive("/")
+                chunks, _ = container.get_archive(f"{_OUT}/.")
                 spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - handed on
                 for chunk in chunks:
                     spool.write(chunk)

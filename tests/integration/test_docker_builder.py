@@ -6,7 +6,8 @@ import signal
 import subprocess
 import sys
 import threading
-from contextlib import contextmanager
+import uuid
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler
 from socketserver import ThreadingUnixStreamServer
 
@@ -32,12 +33,17 @@ def client():
 
 @pytest.fixture
 def leftovers(client):
-    """What a test leaves behind in the daemon: containers, and images by our label."""
-    before = {each.id for each in client.containers.list(all=True)}
+    """What a test leaves behind in the daemon: containers and images."""
+
+    def there():
+        containers = {each.id for each in client.containers.list(all=True)}
+        return containers, {each.id for each in client.images.list(all=True)}
+
+    before = there()
 
     def left():
-        containers = {each.id for each in client.containers.list(all=True)} - before
-        return len(containers), len(client.images.list(all=True, filters={"label": "io.nodelayer.build"}))
+        containers, images = there()
+        return len(containers - before[0]), len(images - before[1])
 
     return left
 
@@ -105,12 +111,16 @@ def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, clien
 def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(invoke, client, tmp_path, manager):
     tag = f"nodelayer-standin:{manager}"
     context = str(ROOT / "tests" / "data" / "dnf-base")
-    client.images.build(path=context, tag=tag, buildargs={"MANAGER": manager}, rm=True)
+    mine = uuid.uuid4().hex
+    args = {"MANAGER": manager, "TEST_ID": mine}
     try:
+        client.images.build(path=context, tag=tag, buildargs=args, rm=True, forcerm=True)
         flags = ("--builder=docker", "--source=npm", "--compression=fast", f"--base-image={tag}")
         outcome = invoke("build-layer", f"--node={NEW}", *flags, f"--out={tmp_path}")
     finally:
-        client.images.remove(tag, force=True)
+        with suppress(docker.errors.ImageNotFound):
+            client.images.remove(tag, force=True)
+        client.images.prune(filters={"dangling": True, "label": f"io.nodelayer.test={mine}"})
     assert outcome.code == 0, outcome.err
     assert "Installing       : libatomic-1-1.x86_64" in outcome.err
     assert "libatomic.so.1" in record(tmp_path, NEW)["builder"]["libraries"]
