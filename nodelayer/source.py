@@ -111,9 +111,13 @@ class Auto:
 
     def _neither(self, second: NodelayerError) -> NodelayerError:
         first = self._given_up
-        kind = NotFoundError if isinstance(second, NotFoundError) else UnreachableError
-        what = f"{first.what}, and {second.what}" if first is not None else second.what
-        return kind(what, where=second.where, todo=(first.todo if first is not None else "") or second.todo)
+        if first is None:
+            return second
+        if isinstance(second, NotFoundError):
+            return NotFoundError(f"{second.what}, and {first.what}", where=second.where, todo=second.todo)
+        return UnreachableError(
+            f"{first.what}, and {second.what}", where=second.where, todo=first.todo or second.todo
+        )
 
     def _elsewhere(self, error: NotFoundError, version: str, architecture: Architecture) -> NodeFiles:
         """What the first source does not have, from the second; its error where that cannot help."""
