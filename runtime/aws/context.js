@@ -1,26 +1,46 @@
 'use strict';
 // The context object (https://docs.aws.amazon.com/lambda/latest/dg/nodejs-context.html), from one invocation's headers.
 
+let environment = null; // read once: each look into process.env is a call into C++
+
+// What a handler gets. Throws where a header that should be JSON is none.
 function create(headers) {
+  if (environment === null) environment = readEnvironment(process.env);
   const deadline = Number(headers['lambda-runtime-deadline-ms']);
-  const context = {
+  return {
     callbackWaitsForEmptyEventLoop: true,
-    functionName: process.env.AWS_LAMBDA_FUNCTION_NAME,
-    functionVersion: process.env.AWS_LAMBDA_FUNCTION_VERSION,
-    memoryLimitInMB: process.env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
-    logGroupName: process.env.AWS_LAMBDA_LOG_GROUP_NAME,
-    logStreamName: process.env.AWS_LAMBDA_LOG_STREAM_NAME,
+    functionVersion: environment.version,
+    functionName: environment.name,
+    memoryLimitInMB: environment.memory,
+    logGroupName: environment.group,
+    logStreamName: environment.stream,
+    clientContext: parse(headers['lambda-runtime-client-context'], 'client context'),
+    identity: parse(headers['lambda-runtime-cognito-identity'], 'Cognito identity'),
     invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
     awsRequestId: headers['lambda-runtime-aws-request-id'],
-    getRemainingTimeInMillis() {
-      return Math.max(deadline - Date.now(), 0);
-    },
+    tenantId: headers['lambda-runtime-aws-tenant-id'] || undefined,
+    xRayTraceId: headers['lambda-runtime-trace-id'] || undefined,
+    getRemainingTimeInMillis: () => deadline - Date.now(),
   };
-  const clientContext = headers['lambda-runtime-client-context'];
-  const identity = headers['lambda-runtime-cognito-identity'];
-  if (clientContext) context.clientContext = JSON.parse(clientContext);
-  if (identity) context.identity = JSON.parse(identity);
-  return context;
+}
+
+function readEnvironment(env) {
+  return {
+    version: env.AWS_LAMBDA_FUNCTION_VERSION,
+    name: env.AWS_LAMBDA_FUNCTION_NAME,
+    memory: env.AWS_LAMBDA_FUNCTION_MEMORY_SIZE,
+    group: env.AWS_LAMBDA_LOG_GROUP_NAME,
+    stream: env.AWS_LAMBDA_LOG_STREAM_NAME,
+  };
+}
+
+function parse(text, what) {
+  if (!text) return undefined;
+  try {
+    return JSON.parse(text);
+  } catch (error) {
+    throw new Error(`the ${what} of this invocation is not JSON: ${error.message}`);
+  }
 }
 
 module.exports = { create };

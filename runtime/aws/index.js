@@ -1,104 +1,65 @@
 'use strict';
-// The runtime: load the handler once, then take one invocation after the other for as long as Lambda lets us live.
-// Exit codes: 1 when initialisation failed or the Runtime API is gone, 128 for an unhandled rejection, 129 for an
-// uncaught exception; Lambda then starts a new process.
+// The runtime: the connection to the Runtime API first, so that it is made while the function loads; then the handler;
+// then one invocation after the other. Whatever only some functions need is loaded by those: each file costs every
+// cold start.
 
-const api = require('./api.js').connect(process.env.AWS_LAMBDA_RUNTIME_API);
-const createContext = require('./context.js').create;
-const errors = require('./errors.js');
-const invoke = require('./invoke.js').invoke;
-const loadHandler = require('./handler.js').load;
+const Api = require('./api.js').Api;
+const log = require('./log.js');
+const loop = require('./loop.js');
 
-const EXIT_INIT = 1;
-const EXIT_API = 1;
-const EXIT_REJECTION = 128;
-const EXIT_EXCEPTION = 129;
+const env = process.env;
 
-let current = null; // the request id of the invocation being worked on
-let dying = false;
+function start() {
+  if (!env.AWS_LAMBDA_RUNTIME_API) {
+    const why = 'nodelayer: AWS_LAMBDA_RUNTIME_API is not set: this program runs inside Lambda or its emulator\n';
+    require('fs').writeSync(2, why);
+    process.exit(1);
+  }
+  likeManaged();
+  log.install(env);
+  if (env.AWS_LAMBDA_MAX_CONCURRENCY === undefined) loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), loadHandler);
+  else several();
+}
 
-async function main() {
-  let handler;
+function several() {
   try {
-    handler = loadHandler(process.env.LAMBDA_TASK_ROOT || process.cwd(), process.env._HANDLER);
+    if (require('./workers.js').start()) return;
   } catch (error) {
-    return die(EXIT_INIT, errors.describe(error));
+    const refuse = () => {
+      throw error;
+    };
+    return loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), refuse);
   }
-  for (;;) await serve(handler, await api.next());
+  require('./concurrent.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
 }
 
-async function serve(handler, invocation) {
-  current = invocation.requestId;
-  setTraceId(invocation.headers['lambda-runtime-trace-id']);
-  let failure = null;
-  try {
-    const event = parse(invocation.body);
-    const answer = stringify(await invoke(handler, event, createContext(invocation.headers)));
-    if (!dying) failure = await api.answer(current, answer);
-  } catch (error) {
-    failure = error;
+function loadHandler() {
+  return require('./handler.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
+}
+
+// What a function finds in AWS's own Node.js runtimes.
+function likeManaged() {
+  const major = process.version.slice(1).split('.')[0];
+  if (env.AWS_EXECUTION_ENV === undefined) env.AWS_EXECUTION_ENV = `AWS_Lambda_nodejs${major}.x`;
+  const own = `/opt/nodejs/node${major}/node_modules`;
+  if (env.NODE_PATH && env.NODE_PATH.startsWith('/opt/nodejs/node_modules:')) {
+    env.NODE_PATH = `${own}:${env.NODE_PATH}`;
+    if (require('fs').existsSync(own)) require('module')._initPaths();
   }
-  if (dying) return forever(); // the process is on its way out, and has told its last invocation so
-  if (failure !== null) {
-    const report = errors.describe(failure);
-    log(report);
-    await api.fail(current, report);
-  }
-  current = null;
+  lazily('gc', () => {
+    require('v8').setFlagsFromString('--expose-gc'); // on the command line it would cost V8's code cache
+    return require('vm').runInNewContext('gc');
+  });
+  const without = env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA;
+  if (without !== '1' && without !== 'true') lazily('awslambda', () => require('./awslambda.js'));
 }
 
-function parse(body) {
-  try {
-    return JSON.parse(body);
-  } catch (error) {
-    throw errors.named('Runtime.MalformedEvent', `the event is not JSON: ${error.message}`);
-  }
+function lazily(name, make) {
+  const define = (value) => {
+    Object.defineProperty(global, name, { configurable: true, enumerable: false, writable: true, value });
+    return value;
+  };
+  Object.defineProperty(global, name, { configurable: true, enumerable: false, get: () => define(make()), set: define });
 }
 
-function stringify(value) {
-  let text;
-  try {
-    text = JSON.stringify(value);
-  } catch (error) {
-    throw errors.named('Runtime.JSONStringifyError', `the answer cannot be made JSON: ${error.message}`);
-  }
-  return text === undefined ? 'null' : text; // undefined, a function and a symbol have no JSON
-}
-
-function setTraceId(id) {
-  if (id) process.env._X_AMZN_TRACE_ID = id;
-  else delete process.env._X_AMZN_TRACE_ID;
-}
-
-function log(report) {
-  const id = current === null ? '' : ` ${current}`;
-  console.error(`${new Date().toISOString()}${id} ERROR ${report.trace.join('\n')}`);
-}
-
-async function die(code, report) {
-  if (dying) return forever();
-  dying = true;
-  log(report);
-  try {
-    await (current === null ? api.failInit(report) : api.fail(current, report));
-  } finally {
-    process.exit(code);
-  }
-}
-
-function forever() {
-  return new Promise(() => {});
-}
-
-process.on('uncaughtException', (error) => {
-  die(EXIT_EXCEPTION, errors.describe(error)).catch(() => {});
-});
-process.on('unhandledRejection', (reason) => {
-  const report = errors.describe(reason);
-  die(EXIT_REJECTION, { ...report, errorType: 'Runtime.UnhandledPromiseRejection' }).catch(() => {});
-});
-
-main().catch((error) => {
-  console.error(`nodelayer: ${error.message}`);
-  process.exit(EXIT_API);
-});
+start();

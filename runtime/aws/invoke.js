@@ -1,57 +1,92 @@
 'use strict';
-// One call of the handler: its answer by promise, by callback, or by context.done, succeed and fail. The first wins.
+// One call of a handler that answers as a whole: by promise, by return value, by callback, or by context.done, succeed
+// and fail. The first answer wins. docs/runtime.md says where AWS's clients differ from one another and from this.
 
-const named = require('./errors.js').named;
+const idle = require('./idle.js');
 
-function invoke(handler, event, context) {
-  return new Promise((resolve, reject) => {
-    let settled = false;
-    // With nothing left to run no answer can come any more. A handler that neither returned a promise nor called
-    // back has done its work then, as AWS's own runtimes see it; a promise that still waits never will.
-    let whenIdle = () => resolve(null);
-    const idle = () => whenIdle();
-    process.once('beforeExit', idle);
+const CALLBACK_PARAMETERS = 3;
+// AWS's runtime takes what a plain function returns from Node.js 24 on, and takes it at once; up to 22 it is ignored, and
+// the function is done when nothing is left to run.
+const RETURNED_COUNTS = Number(process.version.slice(1).split('.')[0]) >= 24;
 
-    function settle(act, value) {
-      if (settled) return;
-      settled = true;
-      process.removeListener('beforeExit', idle);
-      act(value);
+// Calls succeed(value) or fail(thrown), once.
+function invoke(handler, event, context, succeed, fail) {
+  let answered = false;
+  let promised = null; // a callback's answer that waits until nothing is left to run
+  let reached = false; // for context.done and its kind, while the handler was called
+
+  function settle(act, value) {
+    if (answered) return;
+    answered = true;
+    idle.reset();
+    act(value);
+  }
+
+  function callback(error, value) {
+    if (answered || promised !== null) return;
+    if (error !== undefined && error !== null) return settle(fail, error);
+    if (!context.callbackWaitsForEmptyEventLoop || !idle.possible()) return settle(succeed, value);
+    promised = { value };
+    idle.then(() => settle(succeed, value));
+  }
+
+  function done(error, value) {
+    if (error !== undefined && error !== null) settle(fail, error);
+    else settle(succeed, value);
+  }
+
+  const ways = {
+    done,
+    succeed: (value) => done(null, value),
+    fail: (error) => done(error === undefined || error === null ? 'handled' : error),
+  };
+  for (const name of Object.keys(ways)) lend(context, name, ways[name], () => (reached = true));
+
+  let returned;
+  let thenable;
+  try {
+    returned = handler(event, context, callback);
+    thenable = isThenable(returned);
+  } catch (error) {
+    if (promised === null) settle(fail, error);
+    return;
+  }
+  if (thenable) {
+    if (promised === null && !answered) idle.then(() => settle(fail, idle.neverAnswered()));
+    const promise = returned instanceof Promise ? returned : new Promise((resolve) => resolve(returned));
+    promise.then(
+      (value) => settle(succeed, promised === null ? value : promised.value),
+      (error) => settle(fail, error)
+    );
+  } else if (!answered && promised === null) {
+    const counts = returned !== undefined && handler.length < CALLBACK_PARAMETERS;
+    const value = counts ? returned : null;
+    const now = counts && RETURNED_COUNTS && !reached;
+    if (now || !idle.possible()) {
+      if (now || handler.length < CALLBACK_PARAMETERS) settle(succeed, value);
+    } else {
+      idle.then(() => settle(succeed, value));
     }
+  }
+}
 
-    function callback(error, value) {
-      if (settled) return;
-      if (error !== undefined && error !== null) {
-        settle(reject, error);
-      } else if (context.callbackWaitsForEmptyEventLoop) {
-        settled = true;
-        whenIdle = () => resolve(value);
-      } else {
-        settle(resolve, value);
-      }
-    }
+function isThenable(value) {
+  return value !== null && (typeof value === 'object' || typeof value === 'function') && typeof value.then === 'function';
+}
 
-    context.done = (error, value) => {
-      context.callbackWaitsForEmptyEventLoop = false;
-      callback(error, value);
-    };
-    context.succeed = (value) => context.done(null, value);
-    context.fail = (error) => context.done(error === undefined || error === null ? 'handled' : error);
-
-    let returned;
-    try {
-      returned = handler(event, context, callback);
-    } catch (error) {
-      settle(reject, error);
-      return;
-    }
-    if (returned && typeof returned.then === 'function') {
-      if (!settled) {
-        whenIdle = () => reject(named('Runtime.NoAnswer', 'the handler has nothing left to do and never answered'));
-      }
-      returned.then((value) => settle(resolve, value), (error) => settle(reject, error));
-    }
+// An ordinary property, but one that tells that it was looked at.
+function lend(object, name, value, told) {
+  Object.defineProperty(object, name, {
+    configurable: true,
+    enumerable: true,
+    get() {
+      told();
+      return value;
+    },
+    set(other) {
+      Object.defineProperty(object, name, { configurable: true, enumerable: true, writable: true, value: other });
+    },
   });
 }
 
-module.exports = { invoke };
+module.exports = { invoke, isThenable };

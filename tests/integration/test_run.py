@@ -122,7 +122,10 @@ def test_a_nested_export_is_found(call):
         ("some.text", {"errorType": "string", "errorMessage": "only text"}),
         ("some.unserialisable", {"errorType": "Runtime.JSONStringifyError"}),
         ("some.uncaught", {"errorType": "Error", "errorMessage": "later"}),
-        ("some.unhandled", {"errorType": "Runtime.UnhandledPromiseRejection", "errorMessage": "ignored"}),
+        (
+            "some.unhandled",
+            {"errorType": "Runtime.UnhandledPromiseRejection", "errorMessage": "Error: ignored"},
+        ),
         ("some.pending", {"errorType": "Runtime.NoAnswer"}),
         ("some.missing", {"errorType": "Runtime.HandlerNotFound"}),
         ("some.notAFunction", {"errorType": "Runtime.HandlerNotFound"}),
@@ -151,7 +154,11 @@ def test_the_context_has_what_lambda_says(call, function):
 
 
 def test_what_a_function_writes_is_its_log(call):
-    assert sorted(call("some.logs").logs.splitlines()) == ["to stderr", "to stdout"]
+    lines = [line.split("\t") for line in call("some.logs").logs.splitlines()]
+    assert [(level, message) for _, _, level, message in lines] == [
+        ("INFO", "to stdout"),
+        ("ERROR", "to stderr"),
+    ]
 
 
 def test_a_function_error_is_shown_and_ends_in_a_code_of_its_own(invoke, layer):

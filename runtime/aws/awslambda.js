@@ -1,0 +1,22 @@
+'use strict';
+// The global `awslambda`, made when a function first reaches for it.
+
+const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
+const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
+
+module.exports = {
+  // Marks a handler as one that answers through a stream: (event, responseStream, context).
+  streamifyResponse(handler, options) {
+    handler[STREAMING] = 'response';
+    if (options && typeof options.highWaterMark === 'number') {
+      handler[HIGH_WATER_MARK] = Math.trunc(options.highWaterMark);
+    }
+    return handler;
+  },
+  get HttpResponseStream() {
+    return require('./stream.js').HttpResponseStream;
+  },
+  get InvokeStore() {
+    return require('./store.js').InvokeStore;
+  },
+};

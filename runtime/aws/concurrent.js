@@ -1,0 +1,115 @@
+'use strict';
+// A worker's life: invocations as they come, any number of them at once. Each has its own async context; there is no
+// current one. No invocation can wait for the event loop to be empty, since the others keep it busy.
+
+const { parentPort } = require('worker_threads');
+const Api = require('./api.js').Api;
+const createContext = require('./context.js').create;
+const idle = require('./idle.js');
+const log = require('./log.js');
+const metadata = require('./handler.js').metadata;
+const outcome = require('./outcome.js');
+const store = require('./store.js');
+
+const EXIT_API = 1;
+const EXIT_REJECTION = 128;
+const EXIT_EXCEPTION = 129;
+
+function run(address, load) {
+  const polling = new Api(address); // its connection waits for the next invocation nearly always
+  const posting = new Api(address);
+  const busy = new Set(); // request ids
+  let handler;
+  let streaming;
+  let invoke;
+  let dying = false;
+
+  store.follow();
+  idle.share();
+  log.setStore(() => {
+    const { InvokeStore } = store;
+    return { requestId: InvokeStore.getRequestId(), tenantId: InvokeStore.getTenantId() };
+  });
+  process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
+  process.on('unhandledRejection', (reason) => {
+    die('Unhandled Promise Rejection', outcome.rejection(reason), EXIT_REJECTION);
+  });
+  Promise.resolve()
+    .then(load)
+    .then(ready)
+    .catch((error) => die('Init Error', error, EXIT_EXCEPTION, true));
+
+  function ready(loaded) {
+    handler = loaded;
+    const { streaming: streams, highWaterMark } = metadata(handler);
+    streaming = streams ? { highWaterMark } : null;
+    invoke = streaming === null ? require('./invoke.js').invoke : require('./stream.js').invoke;
+    parentPort.postMessage('ready');
+    polling.next(onNext);
+  }
+
+  function onNext(error, invocation) {
+    if (dying) return;
+    if (error !== null) {
+      log.system(`${error.message}; this worker ends`);
+      process.exit(EXIT_API);
+    }
+    polling.next(onNext);
+    setImmediate(() => store.InvokeStore.run(store.contextOf(invocation.headers), serve, invocation));
+  }
+
+  function serve({ id, headers, body }) {
+    busy.add(id);
+    const over = () => busy.delete(id);
+    const fail = (thrown) => {
+      log.error('Invoke Error', thrown);
+      posting.fail(id, outcome.report(thrown), over);
+    };
+    const succeed = (value) => {
+      let json;
+      try {
+        json = outcome.stringify(value);
+      } catch (error) {
+        return fail(error);
+      }
+      posting.respond(id, json, (refusal) => (refusal === null ? over() : fail(outcome.refusal(refusal))));
+    };
+    let event;
+    let context;
+    try {
+      event = JSON.parse(body);
+      context = createContext(headers);
+    } catch (error) {
+      return fail(error);
+    }
+    if (streaming === null) return invoke(handler, event, context, succeed, fail);
+    const own = new Api(`${posting.host}:${posting.port}`); // a stream may take long
+    const next = () => {
+      own.connection.close();
+      over();
+    };
+    const failed = (thrown) => {
+      own.connection.close();
+      fail(thrown);
+    };
+    invoke(own, handler, event, context, streaming.highWaterMark, { next, fail: failed, report: outcome.report });
+  }
+
+  // Whatever this worker was busy with is lost with it, and its callers are told.
+  function die(label, thrown, code, init) {
+    if (dying) return;
+    dying = true;
+    log.error(label, thrown);
+    const report = outcome.report(thrown);
+    let left = init ? 1 : busy.size;
+    const told = () => {
+      left -= 1;
+      if (left <= 0) process.exit(code);
+    };
+    if (left === 0) told();
+    else if (init) posting.failInit(report, told);
+    else for (const id of busy) posting.fail(id, report, told);
+  }
+}
+
+module.exports = { run };

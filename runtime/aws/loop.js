@@ -1,0 +1,151 @@
+'use strict';
+// One invocation after the other for as long as Lambda lets us live. Exit codes: 1 when the Runtime API is gone, 128 for
+// an unhandled rejection, 129 for an uncaught exception; Lambda then starts a new process.
+
+const idle = require('./idle.js');
+const log = require('./log.js');
+const outcome = require('./outcome.js');
+
+const EXIT_API = 1;
+const EXIT_REJECTION = 128;
+const EXIT_EXCEPTION = 129;
+
+let api;
+let handler = null;
+let streaming = null; // { highWaterMark } for a handler that answers through a stream
+let current = null; // the request id of the invocation being worked on
+let headers = null; // of the invocation that came last
+let started = false; // the first GET /next is out
+let dying = false;
+let crash = null; // ends the response stream that is under way with an error
+let createContext;
+let invoke;
+let bounded = false; // SIGTERM has a listener of the function's own, and ours behind it
+let deadline = null; // the watch over time-outs, for those who asked for it
+
+function run(connected, load) {
+  api = connected;
+  process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
+  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', outcome.rejection(reason), EXIT_REJECTION));
+  idle.watch();
+  api.unref(); // a module that waits for what never comes shall be found out
+  idle.then(() => die('Init Error', idle.neverAnswered(), EXIT_EXCEPTION));
+  let loaded;
+  try {
+    loaded = load();
+  } catch (error) {
+    return die('Init Error', error, EXIT_EXCEPTION);
+  }
+  if (typeof loaded === 'function') ready(loaded);
+  else loaded.then(ready, (error) => die('Init Error', error, EXIT_EXCEPTION));
+}
+
+function ready(loaded) {
+  if (dying) return;
+  try {
+    const metadata = require('./handler.js').metadata(loaded);
+    if (metadata.streaming) streaming = metadata;
+  } catch (error) {
+    return die('Init Error', error, EXIT_EXCEPTION);
+  }
+  handler = loaded;
+  started = true;
+  idle.reset();
+  api.ref();
+  api.next(onNext);
+  afterwards();
+  // The GET is on its way: what the first invocation needs is loaded while Lambda answers it.
+  if (process.env.NODELAYER_TIMEOUT_WARNING_MS) deadline = require('./deadline.js');
+  createContext = require('./context.js').create;
+  invoke = streaming === null ? require('./invoke.js').invoke : require('./stream.js').invoke;
+}
+
+function onNext(error, invocation) {
+  if (dying) return;
+  if (error !== null) {
+    log.system(`${error.message}; the process ends`);
+    process.exit(EXIT_API);
+  }
+  // A tick of its own: what a handler puts into its async context does not reach the next invocation.
+  process.nextTick(serve, invocation);
+}
+
+function serve(invocation) {
+  const id = (current = invocation.id);
+  headers = invocation.headers;
+  log.setInvocation(id, headers['lambda-runtime-aws-tenant-id']);
+  setTraceId(headers['lambda-runtime-trace-id']);
+  let event;
+  let context;
+  try {
+    event = JSON.parse(invocation.body);
+    context = createContext(headers);
+  } catch (error) {
+    return fail(error);
+  }
+  if (deadline !== null) deadline.watch(Number(headers['lambda-runtime-deadline-ms']));
+  api.unref(); // the function's own timers and sockets alone keep the event loop busy now
+  if (streaming === null) invoke(handler, event, context, succeed, fail);
+  else crash = invoke(api, handler, event, context, streaming.highWaterMark, { next, fail, report: outcome.report });
+}
+
+function succeed(value) {
+  if (dying) return;
+  let json;
+  try {
+    json = outcome.stringify(value);
+  } catch (error) {
+    return fail(error);
+  }
+  const id = current;
+  current = null;
+  api.ref();
+  afterwards();
+  api.answer(id, json, onRefused, onNext);
+}
+
+function fail(thrown) {
+  if (dying) return;
+  log.error('Invoke Error', thrown);
+  api.ref();
+  api.fail(current, outcome.report(thrown), next);
+}
+
+function next() {
+  if (dying) return;
+  current = crash = null;
+  api.ref();
+  afterwards();
+  api.next(onNext);
+}
+
+function onRefused(why) {
+  const error = outcome.refusal(why);
+  log.error('Invoke Error', error);
+  return outcome.report(error);
+}
+
+// The user's code has run: what did it leave?
+function afterwards() {
+  if (deadline !== null) deadline.clear();
+  if (!bounded && process.listenerCount('SIGTERM') > 0) bounded = require('./shutdown.js').bound(api);
+}
+
+function setTraceId(id) {
+  if (id) process.env._X_AMZN_TRACE_ID = id;
+  else delete process.env._X_AMZN_TRACE_ID;
+}
+
+function die(label, thrown, code) {
+  if (dying) return;
+  dying = true;
+  log.error(label, thrown);
+  const end = () => process.exit(code);
+  api.ref();
+  if (current !== null && crash !== null && crash(outcome.report(thrown), end)) return;
+  if (current !== null) api.fail(current, outcome.report(thrown), end);
+  else if (!started) api.failInit(outcome.report(thrown), end);
+  else end();
+}
+
+module.exports = { run, headers: () => headers };
