@@ -15,7 +15,7 @@ const UNREADABLE = '[cannot be read]';
 function named(name, message) {
   const error = new Error(message);
   Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
-  if (Error.captureStackTrace) Error.captureStackTrace(error, named); // once more, for a stack that begins with the name
+  if (Error.captureStackTrace) Error.captureStackTrace(error, named); // again: a stack that begins with the name
   return error;
 }
 

@@ -1,11 +1,10 @@
 'use strict';
 // The user's handler, from `file.export`: folders may come before the file, nested exports after it. What is CommonJS
-// is there at once; what is an ES module is awaited.
+// is there at once; what is an ES module is awaited. Nothing but require looks for files here: to load fs costs 3 ms on
+// Node.js 18.
 
-// Nothing but require looks for files here: to load fs costs 3 ms on Node.js 18.
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
-const EXTENSIONS = ['', '.js', '.mjs', '.cjs'];
 
 function named(name, message) {
   return require('./errors.js').named(name, message);
@@ -17,7 +16,7 @@ function load(root, handler) {
   const pick = (exported) => find(exported, names, handler);
   let exported;
   try {
-    const found = locate(root, file);
+    const found = locate(root.startsWith('/') ? root : `${process.cwd()}/${root}`, file);
     exported = isEsModule(found) ? require('./esm.js').load(found) : requireFile(found);
   } catch (error) {
     throw explain(error);
@@ -40,7 +39,8 @@ function parse(handler) {
     );
   }
   if (dot <= slash || names.includes('')) {
-    throw named('Runtime.MalformedHandlerName', `Bad handler '${text}': it has to be file.export, as index.handler is.`);
+    const message = `Bad handler '${text}': it has to be file.export, as index.handler is.`;
+    throw named('Runtime.MalformedHandlerName', message);
   }
   return { file: text.slice(0, dot), names };
 }
@@ -118,8 +118,8 @@ function codeOf(error) {
 function explain(error) {
   if (error instanceof SyntaxError) return renamed('Runtime.UserCodeSyntaxError', error);
   const code = codeOf(error);
-  if (code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND') return renamed('Runtime.ImportModuleError', error);
-  return error;
+  const missing = code === 'MODULE_NOT_FOUND' || code === 'ERR_MODULE_NOT_FOUND';
+  return missing ? renamed('Runtime.ImportModuleError', error) : error;
 }
 
 // AWS's name and message, with the stack that says where.

@@ -6,7 +6,15 @@
 // process.stdout would load net and tty, and a Date loads ICU's time zones: 5 to 10 ms from a cold disk.
 
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
-const METHODS = { trace: 'TRACE', debug: 'DEBUG', log: 'INFO', info: 'INFO', warn: 'WARN', error: 'ERROR', fatal: 'FATAL' };
+const METHODS = {
+  trace: 'TRACE',
+  debug: 'DEBUG',
+  log: 'INFO',
+  info: 'INFO',
+  warn: 'WARN',
+  error: 'ERROR',
+  fatal: 'FATAL',
+};
 const STDOUT = 1;
 const DAY = 86400000;
 const FRAME_HEADER = 16;
@@ -154,7 +162,7 @@ function send(level, now, line) {
   write(STDOUT, Buffer.from(`${line.replace(/\n/g, '\r')}\n`));
 }
 
-// Type, length and microseconds, big-endian, before the line: https://github.com/aws/aws-lambda-nodejs-runtime-interface-client
+// Type, length and microseconds, big-endian, before the line, as AWS's aws-lambda-nodejs-runtime-interface-client.
 function frame(level, now, line) {
   const length = Buffer.byteLength(line);
   const micros = now * 1000;
