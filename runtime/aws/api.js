@@ -112,9 +112,9 @@ class Api {
   took(error, reply, onNext) {
     if (error !== null) return onNext(error);
     if (reply.status !== 200) return onNext(new Error(`the Runtime API gave no invocation (${refusalOf(reply)})`));
-    const id = reply.headers['lambda-runtime-aws-request-id'];
+    const id = reply.headers.get('lambda-runtime-aws-request-id');
     if (!id) return onNext(new Error('the Runtime API gave an invocation without its request id'));
-    return onNext(null, { id, headers: reply.headers, body: reply.body.utf8Slice(0, reply.body.length) });
+    return onNext(null, { id, headers: reply.headers, body: reply.text() });
   }
 
   // One request, sent again on a new connection where the old one was lost: each of them may be repeated, an answer
@@ -159,7 +159,7 @@ class Api {
 const JSON_TYPE = 'application/json';
 
 function refusalOf(reply) {
-  const text = reply.body.utf8Slice(0, Math.min(reply.body.length, 1000)).trim();
+  const text = reply.text().slice(0, 1000).trim();
   return `${reply.status}${text ? ` ${text}` : ''}`;
 }
 

@@ -6,7 +6,7 @@ let environment = null; // read once: each look into process.env is a call into 
 // What a handler gets. Throws where a header that should be JSON is none.
 function create(headers) {
   if (environment === null) environment = readEnvironment(process.env);
-  const deadline = Number(headers['lambda-runtime-deadline-ms']);
+  const deadline = Number(headers.get('lambda-runtime-deadline-ms'));
   return {
     callbackWaitsForEmptyEventLoop: true,
     functionVersion: environment.version,
@@ -14,12 +14,12 @@ function create(headers) {
     memoryLimitInMB: environment.memory,
     logGroupName: environment.group,
     logStreamName: environment.stream,
-    clientContext: parse(headers['lambda-runtime-client-context'], 'client context'),
-    identity: parse(headers['lambda-runtime-cognito-identity'], 'Cognito identity'),
-    invokedFunctionArn: headers['lambda-runtime-invoked-function-arn'],
-    awsRequestId: headers['lambda-runtime-aws-request-id'],
-    tenantId: headers['lambda-runtime-aws-tenant-id'] || undefined,
-    xRayTraceId: headers['lambda-runtime-trace-id'] || undefined,
+    clientContext: parse(headers.get('lambda-runtime-client-context'), 'client context'),
+    identity: parse(headers.get('lambda-runtime-cognito-identity'), 'Cognito identity'),
+    invokedFunctionArn: headers.get('lambda-runtime-invoked-function-arn'),
+    awsRequestId: headers.get('lambda-runtime-aws-request-id'),
+    tenantId: headers.get('lambda-runtime-aws-tenant-id') || undefined,
+    xRayTraceId: headers.get('lambda-runtime-trace-id') || undefined,
     getRemainingTimeInMillis: () => deadline - Date.now(),
   };
 }

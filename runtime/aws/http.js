@@ -8,7 +8,8 @@ const HEAD_END = Buffer.from('\r\n\r\n');
 const MOST_HEAD = 1 << 20;
 const LARGE = 64 * 1024; // from here a body is read into place
 
-// A reply is { status, headers, body }: names in lower case; `body` is a Buffer that is used again after the callback.
+// A reply is { status, headers, text() }: headers.get(name) takes a name in lower case; text() is to be called before the
+// callback returns, since the bytes are used again.
 class Connection {
   constructor(host, port) {
     this.open = true;
@@ -69,7 +70,7 @@ class Connection {
     const waiting = this.waiting;
     this.waiting = [];
     if (this.reply !== null && this.reply.untilEnd && error === null) {
-      this.reply.body = Buffer.concat(this.chunks.parts);
+      this.reply.hold(Buffer.concat(this.chunks.parts));
       waiting.shift()(null, this.reply);
     }
     for (const onReply of waiting) onReply(dropped(error));
@@ -77,13 +78,30 @@ class Connection {
 
   take(bytes, length) {
     if (this.target !== null && this.fill(bytes, length)) return;
-    const came = length === bytes.length ? bytes : bytes.slice(0, length);
     try {
-      this.parse(came);
+      const from = this.reply === null && this.rest === null ? this.takeWhole(bytes, length) : 0;
+      if (from < length && this.open) this.parse(bytes.slice(from, length));
     } catch (error) {
       if (!error.protocol) throw error;
       this.abandon(error);
     }
+  }
+
+  // Nearly every reply comes whole, in one read: this makes no Buffer. Gives how far it came.
+  takeWhole(bytes, length) {
+    let at = 0;
+    while (at < length && this.open && this.waiting.length > 0) {
+      const end = bytes.indexOf(HEAD_END, at);
+      if (end < 0 || end + 4 > length) break;
+      const reply = readHead(bytes.utf8Slice(at, end));
+      const size = reply.status < 200 ? NaN : lengthOf(reply);
+      const next = end + 4 + size;
+      if (!(next <= length)) break;
+      at = next;
+      reply.hold(bytes, end + 4, next);
+      this.done(reply);
+    }
+    return at;
   }
 
   // True where all of it belonged to the body whose length is known and that is not whole yet.
@@ -125,17 +143,10 @@ class Connection {
 
   expect(reply) {
     this.target = this.chunks = null;
-    if (reply.status === 204 || reply.status === 304) {
-      reply.length = 0;
-    } else if (/\bchunked\b/i.test(reply.headers['transfer-encoding'] || '')) {
-      this.chunks = { parts: [], left: 0, state: SIZE, line: '' };
-    } else if (reply.headers['content-length'] !== undefined) {
-      reply.length = Number(reply.headers['content-length']);
-      if (!(reply.length >= 0 && Number.isSafeInteger(reply.length))) throw bad('a reply has no valid length');
-    } else {
-      reply.untilEnd = true;
-      this.chunks = { parts: [] };
-    }
+    reply.length = lengthOf(reply);
+    if (!Number.isNaN(reply.length)) return;
+    reply.untilEnd = !isChunked(reply);
+    this.chunks = { parts: [], left: 0, state: SIZE, line: '' };
   }
 
   // What is left over once the body is whole, or null where more has to come.
@@ -148,7 +159,7 @@ class Connection {
     if (this.chunks !== null) return this.readChunks(data);
     if (this.target === null) {
       if (data.length >= reply.length) {
-        this.done(data.slice(0, reply.length));
+        this.finish(data.slice(0, reply.length));
         return data.slice(reply.length);
       }
       this.target = Buffer.allocUnsafeSlow(reply.length);
@@ -164,7 +175,7 @@ class Connection {
     const body = this.target;
     this.target = null;
     this.socket.readInto(null);
-    this.done(body);
+    this.finish(body);
     return data.slice(wanted);
   }
 
@@ -198,19 +209,24 @@ class Connection {
         chunks.state = SIZE;
       } else if (line === '') {
         this.chunks = null;
-        this.done(chunks.parts.length === 1 ? chunks.parts[0] : Buffer.concat(chunks.parts));
+        this.finish(chunks.parts.length === 1 ? chunks.parts[0] : Buffer.concat(chunks.parts));
         return data.slice(at);
       }
     }
     return null;
   }
 
-  done(body) {
+  finish(body) {
     const reply = this.reply;
     this.reply = null;
-    reply.body = body;
+    reply.hold(body);
+    this.done(reply);
+  }
+
+  done(reply) {
     const onReply = this.waiting.shift();
-    if (/\bclose\b/i.test(reply.headers.connection || '')) this.abandon(null, onReply, reply);
+    const connection = reply.headers.get('connection');
+    if (connection !== undefined && /\bclose\b/i.test(connection)) this.abandon(null, onReply, reply);
     else onReply(null, reply);
   }
 }
@@ -220,17 +236,66 @@ const DATA = 1;
 const AFTER = 2;
 const TRAILERS = 3;
 
-function readHead(text) {
-  const lines = text.split('\r\n');
-  const status = /^HTTP\/1\.[01] (\d{3})(?: |$)/.exec(lines[0]);
-  if (status === null) throw bad('a reply is no HTTP/1.1');
-  const headers = Object.create(null);
-  for (let index = 1; index < lines.length; index += 1) {
-    const line = lines[index];
-    const colon = line.indexOf(':');
-    if (colon > 0) headers[line.slice(0, colon).toLowerCase()] = line.slice(colon + 1).trim();
+class Reply {
+  constructor(status, headers) {
+    this.status = status;
+    this.headers = headers;
+    this.length = 0;
+    this.untilEnd = false; // of the connection
+    this.bytes = null;
+    this.from = 0;
+    this.to = 0;
   }
-  return { status: Number(status[1]), headers, body: null, length: 0, untilEnd: false };
+
+  hold(bytes, from = 0, to = bytes.length) {
+    this.bytes = bytes;
+    this.from = from;
+    this.to = to;
+  }
+
+  text() {
+    return this.bytes.utf8Slice(this.from, this.to);
+  }
+}
+
+const keys = Object.create(null);
+
+// Looked up in the text itself: of a dozen headers a few are wanted.
+class Headers {
+  constructor(text) {
+    this.text = text;
+    this.lower = text.toLowerCase();
+    // Some letters become two: then the places would not agree.
+    if (this.lower.length !== text.length) this.lower = text.replace(/[A-Z]+/g, (name) => name.toLowerCase());
+  }
+
+  get(name) {
+    const key = keys[name] || (keys[name] = `\r\n${name}:`);
+    const at = this.lower.indexOf(key);
+    if (at < 0) return undefined;
+    const end = this.text.indexOf('\r\n', at + key.length);
+    return this.text.slice(at + key.length, end < 0 ? this.text.length : end).trim();
+  }
+}
+
+function readHead(text) {
+  const status = Number(text.slice(9, 12));
+  if (!text.startsWith('HTTP/1.') || !(status >= 100)) throw bad('a reply is no HTTP/1.1');
+  return new Reply(status, new Headers(text));
+}
+
+// NaN for a body that comes in chunks, or until the connection ends.
+function lengthOf(reply) {
+  if (reply.status === 204 || reply.status === 304) return 0;
+  const length = reply.headers.get('content-length');
+  if (length === undefined || isChunked(reply)) return NaN;
+  if (!/^\d{1,15}$/.test(length)) throw bad('a reply has no valid length');
+  return Number(length);
+}
+
+function isChunked(reply) {
+  const encoding = reply.headers.get('transfer-encoding');
+  return encoding !== undefined && /\bchunked\b/i.test(encoding);
 }
 
 function bad(what) {

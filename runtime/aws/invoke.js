@@ -8,12 +8,13 @@ const CALLBACK_PARAMETERS = 3;
 // AWS's runtime takes what a plain function returns from Node.js 24 on, and takes it at once; up to 22 it is ignored, and
 // the function is done when nothing is left to run.
 const RETURNED_COUNTS = Number(process.version.slice(1).split('.')[0]) >= 24;
+// A plain function that answers by these may return whatever it likes: a timer, say.
+const REACHES = /\b(?:done|succeed|fail)\b/;
 
 // Calls succeed(value) or fail(thrown), once.
 function invoke(handler, event, context, succeed, fail) {
   let answered = false;
   let promised = null; // a callback's answer that waits until nothing is left to run
-  let reached = false; // for context.done and its kind, while the handler was called
 
   function settle(act, value) {
     if (answered) return;
@@ -35,12 +36,9 @@ function invoke(handler, event, context, succeed, fail) {
     else settle(succeed, value);
   }
 
-  const ways = {
-    done,
-    succeed: (value) => done(null, value),
-    fail: (error) => done(error === undefined || error === null ? 'handled' : error),
-  };
-  for (const name of Object.keys(ways)) lend(context, name, ways[name], () => (reached = true));
+  context.done = done;
+  context.succeed = (value) => done(null, value);
+  context.fail = (error) => done(error === undefined || error === null ? 'handled' : error);
 
   let returned;
   let thenable;
@@ -61,7 +59,7 @@ function invoke(handler, event, context, succeed, fail) {
   } else if (!answered && promised === null) {
     const counts = returned !== undefined && handler.length < CALLBACK_PARAMETERS;
     const value = counts ? returned : null;
-    const now = counts && RETURNED_COUNTS && !reached;
+    const now = counts && RETURNED_COUNTS && !REACHES.test(Function.prototype.toString.call(handler));
     if (now || !idle.possible()) {
       if (now || handler.length < CALLBACK_PARAMETERS) settle(succeed, value);
     } else {
@@ -72,21 +70,6 @@ function invoke(handler, event, context, succeed, fail) {
 
 function isThenable(value) {
   return value !== null && (typeof value === 'object' || typeof value === 'function') && typeof value.then === 'function';
-}
-
-// An ordinary property, but one that tells that it was looked at.
-function lend(object, name, value, told) {
-  Object.defineProperty(object, name, {
-    configurable: true,
-    enumerable: true,
-    get() {
-      told();
-      return value;
-    },
-    set(other) {
-      Object.defineProperty(object, name, { configurable: true, enumerable: true, writable: true, value: other });
-    },
-  });
 }
 
 module.exports = { invoke, isThenable };

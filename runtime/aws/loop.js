@@ -73,8 +73,8 @@ function onNext(error, invocation) {
 function serve(invocation) {
   const id = (current = invocation.id);
   headers = invocation.headers;
-  log.setInvocation(id, headers['lambda-runtime-aws-tenant-id']);
-  setTraceId(headers['lambda-runtime-trace-id']);
+  log.setInvocation(id, headers.get('lambda-runtime-aws-tenant-id'));
+  setTraceId(headers.get('lambda-runtime-trace-id'));
   let event;
   let context;
   try {
@@ -83,7 +83,7 @@ function serve(invocation) {
   } catch (error) {
     return fail(error);
   }
-  if (deadline !== null) deadline.watch(Number(headers['lambda-runtime-deadline-ms']));
+  if (deadline !== null) deadline.watch(Number(headers.get('lambda-runtime-deadline-ms')));
   api.unref(); // the function's own timers and sockets alone keep the event loop busy now
   if (streaming === null) invoke(handler, event, context, succeed, fail);
   else crash = invoke(api, handler, event, context, streaming.highWaterMark, { next, fail, report: outcome.report });

@@ -26,9 +26,9 @@ function follow() {
 
 function contextOf(headers) {
   return {
-    [REQUEST_ID]: headers['lambda-runtime-aws-request-id'],
-    [TRACE_ID]: headers['lambda-runtime-trace-id'],
-    [TENANT_ID]: headers['lambda-runtime-aws-tenant-id'],
+    [REQUEST_ID]: headers.get('lambda-runtime-aws-request-id'),
+    [TRACE_ID]: headers.get('lambda-runtime-trace-id'),
+    [TENANT_ID]: headers.get('lambda-runtime-aws-tenant-id'),
   };
 }
 
