@@ -212,10 +212,14 @@ def lint(_ctx: Context) -> None:
     _tool("hadolint", "docker/Dockerfile")
 
 
-@task(name="bench")
-def benchmark(_ctx: Context) -> None:
-    """Measure sizes and build times against Everynode's way of zipping, in the same run."""
-    _tool("python", "benchmarks/sizes.py")
+@task(name="bench", help={"only": "sizes or runtime (default: both)"})
+def benchmark(_ctx: Context, only: str = "") -> None:
+    """Measure sizes against Everynode's way of zipping, and the runtime client against AWS's."""
+    scripts = {"sizes": "benchmarks/sizes.py", "runtime": "benchmarks/runtime/speed.py"}
+    if only and only not in scripts:
+        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(scripts)}", code=2)
+    for script in [scripts[only]] if only else scripts.values():
+        _tool("python", script)
 
 
 def _bench(source: str, *, signature: bool) -> build.Workbench:

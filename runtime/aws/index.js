@@ -3,11 +3,31 @@
 // then one invocation after the other. Whatever only some functions need is loaded by those: each file costs every
 // cold start.
 
-const Api = require('./api.js').Api;
-const log = require('./log.js');
-const loop = require('./loop.js');
+const load = nearby();
+const Api = load('./api.js').Api;
+const log = load('./log.js');
+const loop = load('./loop.js');
 
 const env = process.env;
+
+// Our own files, without the search that require() makes for each: it takes most of the time that they take. They see
+// an ordinary require(), which finds them the same way.
+function nearby() {
+  const Module = module.constructor;
+  const loaded = Object.create(null);
+  function find(name) {
+    if (loaded[name] !== undefined) return loaded[name].exports;
+    const file = `${__dirname}/${name.slice(2)}`;
+    const found = (loaded[name] = new Module(file, module));
+    found.filename = file;
+    found.paths = module.paths;
+    found.require = (other) => (other.startsWith('./') ? find(other) : Module.prototype.require.call(found, other));
+    Module._extensions['.js'](found, file);
+    found.loaded = true;
+    return found.exports;
+  }
+  return find;
+}
 
 function start() {
   if (!env.AWS_LAMBDA_RUNTIME_API) {
@@ -23,18 +43,18 @@ function start() {
 
 function several() {
   try {
-    if (require('./workers.js').start()) return;
+    if (load('./workers.js').start()) return;
   } catch (error) {
     const refuse = () => {
       throw error;
     };
     return loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), refuse);
   }
-  require('./concurrent.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
+  load('./concurrent.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
 }
 
 function loadHandler() {
-  return require('./handler.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
+  return load('./handler.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
 }
 
 // What a function finds in AWS's own Node.js runtimes.
@@ -44,14 +64,14 @@ function likeManaged() {
   const own = `/opt/nodejs/node${major}/node_modules`;
   if (env.NODE_PATH && env.NODE_PATH.startsWith('/opt/nodejs/node_modules:')) {
     env.NODE_PATH = `${own}:${env.NODE_PATH}`;
-    if (require('fs').existsSync(own)) require('module')._initPaths();
+    module.constructor._initPaths(); // `module` and `fs` cost Node.js 18 four milliseconds
   }
   lazily('gc', () => {
     require('v8').setFlagsFromString('--expose-gc'); // on the command line it would cost V8's code cache
     return require('vm').runInNewContext('gc');
   });
   const without = env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA;
-  if (without !== '1' && without !== 'true') lazily('awslambda', () => require('./awslambda.js'));
+  if (without !== '1' && without !== 'true') lazily('awslambda', () => load('./awslambda.js'));
 }
 
 function lazily(name, make) {
