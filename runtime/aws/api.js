@@ -65,7 +65,12 @@ class Api {
   respond(id, json, onDone) {
     const body = Buffer.from(json);
     const head = this.head(`/invocation/${encodeURIComponent(id)}/response`, JSON_TYPE, body.length);
-    this.request(head, body, (error, reply) => onDone(error || reply.status < 300 ? error : refusalOf(reply)));
+    this.request(head, body, (error, reply, tries) => {
+      if (error !== null) return onDone(error.message);
+      // Sent again, it may have been taken the first time: then it is refused, rightly.
+      const taken = reply.status < 300 || (tries > 1 && reply.status < 500);
+      onDone(taken ? null : refusalOf(reply));
+    });
   }
 
   // Begins an answer that goes out in pieces. Gives send(buffers, sent), which takes the body as it goes over the wire;
@@ -121,7 +126,7 @@ class Api {
   // because it names its request id.
   request(head, body, onReply, tries = 1) {
     const onResult = (error, reply) => {
-      if (error === null) return onReply(null, reply);
+      if (error === null) return onReply(null, reply, tries);
       if (tries >= TRIES) {
         return onReply(new Error(`the Runtime API at ${this.host}:${this.port} does not answer: ${error.message}`));
       }

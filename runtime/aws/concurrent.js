@@ -60,7 +60,9 @@ function run(address, load) {
 
   function serve({ id, headers, body }) {
     busy.add(id);
+    const own = store.InvokeStore.getContext();
     const over = () => busy.delete(id);
+    const refused = (why) => store.InvokeStore.run(own, fail, outcome.refusal(why)); // what it logs has the request id
     const fail = (thrown) => {
       log.error('Invoke Error', thrown);
       posting.fail(id, outcome.report(thrown), over);
@@ -72,7 +74,7 @@ function run(address, load) {
       } catch (error) {
         return fail(error);
       }
-      posting.respond(id, json, (refusal) => (refusal === null ? over() : fail(outcome.refusal(refusal))));
+      posting.respond(id, json, (refusal) => (refusal === null ? over() : refused(refusal)));
     };
     let event;
     let context;
@@ -83,16 +85,16 @@ function run(address, load) {
       return fail(error);
     }
     if (streaming === null) return invoke(handler, event, context, succeed, fail);
-    const own = new Api(`${posting.host}:${posting.port}`); // a stream may take long
+    const stream = new Api(`${posting.host}:${posting.port}`); // a stream may take long
     const next = () => {
-      own.connection.close();
+      stream.connection.close();
       over();
     };
     const failed = (thrown) => {
-      own.connection.close();
+      stream.connection.close();
       fail(thrown);
     };
-    invoke(own, handler, event, context, streaming.highWaterMark, { next, fail: failed, report: outcome.report });
+    invoke(stream, handler, event, context, streaming.highWaterMark, { next, fail: failed, report: outcome.report });
   }
 
   // Whatever this worker was busy with is lost with it, and its callers are told.

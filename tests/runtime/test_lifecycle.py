@@ -1,0 +1,149 @@
+"""What goes on around invocations: start, shutdown, the word before a time-out, several at once."""
+
+import json
+
+import pytest
+from runtime.runtime_api import Event, request_id
+
+from runtime import clients
+
+pytestmark = pytest.mark.network
+
+OLDEST, NEWEST = "12.16.1", "26.10.0"
+BOTH = [OLDEST, NEWEST]
+SEVERAL = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}
+
+
+@pytest.fixture
+def run(runtimes):
+    """Run a handler of lifecycle.js, and give back all that came of it."""
+
+    def started(node, name, events=None, **more):
+        if why_not := runtimes.why_not("nodelayer", node):
+            pytest.skip(why_not)
+        what = clients.Run(f"lifecycle.{name}", tuple(events or [Event()]), **more)
+        return clients.run(runtimes.client("nodelayer", node), what, runtimes.function)
+
+    return started
+
+
+def answers(raw):
+    return [json.loads(bytes(each.body)) for each in raw.api.received if each.path.endswith("/response")]
+
+
+def errors(raw):
+    return [json.loads(bytes(each.body)) for each in raw.api.received if each.path.endswith("/error")]
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_without_a_listener_sigterm_ends_the_process_at_once(run, node):
+    raw = run(node, "unprepared", linger_s=5)
+    assert raw.code == -15
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_a_listener_of_sigterm_is_given_time_and_the_process_ends_when_it_is_done(run, node):
+    raw = run(node, "prepared", linger_s=5, variables={"NODELAYER_SHUTDOWN_MS": "60000"})
+    assert raw.code == 0
+    assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_what_a_listener_of_sigterm_begins_without_end_is_ended(run, node):
+    assert run(node, "endless", linger_s=5).code == 0
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_what_keeps_the_event_loop_busy_is_named_before_the_time_out(run, node):
+    variables = {"NODELAYER_TIMEOUT_WARNING_MS": "1500"}
+    raw = run(node, "busy", limit_s=3, deadline_s=2.0, variables=variables)
+    (line,) = [line for line in raw.out.splitlines() if "times out in" in line]
+    assert "\tWARN\t" in line
+    assert request_id(1) in line
+    assert "connection to 127.0.0.1:" in line
+    assert "server" in line
+    assert ("timer" in line) == (node == NEWEST)
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_nobody_hears_of_busy_loops_who_did_not_ask(run, node):
+    assert run(node, "busy", limit_s=2.5, deadline_s=2.0).out == ""
+
+
+def test_several_invocations_at_once_keep_their_own_identity(run):
+    events = [Event(headers={"Lambda-Runtime-Aws-Tenant-Id": f"tenant-{number}"}) for number in range(6)]
+    raw = run(NEWEST, "identities", events, variables=SEVERAL, linger_s=1)
+    ids = [request_id(number + 1) for number in range(6)]
+    told = sorted(answers(raw), key=lambda answer: answer["context"])
+    assert [answer["context"] for answer in told] == ids
+    assert all(answer["store"] == [answer["context"]] * 2 for answer in told)
+    assert [answer["tenant"] for answer in told] == [f"tenant-{number}" for number in range(6)]
+    assert sorted(line.split("\t")[1] for line in raw.out.splitlines()) == ids
+
+
+def test_callbacks_and_streams_work_with_several_at_once_too(run):
+    assert answers(run(NEWEST, "calledBack", [Event(b"1"), Event(b"2")], variables=SEVERAL, linger_s=1)) == [
+        {"event": 1},
+        {"event": 2},
+    ]
+    streams = run(NEWEST, "streamed", [Event(), Event()], variables=SEVERAL, linger_s=1).api.received
+    bodies = [bytes(each.body) for each in streams if each.path.endswith("/response")]
+    assert bodies == [b"one two"] * 2
+
+
+def test_a_worker_that_crashes_tells_its_caller_and_is_replaced(run):
+    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=SEVERAL, linger_s=1)
+    assert raw.done
+    assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 4
+
+
+def test_where_several_at_once_cannot_be_told_apart_the_start_fails_and_says_so(run):
+    raw = run(OLDEST, "identities", variables=SEVERAL, linger_s=1)
+    (error,) = errors(raw)
+    assert error["errorType"] == "Runtime.ConcurrencyNotSupported"
+    assert "12.17" in error["errorMessage"]
+    assert raw.code == 129
+
+
+@pytest.mark.parametrize("node", BOTH)
+def test_the_function_finds_the_surroundings_of_a_managed_runtime(run, node):
+    (seen,) = answers(run(node, "surroundings"))
+    major = node.partition(".")[0]
+    assert seen["nodePath"] == (
+        f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:"
+        "/var/runtime:/var/task"
+    )
+    assert seen["path"].split(":")[0].endswith("/nodejs/bin")
+    assert seen["gc"] == "function"
+    assert seen["heap"] == []
+
+
+def test_a_node_path_of_the_functions_own_is_kept(run):
+    (seen,) = answers(run(NEWEST, "surroundings", variables={"NODE_PATH": "/somewhere"}))
+    assert seen["nodePath"] == "/somewhere"
+
+
+def test_a_share_of_the_memory_for_the_heap_is_a_variable(run):
+    (seen,) = answers(run(OLDEST, "surroundings", variables={"NODELAYER_HEAP_PERCENT": "75"}))
+    assert seen["heap"] == ["--max-old-space-size=96"]
+
+
+@pytest.fixture
+def wrapper(tmp_path):
+    path = tmp_path / "wrapper"
+    path.write_text('#!/bin/sh\nexport WRAPPED="$#"\nexec "$@"\n')
+    path.chmod(0o755)
+    return path
+
+
+def test_an_exec_wrapper_starts_the_runtime(run, wrapper):
+    (seen,) = answers(run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
+    assert seen["wrapped"] == "2"
+
+
+def test_an_exec_wrapper_that_is_missing_or_not_executable_ends_the_start(run, wrapper):
+    missing = run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/nowhere"})
+    assert (missing.code, "/nowhere, which does not exist" in missing.err) == (127, True)
+    wrapper.chmod(0o644)
+    plain = run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
+    assert (plain.code, "which is not executable" in plain.err) == (126, True)
