@@ -5,6 +5,7 @@ const Connection = require('./http.js').Connection;
 
 const PATH = '/2018-06-01/runtime';
 const PIPELINED = 64 * 1024; // UTF-16 units; a longer answer may be refused for its length, so it is waited for
+const TOO_LARGE = 413;
 const TRIES = 6;
 const FIRST_PAUSE_MS = 25;
 const later = setTimeout; // a function under test may have replaced the global by the time it is needed
@@ -68,7 +69,7 @@ class Api {
     this.request(head, body, (error, reply, tries) => {
       if (error !== null) return onDone(error.message);
       // Sent again, it may have been taken the first time: then it is refused, rightly.
-      const taken = reply.status < 300 || (tries > 1 && reply.status < 500);
+      const taken = reply.status < 300 || (tries > 1 && reply.status < 500 && reply.status !== TOO_LARGE);
       onDone(taken ? null : refusalOf(reply));
     });
   }
