@@ -9,7 +9,6 @@ const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 const METHODS = {
   trace: 'TRACE',
   debug: 'DEBUG',
-  log: 'INFO',
   info: 'INFO',
   warn: 'WARN',
   error: 'ERROR',
@@ -40,6 +39,7 @@ function install(env) {
     const level = METHODS[method];
     console[method] = LEVELS[level] < lowest ? () => {} : (...values) => emit(level, values);
   }
+  console.log = console.info; // one function, as on AWS: who wraps both is not called twice for it
 }
 
 function upper(text) {

@@ -49,6 +49,11 @@ function ready(loaded) {
     return die('Init Error', error, EXIT_EXCEPTION);
   }
   handler = loaded;
+  setImmediate(begin); // a rejection that loading left unhandled comes before that, and is an error of the start
+}
+
+function begin() {
+  if (dying) return;
   started = true;
   idle.reset();
   api.ref();

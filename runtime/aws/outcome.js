@@ -5,7 +5,7 @@
 function stringify(value) {
   if (value === undefined) return 'null';
   let text;
-  let why = `a ${typeof value} has no JSON`;
+  let why = `a value of type ${typeof value} has no JSON`;
   try {
     text = JSON.stringify(value);
   } catch (error) {

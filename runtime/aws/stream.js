@@ -34,7 +34,7 @@ class ResponseStream extends Writable {
   write(chunk, encoding, callback) {
     const data = typeof chunk === 'string' || chunk instanceof Uint8Array ? chunk : JSON.stringify(chunk);
     if (data === undefined) {
-      throw errors.named('Runtime.InvalidStreamingOperation', `a ${typeof chunk} cannot be written to the response`);
+      throw errors.named('Runtime.InvalidStreamingOperation', `a value of type ${typeof chunk} cannot be written to the response`);
     }
     this._begin();
     return super.write(data, encoding, callback);

@@ -1,0 +1,187 @@
+"""AWS's runtime clients and ours, ready to be started, and the table of what differs."""
+
+import os
+import shutil
+import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from runtime.cases import AWS_NODE
+from support import ROOT
+
+from nodelayer import architecture, system_library
+from nodelayer.cache import DownloadCache
+from nodelayer.progress import Reporter
+from nodelayer.source import open_source
+from runtime import clients
+
+HANDLERS = Path(__file__).parent / "handlers"
+BUILT_WITH = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+AT_ONCE = 2 * (os.cpu_count() or 1)
+NEEDS_LIBATOMIC = 25
+TABLE = pytest.StashKey()
+
+
+class Runtimes:
+    """Everything that can be started, made when first asked for; a lock for each, so that threads may ask."""
+
+    def __init__(self, cache, scratch):
+        self._cache = cache
+        self._scratch = scratch
+        self._made = {}
+        self._lock = threading.Lock()
+        self.function = scratch / "function"
+        shutil.copytree(HANDLERS, self.function)
+        for kept, folder in (
+            ("packages", "node_modules"),
+            ("layer/nodejs/packages", "layer/nodejs/node_modules"),
+        ):
+            (self.function / kept).rename(self.function / folder)  # git ignores folders of the second name
+
+    def client(self, name, node_version):
+        """`nodelayer`, or a version of AWS's client, on a version of Node.js."""
+        with self._lock:
+            if (name, node_version) not in self._made:
+                make = self._ours if name == "nodelayer" else self._aws
+                self._made[name, node_version] = make(name, node_version)
+            return self._made[name, node_version]
+
+    def why_not(self, name, node_version):
+        """Why a client cannot run here, or an empty string."""
+        if architecture.of_host() is None:
+            return "this machine is none that Lambda runs on"
+        if int(node_version.partition(".")[0]) >= NEEDS_LIBATOMIC:
+            machine = architecture.of_host()
+            if system_library.find("libatomic.so.1", machine) is None:
+                return "this machine has no libatomic.so.1"
+        lacking = [tool for tool in BUILT_WITH if shutil.which(tool) is None] if name != "nodelayer" else []
+        return f"AWS's client is built with {', '.join(lacking)}, not installed here" if lacking else ""
+
+    def _folder(self, name, make):
+        """A folder that is kept from run to run, made whole or not at all; two that ask share one."""
+        folder = self._cache.root / "tests" / name
+        with self._cache.lock(f"tests-{name}", Reporter(quiet=True)):
+            if not folder.exists():
+                with self._cache.workspace() as making:
+                    make(making)
+                    folder.parent.mkdir(parents=True, exist_ok=True)
+                    making.rename(folder)
+        return folder
+
+    def _node(self, version):
+        machine = architecture.of_host()
+
+        def make(folder):
+            source = open_source("npm", cache=self._cache, reporter=Reporter(quiet=True), environ=os.environ)
+            program = folder / "node"
+            program.write_bytes(source.fetch(version, machine).node)
+            program.chmod(0o755)
+
+        return self._folder(f"node-{version}-{machine}", make) / "node"
+
+    def _ours(self, _, node_version):
+        opt = self._scratch / f"opt-{node_version}"
+        (opt / "nodejs" / "bin").mkdir(parents=True)
+        shutil.copytree(ROOT / "runtime" / "aws", opt / "aws")
+        shutil.copy(ROOT / "runtime" / "bootstrap", opt)
+        (opt / "nodejs" / "bin" / "node").symlink_to(self._node(node_version))
+        return clients.ours(node_version, opt)
+
+    def _aws(self, version, node_version):
+        def make(folder):
+            (folder / "package.json").write_text("{}")
+            line = ["npm", "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{version}"]
+            done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
+            assert done.returncode == 0, f"{' '.join(line)}: {done.stderr[-2000:]}"
+
+        folder = self._folder(f"aws-lambda-ric-{version}-{architecture.of_host()}", make)
+        package = folder / "node_modules" / "aws-lambda-ric"
+        return clients.aws(version, node_version, self._node(node_version), package)
+
+
+@pytest.fixture(scope="session")
+def runtimes(cache_folder, tmp_path_factory):
+    return Runtimes(DownloadCache(cache_folder), tmp_path_factory.mktemp("runtimes"))
+
+
+class Outcomes:
+    """The outcomes of cases with clients, as far as they are under way."""
+
+    def __init__(self, runtimes, jobs):
+        self.why_not = runtimes.why_not
+        self._jobs = jobs
+
+    def __call__(self, case, name, version):
+        return self._jobs[case.name, name, version].result()
+
+
+@pytest.fixture(scope="session")
+def outcomes(request, runtimes):
+    """The outcome of a case with a client; the runs of all the tests that were chosen go on side by side."""
+    chosen = [
+        item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
+    ]
+    jobs = {}
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        for parameters in chosen:
+            case = parameters["case"]
+            wanted = [("nodelayer", parameters["node"])] + [
+                (version, AWS_NODE[version]) for version in case.like
+            ]
+            for name, version in wanted:
+                if (case.name, name, version) not in jobs and not runtimes.why_not(name, version):
+                    jobs[case.name, name, version] = pool.submit(_run, runtimes, case, name, version)
+
+        yield Outcomes(runtimes, jobs)
+        for job in jobs.values():
+            job.cancel()
+
+
+def _run(runtimes, case, name, version):
+    raw = clients.run(runtimes.client(name, version), case.run, runtimes.function)
+    told = clients.outcome(raw, runtimes.function)
+    if name == "nodelayer":
+        told["unnamed errors"] = clients.unnamed_errors(raw)
+    return told
+
+
+def pytest_configure(config):
+    config.stash[TABLE] = []
+
+
+@pytest.fixture
+def table(request):
+    """Where a comparison is put down: (case, Node.js, AWS's client, kind, differences)."""
+    return request.config.stash[TABLE]
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    rows = config.stash[TABLE]
+    if not rows:
+        return
+    terminalreporter.section("AWS's runtime clients and ours")
+    for client in sorted({row[2] for row in rows}):
+        for node in dict.fromkeys(row[1] for row in rows):
+            kinds = [row[3] for row in rows if row[1:3] == (node, client)]
+            if kinds:
+                counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds)))
+                terminalreporter.line(f"Node.js {node} against {client} on {AWS_NODE[client]}: {counted}")
+    by_case = {}
+    for case, node, client, kind, found in rows:
+        if kind == "different":
+            by_case.setdefault((case, _shown(found)), []).append(f"{node} {client}")
+    for (case, found), where in by_case.items():
+        terminalreporter.line(f"{case} ({'; '.join(where)})")
+        for line in found:
+            terminalreporter.line(f"    {line}")
+
+
+def _shown(found):
+    return tuple(f"{at}: ours {_cut(here)} AWS {_cut(there)}" for at, here, there in found)
+
+
+def _cut(value, length=300):
+    text = repr(value)
+    return text if len(text) <= length else f"{text[:length]}..."

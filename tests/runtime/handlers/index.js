@@ -1,0 +1,2 @@
+exports.handler = async () => 'index';
+exports.default = async () => 'default';

@@ -1,0 +1,3 @@
+const handler = async () => 'never';
+handler[Symbol.for('aws.lambda.runtime.handler.streaming')] = 'duplex';
+exports.handler = handler;

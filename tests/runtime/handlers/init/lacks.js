@@ -1,0 +1,2 @@
+require('not-there');
+exports.handler = async () => 'never';

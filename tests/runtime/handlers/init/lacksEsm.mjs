@@ -1,0 +1,2 @@
+import 'not-there';
+export const handler = async () => 'never';

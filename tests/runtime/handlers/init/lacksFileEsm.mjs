@@ -1,0 +1,2 @@
+import './not-there.mjs';
+export const handler = async () => 'never';

@@ -1,0 +1,2 @@
+import { notExported } from './empty.mjs';
+export const handler = async () => notExported;

@@ -1,0 +1,2 @@
+exports.handler = async () => require('./broken.json');
+require('./broken.json');

@@ -1,0 +1,2 @@
+export const handler = async () => 'never';
+throw new TypeError('while importing');

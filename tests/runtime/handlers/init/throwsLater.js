@@ -1,0 +1,4 @@
+setTimeout(() => {
+  throw new Error('after loading');
+}, 30);
+exports.handler = async () => new Promise((resolve) => setTimeout(resolve, 300, 'late'));

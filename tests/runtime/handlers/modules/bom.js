@@ -1,0 +1,1 @@
+﻿exports.handler = async () => "behind a byte order mark";

@@ -1,0 +1,1 @@
+exports.handler = async () => ({ kind: 'js', module: typeof module, file: require('path').basename(__filename) });

@@ -1,0 +1,1 @@
+exports.default = { handler: async () => 'in default' };

@@ -1,0 +1,1 @@
+export const handler = async () => 'an ES module by its syntax';

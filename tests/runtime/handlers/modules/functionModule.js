@@ -1,0 +1,2 @@
+module.exports = async () => 'the module itself';
+module.exports.handler = async () => 'its property';

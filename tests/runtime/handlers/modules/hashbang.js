@@ -1,0 +1,2 @@
+#!/usr/bin/env node
+exports.handler = async () => "behind a hash bang";

@@ -1,0 +1,1 @@
+exports.handler = async () => (await import('./lib/lib.mjs')).fromEsm;

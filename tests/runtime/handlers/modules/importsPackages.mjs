@@ -1,0 +1,3 @@
+import plain from 'plain-package';
+import { kind } from 'dual-package';
+export const handler = async () => ({ plain: plain.name, kind });

@@ -1,0 +1,2 @@
+import layered from 'of-a-layer';
+export const handler = async () => layered.from;

@@ -1,0 +1,1 @@
+export default 'named'; export const fromEsm = 'esm';

@@ -1,0 +1,1 @@
+exports.handler = async () => 'main of a package';

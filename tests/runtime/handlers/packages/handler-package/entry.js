@@ -1,0 +1,1 @@
+exports.handler = async () => 'a package as the handler';

@@ -1,0 +1,4 @@
+export const handler = awslambda.streamifyResponse(async (event, to) => {
+  to.end('from an ES module');
+});
+export default { handler };
