@@ -5,6 +5,7 @@
 const idle = require('./idle.js');
 const log = require('./log.js');
 const outcome = require('./outcome.js');
+const trace = require('./trace.js');
 
 const EXIT_API = 1;
 const EXIT_REJECTION = 128;
@@ -28,6 +29,7 @@ function run(connected, load) {
   process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
   process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', outcome.rejection(reason), EXIT_REJECTION));
   idle.watch();
+  trace.install();
   api.unref(); // a module that waits for what never comes shall be found out
   idle.then(() => die('Init Error', idle.neverAnswered(), EXIT_EXCEPTION));
   let loaded;
@@ -79,7 +81,7 @@ function serve(invocation) {
   const id = (current = invocation.id);
   headers = invocation.headers;
   log.setInvocation(id, headers.get('lambda-runtime-aws-tenant-id'));
-  setTraceId(headers.get('lambda-runtime-trace-id'));
+  trace.set(headers.get('lambda-runtime-trace-id'));
   let event;
   let context;
   try {
@@ -134,11 +136,6 @@ function onRefused(why) {
 function afterwards() {
   if (deadline !== null) deadline.clear();
   if (!bounded && process.listenerCount('SIGTERM') > 0) bounded = require('./shutdown.js').bound(api);
-}
-
-function setTraceId(id) {
-  if (id) process.env._X_AMZN_TRACE_ID = id;
-  else delete process.env._X_AMZN_TRACE_ID;
 }
 
 function die(label, thrown, code) {
