@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -111,10 +111,17 @@ class Outcomes:
 
     def __init__(self, runtimes, jobs):
         self.why_not = runtimes.why_not
+        self._runtimes = runtimes
         self._jobs = jobs
 
     def __call__(self, case, name, version):
         return self._jobs[case.name, name, version].result()
+
+    def again(self, case, name, version):
+        """Run it once more, on its own: some cases are about timers, and a busy machine shifts them."""
+        done = Future()
+        done.set_result(_run(self._runtimes, case, name, version))
+        self._jobs[case.name, name, version] = done
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,8 @@ pytestmark = pytest.mark.network
 RECORDED = Path(__file__).with_name("outcomes.json")
 RECORDING = bool(os.environ.get("NODELAYER_RECORD_OUTCOMES"))
 
+ATTEMPTS = 3
+
 
 @pytest.fixture(scope="session")
 def recorded():
@@ -50,9 +52,22 @@ def test_ours_behaves_as_aws_does_or_differs_as_meant(case, node, outcomes, reco
     for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
         if why_not := outcomes.why_not(name, version):
             pytest.skip(why_not)
+    for attempt in range(ATTEMPTS):
+        wrong, rows = compared(case, node, outcomes, recorded)
+        if not wrong:
+            break
+        if attempt < ATTEMPTS - 1:
+            for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
+                outcomes.again(case, name, version)
+    table += rows
+    assert not wrong, "\n".join(wrong)
+
+
+def compared(case, node, outcomes, recorded):
+    """What is wrong in a case, a line each, and its rows of the table."""
     ours = dict(outcomes(case, "nodelayer", node))
-    assert ours.pop("unnamed errors") == []
-    wrong = []
+    wrong = [f"no error type in {each}" for each in ours.pop("unnamed errors")]
+    rows = []
     meant = False
     for client in case.like:
         theirs = outcomes(case, client, AWS_NODE[client])
@@ -62,7 +77,7 @@ def test_ours_behaves_as_aws_does_or_differs_as_meant(case, node, outcomes, reco
         kind = ("equal", "different", "no longer different", "different as meant")[
             bool(found) + 2 * bool(why)
         ]
-        table.append((case.name, node, client, kind, found))
+        rows.append((case.name, node, client, kind, found))
         if kind == "different":
             wrong += [f"unlike {client}: {comparison.told(each)}" for each in found]
         elif kind == "no longer different":
@@ -74,7 +89,7 @@ def test_ours_behaves_as_aws_does_or_differs_as_meant(case, node, outcomes, reco
         wrong += [
             f"unlike outcomes.json: {comparison.told(each)}" for each in comparison.differing(ours, expected)
         ]
-    assert not wrong, "\n".join(wrong)
+    return wrong, rows
 
 
 def test_every_intended_difference_belongs_to_a_case(recorded):

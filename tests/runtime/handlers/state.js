@@ -27,7 +27,7 @@ exports.throwOfBefore = async (event) => {
   if (event.n === 1) {
     setTimeout(() => {
       throw new Error('of the first');
-    }, 10);
+    }, 60);
     return 1;
   }
   await new Promise((resolve) => setTimeout(resolve, 300));
