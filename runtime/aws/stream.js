@@ -106,6 +106,7 @@ class HttpResponseStream {
 // Works one invocation off: loop.next() once the response is whole and taken, loop.fail(thrown) where none was begun.
 // Gives crash(report, end), for a process that has to end midway: false where no response was begun.
 function invoke(api, handler, event, context, highWaterMark, loop) {
+  const id = context.awsRequestId; // the handler may change its context
   let returned = false; // the handler is done
   let replied = false; // the API has taken the whole response
   let after = null; // set once the outcome is decided: what to do when the API has replied
@@ -116,7 +117,7 @@ function invoke(api, handler, event, context, highWaterMark, loop) {
   stream.on('close', () => stream.writableFinished || broken(failure('the response stream was closed before its end')));
 
   function open(contentType) {
-    return api.stream(context.awsRequestId, contentType, (refusal) => {
+    return api.stream(id, contentType, (refusal) => {
       replied = true;
       if (!returned) api.unref();
       if (refusal === null) return proceed();

@@ -91,6 +91,12 @@ def test_callbacks_and_streams_work_with_several_at_once_too(run):
     assert bodies == [b"one two"] * 2
 
 
+@pytest.mark.parametrize("node", BOTH)
+def test_a_stream_answers_its_own_invocation_whatever_the_handler_writes_into_its_context(run, node):
+    (answer,) = [each for each in run(node, "renamed").api.received if each.path.endswith("/response")]
+    assert f"/{request_id(1)}/" in answer.path
+
+
 def test_a_worker_that_crashes_tells_its_caller_and_is_replaced(run):
     raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=SEVERAL, linger_s=1)
     assert raw.done
