@@ -1,21 +1,28 @@
 """The commands: each reads flags, calls nodelayer, and turns an error into one line and an exit code."""
 
 import functools
+import json as jsons
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
-from nodelayer import architecture, build, docker, emulator, run
+from nodelayer import architecture, artifact, aws, build, docker, emulator, fanout, run, snippets, tables, upkeep
+from nodelayer import manifest as manifests
+from nodelayer import plan as plans
+from nodelayer import publish as publishing
+from nodelayer import regions as region_names
 from nodelayer import source as sources
 from nodelayer.cache import DownloadCache
-from nodelayer.errors import NodelayerError
+from nodelayer.errors import InvalidInputError, NodelayerError, NotFoundError, NotVerifiedError
 from nodelayer.progress import Reporter, megabytes
 
 ROOT = Path(__file__).resolve().parent
@@ -193,6 +200,311 @@ def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  #
         reporter.say(f"{megabytes(freed)} of downloads removed")
 
 
+_REGIONS = "all (enabled in the account) or names with commas between"
+_MANIFEST = "the manifest of published layers: a file"
+_PROFILE = "the AWS profile to use"
+_ACCOUNT = "refuse to work in any account but this one (12 digits)"
+_PARTITION = "aws, aws-cn, aws-us-gov, aws-eusc; only needed with --regions all and no region of your own"
+_PARALLEL = "how many regions at once"
+_READER = "a profile of another account, which has to be able to read what is public"
+_PUBLIC = "let every AWS account use it, also what is there already"
+_ORGANIZATION = "let an AWS Organization use it (o-...), also what is there already"
+_STAGING = "send zips through this bucket, {region} and {account} filled in; made if need be where not given"
+
+
+@task(
+    help={
+        "node": "built version: 12.16.1, 12, lts, latest …",
+        "regions": _REGIONS,
+        "arch": _ARCH,
+        "public": _PUBLIC,
+        "organization-id": _ORGANIZATION,
+        "dry-run": "show the plan and stop; needs read rights only",
+        "json": "the plan (with --dry-run) or the result as JSON",
+        "manifest": _MANIFEST,
+        "out": "folder with built layers",
+        "align": "the same layer version number in every region; missing numbers are filled",
+        "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
+        "staging-bucket": _STAGING,
+        "reader-profile": _READER,
+        "profile": _PROFILE,
+        "account": _ACCOUNT,
+        "partition": _PARTITION,
+        "parallel": _PARALLEL,
+    },
+)
+@command
+def publish(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    node: str,
+    regions: str = "all",
+    arch: str = "x86_64",
+    public: bool = False,  # noqa: FBT001, FBT002
+    organization_id: str = "",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    out: str = "dist",
+    align: bool = False,  # noqa: FBT001, FBT002
+    ssm: bool = False,  # noqa: FBT001, FBT002
+    staging_bucket: str = "",
+    reader_profile: str = "",
+    profile: str = "",
+    account: str = "",
+    partition: str = "",
+    parallel: int = fanout.PARALLEL,
+) -> None:
+    """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
+    artifacts = artifact.built(node, [each.name for each in architecture.parse(arch)], Path(out))
+    aim = Aim(regions, manifest, profile, account, partition)
+    order = plans.Order(
+        access=plans.check_access(public=public, organization=organization_id),
+        align=align,
+        parameters=ssm,
+        staging=staging_bucket or None,
+        parallel=parallel,
+        reader=_reader(reader_profile, aim),
+    )
+    flags = {
+        "--node": node,
+        "--arch": arch,
+        "--public": public,
+        "--organization-id": organization_id,
+        "--out": out if out != "dist" else "",
+        "--align": align,
+        "--ssm": ssm,
+        "--staging-bucket": staging_bucket,
+        "--reader-profile": reader_profile,
+    }
+    _publish(artifacts, order, aim, retry=("publish", flags), dry_run=dry_run, as_json=json)
+
+
+@task(
+    help={
+        "regions": "new (those with nothing yet), all, or names with commas between",
+        "node": "only these versions; left out: every published one",
+        "arch": _ARCH + "; all by default",
+        "dry-run": "show the plan and stop",
+        "json": "the plan (with --dry-run) or the result as JSON",
+        "manifest": _MANIFEST,
+        "out": "folder with built layers; what is not in it is taken from a region that has it",
+        "ssm": "write SSM parameters, as publish does",
+        "staging-bucket": _STAGING,
+        "reader-profile": _READER,
+        "profile": _PROFILE,
+        "account": _ACCOUNT,
+        "partition": _PARTITION,
+        "parallel": _PARALLEL,
+    },
+)
+@command
+def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    regions: str = "new",
+    node: str = "",
+    arch: str = "all",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    out: str = "dist",
+    ssm: bool = False,  # noqa: FBT001, FBT002
+    staging_bucket: str = "",
+    reader_profile: str = "",
+    profile: str = "",
+    account: str = "",
+    partition: str = "",
+    parallel: int = fanout.PARALLEL,
+) -> None:
+    """Publish what is published elsewhere to other regions, with the same bytes and the same permissions."""
+    aim = Aim("all" if regions == "new" else regions, manifest, profile, account, partition)
+    known = manifests.open_manifest(manifest)
+    reporter = Reporter()
+    where, selection = aim.open()
+    if regions == "new":
+        selection = replace(selection, regions=tuple(upkeep.new_regions(known, selection.regions)))
+    missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))
+    if not missing:
+        reporter.say("Nothing is missing there")
+        return
+    failures: list[NodelayerError] = []
+    for layer, lacks in missing.items():
+        order = plans.Order(
+            access=upkeep.access_of(layer),
+            parameters=ssm,
+            staging=staging_bucket or None,
+            parallel=parallel,
+            reader=_reader(reader_profile, aim),
+        )
+        flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
+        flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
+        try:
+            with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
+                _publish(
+                    [found],
+                    order,
+                    aim,
+                    retry=("backfill", flags),
+                    dry_run=dry_run,
+                    as_json=json,
+                    opened=(where, replace(selection, regions=tuple(lacks))),
+                )
+        except NodelayerError as error:
+            failures.append(error)
+            reporter.fail(f"nodelayer: {error}")
+    if failures:
+        raise Exit(code=failures[0].code)
+
+
+@task(
+    help={
+        "manifest": _MANIFEST,
+        "regions": _REGIONS + "; all: those of the manifest",
+        "json": "problems as JSON",
+        "reader-profile": _READER,
+        "profile": _PROFILE,
+        "account": _ACCOUNT,
+        "partition": _PARTITION,
+    }
+)
+@command
+def verify(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    manifest: str = "layers.json",
+    regions: str = "all",
+    json: bool = False,  # noqa: FBT001, FBT002
+    reader_profile: str = "",
+    profile: str = "",
+    account: str = "",
+    partition: str = "",
+) -> None:
+    """Compare the manifest with the account: what is missing, changed, deleted, or not public any more."""
+    known = manifests.open_manifest(manifest)
+    aim = Aim(regions, manifest, profile, account, partition)
+    where = aim.account_of(known)
+    recorded = {region for layer in known.layers for region, _ in layer.live()}
+    chosen = sorted(recorded & (set(parsed) if (parsed := region_names.parse(regions)) else set(where.partition.regions)))
+    reporter = Reporter()
+    with reporter.work(f"looking in {len(chosen)} regions"):
+        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim))
+    if json:
+        print(jsons.dumps([vars(problem) for problem in problems], indent=2))
+    else:
+        print(tables.columns((each.region, each.arn, each.kind) for each in problems), end="")
+    for failure in failures:
+        reporter.fail(f"{failure.region}: {failure.error}")
+    others = sorted(recorded - set(where.partition.regions)) if regions == "all" else []
+    more = f"; {', '.join(others)} are of another partition, and were not looked at" if others else ""
+    reporter.say(f"{seen} layer versions in {len(chosen) - len(failures)} regions looked at, {len(problems)} problems{more}")
+    if failures:
+        raise Exit(code=failures[0].error.code)
+    if problems:
+        raise Exit(code=NotVerifiedError.code)
+
+
+@task(
+    help={
+        "keep": "how many of the newest layer versions of each layer stay in each region",
+        "node": "only these versions; left out: every one in the manifest",
+        "arch": _ARCH + "; all by default",
+        "regions": _REGIONS + "; all: those of the manifest",
+        "dry-run": "show what would go, and stop",
+        "yes": "do not ask",
+        "manifest": _MANIFEST,
+        "profile": _PROFILE,
+        "account": _ACCOUNT,
+        "partition": _PARTITION,
+    }
+)
+@command
+def prune(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    keep: int,
+    node: str = "",
+    arch: str = "all",
+    regions: str = "all",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    yes: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    profile: str = "",
+    account: str = "",
+    partition: str = "",
+) -> None:
+    """Delete old layer versions and mark them in the manifest; functions that use them keep working."""
+    if keep < 1:
+        raise InvalidInputError("at least one layer version has to stay", where="--keep", todo="use 1 or more")
+    known = manifests.open_manifest(manifest)
+    aim = Aim(regions, manifest, profile, account, partition)
+    where = aim.account_of(known)
+    names = upkeep.layer_names(known, _wanted(node, arch, known), region_names.parse(regions) or where.partition.regions)
+    reporter = Reporter()
+    with reporter.work(f"looking in {len(names)} regions"):
+        found = upkeep.prunable(known, where, names, keep)
+    for failure in found.failures:
+        reporter.fail(f"{failure.region}: {failure.error}")
+    print(tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in found.old), end="")
+    for arn in found.gone:
+        reporter.say(f"{arn}: gone already, will be marked")
+    if not found.old and not found.gone:
+        reporter.say(f"Nothing to delete: no layer has more than {keep} versions in a region")
+    elif not dry_run:
+        count = len(found.old)
+        reporter.say("Functions that use them keep working; no function can be given them any more.")
+        if count and not yes:
+            _confirm(f"Delete {count} layer versions?")
+        _deleted, failures = upkeep.prune(where, found, Path(manifest), fanout.Stop(), reporter)
+        if failures:
+            raise Exit(code=failures[0].error.code)
+    if found.failures:
+        raise Exit(code=found.failures[0].error.code)
+
+
+@task(
+    name="arn",
+    help={
+        "node": "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest",
+        "region": "the function's region",
+        "arch": "x86_64 (default) or arm64",
+        "format": ", ".join(snippets.FORMATS),
+        "manifest": "file or URL of the manifest; no AWS credentials are needed",
+    },
+)
+@command
+def print_arn(
+    _ctx: Context,
+    node: str,
+    region: str,
+    arch: str = "x86_64",
+    format: str = "arn",  # noqa: A002 - the flag's name
+    manifest: str = "layers.json",
+) -> None:
+    """Look up the ARN of a published layer; bare, or as a snippet for the tool that needs it."""
+    wanted = architecture.parse(arch)
+    if len(wanted) > 1:
+        raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
+    found = manifests.look_up(manifests.open_manifest(manifest), node, region, wanted[0].name)
+    print(snippets.render(format, _as_snippet(found)))
+
+
+@task(
+    name="merge-manifest",
+    positional=["ours", "theirs"],
+    help={
+        "ours": "the manifest that takes the other's entries",
+        "theirs": "the other one",
+        "base": "their common ancestor, as git's merge drivers get it; not needed, and not read",
+    },
+)
+@command
+def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "") -> None:  # noqa: ARG001
+    """Merge two manifests: what either holds is in the result. Works as a git merge driver."""
+    for each in (ours, theirs):
+        if not Path(each).exists():
+            raise NotFoundError("there is no manifest", where=each, todo="name a file")
+    other = manifests.read(Path(theirs))
+    merged = manifests.update(Path(ours), lambda known: known.merge(other))
+    Reporter().say(f"{ours}: {len(merged.layers)} layers, {sum(len(layer.regions) for layer in merged.layers)} layer versions")
+
+
 @task(
     name="test",
     help={"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"},
@@ -220,6 +532,125 @@ def benchmark(_ctx: Context, only: str = "") -> None:
         raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(scripts)}", code=2)
     for script in [scripts[only]] if only else scripts.values():
         _tool("python", script)
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The flags that say where: regions, manifest, credentials."""
+
+    regions: str
+    manifest: str
+    profile: str
+    account: str
+    partition: str
+
+    def account_of(self, known: manifests.Manifest | None = None) -> aws.Account:
+        """The account; its partition is that of the regions, or else of what is recorded."""
+        wanted = region_names.parse(self.regions)
+        if wanted is None and not self.partition and known is not None:
+            recorded = {region for layer in known.layers for region, _ in layer.live()}
+            found = {aws.partition_of(region) for region in recorded}
+            if len(found) == 1:
+                wanted = tuple(sorted(recorded))
+        return aws.open_account(
+            profile=self.profile or None,
+            wanted=wanted,
+            expected=self.account or None,
+            partition=self.partition,
+        )
+
+    def open(self) -> tuple[aws.Account, region_names.Selection]:
+        """The account and the regions to work in."""
+        account = self.account_of()
+        return account, region_names.select(region_names.parse(self.regions), account.partition, account.statuses())
+
+    def flags(self) -> dict[str, str | bool]:
+        return {
+            "--manifest": self.manifest if self.manifest != "layers.json" else "",
+            "--profile": self.profile,
+            "--account": self.account,
+            "--partition": self.partition,
+        }
+
+
+def _publish(  # noqa: PLR0913
+    artifacts: list[artifact.Artifact],
+    order: plans.Order,
+    aim: Aim,
+    *,
+    retry: tuple[str, dict[str, str | bool]],
+    dry_run: bool,
+    as_json: bool,
+    opened: tuple[aws.Account, region_names.Selection] | None = None,
+) -> None:
+    """Plan, show it, act, and say what is left and the command for just that."""
+    reporter = Reporter()
+    account, selection = opened or aim.open()
+    publisher = publishing.Publisher(account, Path(aim.manifest), reporter)
+    with reporter.work(f"looking what is there in {len(selection.regions)} regions"):
+        plan = publisher.plan(artifacts, selection, order)
+    table = tables.columns(plans.rows(plan))
+    if dry_run:
+        print(jsons.dumps(plans.as_json(plan, account.id, account.partition.name), indent=2) if as_json else table, end="\n" if as_json else "")
+    elif not plan.idle or plan.failures or plan.skipped:
+        reporter.say(table.rstrip("\n"))
+    reporter.say(plans.summary(plan, account.id, account.partition.name))
+    result = None if dry_run else publisher.run(artifacts, selection, order, plan)
+    failures = plan.failures if result is None else result.failures
+    for failure in plan.failures:
+        reporter.fail(f"{failure.region}: {failure.error}")
+    if result is not None:
+        if as_json:
+            print(jsons.dumps(publishing.as_json(result), indent=2))
+        else:
+            for done in result.done:
+                print(done.published.arn)
+        reporter.say(publishing.summary(result))
+    again = publishing.retry_regions(failures, result.left if result else ())
+    if again:
+        name, flags = retry
+        words = ["invoke", name]
+        for flag, value in {**flags, "--regions": ",".join(again), **aim.flags()}.items():
+            words += [flag] if value is True else [flag, str(value)] if value else []
+        reporter.say(f"{'Left' if result and result.left else 'Failed'}: {', '.join(again)}. Just those: {shlex.join(words)}")
+    if failures:
+        raise Exit(code=failures[0].error.code)
+    if result is not None and result.left:
+        raise Exit(code=130)
+
+
+def _reader(profile: str, aim: Aim) -> Callable[[str], aws.Region] | None:
+    if not profile:
+        return None
+    other = aws.open_account(profile=profile, wanted=region_names.parse(aim.regions), partition=aim.partition)
+    return other.region
+
+
+def _wanted(node: str, arch: str, known: manifests.Manifest) -> Callable[[manifests.Layer], bool]:
+    """Which layers of the manifest --node and --arch mean: every version in the range, not only the newest."""
+    architectures = {each.name for each in architecture.parse(arch)}
+    versions = manifests.versions_meant(known, node) if node else None
+    return lambda layer: layer.architecture in architectures and (versions is None or layer.node_version in versions)
+
+
+def _as_snippet(found: manifests.Found) -> snippets.Layer:
+    return snippets.Layer(
+        arn=found.published.arn,
+        region=found.region,
+        node_version=found.layer.node_version,
+        architecture=found.layer.architecture,
+        runtime=max(found.layer.compatible_runtimes),
+        as_json=found.as_json(),
+    )
+
+
+def _confirm(question: str) -> None:
+    """Ask on the terminal. Raises InvalidInputError where nobody can answer, Exit where the answer is no."""
+    if not sys.stdin.isatty():
+        raise InvalidInputError(question, where="nobody to ask", todo="--yes does it without, --dry-run shows it")
+    print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
+    if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
+        raise Exit("nodelayer: nothing was deleted", code=1)
 
 
 def _bench(source: str, *, signature: bool) -> build.Workbench:

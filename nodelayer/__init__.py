@@ -1,5 +1,6 @@
 """Any Node.js version as an AWS Lambda layer."""
 
-from importlib.metadata import version
+from nodelayer.manifest import arn_for
+from nodelayer.version import __version__
 
-__version__ = version("nodelayer")
+__all__ = ["__version__", "arn_for"]

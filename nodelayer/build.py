@@ -17,27 +17,24 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodelayer import __version__, abi, archive, docker, elf, sbom, source, system_library
+from nodelayer import abi, archive, docker, elf, sbom, source, system_library
 from nodelayer.architecture import ARM64, Architecture, of_host
 from nodelayer.archive import Entry
 from nodelayer.errors import (
     IncompatibleError,
     InvalidInputError,
-    MachineError,
     NodelayerError,
     NotFoundError,
     NotVerifiedError,
+    machine_error,
 )
 from nodelayer.node_release import sort_key
 from nodelayer.progress import Reporter, megabytes
+from nodelayer.quotas import DIRECT_UPLOAD, UNZIPPED
 from nodelayer.record import BuilderRecord, BuildRecord, FileRecord, code_sha256, load, matches
+from nodelayer.version import __version__
 
 BUILDERS = ("auto", "docker", "local")
-DIRECT_UPLOAD = 50 * 1024 * 1024
-"""Bytes of a zip that Lambda takes directly; a larger one goes through S3 (Lambda quotas page)."""
-UNZIPPED = 250 * 1024 * 1024
-"""Bytes that function and layers may have together, unpacked (Lambda quotas page)."""
-
 _NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
 
@@ -397,19 +394,7 @@ def _staging(out: Path, stem: str) -> Iterator[Path]:
         with tempfile.TemporaryDirectory(prefix=f".{stem}-", dir=out) as folder:
             yield Path(folder)
     except OSError as error:
-        raise machine_error(error, out) from error
-
-
-def machine_error(error: OSError, folder: Path) -> MachineError:
-    """An error of the file system as one line with what to do next."""
-    where = str(error.filename or folder)
-    todo = {
-        errno.ENOSPC: "free some space, or name another folder with --out (and TMPDIR)",
-        errno.EDQUOT: "free some space, or name another folder with --out (and TMPDIR)",
-        errno.EROFS: "name another folder with --out",
-        errno.EACCES: "name another folder with --out, or ask for the permission",
-    }.get(error.errno or 0, "name another folder with --out")
-    return MachineError((error.strerror or str(error)).lower(), where=where, todo=todo)
+        raise machine_error(error, out, "--out") from error
 
 
 def _put_in_place(staging: Path, out: Path, stem: str) -> None:
@@ -433,5 +418,5 @@ def clean(out: Path) -> list[Path]:
         if not any(out.iterdir()):
             out.rmdir()
     except OSError as error:
-        raise machine_error(error, out) from error
+        raise machine_error(error, out, "--out") from error
     return gone

@@ -1,5 +1,8 @@
 """What can go wrong, in one line a person can act on."""
 
+import errno
+from pathlib import Path
+
 
 class NodelayerError(Exception):
     """A failure told as one line: what failed, where, and what to do next. `code` is the exit code."""
@@ -58,3 +61,21 @@ class FunctionError(NodelayerError):
     """The function ran and failed, or never answered."""
 
     code = 8
+
+
+class RefusedError(NodelayerError):
+    """AWS understood and said no: a missing right, a quota, a wrong account, an unfit request."""
+
+    code = 9
+
+
+def machine_error(error: OSError, path: Path, flag: str) -> MachineError:
+    """An error of the file system as one line; `flag` is the one that names another place."""
+    where = str(error.filename or path)
+    todo = {
+        errno.ENOSPC: f"free some space, or name another place with {flag} (and TMPDIR)",
+        errno.EDQUOT: f"free some space, or name another place with {flag} (and TMPDIR)",
+        errno.EACCES: f"name another place with {flag}, or ask for the permission",
+        errno.EPERM: f"name another place with {flag}, or ask for the permission",
+    }.get(error.errno or 0, f"name another place with {flag}")
+    return MachineError((error.strerror or str(error)).lower(), where=where, todo=todo)

@@ -85,5 +85,10 @@ def matches(record: BuildRecord, folder: Path) -> bool:
     path = folder / record.zip
     if not path.is_file() or path.stat().st_size != record.size:
         return False
+    return file_sha256(path) == record.code_sha256 == code_sha256(bytes.fromhex(record.sha256))
+
+
+def file_sha256(path: Path) -> str:
+    """The sha256 of a file as Lambda writes it."""
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest() == record.sha256
+        return code_sha256(hashlib.file_digest(stream, "sha256").digest())

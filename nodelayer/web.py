@@ -13,8 +13,8 @@ from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
 from urllib3.util import Retry
 
-from nodelayer import __version__
 from nodelayer.errors import UnreachableError
+from nodelayer.version import __version__
 
 TIMEOUTS = (10, 60)
 """Seconds to connect, and between two pieces of an answer."""

@@ -1,0 +1,16 @@
+"""Tables as plain text, which a terminal of any width, a pipe and grep take alike."""
+
+from collections.abc import Iterable, Sequence
+
+
+def columns(rows: Iterable[Sequence[str]]) -> str:
+    """The rows in columns two blanks apart, a line each; nothing is cut."""
+    every = [[str(cell) for cell in row] for row in rows]
+    if not every:
+        return ""
+    widths = [max(len(row[index]) for row in every) for index in range(len(every[0]))]
+    lines = [
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in every
+    ]
+    return "".join(f"{line}\n" for line in lines)
