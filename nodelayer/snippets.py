@@ -1,0 +1,252 @@
+"""How a consumer writes a layer's ARN: alone, as JSON, or as a function on that layer in their tool."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from nodelayer import architecture
+from nodelayer.errors import InvalidInputError
+
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
+_CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A published layer version: what a consumer needs of it to put a function on it.
+
+    `architecture` is AWS's word, `runtime` the newest compatible one (`provided.al2023`); `as_json` is what
+    the json format prints. Raises InvalidInputError where a word holds a character that would have to be
+    quoted in some tool's language: a manifest from elsewhere cannot put a command into what is pasted.
+    """
+
+    arn: str
+    region: str
+    node_version: str
+    architecture: str
+    runtime: str
+    as_json: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        for name in ("arn", "region", "node_version", "runtime"):
+            word = getattr(self, name)
+            if not _PLAIN.fullmatch(word):
+                raise InvalidInputError(
+                    f"the layer's {name} is not plain text: {word!r}", todo="do not use where it came from"
+                )
+        if self.architecture not in {each.name for each in architecture.ALL}:
+            raise InvalidInputError(
+                f"unknown architecture {self.architecture!r}", todo="a layer is for x86_64 or arm64"
+            )
+
+
+def render(format: str, layer: Layer) -> str:  # noqa: A002 - the flag's own name
+    """The layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
+    if format not in _RENDERERS:
+        raise InvalidInputError(
+            f"unknown format {format!r}", where="--format", todo=f"use {', '.join(FORMATS)}"
+        )
+    return _RENDERERS[format](layer)
+
+
+def _arn(layer: Layer) -> str:
+    return layer.arn
+
+
+def _json(layer: Layer) -> str:
+    return json.dumps(dict(layer.as_json), indent=2)
+
+
+def _filled(template: str) -> Callable[[Layer], str]:
+    """A renderer: <name> in the template becomes that value of the layer."""
+
+    def renderer(layer: Layer) -> str:
+        values = {
+            "arn": layer.arn,
+            "region": layer.region,
+            "node_version": layer.node_version,
+            "architecture": layer.architecture,
+            "runtime": layer.runtime,
+            "cdk_architecture": _CDK_ARCHITECTURE[layer.architecture],
+            "cdk_runtime": layer.runtime.upper().replace(".", "_"),
+        }
+        return re.sub(r"<(\w+)>", lambda found: values[found[1]], template.strip("\n"))
+
+    return renderer
+
+
+# Without SkipBuild `sam build` wants a Makefile of every function on a provided runtime.
+_SAM = """
+# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+AWSTemplateFormatVersion: '2010-09-09'
+Transform: AWS::Serverless-2016-10-31
+
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Metadata:
+      SkipBuild: true
+    Properties:
+      Runtime: <runtime>
+      Architectures: [<architecture>]
+      Handler: function.handler
+      CodeUri: function/
+      Layers:
+        - <arn>
+"""
+
+_CLOUDFORMATION = """
+# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+AWSTemplateFormatVersion: '2010-09-09'
+
+Parameters:
+  CodeBucket:
+    Type: String
+  CodeKey:
+    Type: String
+
+Resources:
+  Role:
+    Type: AWS::IAM::Role
+    Properties:
+      AssumeRolePolicyDocument:
+        Version: '2012-10-17'
+        Statement:
+          - Effect: Allow
+            Principal:
+              Service: lambda.amazonaws.com
+            Action: sts:AssumeRole
+      ManagedPolicyArns:
+        - !Sub arn:${AWS::Partition}:iam::aws:policy/service-role/AWSLambdaBasicExecutionRole
+
+  Function:
+    Type: AWS::Lambda::Function
+    Properties:
+      Runtime: <runtime>
+      Architectures: [<architecture>]
+      Handler: function.handler
+      Role: !GetAtt Role.Arn
+      Code:
+        S3Bucket: !Ref CodeBucket
+        S3Key: !Ref CodeKey
+      Layers:
+        - <arn>
+"""
+
+_CDK = """
+// Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+import * as cdk from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import { Construct } from 'constructs';
+
+export class FunctionStack extends cdk.Stack {
+  constructor(scope: Construct, id: string, props?: cdk.StackProps) {
+    super(scope, id, props);
+
+    new lambda.Function(this, 'Function', {
+      runtime: lambda.Runtime.<cdk_runtime>,
+      architecture: lambda.Architecture.<cdk_architecture>,
+      handler: 'function.handler',
+      code: lambda.Code.fromAsset('function'),
+      layers: [
+        lambda.LayerVersion.fromLayerVersionArn(this, 'NodeJs', '<arn>'),
+      ],
+    });
+  }
+}
+"""
+
+_CDK_PYTHON = """
+# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+from aws_cdk import Stack, aws_lambda as lambda_
+from constructs import Construct
+
+
+class FunctionStack(Stack):
+    def __init__(self, scope: Construct, construct_id: str, **kwargs) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+
+        lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime.<cdk_runtime>,
+            architecture=lambda_.Architecture.<cdk_architecture>,
+            handler="function.handler",
+            code=lambda_.Code.from_asset("function"),
+            layers=[
+                lambda_.LayerVersion.from_layer_version_arn(
+                    self,
+                    "NodeJs",
+                    "<arn>",
+                ),
+            ],
+        )
+"""
+
+_TERRAFORM = """
+# Node.js <node_version> on <architecture>. Apply it in <region>, where the layer is.
+variable "role_arn" {
+  type        = string
+  description = "The role that the function runs as"
+}
+
+resource "aws_lambda_function" "function" {
+  function_name    = "function"
+  runtime          = "<runtime>"
+  architectures    = ["<architecture>"]
+  handler          = "function.handler"
+  role             = var.role_arn
+  filename         = "function.zip"
+  source_code_hash = filebase64sha256("function.zip")
+  layers           = ["<arn>"]
+}
+"""
+
+_SERVERLESS = """
+# Node.js <node_version> on <architecture>.
+service: function
+
+provider:
+  name: aws
+  region: <region>
+  runtime: <runtime>
+  architecture: <architecture>
+
+functions:
+  function:
+    handler: function.handler
+    layers:
+      - <arn>
+"""
+
+# A comment would be a command to zsh, which knows none at its prompt.
+_CLI = r"""
+aws lambda create-function \
+  --region <region> \
+  --function-name function \
+  --runtime <runtime> \
+  --architectures <architecture> \
+  --handler function.handler \
+  --role "${ROLE_ARN:?set it to the role that the function runs as}" \
+  --zip-file fileb://function.zip \
+  --layers <arn>
+"""
+
+_RENDERERS: Mapping[str, Callable[[Layer], str]] = MappingProxyType(
+    {
+        "arn": _arn,
+        "json": _json,
+        "sam": _filled(_SAM),
+        "cloudformation": _filled(_CLOUDFORMATION),
+        "cdk": _filled(_CDK),
+        "cdk-python": _filled(_CDK_PYTHON),
+        "terraform": _filled(_TERRAFORM),
+        "serverless": _filled(_SERVERLESS),
+        "cli": _filled(_CLI),
+    }
+)
+
+FORMATS = tuple(_RENDERERS)
+"""What `render` knows, in the order in which it is offered."""
