@@ -7,7 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -15,7 +15,19 @@ from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
-from nodelayer import architecture, artifact, aws, build, docker, emulator, fanout, run, snippets, tables, upkeep
+from nodelayer import (
+    architecture,
+    artifact,
+    aws,
+    build,
+    docker,
+    emulator,
+    fanout,
+    run,
+    snippets,
+    tables,
+    upkeep,
+)
 from nodelayer import manifest as manifests
 from nodelayer import plan as plans
 from nodelayer import publish as publishing
@@ -34,6 +46,8 @@ HOUSE = build.House(
 )
 
 P = ParamSpec("P")
+Flags = dict[str, str | bool]
+"""By flag its word, true for one without, empty where it is not given."""
 
 _SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
 _ARCH = "x86_64 (default), arm64 or all"
@@ -265,7 +279,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         parallel=parallel,
         reader=_reader(reader_profile, aim),
     )
-    flags = {
+    flags: Flags = {
         "--node": node,
         "--arch": arch,
         "--public": public,
@@ -335,7 +349,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
             parallel=parallel,
             reader=_reader(reader_profile, aim),
         )
-        flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
+        flags: Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
         flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
         try:
             with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
@@ -382,7 +396,9 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     aim = Aim(regions, manifest, profile, account, partition)
     where = aim.account_of(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
-    chosen = sorted(recorded & (set(parsed) if (parsed := region_names.parse(regions)) else set(where.partition.regions)))
+    chosen = sorted(
+        recorded & (set(parsed) if (parsed := region_names.parse(regions)) else set(where.partition.regions))
+    )
     reporter = Reporter()
     with reporter.work(f"looking in {len(chosen)} regions"):
         problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim))
@@ -394,7 +410,10 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
         reporter.fail(f"{failure.region}: {failure.error}")
     others = sorted(recorded - set(where.partition.regions)) if regions == "all" else []
     more = f"; {', '.join(others)} are of another partition, and were not looked at" if others else ""
-    reporter.say(f"{seen} layer versions in {len(chosen) - len(failures)} regions looked at, {len(problems)} problems{more}")
+    reporter.say(
+        f"{seen} layer versions in {len(chosen) - len(failures)} regions looked at, "
+        f"{len(problems)} problems{more}"
+    )
     if failures:
         raise Exit(code=failures[0].error.code)
     if problems:
@@ -431,17 +450,23 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
 ) -> None:
     """Delete old layer versions and mark them in the manifest; functions that use them keep working."""
     if keep < 1:
-        raise InvalidInputError("at least one layer version has to stay", where="--keep", todo="use 1 or more")
+        raise InvalidInputError(
+            "at least one layer version has to stay", where="--keep", todo="use 1 or more"
+        )
     known = manifests.open_manifest(manifest)
     aim = Aim(regions, manifest, profile, account, partition)
     where = aim.account_of(known)
-    names = upkeep.layer_names(known, _wanted(node, arch, known), region_names.parse(regions) or where.partition.regions)
+    names = upkeep.layer_names(
+        known, _wanted(node, arch, known), region_names.parse(regions) or where.partition.regions
+    )
     reporter = Reporter()
     with reporter.work(f"looking in {len(names)} regions"):
         found = upkeep.prunable(known, where, names, keep)
     for failure in found.failures:
         reporter.fail(f"{failure.region}: {failure.error}")
-    print(tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in found.old), end="")
+    print(
+        tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in found.old), end=""
+    )
     for arn in found.gone:
         reporter.say(f"{arn}: gone already, will be marked")
     if not found.old and not found.gone:
@@ -502,7 +527,8 @@ def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "") -> Non
             raise NotFoundError("there is no manifest", where=each, todo="name a file")
     other = manifests.read(Path(theirs))
     merged = manifests.update(Path(ours), lambda known: known.merge(other))
-    Reporter().say(f"{ours}: {len(merged.layers)} layers, {sum(len(layer.regions) for layer in merged.layers)} layer versions")
+    versions = sum(len(layer.regions) for layer in merged.layers)
+    Reporter().say(f"{ours}: {len(merged.layers)} layers, {versions} layer versions")
 
 
 @task(
@@ -562,9 +588,11 @@ class Aim:
     def open(self) -> tuple[aws.Account, region_names.Selection]:
         """The account and the regions to work in."""
         account = self.account_of()
-        return account, region_names.select(region_names.parse(self.regions), account.partition, account.statuses())
+        return account, region_names.select(
+            region_names.parse(self.regions), account.partition, account.statuses()
+        )
 
-    def flags(self) -> dict[str, str | bool]:
+    def flags(self) -> Flags:
         return {
             "--manifest": self.manifest if self.manifest != "layers.json" else "",
             "--profile": self.profile,
@@ -578,7 +606,7 @@ def _publish(  # noqa: PLR0913
     order: plans.Order,
     aim: Aim,
     *,
-    retry: tuple[str, dict[str, str | bool]],
+    retry: tuple[str, Flags],
     dry_run: bool,
     as_json: bool,
     opened: tuple[aws.Account, region_names.Selection] | None = None,
@@ -591,9 +619,17 @@ def _publish(  # noqa: PLR0913
         plan = publisher.plan(artifacts, selection, order)
     table = tables.columns(plans.rows(plan))
     if dry_run:
-        print(jsons.dumps(plans.as_json(plan, account.id, account.partition.name), indent=2) if as_json else table, end="\n" if as_json else "")
-    elif not plan.idle or plan.failures or plan.skipped:
+        print(
+            jsons.dumps(plans.as_json(plan, account.id, account.partition.name), indent=2)
+            if as_json
+            else table,
+            end="\n" if as_json else "",
+        )
+    elif not plan.idle:
         reporter.say(table.rstrip("\n"))
+    else:
+        for region, why in plan.skipped.items():
+            reporter.say(f"{region} skipped: {why}")
     reporter.say(plans.summary(plan, account.id, account.partition.name))
     result = None if dry_run else publisher.run(artifacts, selection, order, plan)
     failures = plan.failures if result is None else result.failures
@@ -606,17 +642,29 @@ def _publish(  # noqa: PLR0913
             for done in result.done:
                 print(done.published.arn)
         reporter.say(publishing.summary(result))
-    again = publishing.retry_regions(failures, result.left if result else ())
-    if again:
-        name, flags = retry
-        words = ["invoke", name]
-        for flag, value in {**flags, "--regions": ",".join(again), **aim.flags()}.items():
-            words += [flag] if value is True else [flag, str(value)] if value else []
-        reporter.say(f"{'Left' if result and result.left else 'Failed'}: {', '.join(again)}. Just those: {shlex.join(words)}")
+    _say_again(failures, result.left if result else (), aim, retry, reporter)
     if failures:
         raise Exit(code=failures[0].error.code)
     if result is not None and result.left:
         raise Exit(code=130)
+
+
+def _say_again(
+    failures: Sequence[plans.Failure],
+    left: Sequence[str],
+    aim: Aim,
+    retry: tuple[str, Flags],
+    reporter: Reporter,
+) -> None:
+    """The command for just the regions that are not done."""
+    again = publishing.retry_regions(failures, left)
+    if not again:
+        return
+    name, flags = retry
+    words = ["invoke", name]
+    for flag, value in {**flags, "--regions": ",".join(again), **aim.flags()}.items():
+        words += [flag] if value is True else [flag, str(value)] if value else []
+    reporter.say(f"Not done: {', '.join(again)}. Just those: {shlex.join(words)}")
 
 
 def _reader(profile: str, aim: Aim) -> Callable[[str], aws.Region] | None:
@@ -627,10 +675,12 @@ def _reader(profile: str, aim: Aim) -> Callable[[str], aws.Region] | None:
 
 
 def _wanted(node: str, arch: str, known: manifests.Manifest) -> Callable[[manifests.Layer], bool]:
-    """Which layers of the manifest --node and --arch mean: every version in the range, not only the newest."""
+    """Which layers of the manifest --node and --arch mean: every version in the range."""
     architectures = {each.name for each in architecture.parse(arch)}
     versions = manifests.versions_meant(known, node) if node else None
-    return lambda layer: layer.architecture in architectures and (versions is None or layer.node_version in versions)
+    return lambda layer: (
+        layer.architecture in architectures and (versions is None or layer.node_version in versions)
+    )
 
 
 def _as_snippet(found: manifests.Found) -> snippets.Layer:
@@ -647,7 +697,9 @@ def _as_snippet(found: manifests.Found) -> snippets.Layer:
 def _confirm(question: str) -> None:
     """Ask on the terminal. Raises InvalidInputError where nobody can answer, Exit where the answer is no."""
     if not sys.stdin.isatty():
-        raise InvalidInputError(question, where="nobody to ask", todo="--yes does it without, --dry-run shows it")
+        raise InvalidInputError(
+            question, where="nobody to ask", todo="--yes does it without, --dry-run shows it"
+        )
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Exit("nodelayer: nothing was deleted", code=1)

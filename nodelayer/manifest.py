@@ -212,7 +212,13 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
 
 def versions_meant(manifest: Manifest, spec: str) -> set[str]:
     """Every Node.js version in the manifest that a spec means, not only the newest. Raises NodelayerError."""
-    node_release.resolve(spec, releases := [Release(each, node_release.lts_codename(each)) for each in {layer.node_version for layer in manifest.layers}])
+    node_release.resolve(
+        spec,
+        releases := [
+            Release(each, node_release.lts_codename(each))
+            for each in {layer.node_version for layer in manifest.layers}
+        ],
+    )
     return {release.version for release in releases if _means(spec, release.version)}
 
 

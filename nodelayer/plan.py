@@ -288,7 +288,9 @@ def summary(plan: Plan, account: str, partition: str) -> str:
     parts = [
         f"{len(publishing)} layer versions to publish",
         f"{fillers} more to fill the numbering" if fillers else "",
-        f"{sum(1 for step in plan.steps if step.permit)} to permit" if any(step.permit for step in plan.steps) else "",
+        f"{sum(1 for step in plan.steps if step.permit)} to permit"
+        if any(step.permit for step in plan.steps)
+        else "",
         f"{sum(1 for step in plan.steps if step.idle)} as they should be",
         f"{megabytes(adds)} of code storage in all" if adds else "",
         f"{len(plan.skipped)} regions skipped" if plan.skipped else "",

@@ -63,7 +63,7 @@ def verify(
 def lacking(
     known: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
 ) -> dict[Layer, list[str]]:
-    """Which layers that are published somewhere are not in those regions; of each Node.js the newest build."""
+    """Which layers published somewhere are not in those regions; of each Node.js the newest build."""
     newest: dict[tuple[str, str], Layer] = {}
     for layer in known.layers:
         key = (layer.node_version, layer.architecture)
@@ -117,7 +117,7 @@ class Old:
 
 @dataclass(frozen=True)
 class Prunable:
-    """What `prune` would delete, what the manifest holds that is gone already, and what could not be asked."""
+    """What `prune` would delete, what the manifest holds and is gone already, what could not be asked."""
 
     old: tuple[Old, ...]
     gone: tuple[str, ...]
@@ -158,8 +158,8 @@ def prune(
 ) -> tuple[list[Old], list[Failure]]:
     """Delete those layer versions, and mark them and what was gone already in the manifest.
 
-    Functions that use them keep working. A run that is killed between the two is mended by the next one, which
-    finds them gone.
+    Functions that use them keep working. A run that is killed between the two is mended by the next one,
+    which finds them gone.
     """
     manifest.check_writable(path)
     deleted: list[Old] = []
