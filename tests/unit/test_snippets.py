@@ -56,7 +56,7 @@ def test_a_snippet_ends_without_a_newline_and_has_no_space_at_a_line_s_end(forma
 
 
 @pytest.mark.parametrize("format_", FUNCTIONS)
-def test_every_snippet_names_region_handler_and_a_bundled_function(format_):
+def test_every_snippet_names_the_region_and_the_handler(format_):
     text = render(format_, X86_64).replace(X86_64.arn, "")
     assert "eu-west-1" in text
     assert "function.handler" in text

@@ -1,0 +1,68 @@
+"""Tools that a consumer runs, installed once by npm or pip below the download cache, and kept there."""
+
+import shutil
+import subprocess
+import sys
+import tarfile
+
+from nodelayer import architecture
+from nodelayer.progress import Reporter
+
+_INSTALL_S = 400
+
+
+class Tools:
+    """What is asked for by exact versions, installed when first asked for. A cut installation starts anew."""
+
+    def __init__(self, cache):
+        self._cache = cache
+
+    def pip(self, *requirements):
+        """A virtual environment with these packages and what they need; programs are in its bin/."""
+        python = f"py{sys.version_info.major}.{sys.version_info.minor}"
+
+        def make(folder):
+            _run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
+            line = [sys.executable, "-m", "pip", "--python", folder, "install"]
+            # Compiling what is never imported takes longer than the installation itself.
+            _run(*line, "-qq", "--disable-pip-version-check", "--no-compile", *requirements, cwd=folder)
+
+        return self._kept("-".join((*requirements, python)), make)
+
+    def npm(self, *packages):
+        """A folder whose node_modules holds these packages and what they need."""
+
+        def make(folder):
+            (folder / "package.json").write_text("{}")
+            _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
+
+        return self._kept("-".join(packages), make)
+
+    def npm_file(self, package, path):
+        """One file of a package that is too large to keep whole."""
+
+        def make(folder):
+            name = _run("npm", "pack", "--silent", package, cwd=folder).strip()
+            with tarfile.open(folder / name) as opened:
+                (folder / "file").write_bytes(opened.extractfile(f"package/{path}").read())
+            (folder / name).unlink()
+
+        return self._kept(f"{package}-{path}", make) / "file"
+
+    def _kept(self, name, make):
+        """Made in its final place, which its programs may name; `.whole` says that it is finished."""
+        flat = f"{name.replace('/', '_')}-{architecture.of_host()}"
+        folder = self._cache.root / "tests" / flat
+        with self._cache.lock(f"tests-{flat}", Reporter(quiet=True)):
+            if not (folder / ".whole").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir(parents=True)
+                make(folder)
+                (folder / ".whole").touch()
+        return folder
+
+
+def _run(*line, cwd):
+    done = subprocess.run(line, cwd=cwd, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
+    assert done.returncode == 0, f"{' '.join(map(str, line))}: {done.stderr[-2000:]}"
+    return done.stdout
