@@ -270,7 +270,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
 ) -> None:
     """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
     artifacts = artifact.built(node, [each.name for each in architecture.parse(arch)], Path(out))
-    aim = Aim(regions, manifest, profile, account, partition)
+    aim = Aim(regions, manifest, profile, account, partition, parallel)
     order = plans.Order(
         access=plans.check_access(public=public, organization=organization_id),
         align=align,
@@ -330,7 +330,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     parallel: int = fanout.PARALLEL,
 ) -> None:
     """Publish what is published elsewhere to other regions, with the same bytes and the same permissions."""
-    aim = Aim("all" if regions == "new" else regions, manifest, profile, account, partition)
+    aim = Aim("all" if regions == "new" else regions, manifest, profile, account, partition, parallel)
     known = manifests.open_manifest(manifest)
     reporter = Reporter()
     where, selection = aim.open()
@@ -341,7 +341,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         reporter.say("Nothing is missing there")
         return
     failures: list[NodelayerError] = []
-    for layer, lacks in missing.items():
+    for layer, lacks in missing:
         order = plans.Order(
             access=upkeep.access_of(layer),
             parameters=ssm,
@@ -437,7 +437,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
 @command
 def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    keep: int,
+    keep: str,
     node: str = "",
     arch: str = "all",
     regions: str = "all",
@@ -449,7 +449,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     partition: str = "",
 ) -> None:
     """Delete old layer versions and mark them in the manifest; functions that use them keep working."""
-    if keep < 1:
+    if not keep.isdecimal() or int(keep) < 1:
         raise InvalidInputError(
             "at least one layer version has to stay", where="--keep", todo="use 1 or more"
         )
@@ -461,7 +461,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     reporter = Reporter()
     with reporter.work(f"looking in {len(names)} regions"):
-        found = upkeep.prunable(known, where, names, keep)
+        found = upkeep.prunable(known, where, names, int(keep))
     for failure in found.failures:
         reporter.fail(f"{failure.region}: {failure.error}")
     print(
@@ -477,6 +477,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         if count and not yes:
             _confirm(f"Delete {count} layer versions?")
         _deleted, failures = upkeep.prune(where, found, Path(manifest), fanout.Stop(), reporter)
+        for failure in failures[len(found.failures) :]:
+            reporter.fail(f"{failure.region}: {failure.error}")
         if failures:
             raise Exit(code=failures[0].error.code)
     if found.failures:
@@ -569,6 +571,12 @@ class Aim:
     profile: str
     account: str
     partition: str
+    parallel: int = fanout.PARALLEL
+
+    def __post_init__(self) -> None:
+        region_names.parse(self.regions)
+        if self.parallel < 1:
+            raise InvalidInputError("at least one region at a time", where="--parallel", todo="use 1 or more")
 
     def account_of(self, known: manifests.Manifest | None = None) -> aws.Account:
         """The account; its partition is that of the regions, or else of what is recorded."""

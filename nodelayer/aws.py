@@ -309,9 +309,9 @@ class Region:
         try:
             with self._told("lambda:GetAccountSettings", ""):
                 answer = self._lambda.get_account_settings()
-        except NotEnabledError:
+        except (NotEnabledError, ExpiredError):
             raise
-        except RefusedError:
+        except (RefusedError, _MissingError):
             return None
         return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
 

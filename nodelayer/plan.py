@@ -4,6 +4,7 @@ The unit of truth is (layer name, CodeSha256, region): what is there already is 
 there.
 """
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -15,6 +16,8 @@ from nodelayer.errors import InvalidInputError, NodelayerError, RefusedError
 from nodelayer.manifest import Manifest, Published
 from nodelayer.progress import megabytes
 from nodelayer.quotas import DIRECT_UPLOAD
+
+_ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -259,6 +262,12 @@ def check_access(*, public: bool, organization: str) -> Access:
     if public and organization:
         raise InvalidInputError(
             "--public and --organization-id together say two things", todo="use one: public includes everyone"
+        )
+    if organization and not _ORGANIZATION.fullmatch(organization):
+        raise InvalidInputError(
+            f"{organization!r} is no organization",
+            where="--organization-id",
+            todo="it looks like o-a1b2c3d4e5",
         )
     return Access(public, frozenset({organization} if organization else ()))
 

@@ -62,7 +62,7 @@ def verify(
 
 def lacking(
     known: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
-) -> dict[Layer, list[str]]:
+) -> list[tuple[Layer, list[str]]]:
     """Which layers published somewhere are not in those regions; of each Node.js the newest build."""
     newest: dict[tuple[str, str], Layer] = {}
     for layer in known.layers:
@@ -71,11 +71,11 @@ def lacking(
             held = newest.get(key)
             if held is None or _age(held) <= _age(layer):
                 newest[key] = layer
-    return {
-        layer: missing
+    return [
+        (layer, missing)
         for layer in newest.values()
         if (missing := [region for region in regions if region not in dict(layer.live())])
-    }
+    ]
 
 
 def access_of(layer: Layer) -> Access:
@@ -232,8 +232,10 @@ def _problem(region: Region, layer: Layer, published: Published, reader: Region 
     return ""
 
 
-def _age(layer: Layer) -> tuple[object, str]:
-    return sort_key(layer.nodelayer_version), max(published.published for _, published in layer.live())
+def _age(layer: Layer) -> tuple[object, str, int]:
+    every = [published for _, published in layer.live()]
+    newest = max(published.published for published in every)
+    return sort_key(layer.nodelayer_version), newest, max(published.version for published in every)
 
 
 def _fetched(layer: Layer, account: Account, path: Path, reporter: Reporter) -> Artifact:

@@ -1,6 +1,7 @@
 """Emulators of AWS, a proxy that makes trouble in front of one, and layers small enough for many tests."""
 
 import hashlib
+import os
 import random
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 from publish import emulators
 from publish.faults import FaultProxy
+from publish.shop import Shop
 
 from nodelayer import __version__, archive, build, sbom
 from nodelayer.architecture import parse
@@ -105,3 +107,15 @@ def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
     (folder / f"{job.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
     (folder / f"{job.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Layer(packed, record)
+
+
+@pytest.fixture
+def shop(proxy, ministack, tmp_path, monkeypatch):
+    """A layer of 12.16.1 that is built and not yet published, behind the proxy."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    for name, value in proxy.environ().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    make_layer(tmp_path / "dist")
+    return Shop(tmp_path, proxy, ministack)

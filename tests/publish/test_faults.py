@@ -1,0 +1,257 @@
+"""Publishing where calls fail: never twice, never silently, and one region is never another's problem."""
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from publish.conftest import make_layer
+from publish.faults import (
+    Rule,
+    access_denied,
+    cut_request,
+    cut_response,
+    dead,
+    error_after,
+    expired,
+    hang,
+    not_enabled,
+    status,
+    storage_exceeded,
+    throttle,
+)
+from publish.shop import LAYER, PUBLIC, THREE
+
+from nodelayer import aws, plan, publish
+from nodelayer.record import code_sha256
+
+pytestmark = pytest.mark.network
+
+READ_ONLY = "/sys/layers.json"
+
+
+@pytest.fixture(autouse=True)
+def short_pauses(monkeypatch):
+    monkeypatch.setattr(publish, "_PAUSES", (0.05,) * 5)
+
+
+@pytest.mark.parametrize(
+    "fault", [throttle, error_after, cut_request, cut_response, lambda: status(503, "ServiceException")]
+)
+@pytest.mark.parametrize("times", [1, 3])
+def test_a_publish_that_fails_on_the_way_ends_in_one_version(shop, proxy, fault, times):
+    armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1", times=times))
+    result = shop.publish(access=PUBLIC)
+    assert result.failures == ()
+    assert armed.hits >= 1
+    assert [list(shop.versions(region)) for region in THREE] == [[1]] * 3
+    assert shop.recorded() == dict.fromkeys(THREE, 1)
+
+
+def test_an_answer_that_never_comes_is_looked_for_before_it_is_asked_again(shop, proxy, monkeypatch):
+    monkeypatch.setattr(aws, "_PUBLISH_S", 1)
+    proxy.rule(Rule(hang, operation="PublishLayerVersion", region="eu-west-1", times=1))
+    assert shop.publish(access=PUBLIC).failures == ()
+    assert list(shop.versions("eu-west-1")) == [1]
+
+
+def test_an_ambiguous_publish_is_sent_once(shop, proxy):
+    proxy.rule(Rule(error_after, operation="PublishLayerVersion", region="eu-west-1", times=1))
+    shop.publish(["eu-west-1"])
+    assert [call.operation for call in proxy.calls].count("PublishLayerVersion") == 1
+
+
+@pytest.mark.parametrize(
+    "operation",
+    ["ListLayerVersions", "GetLayerVersion", "AddLayerVersionPermission", "GetLayerVersionPolicy"],
+)
+@pytest.mark.parametrize("fault", [throttle, cut_response, lambda: status(500, "ServiceException")])
+def test_every_other_call_is_repeated(shop, proxy, operation, fault):
+    armed = proxy.rule(Rule(fault, operation=operation, region="eu-west-1", times=1))
+    result = shop.publish(["eu-west-1"], access=PUBLIC)
+    assert (result.failures, armed.hits) == ((), 1)
+    assert [access for _, access in shop.versions("eu-west-1").values()] == ["public"]
+
+
+def test_random_trouble_everywhere_ends_in_one_version_everywhere(shop, proxy):
+    for seed, fault in enumerate([throttle, error_after, cut_request, cut_response]):
+        proxy.rule(Rule(fault, probability=0.05, seed=seed, service="lambda"))
+    for _ in range(4):
+        if not shop.publish(access=PUBLIC).failures:
+            break
+    proxy.clear()
+    assert shop.publish(access=PUBLIC).failures == ()
+    assert [[access for _, access in shop.versions(region).values()] for region in THREE] == [["public"]] * 3
+
+
+def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(shop, proxy):
+    proxy.rule(Rule(dead, region="eu-west-1"))
+    words = ("publish", "--node", "12", "--public", "--regions", ",".join(THREE))
+    outcome = shop.command(*words)
+    assert outcome.code == 4
+    assert "eu-west-1: the connection broke during lambda:ListLayerVersions" in outcome.err
+    retry = "invoke publish --node 12 --arch x86_64 --public --regions eu-west-1"
+    assert f"Not done: eu-west-1. Just those: {retry}" in outcome.err
+    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+    proxy.clear()
+    again = shop.command(*retry.split()[1:])
+    assert again.code == 0, again.err
+    assert shop.recorded() == dict.fromkeys(THREE, 1)
+
+
+def test_a_region_that_dies_after_the_plan_fails_alone(shop, proxy):
+    proxy.rule(Rule(dead, region="eu-west-1", operation="PublishLayerVersion"))
+    result = shop.publish(access=PUBLIC)
+    assert [failure.region for failure in result.failures] == ["eu-west-1"]
+    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+
+
+@pytest.mark.parametrize(
+    ("fault", "code", "words"),
+    [
+        (access_denied, 9, "not allowed: lambda:PublishLayerVersion"),
+        (storage_exceeded, 9, "the account's code storage in this region is full"),
+        (expired, 9, "the AWS credentials have expired"),
+        (lambda: status(400, "InvalidParameterValueException", "no such runtime"), 9, "no such runtime"),
+        (lambda: status(413, "RequestEntityTooLargeException", "too large"), 9, "too large"),
+    ],
+)
+def test_what_is_refused_is_not_asked_again(shop, proxy, fault, code, words):
+    armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1"))
+    result = shop.publish()
+    assert [(each.region, each.error.code, words in str(each.error)) for each in result.failures] == [
+        ("eu-west-1", code, True)
+    ]
+    assert armed.hits == 1
+    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+
+
+def test_a_region_named_and_not_enabled_fails(shop, proxy):
+    proxy.rule(Rule(not_enabled, region="ap-south-1"))
+    result = shop.publish()
+    assert [(each.region, str(each.error)) for each in result.failures] == [
+        (
+            "ap-south-1",
+            (
+                f"the region does not accept these credentials [ap-south-1 {LAYER}]: "
+                "enable the region for the account, or leave it out"
+            ),
+        )
+    ]
+
+
+def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(shop, proxy):
+    proxy.rule(Rule(access_denied, operation="ListRegions"))
+    proxy.rule(Rule(not_enabled, region="me-south-1"))
+    planned = shop.plan(None)
+    assert (planned.skipped, planned.failures) == ({"me-south-1": "not enabled in this account"}, ())
+    assert len(planned.steps) == 33
+
+
+def test_a_region_that_is_full_is_known_before_anything_is_sent(shop, monkeypatch):
+    monkeypatch.setattr(aws.Region, "storage", lambda _: aws.Storage(limit=1000, used=999))
+    planned = shop.plan(["eu-west-1"])
+    assert "no room: 0.0 MB of 0.0 MB code storage are used" in str(planned.failures[0].error)
+
+
+def test_expired_credentials_end_all_of_a_region_at_once(shop, proxy):
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    armed = proxy.rule(Rule(expired, operation="PublishLayerVersion", region="eu-west-1"))
+    publisher, selection = shop.publisher()
+    artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
+    wish = plan.Order()
+    result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
+    assert ({each.region for each in result.failures}, armed.hits) == ({"eu-west-1"}, 1)
+
+
+def test_two_layers_where_one_is_refused_leave_the_other(shop, proxy):
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
+    publisher, selection = shop.publisher(["eu-west-1"])
+    artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
+    wish = plan.Order()
+    result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
+    assert [each.layer for each in result.failures] == [LAYER]
+    assert [each.step.artifact.node_version for each in result.done] == ["14.0.0"]
+
+
+# ---- bad input, as its users see it
+
+
+def refused(outcome, code):
+    assert (outcome.code, len(outcome.lines)) == (code, 1), outcome.err
+    return outcome.err
+
+
+def test_a_version_that_is_not_built_says_how_to_build_it(shop):
+    words = refused(shop.command("publish", "--node", "18"), 3)
+    assert "invoke build-layer --node '18' --arch x86_64; built are 12.16.1" in words
+
+
+def test_a_zip_that_changed_after_its_record_was_written_is_not_published(shop, proxy):
+    path = shop.artifacts()[0].path
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    assert "the zip is not the one its build record speaks of" in refused(
+        shop.command("publish", "--node", "12"), 5
+    )
+    assert proxy.calls == []
+
+
+def test_a_file_that_is_no_zip_is_not_published(shop):
+    made = make_layer(shop.dist)
+    made.zip.write_bytes(b"not a zip")
+    digest = hashlib.sha256(b"not a zip")
+    record = made.record.model_copy(
+        update={
+            "sha256": digest.hexdigest(),
+            "code_sha256": code_sha256(digest.digest()),
+            "size": 9,
+        }
+    )
+    made.record_path.write_text(record.model_dump_json())
+    assert "not a zip" in refused(shop.command("publish", "--node", "12"), 5)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (("--regions", "eu-west-11"), 2, "did you mean eu-west-1 or"),
+        (("--regions", "Frankfurt"), 2, "'Frankfurt' is no region"),
+        (("--regions", "eu-west-1,cn-north-1"), 2, "the regions are of several partitions: aws, aws-cn"),
+        (("--regions", "eu-west-1", "--public", "--organization-id", "o-abcdefghij"), 2, "say two things"),
+        (("--regions", "eu-west-1", "--organization-id", "everyone"), 2, "is no organization"),
+        (("--regions", "eu-west-1", "--profile", "nobody"), 2, "nobody"),
+        (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
+        (("--regions", "eu-west-1", "--parallel", "0"), 2, "at least one region at a time"),
+    ],
+)
+def test_a_flag_that_cannot_be_meant_is_one_line(shop, proxy, words, code, told):
+    assert told in refused(shop.command("publish", "--node", "12", *words), code)
+    assert not any(call.service == "lambda" for call in proxy.calls)
+
+
+def test_no_credentials_is_one_line(shop):
+    none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    words = refused(shop.command("publish", "--node", "12", "--regions", "eu-west-1", **none), 7)
+    assert "no AWS credentials" in words
+    assert "--profile" in words
+
+
+def test_expired_credentials_are_one_line(shop, proxy):
+    proxy.rule(Rule(expired))
+    assert "the AWS credentials have expired" in refused(shop.command("publish", "--node", "12"), 9)
+
+
+def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(shop, proxy):
+    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
+    assert outcome.code == 7
+    assert outcome.lines[-1].endswith("name another place with --manifest, or ask for the permission")
+    assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
+    assert not Path(READ_ONLY).exists()
+
+
+def test_a_manifest_from_the_future_is_left_alone(shop):
+    future = '{"schema_version": 99, "layers": []}'
+    shop.path.write_text(future)
+    words = refused(shop.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)
+    assert "the manifest is of schema 99, newer than the 2 known here" in words
+    assert shop.path.read_text() == future

@@ -1,0 +1,442 @@
+"""Publishing on an emulator of AWS: what is there afterwards, and what a second run does."""
+
+import base64
+import json
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from publish.conftest import make_layer
+from publish.faults import Rule, access_denied, too_large
+from publish.shop import LAYER, PUBLIC, THREE, Shop
+
+from nodelayer import plan
+from nodelayer.artifact import FILLER
+from nodelayer.aws import Access
+from nodelayer.quotas import DIRECT_UPLOAD
+
+pytestmark = pytest.mark.network
+
+READS = {
+    "GetCallerIdentity",
+    "ListRegions",
+    "ListLayerVersions",
+    "GetLayerVersion",
+    "GetLayerVersionPolicy",
+    "GetAccountSettings",
+}
+
+
+def test_a_layer_is_published_made_public_and_recorded_in_each_region(shop):
+    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
+    sha256 = shop.artifacts()[0].code_sha256
+    assert outcome.code == 0, outcome.err
+    assert [shop.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
+    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert outcome.out.split() == [
+        f"arn:aws:lambda:{region}:{shop.account}:layer:{LAYER}:1" for region in THREE
+    ]
+    assert shop.path.with_suffix(".txt").read_text().split("\n")[0] == (
+        f"ap-south-1 12.16.1 x86_64 arn:aws:lambda:ap-south-1:{shop.account}:layer:{LAYER}:1"
+    )
+
+
+def test_the_layer_version_says_what_it_is(shop):
+    shop.publish()
+    seen = shop.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
+    assert seen["Description"] == "Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer 0.1.0"
+    assert seen["CompatibleRuntimes"] == ["provided.al2", "provided.al2023"]
+    assert (seen["CompatibleArchitectures"], seen["LicenseInfo"]) == (["x86_64"], "MIT")
+
+
+def test_a_second_run_changes_nothing_and_only_reads(shop, proxy):
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
+    shop.command(*words)
+    before = shop.path.read_bytes(), shop.files()
+    proxy.clear()
+    outcome = shop.command(*words)
+    assert (outcome.code, (shop.path.read_bytes(), shop.files())) == (0, before)
+    assert "0 layer versions published, 3 were there" in outcome.err
+    assert {call.operation for call in proxy.calls} <= READS
+    assert [set(shop.versions(region)) for region in THREE] == [{1}] * 3
+
+
+def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(shop, proxy):
+    before = shop.files()
+    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--dry-run")
+    assert outcome.out.splitlines() == [
+        "region      layer                  there  will do",
+        f"ap-south-1  {LAYER}  -      publish, permit public, record",
+        f"eu-west-1   {LAYER}  -      publish, permit public, record",
+        f"us-east-1   {LAYER}  -      publish, permit public, record",
+    ]
+    assert {call.operation for call in proxy.calls} <= READS
+    assert shop.files() == before
+
+
+def test_a_plan_for_a_machine_is_json(shop):
+    shop.publish(["eu-west-1"])
+    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--dry-run", "--json")
+    steps = {step["region"]: step for step in json.loads(outcome.out)["steps"]}
+    assert steps["eu-west-1"]["existing"].endswith(f":{LAYER}:1")
+    assert [steps[region]["publish"] for region in THREE] == [True, False, True]
+    assert steps["us-east-1"]["adds_bytes"] == shop.artifacts()[0].size
+
+
+def test_a_result_for_a_machine_is_json(shop):
+    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--json")
+    done = json.loads(outcome.out)["done"]
+    assert [(each["region"], each["version"], each["new"], each["access"]) for each in done] == [
+        ("eu-west-1", 1, True, "private")
+    ]
+
+
+def test_all_means_what_the_account_has_enabled_and_names_the_rest(shop):
+    outcome = shop.command("publish", "--node", "12", "--dry-run")
+    enabled = {
+        each["RegionName"] for each in shop.seen.client("account").list_regions(MaxResults=50)["Regions"]
+    }
+    shown = {line.split()[0]: line for line in outcome.out.splitlines()[1:]}
+    assert {region for region, line in shown.items() if "publish" in line} == enabled
+    assert shown["ap-east-2"].endswith("skipped: not offered to this account")
+
+
+def test_all_falls_back_on_the_partition_where_the_account_may_not_be_asked(shop, proxy):
+    proxy.rule(Rule(access_denied, operation="ListRegions"))
+    outcome = shop.command("publish", "--node", "12", "--dry-run", "--json")
+    assert len(json.loads(outcome.out)["steps"]) == 34
+
+
+def test_permission_comes_later_and_never_twice(shop, proxy):
+    shop.publish()
+    private = shop.versions("eu-west-1")
+    shop.publish(access=PUBLIC)
+    shop.publish(access=Access(organizations=frozenset({"o-abcdefghij"})))
+    proxy.clear()
+    shop.publish(access=PUBLIC | Access(organizations=frozenset({"o-abcdefghij"})))
+    assert [access for _, access in private.values()] == ["private"]
+    assert [access for _, access in shop.versions("eu-west-1").values()] == ["o-abcdefghij, public"]
+    assert "AddLayerVersionPermission" not in {call.operation for call in proxy.calls}
+    published = shop.manifest().layers[0].regions["eu-west-1"]
+    assert (published.public, published.organizations) == (True, ["o-abcdefghij"])
+
+
+def test_permission_is_not_taken_away_by_a_run_that_does_not_ask_for_it(shop):
+    shop.publish(access=PUBLIC)
+    shop.publish()
+    assert [access for _, access in shop.versions("us-east-1").values()] == ["public"]
+
+
+def test_what_somebody_published_by_hand_is_taken_as_it_is(shop):
+    shop.lambda_("eu-west-1").publish_layer_version(
+        LayerName=LAYER, Content={"ZipFile": shop.artifacts()[0].path.read_bytes()}
+    )
+    result = shop.publish()
+    assert [each.new for each in result.done] == [True, False, True]
+    assert (set(shop.versions("eu-west-1")), shop.recorded()["eu-west-1"]) == ({1}, 1)
+
+
+def test_other_content_under_the_same_name_gets_the_next_number(shop):
+    shop.publish()
+    make_layer(shop.dist, seed=1)
+    shop.publish()
+    assert [set(shop.versions(region)) for region in THREE] == [{1, 2}] * 3
+    assert shop.recorded() == dict.fromkeys(THREE, 2)
+
+
+def test_a_deleted_layer_version_is_published_anew(shop):
+    shop.publish()
+    shop.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    shop.publish()
+    assert shop.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
+
+
+def test_both_architectures_go_out_in_one_run(shop):
+    make_layer(shop.dist, "nodejs-12.16.1-arm64")
+    outcome = shop.command("publish", "--node", "12", "--arch", "all", "--regions", "eu-west-1")
+    assert outcome.code == 0, outcome.err
+    assert [line.split(":")[6] for line in outcome.out.split()] == ["nodejs-12-16-1-arm64", LAYER]
+
+
+# ---- staging
+
+
+def test_a_given_bucket_is_used_and_not_made(shop):
+    client = shop.seen.client("s3", "eu-west-1")
+    client.create_bucket(
+        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    result = shop.publish(["eu-west-1"], staging="mine-{region}")
+    assert result.failures == ()
+    assert [each["Key"] for each in client.list_objects_v2(Bucket="mine-eu-west-1")["Contents"]] == [
+        f"{base64.b64decode(shop.artifacts()[0].code_sha256).hex()}.zip"
+    ]
+
+
+def test_a_bucket_that_is_not_there_fails_its_region_only(shop):
+    client = shop.seen.client("s3", "eu-west-1")
+    client.create_bucket(
+        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    result = shop.publish(["eu-west-1", "ap-south-1"], staging="mine-{region}")
+    assert [failure.region for failure in result.failures] == ["ap-south-1"]
+    assert shop.recorded() == {"eu-west-1": 1}
+
+
+def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(shop, proxy):
+    make_layer(shop.dist, size=DIRECT_UPLOAD + 1)
+    proxy.rule(Rule(too_large))
+    result = shop.publish(["eu-west-1"], access=PUBLIC)
+    assert result.failures == ()
+    assert shop.versions("eu-west-1") == {1: (shop.artifacts()[0].code_sha256, "public")}
+    client = shop.seen.client("s3", "eu-west-1")
+    bucket = f"nodelayer-{shop.account}-eu-west-1"
+    rules = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+    assert (
+        rules[0]["Expiration"]["Days"],
+        rules[0]["AbortIncompleteMultipartUpload"]["DaysAfterInitiation"],
+    ) == (1, 1)
+    assert all(client.get_public_access_block(Bucket=bucket)["PublicAccessBlockConfiguration"].values())
+    assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
+
+
+def test_a_staged_zip_is_not_sent_twice(shop, proxy):
+    client = shop.seen.client("s3", "eu-west-1")
+    client.create_bucket(
+        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
+    )
+    shop.publish(["eu-west-1"], staging="mine-{region}")
+    shop.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    proxy.clear()
+    shop.publish(["eu-west-1"], staging="mine-{region}")
+    assert "PutObject" not in {call.operation for call in proxy.calls}
+    assert shop.recorded() == {"eu-west-1": 2}
+
+
+# ---- one number everywhere
+
+
+def test_align_gives_every_region_the_same_number(shop):
+    for number in range(3):  # one region has a history
+        make_layer(shop.dist, seed=10 + number)
+        shop.publish(["eu-west-1"])
+    make_layer(shop.dist)
+    planned = shop.plan(align=True)
+    assert {step.region: (step.target, step.fillers) for step in planned.steps} == {
+        "ap-south-1": (4, 3),
+        "eu-west-1": (4, 0),
+        "us-east-1": (4, 3),
+    }
+    assert "6 more to fill the numbering" in plan.summary(planned, shop.account, "aws")
+    shop.publish(align=True, access=PUBLIC)
+    sha256 = shop.artifacts()[0].code_sha256
+    assert shop.recorded() == dict.fromkeys(THREE, 4)
+    assert shop.versions("us-east-1") == {
+        **dict.fromkeys((1, 2, 3), (sha256, "private")),
+        4: (sha256, "public"),
+    }
+    listed = shop.lambda_("us-east-1").list_layer_versions(LayerName=LAYER)["LayerVersions"]
+    assert [each["Description"].endswith(FILLER) for each in listed] == [False, True, True, True]
+
+
+def test_align_again_changes_nothing(shop):
+    shop.publish(["eu-west-1"])
+    make_layer(shop.dist, seed=1)
+    shop.publish(align=True)
+    assert shop.plan(align=True).idle
+
+
+def test_align_counts_numbers_that_deleted_versions_used(shop):
+    for seed in (1, 2):
+        make_layer(shop.dist, seed=seed)
+        shop.publish(["us-east-1"])
+    for number in (1, 2):  # no list shows them any more
+        shop.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=number)
+    shop.path.unlink()
+    make_layer(shop.dist)
+    result = shop.publish(align=True)
+    assert result.failures == ()
+    assert shop.recorded() == dict.fromkeys(THREE, 3)
+
+
+def test_align_brings_a_new_region_to_the_number_of_the_others(shop):
+    make_layer(shop.dist, seed=1)
+    shop.publish(["eu-west-1", "us-east-1"])
+    make_layer(shop.dist)
+    shop.publish(["eu-west-1", "us-east-1"], align=True)
+    shop.publish(["ap-south-1"], align=True)
+    assert shop.recorded()["ap-south-1"] == 2
+
+
+# ---- parameters
+
+
+def parameters(shop, region="eu-west-1"):
+    found = shop.seen.client("ssm", region).get_parameters_by_path(Path="/nodelayer", Recursive=True)
+    return {each["Name"]: each["Value"].split(":")[-2:] for each in found["Parameters"]}
+
+
+def test_parameters_name_the_version_and_the_lines_it_is_the_newest_of(shop):
+    shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--ssm")
+    assert parameters(shop) == {
+        f"/nodelayer/{line}/x86_64/arn": [LAYER, "1"] for line in ("12.16.1", "12", "lts", "latest")
+    }
+
+
+def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
+    make_layer(shop.dist, "nodejs-12.22.12-x86_64")
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    for spec in ("14.0.0", "12.22.12", "12.16.1"):
+        shop.publish(["eu-west-1"], spec, parameters=True)
+    assert parameters(shop) == {
+        "/nodelayer/14.0.0/x86_64/arn": ["nodejs-14-0-0-x86_64", "1"],
+        "/nodelayer/12.22.12/x86_64/arn": ["nodejs-12-22-12-x86_64", "1"],
+        "/nodelayer/12.16.1/x86_64/arn": [LAYER, "1"],
+        "/nodelayer/14/x86_64/arn": ["nodejs-14-0-0-x86_64", "1"],
+        "/nodelayer/12/x86_64/arn": ["nodejs-12-22-12-x86_64", "1"],
+        "/nodelayer/lts/x86_64/arn": ["nodejs-12-22-12-x86_64", "1"],
+        "/nodelayer/latest/x86_64/arn": ["nodejs-14-0-0-x86_64", "1"],
+    }
+    proxy.clear()
+    shop.publish(["eu-west-1"], "12.16.1", parameters=True)
+    assert "PutParameter" not in {call.operation for call in proxy.calls}
+
+
+# ---- a second account
+
+
+@pytest.fixture
+def profiles(tmp_path):
+    path = tmp_path / "aws-config"
+    keys = "aws_secret_access_key = x\nregion = eu-west-1\n"
+    path.write_text(
+        f"[profile publisher]\naws_access_key_id = 123456789012\n{keys}"
+        f"[profile stranger]\naws_access_key_id = 999999999999\n{keys}"
+    )
+    return {"AWS_CONFIG_FILE": path, "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+
+
+def test_a_second_account_proves_that_a_public_layer_can_be_read(shop, profiles):
+    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--profile", "publisher")
+    private = shop.command(*words, "--reader-profile", "stranger", **profiles)
+    public = shop.command(*words, "--reader-profile", "stranger", "--public", **profiles)
+    assert private.code == 5
+    assert "the second account cannot read the layer version" in private.err
+    assert public.code == 0, public.err
+
+
+def test_another_account_than_the_one_named_is_refused_before_anything_is_done(shop, proxy):
+    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--account", "111122223333")
+    assert (outcome.code, outcome.lines) == (
+        9,
+        [
+            (
+                "nodelayer: these credentials are of account 123456789012, not 111122223333 [--account]: "
+                "use the other profile, or mend --account"
+            )
+        ],
+    )
+    assert {call.operation for call in proxy.calls} == {"GetCallerIdentity"}
+
+
+def test_a_manifest_of_another_account_is_not_mixed_with_ours(shop, proxy, tmp_path, monkeypatch):
+    shop.publish(["eu-west-1"])
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "999999999999")
+    result = Shop(tmp_path, proxy, shop.seen, account="999999999999").publish()
+    assert [(failure.region, "of another account" in str(failure.error)) for failure in result.failures] == [
+        ("eu-west-1", True)
+    ]
+    assert set(shop.recorded()) == set(THREE)
+
+
+# ---- together, and stopped
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(shop, proxy, seed):
+    proxy.latency = 0.01 + 0.02 * seed
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: shop.publish(access=PUBLIC), range(2)))
+    sha256 = shop.artifacts()[0].code_sha256
+    assert [result.failures for result in results] == [(), ()]
+    for region in THREE:
+        versions = shop.versions(region)
+        assert list(versions.values()) == [(sha256, "public")]
+        assert shop.recorded()[region] in versions
+
+
+def test_two_publishers_of_different_layers_lose_no_entry(shop):
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda spec: shop.publish(THREE, spec), ("12", "14")))
+    assert {layer.node_version: set(layer.regions) for layer in shop.manifest().layers} == {
+        "12.16.1": set(THREE),
+        "14.0.0": set(THREE),
+    }
+
+
+def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(shop, proxy):
+    proxy.latency = 0.4
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--parallel", "2")
+    process = shop.start(*words)
+    while not any(call.operation == "PublishLayerVersion" for call in proxy.calls):
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert "Not done: ap-south-1, eu-west-1, us-east-1. Just those: invoke publish --node 12" in err
+    assert "Traceback" not in out + err
+    proxy.latency = 0
+    again = shop.command(*words)
+    assert again.code == 0, again.err
+    assert [set(shop.versions(region)) for region in THREE] == [{1}] * 3
+    assert shop.recorded() == dict.fromkeys(THREE, 1)
+
+
+def test_control_plane_calls_stay_within_lambdas_rate(shop, proxy):
+    for minor in range(12):
+        make_layer(shop.dist, f"nodejs-13.{minor}.0-x86_64")
+    proxy.rate_limit = 15
+    account, selection = shop.publisher(["eu-west-1", "us-east-1"])
+    artifacts = [each for minor in range(12) for each in shop.artifacts(f"13.{minor}.0")]
+    wish = plan.Order(access=PUBLIC)
+    result = account.run(artifacts, selection, wish, account.plan(artifacts, selection, wish))
+    assert (result.failures, len(result.done)) == ((), 24)
+    assert [call for call in proxy.calls if call.status == 429] == []
+    assert max(proxy.peak_rate.values()) <= 15 + 8  # a second's worth, and the half second saved before it
+
+
+# ---- the second opinion
+
+
+@pytest.fixture
+def other_shop(moto_server, tmp_path, monkeypatch):
+    """The same shop on moto's server, which has partitions and knows no GetAccountSettings."""
+    moto_server.reset()
+    for name, value in moto_server.environ().items():
+        if name.startswith("AWS_"):
+            monkeypatch.setenv(name, value)
+    make_layer(tmp_path / "dist")
+    return Shop(tmp_path, moto_server)
+
+
+def test_motos_server_agrees(other_shop):
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--ssm")
+    first, second = other_shop.command(*words), other_shop.command(*words)
+    assert (first.code, second.code) == (0, 0), first.err + second.err
+    assert "3 layer versions published" in first.err
+    assert "0 layer versions published, 3 were there" in second.err
+    assert [set(other_shop.versions(region)) for region in THREE] == [{1}] * 3
+
+
+@pytest.mark.parametrize(
+    ("region", "partition"),
+    [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
+)
+def test_other_partitions_have_arns_of_their_own(other_shop, region, partition):
+    result = other_shop.publish([region], access=PUBLIC)
+    published = other_shop.manifest().layers[0].regions[region]
+    assert result.failures == ()
+    assert published.arn.startswith(f"arn:{partition}:lambda:{region}:")
