@@ -14,7 +14,7 @@ from xml.sax.saxutils import escape
 _HEADER_SCOPE = re.compile(r"Credential=([^/,\s]*)/\d{8}/(?:([^/,\s]+)/)?([^/,\s]+)/aws4_request")
 _LAYER = "/2018-10-31/layers"
 _LAMBDA = [
-    ("GET", rf"{_LAYER}\?.*find=LayerVersion", "GetLayerVersionByArn"),
+    ("GET", rf"{_LAYER}\?.*find=LayerVersion.*", "GetLayerVersionByArn"),
     ("GET", rf"{_LAYER}", "ListLayers"),
     ("POST", rf"{_LAYER}/[^/?]+/versions", "PublishLayerVersion"),
     ("GET", rf"{_LAYER}/[^/?]+/versions", "ListLayerVersions"),
@@ -131,6 +131,14 @@ class Refusal:
     more: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Answer:
+    """An answer made up, as JSON."""
+
+    status: int
+    document: object
+
+
 _RATE = "Rate exceeded"
 _TOKEN = "The security token included in the request is {}."  # noqa: S105 - a sentence of AWS's
 _KINDS = {
@@ -194,8 +202,11 @@ def refusal(kind, request, limit=0):
 
 
 def encode(refused, request):
-    """Its headers and body, in the protocol of the service."""
+    """The headers and body of a refusal, in the protocol of the service, or of an answer."""
     identity = str(uuid.uuid4())
+    if isinstance(refused, Answer):
+        headers = {"Content-Type": "application/json", "x-amzn-RequestId": identity}
+        return headers, json.dumps(refused.document).encode()
     if request.service == "s3":
         body = (
             '<?xml version="1.0" encoding="UTF-8"?>\n'

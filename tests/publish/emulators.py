@@ -1,6 +1,43 @@
 """MiniStack and moto's server, each a process of its own from an environment of its own.
 
 They pin boto3, so each is installed apart from nodelayer, once, below the download cache.
+
+Both answer as AWS does in what publishing rests on: CodeSha256 and CodeSize, newest version first, numbers
+that are not used again after a delete, a delete of what is not there, 404 for a version or a policy that is
+missing, a layer named by its ARN, SSM parameters by region with ParameterAlreadyExists and the reserved
+/aws, a bucket that needs its LocationConstraint.
+
+They accept what AWS refuses: a zip over 50 MB sent directly, a layer name with a dot or of 141 characters, a
+description of 257, an unknown runtime, an object that is not in the bucket (CodeSize 0), ExpectedBucketOwner
+of another account, requests to a bucket from another region. They throttle nobody and let an account have
+every region.
+
+MiniStack 1.5.33, beside that:
+- the access key id is the account where it has 12 digits, else the account is 000000000000
+- pages and filters of ListLayerVersions work; the marker is the last version number, AWS's is opaque
+- a statement id given twice: 409 ResourceConflictException, as on AWS
+- another account gets 403 until a statement permits it, then may get the layer by ARN; that it lists the
+  layer by ARN is answered with an empty list, where AWS denies it
+- Content.Location can be downloaded, names MiniStack itself, is not signed and never expires
+- a publish that is refused for its zip uses up a version number; on AWS it does not
+- a zip that is none, or unpacks to more than 262144000 bytes: 400 InvalidParameterValueException
+- more than 15 runtimes are refused; a bucket of another region is refused with AWS's words
+- every ARN begins with arn:aws:, in China, GovCloud and the European partition too
+- account ListRegions: 31 regions in one page, whatever MaxResults; ENABLED_BY_DEFAULT or ENABLED, nothing
+  DISABLED; without ap-east-2, ap-southeast-6 and ap-southeast-7, which botocore has for Lambda
+- GetAccountSettings answers with AWS's defaults; layers do not count in TotalCodeSize
+- no public SSM parameters of Lambda's regions
+
+moto 5.2.5, beside that:
+- one account, 123456789012, whatever the key: another account sees everything
+- ListLayerVersions gives all in one page and does not filter
+- a statement id given twice is taken twice; OrganizationId becomes a member of the statement, no Condition
+- Content.Location is `s3://`; a zip that is none, is empty or unpacks to too much is taken
+- GetLayerVersionByArn: 500; GetAccountSettings and everything of account: 404, in HTML
+- a region that does not exist: 500 on publish
+- ARNs of all partitions are right
+- a layer from a bucket of another region is taken; a new bucket has no encryption
+- 39 Lambda regions in the public SSM parameters of us-east-1
 """
 
 import os
@@ -114,11 +151,11 @@ class Emulator(Endpoint):
     name: str
     pid: int
     log: Path
-    _reset: str
+    reset_path: str
 
     def reset(self):
         """Empty it: every account, region and service. POST /_ministack/reset, /moto-api/reset."""
-        with _DIRECT.open(self.endpoint + self._reset, data=b"", timeout=30) as answer:
+        with _DIRECT.open(self.endpoint + self.reset_path, data=b"", timeout=30) as answer:
             assert answer.status == 200
 
 

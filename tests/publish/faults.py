@@ -20,7 +20,7 @@ import time
 from collections import Counter, defaultdict, deque
 from collections.abc import Callable
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from urllib.parse import urlsplit
 
 from publish import aws_wire
@@ -43,7 +43,7 @@ class Action:
     name: str
     seconds: float = 0.0
     limit: int = 0
-    refusal: aws_wire.Refusal | None = None
+    refusal: aws_wire.Refusal | aws_wire.Answer | None = None
 
 
 def throttle():
@@ -104,6 +104,19 @@ def access_denied():
 def storage_exceeded():
     """Refuses as Lambda does when the account's code storage in the region is full."""
     return Action("storage_exceeded")
+
+
+def answer(document, code=200):
+    """Answers with this document as JSON; the emulator is not asked."""
+    return Action("answer", refusal=aws_wire.Answer(code, document))
+
+
+def regions(enabled, disabled=()):
+    """Answers account ListRegions: who has opted in to what, as AWS tells it."""
+    listed = dict.fromkeys(enabled, "ENABLED_BY_DEFAULT") | dict.fromkeys(disabled, "DISABLED")
+    return answer(
+        {"Regions": [{"RegionName": name, "RegionOptStatus": told} for name, told in listed.items()]}
+    )
 
 
 def too_large(limit=LAMBDA_REQUEST_LIMIT):
@@ -221,7 +234,7 @@ class FaultProxy(Endpoint):
 
     @property
     def calls(self):
-        """The calls that have ended, in that order."""
+        """The calls that have ended, in that order; one that hangs is among them from then on."""
         with self._lock:
             return list(self._calls)
 
@@ -291,32 +304,51 @@ class FaultProxy(Endpoint):
 
     @contextmanager
     def _watched(self, exchange):
-        request = exchange.request
-        when, began = time.time(), time.monotonic()
         with self._lock:
             self._in_flight += 1
             self.peak_in_flight = max(self.peak_in_flight, self._in_flight)
         try:
             yield
         finally:
-            call = Call(
-                request.region,
-                request.service,
-                request.operation,
-                exchange.status,
-                request.account,
-                when,
-                time.monotonic() - began,
-                request.size,
-                exchange.fault,
-                exchange.reached,
-            )
-            with self._lock:
-                self._in_flight -= 1
-                self._calls.append(call)
-                if self._log is not None:
-                    with open(self._log, "a", encoding="utf-8") as log:  # noqa: PTH123 - a str will do
-                        log.write(json.dumps(asdict(call)) + "\n")
+            self._note(exchange)
+            self._over(exchange)
+
+    def _over(self, exchange):
+        """It is no longer under way."""
+        with self._lock:
+            self._in_flight -= not exchange.over
+            exchange.over = True
+
+    def _note(self, exchange):
+        """Put the call down, once: before the client can know that it has ended."""
+        if exchange.noted:
+            return
+        exchange.noted = True
+        request = exchange.request
+        call = Call(
+            request.region,
+            request.service,
+            request.operation,
+            exchange.status,
+            request.account,
+            exchange.when,
+            time.monotonic() - exchange.began,
+            request.size,
+            exchange.fault,
+            exchange.reached,
+        )
+        with self._lock:
+            self._calls.append(call)
+            if self._log is not None:
+                with open(self._log, "a", encoding="utf-8") as log:  # noqa: PTH123 - a str will do
+                    log.write(json.dumps(asdict(call)) + "\n")
+
+    async def _last(self, exchange, data):
+        """The end of an answer goes out."""
+        self._note(exchange)
+        self._over(exchange)
+        exchange.writer.write(data)
+        await exchange.writer.drain()
 
     def _judged(self, request):
         """How long the request has to wait, and the action that hits it, or None."""
@@ -358,8 +390,11 @@ class FaultProxy(Endpoint):
             await exchange.body.half()
         if action.name == "hang":
             await exchange.body.drain()
+            self._note(exchange)
             await exchange.body.reader.read(1)  # until the client goes, or we do
         if action.name in {"cut_response", "cut_request", "hang", "dead"}:
+            self._note(exchange)
+            self._over(exchange)
             _reset(exchange.writer)
             return False
         await exchange.body.drain()
@@ -370,24 +405,23 @@ class FaultProxy(Endpoint):
     async def _refused(self, exchange, refused):
         await asyncio.sleep(self.latency / 2)
         headers, data = aws_wire.encode(refused, exchange.request)
-        lines = [f"HTTP/1.1 {refused.status} Refused", f"Content-Length: {len(data)}"]
+        lines = [f"HTTP/1.1 {refused.status} Told", f"Content-Length: {len(data)}"]
         lines += [f"{name}: {value}" for name, value in headers.items()]
         exchange.status = refused.status
-        exchange.writer.write("\r\n".join([*lines, "", ""]).encode())
-        if exchange.request.method != "HEAD":
-            exchange.writer.write(data)
-        await exchange.writer.drain()
+        head = "\r\n".join([*lines, "", ""]).encode()
+        await self._last(exchange, head if exchange.request.method == "HEAD" else head + data)
         return True
 
     async def _forwarded(self, exchange):
         async with self._asked_upstream(exchange) as (first, headers, body):
             await asyncio.sleep(self.latency / 2)
             exchange.status = int(first[1])
-            exchange.writer.write(_head_bytes(first, headers, closing=body.until_eof))
+            data = _head_bytes(first, headers, closing=body.until_eof)
             async for piece in body.pieces():
-                exchange.writer.write(piece)
+                exchange.writer.write(data)
                 await exchange.writer.drain()
-            await exchange.writer.drain()
+                data = piece
+            await self._last(exchange, data)
             return not body.until_eof
 
     async def _discarded(self, exchange):
@@ -398,6 +432,7 @@ class FaultProxy(Endpoint):
         async with self._asked_upstream(exchange) as (first, headers, body):
             head = _head_bytes(first, headers, closing=body.until_eof)
             data = await body.whole()
+        self._note(exchange)
         exchange.writer.write(head + data[: len(data) // 2] if data else head[: len(head) // 2])
         await exchange.writer.drain()
 
@@ -435,6 +470,10 @@ class _Exchange:
     status: int = 0
     fault: str = ""
     reached: bool = False
+    noted: bool = False
+    over: bool = False
+    when: float = field(default_factory=time.time)
+    began: float = field(default_factory=time.monotonic)
 
 
 class _Body:

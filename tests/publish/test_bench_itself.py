@@ -1,21 +1,39 @@
 """The emulators and the proxy do what the tests of publishing rely on, as boto3 sees it."""
 
+import hashlib
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+
+import boto3
 import pytest
 from botocore.exceptions import (
     ClientError,
+    ConnectionClosedError,
+    HTTPClientError,
+    ReadTimeoutError,
+    ResponseStreamingError,
 )
-from publish import faults
-from publish.faults import Rule
+from publish import emulators, faults
+from publish.faults import FaultProxy, Rule
 
-from nodelayer import record
+from nodelayer import archive, record
 
 pytestmark = pytest.mark.network
 
 NAME = "nodejs-12-16-1-x86_64"
+HOME, OTHER = "eu-central-1", "eu-west-1"
+FOREIGN = "210987654321"
 ONCE = {"retries": {"mode": "standard", "total_max_attempts": 1}}
 STANDARD = {"retries": {"mode": "standard", "total_max_attempts": 3}}
-HOME = "eu-central-1"
-OTHER = "eu-west-1"
+BOTH = pytest.mark.parametrize("emulator", ["ministack", "moto_server"], indirect=True)
 
 
 @pytest.fixture
@@ -23,37 +41,523 @@ def layer(layer_zip, tmp_path):
     return layer_zip(tmp_path / "dist")
 
 
-def publish(client, layer):
-    return client.publish_layer_version(
-        LayerName=NAME, Content={"ZipFile": layer.zip.read_bytes()}, CompatibleRuntimes=["provided.al2023"]
-    )
+@pytest.fixture
+def emulator(request):
+    running = request.getfixturevalue(request.param)
+    running.reset()
+    return running
+
+
+@pytest.fixture
+def client(proxy):
+    """Of the home region, through the proxy; it tries once."""
+    return proxy.client("lambda", HOME, **ONCE)
+
+
+def publish(client, layer, **changes):
+    content = {"ZipFile": layer.zip.read_bytes()}
+    return client.publish_layer_version(**{"LayerName": NAME, "Content": content, **changes})
 
 
 def versions(client):
     return [each["Version"] for each in client.list_layer_versions(LayerName=NAME)["LayerVersions"]]
 
 
-def refused(call):
+def permit(client, version, statement="public"):
+    return client.add_layer_version_permission(
+        LayerName=NAME,
+        VersionNumber=version,
+        StatementId=statement,
+        Principal="*",
+        Action="lambda:GetLayerVersion",
+    )
+
+
+def refused(call, *arguments, **named):
+    """The status and the error code that a call ends with."""
     with pytest.raises(ClientError) as caught:
-        call()
+        call(*arguments, **named)
     answer = caught.value.response
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
 
-def test_a_published_layer_has_the_sha256_of_the_build_record(proxy, layer):
-    answer = publish(proxy.client("lambda", HOME), layer)
-    assert answer["Content"]["CodeSha256"] == record.load(layer.record_path).code_sha256
+class TestLayerZip:
+    def test_it_is_what_its_build_record_says(self, layer):
+        read = record.load(layer.record_path)
+        assert record.matches(read, layer.zip.parent)
+        assert [entry.path for entry in archive.read(layer.zip)] == [file.path for file in read.files]
+
+    def test_it_has_a_bill_of_materials(self, layer):
+        bill = json.loads(layer.zip.with_suffix(".cdx.json").read_text())
+        assert bill["metadata"]["component"]["name"] == NAME
+
+    def test_a_seed_gives_the_same_bytes_and_another_gives_others(self, layer_zip, tmp_path):
+        sums = [layer_zip(tmp_path / str(i), seed=seed).record.sha256 for i, seed in enumerate([1, 1, 2])]
+        assert sums[0] == sums[1] != sums[2]
+
+    def test_it_is_as_large_as_asked_for(self, layer_zip, tmp_path):
+        assert 0 <= layer_zip(tmp_path, size=1_000_000).record.size - 1_000_000 < 1000
+
+    def test_its_name_is_its_version_and_architecture(self, layer_zip, tmp_path):
+        made = layer_zip(tmp_path, name="nodejs-24.1.0-arm64").record
+        assert (made.node_version, made.architecture) == ("24.1.0", "arm64")
 
 
-def test_throttle_is_retried_by_botocore(proxy, layer):
-    rule = proxy.rule(Rule(faults.throttle, operation="PublishLayerVersion", times=2))
-    answer = publish(proxy.client("lambda", HOME, **STANDARD), layer)
-    assert answer["ResponseMetadata"]["RetryAttempts"] == rule.hits == 2
-    assert [call.status for call in proxy.calls] == [429, 429, 201]
+class TestEmulators:
+    @BOTH
+    def test_the_sha256_of_a_version_is_that_of_the_build_record(self, emulator, layer):
+        content = publish(emulator.client("lambda", HOME), layer)["Content"]
+        assert (content["CodeSha256"], content["CodeSize"]) == (layer.record.code_sha256, layer.record.size)
+
+    @BOTH
+    def test_regions_number_their_versions_on_their_own_newest_first(self, emulator, layer):
+        client = emulator.client("lambda", HOME)
+        publish(client, layer)
+        publish(client, layer)
+        publish(emulator.client("lambda", OTHER), layer)
+        assert versions(client) == [2, 1]
+        assert versions(emulator.client("lambda", OTHER)) == [1]
+
+    @BOTH
+    def test_the_number_of_a_deleted_version_is_not_used_again(self, emulator, layer):
+        client = emulator.client("lambda", HOME)
+        publish(client, layer)
+        client.delete_layer_version(LayerName=NAME, VersionNumber=1)
+        assert publish(client, layer)["Version"] == 2
+
+    @BOTH
+    def test_nothing_is_left_after_a_reset(self, emulator, layer):
+        client = emulator.client("lambda", HOME)
+        publish(client, layer)
+        emulator.reset()
+        assert versions(client) == []
+
+    @BOTH
+    def test_a_command_with_its_variables_talks_to_it(self, emulator):
+        program = "import boto3; print(boto3.client('sts').get_caller_identity()['Account'])"
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            env=emulator.environ(),
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        assert done.stdout.strip() == emulators.ACCOUNT
+
+    def test_the_key_is_the_account_in_ministack(self, ministack):
+        assert ministack.client("sts", account=FOREIGN).get_caller_identity()["Account"] == FOREIGN
+
+    def test_another_account_is_denied_until_it_is_permitted_in_ministack(self, ministack, layer):
+        ministack.reset()
+        client = ministack.client("lambda", HOME)
+        foreign = ministack.client("lambda", HOME, account=FOREIGN)
+        arn = publish(client, layer)["LayerVersionArn"]
+        assert refused(foreign.get_layer_version_by_arn, Arn=arn) == (403, "AccessDeniedException")
+        permit(client, 1)
+        assert foreign.get_layer_version_by_arn(Arn=arn)["Version"] == 1
+
+    def test_a_statement_given_twice_is_a_conflict_in_ministack(self, ministack, layer):
+        ministack.reset()
+        client = ministack.client("lambda", HOME)
+        publish(client, layer)
+        permit(client, 1)
+        assert refused(permit, client, 1) == (409, "ResourceConflictException")
+
+    def test_a_zip_that_is_none_is_refused_by_ministack(self, ministack, layer):
+        client = ministack.client("lambda", HOME)
+        answer = refused(publish, client, layer, Content={"ZipFile": b"none"})
+        assert answer == (400, "InvalidParameterValueException")
+
+    def test_variables_leave_this_machines_certificates_and_take_its_identity(self, ministack, monkeypatch):
+        monkeypatch.setenv("AWS_CA_BUNDLE", "/some/bundle")
+        for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN", "HTTPS_PROXY", "AWS_ENDPOINT_URL_LAMBDA"):
+            monkeypatch.setenv(name, "mine")
+        given = ministack.environ(FOREIGN, AWS_MAX_ATTEMPTS=7, AWS_DEFAULT_REGION=None)
+        assert "mine" not in given.values()
+        assert given["AWS_CA_BUNDLE"] == "/some/bundle"
+        assert given["AWS_ACCESS_KEY_ID"] == FOREIGN
+        assert given["AWS_MAX_ATTEMPTS"] == "7"
+        assert "AWS_DEFAULT_REGION" not in given
+
+    def test_an_emulator_is_gone_after_its_block(self, cache_folder):
+        with emulators.ministack(cache_folder) as running:
+            os.kill(running.pid, 0)
+        with pytest.raises(ProcessLookupError):
+            os.kill(running.pid, 0)
+
+    def test_a_failure_tells_what_the_emulator_printed(self, cache_folder):
+        with pytest.raises(ZeroDivisionError) as caught, emulators.moto(cache_folder):
+            _ = 1 / 0
+        assert "moto printed" in caught.value.__notes__[0]
 
 
-def test_error_after_leaves_a_version_behind_a_500(proxy, layer):
-    client = proxy.client("lambda", HOME, **ONCE)
-    proxy.rule(Rule(faults.error_after, operation="PublishLayerVersion"))
-    assert refused(lambda: publish(client, layer)) == (500, "ServiceException")
-    assert versions(client) == [1]
+class TestProxy:
+    def test_it_names_each_call(self, proxy, client, layer):
+        publish(client, layer)
+        versions(client)
+        client.get_layer_version(LayerName=NAME, VersionNumber=1)
+        client.get_layer_version_by_arn(Arn=client.list_layers()["Layers"][0]["LayerArn"] + ":1")
+        permit(client, 1)
+        client.get_layer_version_policy(LayerName=NAME, VersionNumber=1)
+        client.remove_layer_version_permission(LayerName=NAME, VersionNumber=1, StatementId="public")
+        client.delete_layer_version(LayerName=NAME, VersionNumber=1)
+        client.get_account_settings()
+        proxy.client("sts").get_caller_identity()
+        proxy.client("account").list_regions()
+        proxy.client("ssm", OTHER).put_parameter(Name="/nodelayer/x", Value="v", Type="String")
+        bucket = proxy.client("s3", HOME)
+        bucket.create_bucket(Bucket="stage", CreateBucketConfiguration={"LocationConstraint": HOME})
+        bucket.put_public_access_block(
+            Bucket="stage", PublicAccessBlockConfiguration={"BlockPublicAcls": True}
+        )
+        bucket.get_bucket_encryption(Bucket="stage")
+        bucket.head_bucket(Bucket="stage")
+        bucket.upload_file(str(layer.zip), "stage", "layer.zip")
+        bucket.head_object(Bucket="stage", Key="layer.zip")
+        bucket.list_objects_v2(Bucket="stage")
+        bucket.delete_object(Bucket="stage", Key="layer.zip")
+        bucket.delete_bucket(Bucket="stage")
+        assert [(call.service, call.operation) for call in proxy.calls] == [
+            ("lambda", "PublishLayerVersion"),
+            ("lambda", "ListLayerVersions"),
+            ("lambda", "GetLayerVersion"),
+            ("lambda", "ListLayers"),
+            ("lambda", "GetLayerVersionByArn"),
+            ("lambda", "AddLayerVersionPermission"),
+            ("lambda", "GetLayerVersionPolicy"),
+            ("lambda", "RemoveLayerVersionPermission"),
+            ("lambda", "DeleteLayerVersion"),
+            ("lambda", "GetAccountSettings"),
+            ("sts", "GetCallerIdentity"),
+            ("account", "ListRegions"),
+            ("ssm", "PutParameter"),
+            ("s3", "CreateBucket"),
+            ("s3", "PutPublicAccessBlock"),
+            ("s3", "GetBucketEncryption"),
+            ("s3", "HeadBucket"),
+            ("s3", "PutObject"),
+            ("s3", "HeadObject"),
+            ("s3", "ListObjectsV2"),
+            ("s3", "DeleteObject"),
+            ("s3", "DeleteBucket"),
+        ]
+
+    def test_a_call_has_its_region_account_status_and_size(self, proxy, layer):
+        publish(proxy.client("lambda", OTHER, account=FOREIGN), layer)
+        call = proxy.calls[0]
+        assert (call.region, call.account, call.status, call.reached) == (OTHER, FOREIGN, 201, True)
+        assert call.size > layer.record.size
+        assert call.duration > 0
+
+    def test_calls_are_lines_of_json_in_a_file(self, ministack, layer, tmp_path):
+        with FaultProxy(ministack.endpoint, log=tmp_path / "calls") as proxy:
+            versions(proxy.client("lambda", HOME))
+            publish(proxy.client("lambda", OTHER), layer)
+        lines = [json.loads(line) for line in (tmp_path / "calls").read_text().splitlines()]
+        assert [(line["operation"], line["region"]) for line in lines] == [
+            ("ListLayerVersions", HOME),
+            ("PublishLayerVersion", OTHER),
+        ]
+
+    def test_what_a_layer_holds_can_be_downloaded(self, client, layer):
+        publish(client, layer)
+        url = client.get_layer_version(LayerName=NAME, VersionNumber=1)["Content"]["Location"]
+        with urllib.request.urlopen(url) as content:  # noqa: S310 - the emulator's own
+            assert content.read() == layer.zip.read_bytes()
+
+    def test_a_layer_goes_through_a_bucket(self, proxy, client, layer):
+        bucket = proxy.client("s3", HOME)
+        bucket.create_bucket(Bucket="stage", CreateBucketConfiguration={"LocationConstraint": HOME})
+        bucket.upload_file(str(layer.zip), "stage", "layer.zip")
+        answer = publish(client, layer, Content={"S3Bucket": "stage", "S3Key": "layer.zip"})
+        assert answer["Content"]["CodeSha256"] == layer.record.code_sha256
+
+    def test_fifty_megabytes_pass_unchanged(self, proxy):
+        data = random.Random(0).randbytes(50_000_000)
+        bucket = proxy.client("s3")
+        bucket.create_bucket(Bucket="stage")
+        bucket.put_object(Bucket="stage", Key="large", Body=data)
+        came = bucket.get_object(Bucket="stage", Key="large")["Body"].read()
+        assert hashlib.sha256(came).digest() == hashlib.sha256(data).digest()
+
+    def test_with_latency_all_regions_are_under_way_at_once(self, proxy):
+        proxy.latency = 2
+        regions = boto3.session.Session().get_available_regions("lambda")
+        clients = [proxy.client("lambda", region, **ONCE) for region in regions]
+        with ThreadPoolExecutor(len(clients)) as pool:
+            list(pool.map(versions, clients))
+        assert proxy.peak_in_flight == len(regions) >= 34
+
+    def test_a_region_that_hangs_holds_up_no_other(self, ministack):
+        with ThreadPoolExecutor(1) as pool:
+            with FaultProxy(ministack.endpoint) as proxy:
+                proxy.rule(Rule(faults.hang, region=HOME))
+                hanging = pool.submit(versions, proxy.client("lambda", HOME, **ONCE))
+                while not proxy.peak_in_flight:
+                    time.sleep(0.01)
+                for region in ("eu-west-1", "eu-west-2", "eu-west-3"):
+                    versions(proxy.client("lambda", region))
+                assert not hanging.done()
+            assert isinstance(hanging.exception(), ConnectionClosedError)
+
+    def test_it_answers_over_one_connection_many_times(self, proxy, client):
+        for _ in range(20):
+            versions(client)
+        assert [call.status for call in proxy.calls] == [200] * 20
+
+    def test_a_client_that_dies_within_its_request_has_published_nothing(self, proxy, client):
+        host, port = proxy.endpoint.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as dying:
+            dying.sendall(
+                f"POST /2018-10-31/layers/{NAME}/versions HTTP/1.1\r\nContent-Length: 1000\r\n"
+                f"Authorization: AWS4-HMAC-SHA256 Credential={emulators.ACCOUNT}/20261124/{HOME}/lambda/"
+                'aws4_request, SignedHeaders=host, Signature=0\r\n\r\n{"Content":'.encode()
+            )
+        while not proxy.calls:
+            time.sleep(0.01)
+        call = proxy.calls[0]
+        assert (call.operation, call.status, call.fault) == ("PublishLayerVersion", 0, "client gone")
+        assert not call.reached
+        assert versions(client) == []
+
+    def test_it_forgets_when_told(self, proxy, client):
+        proxy.rule(Rule(faults.dead))
+        with pytest.raises(HTTPClientError):
+            versions(client)
+        proxy.clear()
+        assert versions(client) == []
+        assert [call.fault for call in proxy.calls] == [""]
+        assert list(proxy.peak_rate.values()) == [1]
+
+
+class TestRules:
+    def test_throttling_is_retried_by_botocore(self, proxy, layer):
+        rule = proxy.rule(Rule(faults.throttle, operation="PublishLayerVersion", times=2))
+        client = proxy.client("lambda", HOME, **STANDARD)
+        assert publish(client, layer)["ResponseMetadata"]["RetryAttempts"] == rule.hits == 2
+        assert [(call.status, call.fault) for call in proxy.calls] == [
+            (429, "throttle"),
+            (429, "throttle"),
+            (201, ""),
+        ]
+        assert versions(client) == [1]
+
+    def test_throttling_has_lambdas_reason(self, proxy, client):
+        proxy.rule(Rule(faults.throttle))
+        with pytest.raises(client.exceptions.TooManyRequestsException) as caught:
+            versions(client)
+        assert caught.value.response["Reason"] == "CallerRateLimitExceeded"
+        headers = caught.value.response["ResponseMetadata"]["HTTPHeaders"]
+        assert headers["x-amzn-errortype"] == "TooManyRequestsException"
+
+    def test_error_after_leaves_one_version_behind_a_500(self, proxy, client, layer):
+        proxy.rule(Rule(faults.error_after, operation="PublishLayerVersion"))
+        assert refused(publish, client, layer) == (500, "ServiceException")
+        assert versions(client) == [1]
+        assert proxy.calls[0].reached
+
+    def test_a_cut_request_has_not_been_done(self, proxy, client, layer):
+        proxy.rule(Rule(faults.cut_request, operation="PublishLayerVersion"))
+        with pytest.raises(HTTPClientError):
+            publish(client, layer)
+        assert versions(client) == []
+        assert (proxy.calls[0].status, proxy.calls[0].reached) == (0, False)
+
+    def test_a_cut_request_of_a_large_layer_ends_while_it_is_sent(self, proxy, client, layer_zip, tmp_path):
+        proxy.rule(Rule(faults.cut_request, operation="PublishLayerVersion"))
+        with pytest.raises(HTTPClientError):
+            publish(client, layer_zip(tmp_path, size=20_000_000))
+        assert versions(client) == []
+
+    def test_a_cut_response_has_been_done(self, proxy, client, layer):
+        proxy.rule(Rule(faults.cut_response, operation="PublishLayerVersion"))
+        with pytest.raises((HTTPClientError, ResponseStreamingError)):
+            publish(client, layer)
+        assert versions(client) == [1]
+        assert (proxy.calls[0].status, proxy.calls[0].reached) == (0, True)
+
+    def test_a_delay_comes_before_the_answer(self, proxy, client, layer):
+        proxy.rule(Rule(faults.delay(0.5), operation="PublishLayerVersion"))
+        publish(client, layer)
+        assert proxy.calls[0].duration >= 0.5
+        assert proxy.calls[0].status == 201
+
+    def test_a_delay_goes_on_to_the_next_rule(self, proxy, client):
+        proxy.rule(Rule(faults.delay(0.1)))
+        proxy.rule(Rule(faults.access_denied))
+        assert refused(versions, client) == (403, "AccessDeniedException")
+        assert proxy.calls[0].duration >= 0.1
+
+    def test_a_request_that_hangs_is_not_answered_and_not_done(self, proxy, layer):
+        proxy.rule(Rule(faults.hang, operation="PublishLayerVersion"))
+        client = proxy.client("lambda", HOME, read_timeout=1, **ONCE)
+        with pytest.raises(ReadTimeoutError):
+            publish(client, layer)
+        assert versions(client) == []
+
+    def test_a_dead_region_is_dead_and_the_others_are_not(self, proxy, client):
+        proxy.rule(Rule(faults.dead, region=OTHER))
+        with pytest.raises(ConnectionClosedError):
+            versions(proxy.client("lambda", OTHER, **ONCE))
+        assert versions(client) == []
+
+    @pytest.mark.parametrize(
+        ("action", "expected"),
+        [
+            (faults.not_enabled, (403, "UnrecognizedClientException")),
+            (faults.expired, (403, "ExpiredTokenException")),
+            (faults.access_denied, (403, "AccessDeniedException")),
+            (faults.storage_exceeded, (400, "CodeStorageExceededException")),
+            (faults.status(418, "TeapotException", "short and stout"), (418, "TeapotException")),
+        ],
+    )
+    def test_lambda_refuses_before_the_work(self, proxy, client, layer, action, expected):
+        proxy.rule(Rule(action, operation="PublishLayerVersion"))
+        assert refused(publish, client, layer) == expected
+        assert versions(client) == []
+
+    @pytest.mark.parametrize(
+        ("action", "sts", "ssm", "s3"),
+        [
+            (
+                faults.throttle,
+                (400, "Throttling"),
+                (400, "ThrottlingException"),
+                (503, "SlowDown"),
+            ),
+            (
+                faults.not_enabled,
+                (403, "InvalidClientTokenId"),
+                (400, "UnrecognizedClientException"),
+                (403, "InvalidAccessKeyId"),
+            ),
+            (
+                faults.expired,
+                (403, "ExpiredToken"),
+                (400, "ExpiredTokenException"),
+                (400, "ExpiredToken"),
+            ),
+            (
+                faults.access_denied,
+                (403, "AccessDenied"),
+                (400, "AccessDeniedException"),
+                (403, "AccessDenied"),
+            ),
+            (
+                faults.error_after,
+                (500, "InternalFailure"),
+                (500, "InternalServerError"),
+                (500, "InternalError"),
+            ),
+        ],
+    )
+    def test_each_service_refuses_in_its_own_words(self, proxy, action, sts, ssm, s3):
+        proxy.rule(Rule(action))
+        assert refused(proxy.client("sts", **ONCE).get_caller_identity) == sts
+        assert refused(proxy.client("ssm", **ONCE).get_parameter, Name="/nodelayer/x") == ssm
+        assert refused(proxy.client("s3", **ONCE).list_buckets) == s3
+
+    def test_a_refused_upload_to_a_bucket_is_answered(self, proxy):
+        proxy.rule(Rule(faults.access_denied, operation="PutObject"))
+        bucket = proxy.client("s3", **ONCE)
+        assert refused(bucket.put_object, Bucket="stage", Key="k", Body=bytes(5_000_000)) == (
+            403,
+            "AccessDenied",
+        )
+
+    def test_only_a_request_over_the_limit_is_too_large(self, proxy, client, layer_zip, tmp_path):
+        proxy.rule(Rule(faults.too_large(100_000), operation="PublishLayerVersion"))
+        publish(client, layer_zip(tmp_path / "small", size=1000))
+        large = layer_zip(tmp_path / "large", size=200_000)
+        assert refused(publish, client, large) == (413, "RequestEntityTooLargeException")
+        assert versions(client) == [1]
+
+    def test_a_zip_of_fifty_mebibytes_is_just_not_too_large(self, proxy, client, layer):
+        proxy.rule(Rule(faults.too_large))
+        fits = refused(publish, client, layer, Content={"ZipFile": bytes(50 * 1024 * 1024)})
+        over = refused(publish, client, layer, Content={"ZipFile": bytes(51 * 1024 * 1024)})
+        assert (fits[0], over[0]) == (400, 413)
+
+    def test_an_answer_is_made_up(self, proxy):
+        proxy.rule(Rule(faults.regions([HOME], disabled=[OTHER]), operation="ListRegions"))
+        assert proxy.client("account").list_regions()["Regions"] == [
+            {"RegionName": HOME, "RegionOptStatus": "ENABLED_BY_DEFAULT"},
+            {"RegionName": OTHER, "RegionOptStatus": "DISABLED"},
+        ]
+
+    @pytest.mark.parametrize(
+        ("where", "hit"),
+        [
+            ({"region": HOME}, True),
+            ({"region": OTHER}, False),
+            ({"service": "lambda"}, True),
+            ({"service": "s3"}, False),
+            ({"operation": "ListLayerVersions"}, True),
+            ({"operation": "PublishLayerVersion"}, False),
+            ({"account": emulators.ACCOUNT}, True),
+            ({"account": FOREIGN}, False),
+            ({}, True),
+        ],
+    )
+    def test_a_rule_hits_only_what_it_names(self, proxy, client, where, hit):
+        rule = proxy.rule(Rule(faults.access_denied, **where))
+        with suppress(ClientError):
+            versions(client)
+        assert rule.hits == hit
+        assert [call.fault for call in proxy.calls] == ["access_denied" if hit else ""]
+
+    def test_a_rule_hits_so_often_after_so_many(self, proxy, client):
+        proxy.rule(Rule(faults.access_denied, skip=1, times=2))
+        for _ in range(5):
+            with suppress(ClientError):
+                versions(client)
+        assert [call.status for call in proxy.calls] == [200, 403, 403, 200, 200]
+
+    def test_chance_is_the_same_for_the_same_seed(self, proxy, client):
+        hit = []
+        for seed in (1, 1, 2):
+            proxy.clear()
+            proxy.rule(Rule(faults.access_denied, probability=0.5, seed=seed))
+            for _ in range(20):
+                with suppress(ClientError):
+                    versions(client)
+            hit.append([call.status for call in proxy.calls])
+        assert hit[0] == hit[1] != hit[2]
+        assert set(hit[0]) == {200, 403}
+
+    def test_the_first_rule_that_matches_is_taken(self, proxy, client):
+        proxy.rule(Rule(faults.access_denied))
+        second = proxy.rule(Rule(faults.throttle))
+        assert refused(versions, client) == (403, "AccessDeniedException")
+        assert second.hits == 0
+
+
+class TestRateLimit:
+    def test_what_goes_over_it_is_throttled(self, proxy, client):
+        proxy.rate_limit = 3
+        codes = []
+        for _ in range(40):
+            try:
+                versions(client)
+            except client.exceptions.TooManyRequestsException as error:
+                codes.append(error.response["Reason"])
+        assert set(codes) == {"CallerRateLimitExceeded"}
+        assert {call.status for call in proxy.calls if call.fault == "rate_limit"} == {429}
+        assert proxy.peak_rate[emulators.ACCOUNT, HOME] > 3
+
+    def test_each_region_and_account_has_its_own(self, proxy):
+        proxy.rate_limit = 2
+        for account in (emulators.ACCOUNT, FOREIGN):
+            for region in (HOME, OTHER):
+                client = proxy.client("lambda", region, account=account, **ONCE)
+                versions(client)
+                versions(client)
+        assert [call.status for call in proxy.calls] == [200] * 8
+        assert len(proxy.peak_rate) == 4
+
+    def test_other_services_do_not_count(self, proxy):
+        proxy.rate_limit = 1
+        client = proxy.client("ssm", HOME, **ONCE)
+        for _ in range(3):
+            client.describe_parameters()
+        assert proxy.peak_rate == {}
