@@ -258,16 +258,31 @@ class FaultProxy(Endpoint):
     async def _main(self, listener, started):
         self._loop = asyncio.get_running_loop()
         self._stopping = asyncio.Event()
-        server = await asyncio.start_server(self._serve, sock=listener, limit=_BUFFER)
+        listener.setblocking(False)  # noqa: FBT003 - its signature
+        self._loop.add_reader(listener, self._accept, listener)
         started.set()
         await self._stopping.wait()
-        server.close()
+        self._loop.remove_reader(listener)
+        listener.close()
         for task in self._tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # what was aborted is closed in the loop's next round
 
-    async def _serve(self, reader, writer):
-        self._tasks.add(asyncio.current_task())
+    def _accept(self, listener):
+        try:
+            connection, _ = listener.accept()
+        except OSError:  # it has gone again
+            return
+        connection.setblocking(False)  # noqa: FBT003
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        task = self._loop.create_task(self._serve(connection))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        task.add_done_callback(lambda _: connection.close())
+
+    async def _serve(self, connection):
+        reader, writer = await asyncio.open_connection(sock=connection, limit=_BUFFER)
         try:
             while await self._one(reader, writer):
                 pass
@@ -277,7 +292,6 @@ class FaultProxy(Endpoint):
             writer.close()
             with suppress(OSError):
                 await writer.wait_closed()
-            self._tasks.discard(asyncio.current_task())
 
     async def _one(self, reader, writer):
         """One request of a connection; whether another may follow."""
