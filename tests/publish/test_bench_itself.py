@@ -81,6 +81,20 @@ def refused(call, *arguments, **named):
     return answer["ResponseMetadata"]["HTTPStatusCode"], answer["Error"]["Code"]
 
 
+def connected(proxy):
+    host, port = proxy.endpoint.removeprefix("http://").split(":")
+    return socket.create_connection((host, int(port)), timeout=30)
+
+
+def head(method, path, length=0):
+    """The head of a request to Lambda in the home region, as bytes."""
+    return (
+        f"{method} {path} HTTP/1.1\r\nHost: lambda\r\nContent-Length: {length}\r\n"
+        f"Authorization: AWS4-HMAC-SHA256 Credential={emulators.ACCOUNT}/20261124/{HOME}/lambda/aws4_request,"
+        " SignedHeaders=host, Signature=0\r\n\r\n"
+    ).encode()
+
+
 class TestLayerZip:
     def test_it_is_what_its_build_record_says(self, layer):
         read = record.load(layer.record_path)
@@ -306,13 +320,8 @@ class TestProxy:
         assert [call.status for call in proxy.calls] == [200] * 20
 
     def test_a_client_that_dies_within_its_request_has_published_nothing(self, proxy, client):
-        host, port = proxy.endpoint.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port))) as dying:
-            dying.sendall(
-                f"POST /2018-10-31/layers/{NAME}/versions HTTP/1.1\r\nContent-Length: 1000\r\n"
-                f"Authorization: AWS4-HMAC-SHA256 Credential={emulators.ACCOUNT}/20261124/{HOME}/lambda/"
-                'aws4_request, SignedHeaders=host, Signature=0\r\n\r\n{"Content":'.encode()
-            )
+        with connected(proxy) as dying:
+            dying.sendall(head("POST", f"/2018-10-31/layers/{NAME}/versions", 1000) + b'{"Content":')
         while not proxy.calls:
             time.sleep(0.01)
         call = proxy.calls[0]
@@ -375,6 +384,16 @@ class TestRules:
             publish(client, layer)
         assert versions(client) == [1]
         assert (proxy.calls[0].status, proxy.calls[0].reached) == (0, True)
+
+    def test_a_cut_response_ends_in_its_middle(self, proxy):
+        proxy.rule(Rule(faults.cut_response))
+        with connected(proxy) as reading:
+            reading.sendall(head("GET", f"/2018-10-31/layers/{NAME}/versions"))
+            came = b""
+            while not came.endswith(b'\r\n\r\n{"LayerVer'):  # half of {"LayerVersions": []}
+                came += reading.recv(4096)
+            with pytest.raises(ConnectionResetError):
+                reading.recv(4096)
 
     def test_a_delay_comes_before_the_answer(self, proxy, client, layer):
         proxy.rule(Rule(faults.delay(0.5), operation="PublishLayerVersion"))
