@@ -25,7 +25,6 @@ from nodelayer.web import Web, shown
 
 SCHEMA_VERSION = 2
 FILE = "layers.json"
-TEXT_FILE = "layers.txt"
 SCHEMA_FILE = "layers.schema.json"
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a manifest from a URL
@@ -295,13 +294,15 @@ def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
     """
     path = path.resolve()
     with _locked(path):
-        for left in path.parent.glob(f".{path.name}.*"):  # by a writer that was killed; none is at work now
-            left.unlink(missing_ok=True)
         changed = change(read(path))
-        _replace(path, changed.json_text())
-        beside = {TEXT_FILE if path.name == FILE else f"{path.stem}.txt": changed.text()}
-        beside[SCHEMA_FILE] = schema_text()
-        for name, text in beside.items():
+        files = {
+            path.name: changed.json_text(),
+            f"{path.stem}.txt": changed.text(),
+            SCHEMA_FILE: schema_text(),
+        }
+        for name, text in files.items():
+            for left in path.parent.glob(f".{name}.*"):  # by a writer that was killed; none is at work now
+                left.unlink(missing_ok=True)
             _replace(path.with_name(name), text)
     return changed
 

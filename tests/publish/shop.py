@@ -26,6 +26,7 @@ class Shop:
         self.seen = seen or endpoint
         self.dist = folder / "dist"
         self.path = folder / "layers.json"
+        self._clients = {}
 
     # as its users run it
 
@@ -75,7 +76,9 @@ class Shop:
     # what is there, asked of the emulator directly
 
     def lambda_(self, region):
-        return self.seen.client("lambda", region, self.account)
+        if region not in self._clients:
+            self._clients[region] = self.seen.client("lambda", region, self.account)
+        return self._clients[region]
 
     def versions(self, region, layer=LAYER):
         """Number by number, lowest first: what content, and who may use it."""
