@@ -15,11 +15,18 @@ from pathlib import Path
 from typing import Any, Literal
 
 import filelock
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from nodelayer import node_release
 from nodelayer.arn import LayerVersionArn
-from nodelayer.errors import InvalidInputError, NodelayerError, NotFoundError, NotVerifiedError, machine_error
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NodelayerError,
+    NotFoundError,
+    NotVerifiedError,
+    machine_error,
+)
 from nodelayer.node_release import Release, SortKey
 from nodelayer.web import Web, shown
 
@@ -46,6 +53,11 @@ class Published(_Value):
     public: bool = Field(default=False, description="Whether every AWS account may use it")
     organizations: list[str] = Field(default=[], description="The AWS Organizations that may use it")
     deleted: str | None = Field(default=None, pattern=_TIME, description="When it was deleted, UTC")
+
+    @field_validator("organizations")
+    @classmethod
+    def _each_once_and_sorted(cls, organizations: list[str]) -> list[str]:
+        return sorted(set(organizations))
 
     @model_validator(mode="after")
     def _arn_and_number_agree(self) -> "Published":
@@ -151,8 +163,8 @@ class Manifest(_Value):
 
     def text(self) -> str:
         """`region node architecture arn`, a line for each layer version that can be added to a function."""
-        return "".join(
-            f"{region} {layer.node_version} {layer.architecture} {published.arn}\n"
+        return _text(
+            f"{region} {layer.node_version} {layer.architecture} {published.arn}"
             for layer in self.layers
             for region, published in layer.live()
         )
@@ -263,7 +275,9 @@ def parse(data: bytes, where: str) -> Manifest:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
         todo = (
-            "merge it with `invoke merge-manifest`" if b"<<<<<<<" in data else "take it from its last commit"
+            "merge its two sides with `invoke merge-manifest`"
+            if b"<<<<<<<" in data
+            else "take it from its last commit"
         )
         raise NotVerifiedError("the manifest is not JSON", where=where, todo=todo) from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
@@ -275,11 +289,11 @@ def parse(data: bytes, where: str) -> Manifest:
             where=where,
             todo="use a newer nodelayer",
         )
-    for older in range(version, SCHEMA_VERSION):
-        raw = _MIGRATIONS[older](raw)
     try:
+        for older in range(version, SCHEMA_VERSION):
+            raw = _MIGRATIONS[older](raw)
         return Manifest.of(Manifest.model_validate(raw).layers)
-    except (ValidationError, NodelayerError) as error:
+    except (ValidationError, NodelayerError, TypeError, AttributeError) as error:
         raise NotVerifiedError(
             f"the manifest does not hold what it should ({_first(error)})",
             where=where,
@@ -305,6 +319,20 @@ def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
                 left.unlink(missing_ok=True)
             _replace(path.with_name(name), text)
     return changed
+
+
+def merge_files(ours: Path, theirs: Path, base: Path | None, name: str) -> None:
+    """Merge `theirs` into `ours`, which git calls `name`, as a merge driver does: no other file is touched.
+
+    The text is merged by lines: what one side took away since `base` is gone. Raises NodelayerError.
+    """
+    if name.endswith(".txt"):
+        mine, other = (set(path.read_text(encoding="utf-8").splitlines()) for path in (ours, theirs))
+        old = set(base.read_text(encoding="utf-8").splitlines()) if base else set()
+        merged = _text((mine | other) - (old - mine) - (old - other))
+    else:
+        merged = read(ours).merge(read(theirs)).json_text()
+    _replace(ours, merged)
 
 
 def check_writable(path: Path) -> None:
@@ -350,6 +378,23 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+
+
+def _text(lines: Iterable[str]) -> str:
+    """The lines of layers.txt by Node.js version, architecture, region and ARN."""
+
+    def key(line: str) -> tuple[SortKey, str, str, LayerVersionArn]:
+        region, node, architecture, arn = line.split(" ")
+        return node_release.sort_key(node), architecture, region, LayerVersionArn.parse(arn)
+
+    try:
+        return "".join(f"{line}\n" for line in sorted(lines, key=key))
+    except ValueError as error:
+        raise NotVerifiedError(
+            "a line is not `region node architecture arn`",
+            where="layers.txt",
+            todo="publish or merge layers.json, which writes it anew",
+        ) from error
 
 
 def _order(layer: Layer) -> tuple[SortKey, str, SortKey, str]:
@@ -403,15 +448,21 @@ def _few(words: Sequence[str], most: int = 8) -> str:
     return ", ".join(words[:most]) + more
 
 
-def _first(error: ValidationError | NodelayerError) -> str:
+def _first(error: Exception) -> str:
     if isinstance(error, NodelayerError):
         return error.what
+    if not isinstance(error, ValidationError):
+        return str(error)
     first = error.errors()[0]
     return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
 
 
 @contextmanager
 def _locked(path: Path) -> Iterator[None]:
+    if not path.parent.is_dir():  # the lock would make it
+        raise MachineError(
+            "there is no such folder", where=str(path.parent), todo="make it, or mend --manifest"
+        )
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS)
     try:
         lock.acquire()
