@@ -502,7 +502,7 @@ def open_account(
             str(error), where="--profile", todo="see `aws configure list-profiles`"
         ) from error
     name = _partition(session, wanted, partition)
-    known = Partition(name, tuple(session.get_available_regions("lambda", partition_name=name)), _dns(name))
+    known = Partition(name, tuple(session.get_available_regions("lambda", partition_name=name)))
     home = session.region_name or ""
     if home not in known.regions:
         home = _HOME.get(name) or known.regions[0]
@@ -635,11 +635,6 @@ def _partition(session: boto3.Session, wanted: tuple[str, ...] | None, named: st
             todo="publish to each partition on its own: accounts and credentials differ",
         )
     return found.pop()
-
-
-def _dns(partition: str) -> str:
-    data = create_loader().load_data("partitions")
-    return next(str(each["outputs"]["dnsSuffix"]) for each in data["partitions"] if each["id"] == partition)
 
 
 def _code(error: boto.ClientError) -> str:

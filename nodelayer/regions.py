@@ -13,11 +13,10 @@ _ON = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of AWS: its name, its regions that are known to have Lambda, the end of its host names."""
+    """A partition of AWS: its name, and its regions that are known to have Lambda."""
 
     name: str
     regions: tuple[str, ...]
-    dns_suffix: str
 
 
 @dataclass(frozen=True)

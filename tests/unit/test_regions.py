@@ -4,7 +4,7 @@ from nodelayer import aws, regions
 from nodelayer.errors import InvalidInputError
 from nodelayer.regions import Partition
 
-AWS = Partition("aws", ("ap-east-1", "eu-west-1", "us-east-1"), "amazonaws.com")
+AWS = Partition("aws", ("ap-east-1", "eu-west-1", "us-east-1"))
 
 
 def test_all_is_left_for_the_account_to_say():
