@@ -7,6 +7,7 @@ there.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 
 from nodelayer import fanout
 from nodelayer.arn import LayerVersionArn
@@ -17,6 +18,8 @@ from nodelayer.manifest import Manifest, Published
 from nodelayer.progress import megabytes
 from nodelayer.quotas import DIRECT_UPLOAD
 
+_FRESH_S = 3600
+"""How young a double has to be to be taken for what a killed or a second publisher left, and be deleted."""
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
@@ -148,7 +151,11 @@ def survey_region(
         doubled = tuple(
             each.version
             for each in same
-            if each is not existing and not accesses[each.version] and not _was_recorded(known, each.arn)
+            if each is not existing
+            and not order.align
+            and not accesses[each.version]
+            and not _was_recorded(known, each.arn)
+            and _seconds_old(each) < _FRESH_S
         )
         access = accesses[existing.version] if existing else PRIVATE
         steps.append(
@@ -233,6 +240,10 @@ def with_permits(step: Step, wanted: Access) -> Step:
 
 def _number(step: Step) -> int | None:
     return step.existing.version if step.existing else None
+
+
+def _seconds_old(each: Listed) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(each.created)).total_seconds()
 
 
 def is_filler(each: Listed) -> bool:

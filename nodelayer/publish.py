@@ -369,12 +369,12 @@ class _Worker:
         """Read back, compare, permit, and read that back as well."""
         artifact = step.artifact
         name, version = artifact.terms.name, content.version
-        seen = self._region.content(name, version) if step.publishes else content
-        if seen is None or (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
+        seen = self._read_back(name, version) if step.publishes else content
+        if (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
             raise NotVerifiedError(
-                "what is published is not what was sent",
+                f"what is published is not what was sent: {seen.code_sha256}, {seen.size} bytes",
                 where=content.arn,
-                todo=f"delete that layer version, and publish again ({seen})",
+                todo="delete that layer version, and publish again",
             )
         access = PRIVATE if step.publishes else step.access
         missing = self._order.access - access
@@ -397,6 +397,19 @@ class _Worker:
                     todo="permit it with --public or --organization-id",
                 )
         return access
+
+    def _read_back(self, name: str, version: int) -> Content:
+        """What is there of what was just published; a moment may pass until it is."""
+        for pause in (*_PAUSES, None):
+            self._stop.check()
+            seen = self._region.content(name, version)
+            if seen is not None:
+                return seen
+            if pause is not None:
+                self._stop.sleep(pause)
+        raise NotVerifiedError(
+            f"{name}:{version} was published and is not there", where=self._region.name, todo="run it again"
+        )
 
     def _payload(self, artifact: Artifact, *, filler: bool) -> Payload | tuple[str, str]:
         if not staged(artifact, self._order):
