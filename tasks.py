@@ -548,12 +548,14 @@ def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
 
 @task
 def lint(_ctx: Context) -> None:
-    """Check style, types, the import contract and the Dockerfile."""
+    """Check style, types, the import contract, the Dockerfile and the CloudFormation templates."""
     _tool("ruff", "check", ".")
     _tool("ruff", "format", "--check", ".")
     _tool("mypy")
     _tool("lint-imports")
     _tool("hadolint", "docker/Dockerfile")
+    regions = ["us-east-1", "cn-north-1", "us-gov-west-1"]  # one of each partition that cfn-lint knows
+    _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
 
 
 @task(name="bench", help={"only": "sizes or runtime (default: both)"})
