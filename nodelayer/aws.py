@@ -56,6 +56,8 @@ _THROTTLED = frozenset(
 )
 _NOT_FOUND = frozenset({"ResourceNotFoundException", "404", "NoSuchBucket", "NoSuchKey", "NotFound"})
 _SERVER_ERROR = 500
+_LACKING = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
+_UNREAD = re.compile(r"denied by S3.* permission to GetObject for (\S+)\. ")
 
 
 class NotEnabledError(RefusedError):
@@ -603,7 +605,9 @@ def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) ->
         ) from error
     if code in _DENIED or (code == "403" and status == 403):  # noqa: PLR2004 - forbidden
         raise RefusedError(
-            f"not allowed: {action}", where=where, todo="add it to the role (docs/aws-setup.md)"
+            f"not allowed: {_lacking(message) or action}",
+            where=where,
+            todo="add it to the role (docs/aws-setup.md)",
         ) from error
     if code in _NOT_FOUND:
         raise _MissingError(f"{action} finds nothing", where=where) from error
@@ -617,6 +621,13 @@ def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) ->
         kind = AmbiguousError if once else UnreachableError
         raise kind(f"AWS answers {status} to {action} ({code})", where=where, todo="try again") from error
     raise RefusedError(f"AWS refuses {action}: {code}: {message}", where=where) from error
+
+
+def _lacking(message: str) -> str:
+    """The action that AWS itself says is missing: one call may need several. Empty where it does not say."""
+    if found := _LACKING.search(message):
+        return found[1]
+    return f"s3:GetObject of {found[1]}" if (found := _UNREAD.search(f"{message} ")) else ""
 
 
 def _partition(session: boto3.Session, wanted: tuple[str, ...] | None, named: str) -> str:

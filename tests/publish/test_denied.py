@@ -1,0 +1,55 @@
+"""A denied call names the right that is missing, also where that is not the call's own."""
+
+import pytest
+from publish import faults
+from publish.emulators import ACCOUNT
+from publish.faults import Rule
+
+from nodelayer import artifact, aws
+from nodelayer.errors import RefusedError
+
+pytestmark = pytest.mark.network
+
+REGION = "eu-west-1"
+USER = "User: arn:aws:sts::123456789012:assumed-role/nodelayer-publisher/GitHubActions"
+BY_S3 = (
+    "Your access has been denied by S3, please make sure your request credentials have permission to "
+    "GetObject for nodelayer-1/x.zip. S3 Error Code: AccessDenied. S3 Error Message: Access Denied"
+)
+
+
+@pytest.fixture
+def region(proxy, monkeypatch):
+    for name, value in proxy.environ().items():
+        monkeypatch.setenv(name, value)
+    for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
+        monkeypatch.delenv(name, raising=False)
+    account = aws.open_account(profile=None, wanted=(REGION,))
+    assert account.id == ACCOUNT
+    return account.region(REGION)
+
+
+def denied(proxy, operation, message):
+    proxy.rule(Rule(faults.status(403, "AccessDenied", message), operation=operation))
+
+
+def test_the_action_that_aws_names_is_told_instead_of_the_call_s_own(proxy, region):
+    action = "s3:PutBucketOwnershipControls"
+    denied(proxy, "CreateBucket", f"{USER} is not authorized to perform: {action} on resource: *")
+    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
+        region.make_bucket("nodelayer-1")
+
+
+def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region, layer_zip, tmp_path):
+    layer_zip(tmp_path)
+    terms = artifact.built("12.16.1", ["x86_64"], tmp_path)[0].terms
+    rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")
+    proxy.rule(rule)
+    with pytest.raises(RefusedError, match=r"^not allowed: s3:GetObject of nodelayer-1/x\.zip \["):
+        region.publish(terms, ("nodelayer-1", "x.zip"))
+
+
+def test_a_refusal_without_words_names_the_call_s_action(proxy, region):
+    denied(proxy, "ListLayerVersions", "no")
+    with pytest.raises(RefusedError, match=r"^not allowed: lambda:ListLayerVersions \[eu-west-1 nodejs-1\]"):
+        region.versions("nodejs-1")
