@@ -43,13 +43,46 @@ _SUBRESOURCES = {
     "acl": "BucketAcl",
     "location": "BucketLocation",
 }
+_LAYER_PATH = re.compile(rf"{_LAYER}/([^/?]+)/versions(?:/(\d+))?")
 _QUERY_SERVICES = {"sts", "iam", "cloudformation"}
 _JSON_SERVICES = {"ssm", "dynamodb", "logs"}
 
 
+_IAM_S3 = {
+    "AbortMultipartUpload": ("AbortMultipartUpload",),
+    "CompleteMultipartUpload": ("PutObject",),
+    # with x-amz-object-ownership, which nodelayer always sends
+    "CreateBucket": ("CreateBucket", "PutBucketOwnershipControls"),
+    "CreateMultipartUpload": ("PutObject",),
+    "GetObject": ("GetObject",),
+    "HeadBucket": ("ListBucket",),
+    "HeadObject": ("GetObject",),
+    "PutBucketEncryption": ("PutEncryptionConfiguration",),
+    "PutBucketLifecycleConfiguration": ("PutLifecycleConfiguration",),
+    "PutObject": ("PutObject",),
+    "PutPublicAccessBlock": ("PutBucketPublicAccessBlock",),
+    "UploadPart": ("PutObject",),
+}
+
+
+def iam_actions(service, operation):
+    """What IAM asks of who calls an operation; of S3 only those that are written down here.
+
+    https://docs.aws.amazon.com/service-authorization/latest/reference/list_amazons3.html and
+    https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-with-s3-policy-actions.html.
+    """
+    if (service, operation) == ("sts", "GetCallerIdentity"):
+        return ()  # allowed to everyone, even where a policy denies it
+    names = _IAM_S3[operation] if service == "s3" else (operation.removesuffix("ByArn"),)
+    return tuple(f"{service}:{name}" for name in names)
+
+
 @dataclass(frozen=True)
 class Asked:
-    """Who asks which service of which region for what; empty where the request does not say."""
+    """Who asks which service of which region for what; empty where the request does not say.
+
+    `resources`: what it is about, as an ARN ends, or a whole ARN where the request names one.
+    """
 
     method: str
     region: str
@@ -57,13 +90,20 @@ class Asked:
     operation: str
     account: str
     size: int
+    resources: tuple[str, ...] = ()
 
 
-def asked(method, target, headers, form=b""):
-    """`headers` have lower-case names; `form` is the body of a form, where the request is one."""
+def asked(method, target, headers, body=b""):
+    """`headers` have lower-case names; `body` is needed where it says what is asked for."""
     account, region, service = _scope(target, headers)
     size = int(headers.get("content-length") or 0)
-    return Asked(method, region, service, _operation(method, target, headers, service, form), account, size)
+    operation = _operation(method, target, headers, service, body)
+    return Asked(method, region, service, operation, account, size, _resources(target, service, body))
+
+
+def tells_in_body(headers):
+    """Whether it takes the body to know what is asked for; such bodies are small."""
+    return is_form(headers) or "x-amz-target" in headers
 
 
 def is_form(headers):
@@ -81,6 +121,22 @@ def _scope(target, headers):
         return "", "", ""
     account, region, service = found.groups()
     return account, region or headers.get("x-amz-region-set", ""), service
+
+
+def _resources(target, service, body):
+    parts = urlsplit(target)
+    if service == "lambda":
+        if named := parse_qs(parts.query).get("Arn"):
+            return (named[0],)
+        found = _LAYER_PATH.match(parts.path)
+        return (":".join(["layer", *filter(None, found.groups())]),) if found else ()
+    if service == "s3":
+        return (unquote(parts.path).strip("/"),)
+    if service == "ssm":
+        asked_for = json.loads(body)
+        names = asked_for.get("Names", [asked_for.get("Name", "")])
+        return tuple(f"parameter/{name.lstrip('/')}" for name in names)
+    return ("account",) if service == "account" else ()
 
 
 def _operation(method, target, headers, service, form):
@@ -194,11 +250,18 @@ def refusal(kind, request, limit=0):
     found = words.get(request.service, words[""])
     message = found.message.format(
         user=f"User: arn:aws:iam::{request.account}:user/nodelayer",
-        action=f"{request.service}:{request.operation}",
+        action=_denied(request),
         operation=request.operation,
         limit=limit,
     )
     return Refusal(found.status, found.error, message, found.more)
+
+
+def _denied(request):
+    """The action that a refusal names."""
+    if request.service == "s3" and request.operation not in _IAM_S3:
+        return f"s3:{request.operation}"
+    return (*iam_actions(request.service, request.operation), f"{request.service}:{request.operation}")[0]
 
 
 def encode(refused, request):

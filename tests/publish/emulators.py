@@ -161,16 +161,17 @@ class Emulator(Endpoint):
 
 def ministack(cache_root):
     """MiniStack, started and ready; `cache_root` None is this user's download cache."""
-    return _running(MINISTACK, cache_root)
+    return running(MINISTACK, cache_root)
 
 
 def moto(cache_root):
     """moto's server, started and ready; `cache_root` None is this user's download cache."""
-    return _running(MOTO, cache_root)
+    return running(MOTO, cache_root)
 
 
 @contextmanager
-def _running(program, cache_root):
+def running(program, cache_root):
+    """A program, started and ready; `cache_root` None is this user's download cache."""
     python = _installed(program, DownloadCache(cache_root))
     with tempfile.TemporaryDirectory(prefix=f"{program.name}-", ignore_cleanup_errors=True) as folder:
         log = Path(folder) / "log"

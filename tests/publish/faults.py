@@ -176,7 +176,7 @@ class Call:
 
     `status`: what the client was told, 0 for nothing; `when`: seconds since the epoch; `duration`: seconds;
     `size`: bytes of its body; `fault`: the action that hit it, `rate_limit`, `client gone` or empty;
-    `reached`: whether the emulator got all of it.
+    `reached`: whether the emulator got all of it; `resources`: what it was about, as an ARN ends.
     """
 
     region: str
@@ -189,6 +189,7 @@ class Call:
     size: int = 0
     fault: str = ""
     reached: bool = False
+    resources: tuple[str, ...] = ()
 
 
 class FaultProxy(Endpoint):
@@ -303,8 +304,8 @@ class FaultProxy(Endpoint):
         if "100-continue" in headers.get("expect", "").lower():
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         body = _Body(reader, headers)
-        form = await body.whole() if aws_wire.is_form(headers) else b""
-        request = aws_wire.asked(method, target, headers, form)
+        read = await body.whole() if aws_wire.tells_in_body(headers) else b""
+        request = aws_wire.asked(method, target, headers, read)
         exchange = _Exchange(first, headers, body, writer, request)
         with self._watched(exchange):
             waits, action = self._judged(exchange.request)
@@ -350,6 +351,7 @@ class FaultProxy(Endpoint):
             request.size,
             exchange.fault,
             exchange.reached,
+            request.resources,
         )
         with self._lock:
             self._calls.append(call)

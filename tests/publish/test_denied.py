@@ -29,6 +29,35 @@ def region(proxy, monkeypatch):
     return account.region(REGION)
 
 
+@pytest.mark.parametrize(
+    ("operation", "action"),
+    [
+        ("HeadBucket", "s3:ListBucket"),
+        ("CreateBucket", "s3:CreateBucket"),
+        ("PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock"),
+        ("PutBucketEncryption", "s3:PutEncryptionConfiguration"),
+        ("PutBucketLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
+    ],
+)
+def test_a_bucket_that_cannot_be_made_names_iam_s_action_and_not_the_operation(
+    proxy, region, operation, action
+):
+    proxy.rule(Rule(faults.access_denied, operation=operation))
+    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
+        region.make_bucket("nodelayer-1")
+
+
+@pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
+def test_an_upload_that_is_denied_names_the_right_to_put_also_for_a_part(
+    proxy, region, layer_zip, tmp_path, operation
+):
+    region.make_bucket("nodelayer-1")
+    zipped = layer_zip(tmp_path, size=(1 << 12) if operation == "PutObject" else 9 << 20).zip
+    proxy.rule(Rule(faults.access_denied, operation=operation))
+    with pytest.raises(RefusedError, match=r"^not allowed: s3:PutObject \[eu-west-1 nodelayer-1/x\.zip\]"):
+        region.upload(zipped, "nodelayer-1", "x.zip")
+
+
 def denied(proxy, operation, message):
     proxy.rule(Rule(faults.status(403, "AccessDenied", message), operation=operation))
 
