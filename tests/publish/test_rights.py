@@ -1,0 +1,582 @@
+"""The roles of aws/ may do what the commands do, and nothing else.
+
+The commands run for real, on an emulator behind a proxy that sees each call. The templates are deployed by
+the emulator's CloudFormation, so that what is compared are the policies as IAM gets them.
+"""
+
+import base64
+import dataclasses
+import json
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from cfnlint.data import AdditionalSpecs
+from cfnlint.decode import cfn_yaml
+from cfnlint.helpers import load_resource
+from publish import emulators, faults
+from publish.aws_wire import iam_actions
+from publish.conftest import make_layer
+from publish.emulators import ACCOUNT
+from publish.faults import FaultProxy, Rule
+from support import command
+
+from nodelayer import quotas
+
+pytestmark = pytest.mark.network
+
+ROOT = Path(__file__).resolve().parents[2]
+ROLES = ROOT / "aws" / "github-publisher.yaml"
+BUCKET = ROOT / "aws" / "staging-bucket.yaml"
+GUIDE = ROOT / "docs" / "aws-setup.md"
+REGIONS = ("eu-central-1", "eu-west-1", "us-east-1")
+OTHER = "210987654321"
+ORGANIZATION = "o-abcdef1234"
+ALL = {
+    "Repository": "octo/nodelayer",
+    "Provider": "exists",
+    "Parameters": "yes",
+    "StagingBucket": "created",
+    "PruneEnvironment": "prune",
+}
+READER = {"Repository": "octo/nodelayer", "Provider": "exists", "Publisher": "no", "LayerAccount": ACCOUNT}
+PUBLISH = ("publisher", ("publish",))
+PARAMETERS = ("publisher", ("publish", "parameters"))
+DEPLOYED = ("publisher", ("publish", "staging"))
+CREATED = ("publisher", ("publish", "staging", "buckets"))
+VERIFY = ("verifier", ("read", "plan"))
+PRUNE = ("pruner", ("prune",))
+READ = ("reader", ("read",))
+
+
+def template(path):
+    return cfn_yaml.load(str(path))
+
+
+def deploy(endpoint, path, region=emulators.REGION, account=ACCOUNT, **parameters):
+    client = endpoint.client("cloudformation", region, account)
+    client.create_stack(
+        StackName="nodelayer",
+        TemplateBody=path.read_text(encoding="utf-8"),
+        Capabilities=["CAPABILITY_NAMED_IAM"],
+        Parameters=[{"ParameterKey": k, "ParameterValue": v} for k, v in parameters.items()],
+    )
+    waiter = client.get_waiter("stack_create_complete")
+    waiter.wait(StackName="nodelayer", WaiterConfig={"Delay": 0.2, "MaxAttempts": 50})
+
+
+def policies(endpoint, account=ACCOUNT):
+    """The statements of every role, by role and policy."""
+    iam = endpoint.client("iam", account=account)
+    return {
+        (role["RoleName"].removeprefix("nodelayer-"), name): iam.get_role_policy(
+            RoleName=role["RoleName"], PolicyName=name
+        )["PolicyDocument"]["Statement"]
+        for role in iam.list_roles()["Roles"]
+        for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
+    }
+
+
+def listed(value):
+    return value if isinstance(value, list) else [value]
+
+
+def actions(statements):
+    return {action for statement in statements for action in listed(statement["Action"])}
+
+
+def matches(pattern, arn):
+    parts = re.split(r"([*?])", pattern)
+    wild = {"*": ".*", "?": "."}
+    return re.fullmatch("".join(wild.get(part) or re.escape(part) for part in parts), arn) is not None
+
+
+def allows(statements, action, arn):
+    return any(
+        action in listed(statement["Action"])
+        and any(matches(pattern, arn) for pattern in listed(statement["Resource"]))
+        for statement in statements
+        if statement["Effect"] == "Allow" and "Condition" not in statement
+    )
+
+
+def arns(call):
+    """What a call is about, as IAM sees it; the region and account of S3's are not in its ARNs."""
+    within = {"s3": ":", "account": f":{call.account}"}.get(call.service, f"{call.region}:{call.account}")
+    return [
+        each if each.startswith("arn:") else f"arn:aws:{call.service}:{within}:{each}"
+        for each in call.resources or ["*"]
+    ]
+
+
+def asked(run):
+    """By account the (action, ARN) that a run's calls take."""
+    return {
+        (call.account, action, arn)
+        for call in run.calls
+        for action in iam_actions(call.service, call.operation)
+        for arn in arns(call)
+    }
+
+
+@dataclass(frozen=True)
+class Run:
+    """One command that ran: what it is, the role and the policies it is meant to need, its calls."""
+
+    name: str
+    role: tuple[str, tuple[str, ...]]
+    calls: tuple[faults.Call, ...]
+
+
+class Bench:
+    """Runs commands in a folder, and keeps what each asked for."""
+
+    def __init__(self, proxy, folder):
+        self.proxy = proxy
+        self.folder = folder
+        self.runs = []
+        self.credentials = folder / "credentials"
+        keys = f"aws_access_key_id = {OTHER}\naws_secret_access_key = secret\n"
+        self.credentials.write_text(f"[other]\n{keys}", encoding="utf-8")
+
+    def layer(self, name, size=4096, seed=0):
+        return make_layer(self.folder / name, f"nodejs-{name}-x86_64", size, seed)
+
+    def run(self, name, role, words, *, regions=REGIONS, code=0):
+        before = len(self.proxy.calls)
+        environ = self.proxy.environ(AWS_SHARED_CREDENTIALS_FILE=self.credentials)
+        where = [f"--manifest={self.folder / 'layers.json'}", f"--regions={','.join(regions)}"]
+        done = invoke([*words, *where], environ)
+        assert done.returncode == code, f"{name}: {done.stderr}"
+        self.runs.append(Run(name, role, tuple(self.proxy.calls[before:])))
+
+
+def invoke(words, environ):
+    return subprocess.run(
+        command(*words), env=environ, capture_output=True, text=True, check=False, timeout=120
+    )
+
+
+def made(bench):
+    """Everything that publish, backfill, verify and prune can be asked for."""
+    proxy = bench.proxy
+    small = bench.layer("12.16.1").zip
+    first = ["publish", "--node=12.16.1", f"--out={small.parent}"]
+    bench.run("publish --dry-run, nothing there", VERIFY, [*first, "--dry-run"])
+    bench.run("publish", PUBLISH, first)
+    bench.run("publish --public", PUBLISH, [*first, "--public"])
+    bench.run("publish --organization-id", PUBLISH, [*first, f"--organization-id={ORGANIZATION}"])
+    bench.run("publish --ssm", PARAMETERS, [*first, "--ssm"])
+    proxy.client("lambda", REGIONS[0]).publish_layer_version(
+        LayerName="nodejs-12-16-1-x86_64", Content={"ZipFile": small.read_bytes()}
+    )
+    bench.run("publish, a double there", PUBLISH, first)
+    assert "DeleteLayerVersion" in {call.operation for call in bench.runs[-1].calls}
+
+    aligned = bench.layer("14.0.0", seed=1)
+    proxy.client("lambda", REGIONS[0]).publish_layer_version(
+        LayerName=aligned.record.layer_name, Content={"ZipFile": small.read_bytes()}
+    )
+    bench.run("publish --align", PUBLISH, ["publish", "--node=14", f"--out={aligned.zip.parent}", "--align"])
+
+    big = bench.layer("16.0.0", quotas.DIRECT_UPLOAD + 1, seed=2).zip.parent
+    large = ["publish", "--node=16", f"--out={big}"]
+    cut = Rule(faults.access_denied, operation="UploadPart", times=1)
+    proxy.rule(cut)
+    bench.run("publish, a bucket made, the upload cut", CREATED, large, regions=REGIONS[:1], code=9)
+    proxy.clear()
+    bench.run("publish, the bucket there", DEPLOYED, large, regions=REGIONS[:1])
+    deploy(proxy, BUCKET, REGIONS[1])
+    bench.run("publish, the bucket deployed", DEPLOYED, large, regions=REGIONS[1:2])
+    staged = ["publish", "--node=18", f"--out={bench.layer('18.0.0', seed=3).zip.parent}"]
+    bucket = "--staging-bucket=nodelayer-{account}-{region}"
+    bench.run("publish --staging-bucket", DEPLOYED, [*staged, bucket], regions=REGIONS[:2])
+
+    nowhere = f"--out={bench.folder / 'nowhere'}"
+    fill = ["backfill", "--node=12.16.1", nowhere]
+    new = ("ap-south-1", *REGIONS)
+    bench.run("backfill --dry-run", VERIFY, [*fill, "--dry-run"], regions=new)
+    bench.run("backfill", PUBLISH, fill, regions=new)
+    bench.run("backfill --ssm", PARAMETERS, [*fill, "--ssm"], regions=("ca-central-1",))
+    read = "--reader-profile=other"
+    bench.run("backfill --reader-profile", PUBLISH, [*fill, read], regions=("sa-east-1",))
+    bench.run("publish --reader-profile", PUBLISH, [*first, read])
+    bench.run("publish --dry-run, all there", VERIFY, [*first, "--dry-run"])
+    bench.run("verify", VERIFY, ["verify"], regions=["all"])
+    bench.run("verify --reader-profile", VERIFY, ["verify", read], regions=["all"])
+    bench.run("prune --dry-run", VERIFY, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    bench.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
+    return bench.runs
+
+
+@pytest.fixture(scope="module")
+def runs(ministack, tmp_path_factory):
+    ministack.reset()
+    with FaultProxy(ministack.endpoint) as proxy:
+        return made(Bench(proxy, tmp_path_factory.mktemp("rights")))
+
+
+@pytest.fixture(scope="module")
+def granted(ministack):
+    ministack.reset()
+    deploy(ministack, ROLES, **ALL)
+    deploy(ministack, ROLES, account=OTHER, **READER)
+    found = policies(ministack)
+    found[READ[0], "read"] = policies(ministack, OTHER)["verifier", "read"]
+    return found
+
+
+def statements(granted, role):
+    name, parts = role
+    return [statement for part in parts for statement in granted[name, part]]
+
+
+def test_every_call_is_allowed_to_the_command_s_role(runs, granted):
+    lacking = [
+        (run.name, action, arn)
+        for run in runs
+        for account, action, arn in sorted(asked(run))
+        if not allows(statements(granted, run.role if account == ACCOUNT else READ), action, arn)
+    ]
+    assert lacking == []
+
+
+@pytest.mark.parametrize("role", ["publisher", "verifier", "pruner", "reader"])
+def test_every_action_that_a_role_may_is_one_that_its_commands_take(runs, granted, role):
+    used = {
+        (each[0], action)
+        for run in runs
+        for account, action, _ in asked(run)
+        for each in [run.role if account == ACCOUNT else READ]
+    }
+    spare = {
+        action
+        for (name, _), found in granted.items()
+        if name == role
+        for action in actions(found)
+        if (role, action) not in used
+    }
+    assert spare == set()
+
+
+def test_each_policy_of_the_publisher_is_needed_by_what_its_parameter_is_for(runs, granted):
+    for part, name in (
+        ("parameters", "publish --ssm"),
+        ("staging", "publish, the bucket deployed"),
+        ("buckets", "publish, a bucket made, the upload cut"),
+    ):
+        found = statements(granted, ("publisher", [part]))
+        (run,) = [run for run in runs if run.name == name]
+        assert actions(found) & {action for _, action, _ in asked(run)}, part
+
+
+def test_a_dry_run_and_verify_only_read(runs):
+    reading = [run for run in runs if run.role == VERIFY]
+    assert len(reading) >= 6
+    operations = {call.operation for run in reading for call in run.calls}
+    assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
+
+
+def test_a_bucket_that_is_deployed_is_found_and_none_is_made(runs):
+    (run,) = [run for run in runs if run.name == "publish, the bucket deployed"]
+    seen = [(call.operation, call.resources) for call in run.calls if call.service == "s3"]
+    assert seen[0] == ("HeadBucket", (f"nodelayer-{ACCOUNT}-{REGIONS[1]}",))
+    assert "CreateBucket" not in {operation for operation, _ in seen}
+
+
+def test_only_actions_without_a_resource_level_are_allowed_on_everything(granted):
+    reference = load_resource(AdditionalSpecs, "Policies.json")
+    everywhere = {
+        action
+        for found in granted.values()
+        for statement in found
+        if "*" in listed(statement["Resource"])
+        for action in listed(statement["Action"])
+    }
+    assert everywhere == {"lambda:GetAccountSettings", "lambda:ListLayerVersions"}
+    for action in everywhere:
+        service, name = action.split(":")
+        assert not reference[service]["Actions"][name.lower()].get("Resources")
+
+
+@pytest.mark.parametrize(
+    ("parameters", "expected"),
+    [
+        ({}, {("publisher", "publish")}),
+        ({"Parameters": "yes"}, {("publisher", "publish"), ("publisher", "parameters")}),
+        ({"StagingBucket": "deployed"}, {("publisher", "publish"), ("publisher", "staging")}),
+        ({"PruneEnvironment": "prune"}, {("publisher", "publish"), ("pruner", "prune")}),
+        ({"Publisher": "no"}, set()),
+    ],
+)
+def test_what_no_parameter_asks_for_is_not_granted(ministack, parameters, expected):
+    ministack.reset()
+    deploy(ministack, ROLES, Repository="octo/nodelayer", Provider="exists", **parameters)
+    assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
+
+
+def test_no_arn_names_a_partition_of_its_own():
+    """The emulators' CloudFormation has one partition only, wherever it is asked."""
+    for path in (ROLES, BUCKET):
+        text = path.read_text(encoding="utf-8")
+        assert set(re.findall(r"\barn:(\$\{[^}]*\}|[^:]*):", text)) <= {"${AWS::Partition}"}, path
+
+
+def test_the_provider_takes_the_audience_that_the_roles_want():
+    """No emulator's CloudFormation makes an OIDC provider."""
+    whole = template(ROLES)
+    assert whole["Conditions"]["InChina"] == {"Fn::Equals": [{"Ref": "AWS::Partition"}, "aws-cn"]}
+    found = whole["Resources"]
+    (audience,) = found["GitHub"]["Properties"]["ClientIdList"]
+    assert audience == {"Fn::If": ["InChina", "sts.amazonaws.com.cn", "sts.amazonaws.com"]}
+    for role in ("PublisherRole", "VerifierRole", "PrunerRole"):
+        (trust,) = found[role]["Properties"]["AssumeRolePolicyDocument"]["Statement"]
+        assert trust["Condition"]["StringEquals"]["token.actions.githubusercontent.com:aud"] == audience
+
+
+@pytest.mark.parametrize(
+    ("parameter", "good", "bad"),
+    [
+        ("Repository", ["octo/node.layer", "octo@1/nodelayer@2"], ["octo", "*/x", "octo/*", "a/b:ref"]),
+        ("Tag", ["v*", "v1.2.3"], ["*", "**", "", "v?", "v 1"]),
+        ("Environment", ["", "release"], ["*", "rel*", "a:b"]),
+        ("PruneEnvironment", ["", "prune"], ["*", "a:ref:b"]),
+        ("VerifyRef", ["refs/heads/main"], ["refs/*", "*", "main"]),
+        ("LayerAccount", ["", "123456789012"], ["*", "12345678901"]),
+    ],
+)
+def test_parameters_let_no_wildcard_widen_the_trust(parameter, good, bad):
+    pattern = template(ROLES)["Parameters"][parameter]["AllowedPattern"]
+    assert [each for each in good if not re.fullmatch(pattern, each)] == []
+    assert [each for each in bad if re.fullmatch(pattern, each)] == []
+
+
+@pytest.fixture(scope="module")
+def strict(cache_folder):
+    """A MiniStack that asks IAM before each call."""
+    variables = {"AUTH": "true", "AWS_SECRET_ACCESS_KEY": "secret"}
+    program = dataclasses.replace(
+        emulators.MINISTACK, variables={**emulators.MINISTACK.variables, **variables}
+    )
+    with emulators.running(program, cache_folder) as running:
+        yield running
+
+
+def token(subject, audience="sts.amazonaws.com", issuer="https://token.actions.githubusercontent.com"):
+    """A token as GitHub issues it, but for the signature."""
+    claims = {"iss": issuer, "aud": audience, "sub": subject}
+    parts = [base64.urlsafe_b64encode(json.dumps(each).encode()) for each in ({"alg": "RS256"}, claims)]
+    return ".".join([*(part.rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"])
+
+
+def assume(endpoint, role, web_identity):
+    answer = endpoint.client("sts").assume_role_with_web_identity(
+        RoleArn=f"arn:aws:iam::{ACCOUNT}:role/nodelayer-{role}",
+        RoleSessionName="test",
+        WebIdentityToken=web_identity,
+    )
+    return answer["Credentials"]
+
+
+@pytest.mark.parametrize(
+    ("parameters", "role", "subject", "good"),
+    [
+        ({}, "publisher", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", True),
+        ({}, "publisher", "repo:octo/nodelayer:ref:refs/tags/1.2.3", False),
+        ({}, "publisher", "repo:octo/nodelayer:ref:refs/heads/v1", False),
+        ({}, "publisher", "repo:octo/nodelayer:pull_request", False),
+        ({}, "publisher", "repo:octo/nodelayer:environment:release", False),
+        ({}, "publisher", "repo:octo/nodelayer2:ref:refs/tags/v1.2.3", False),
+        ({}, "publisher", "repo:evil/nodelayer:ref:refs/tags/v1.2.3", False),
+        ({"Environment": "release"}, "publisher", "repo:octo/nodelayer:environment:release", True),
+        ({"Environment": "release"}, "publisher", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", False),
+        ({}, "verifier", "repo:octo/nodelayer:ref:refs/heads/main", True),
+        ({}, "verifier", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", True),
+        ({}, "verifier", "repo:octo/nodelayer:ref:refs/heads/other", False),
+        ({}, "verifier", "repo:octo/nodelayer:pull_request", False),
+        ({}, "pruner", "repo:octo/nodelayer:environment:prune", True),
+        ({}, "pruner", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", False),
+        (
+            {"Repository": "octo@1/nodelayer@2"},
+            "publisher",
+            "repo:octo@1/nodelayer@2:ref:refs/tags/v1.2.3",
+            True,
+        ),
+    ],
+)
+def test_a_role_trusts_its_repository_and_tag_or_environment_only(strict, parameters, role, subject, good):
+    strict.reset()
+    deploy(strict, ROLES, **ALL | parameters)
+    if good:
+        assert assume(strict, role, token(subject))["AccessKeyId"]
+    else:
+        with pytest.raises(ClientError, match="AccessDenied"):
+            assume(strict, role, token(subject))
+
+
+@pytest.mark.parametrize("role", ["publisher", "verifier", "pruner"])
+@pytest.mark.parametrize(
+    "more", [{"audience": "https://github.com/octo"}, {"issuer": "https://gitlab.com"}], ids=str
+)
+def test_a_role_trusts_tokens_of_github_for_aws_only(strict, role, more):
+    strict.reset()
+    deploy(strict, ROLES, **ALL | {"Environment": "prune"})
+    subject = "repo:octo/nodelayer:environment:prune"
+    assert assume(strict, role, token(subject))
+    with pytest.raises(ClientError, match="AccessDenied"):
+        assume(strict, role, token(subject, **more))
+
+
+@pytest.mark.parametrize("gone", ["", "s3:PutObject", "ssm:PutParameter"])
+def test_the_role_as_deployed_uploads_and_writes_parameters_where_iam_is_asked(
+    strict, tmp_path, layer_zip, gone
+):
+    """MiniStack knows S3's actions and resources, and most of SSM's; of those of Lambda's layers only two."""
+    strict.reset()
+    deploy(strict, ROLES, **ALL)
+    strict.client("s3", REGIONS[1]).create_bucket(
+        Bucket=f"nodelayer-{ACCOUNT}-{REGIONS[1]}",
+        CreateBucketConfiguration={"LocationConstraint": REGIONS[1]},
+    )
+    for (role, name), found in policies(strict).items():
+        if role == "publisher":
+            grant(strict, name, without(found, gone))
+    unknown = {"Effect": "Allow", "Action": ["lambda:ListLayers", "ssm:GetParameters"], "Resource": "*"}
+    grant(strict, "ministack", [unknown])
+    layer_zip(tmp_path)
+    environ = as_role(strict, assume(strict, "publisher", token("repo:octo/nodelayer:ref:refs/tags/v1.2.3")))
+    done = published(tmp_path, environ, "--staging-bucket=nodelayer-{account}-{region}", "--ssm")
+    assert done.returncode == (9 if gone else 0), done.stderr
+    if gone:
+        assert f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}" in done.stderr
+
+
+def test_the_bucket_as_deployed_takes_nothing_over_an_open_connection(strict):
+    """The emulator speaks plain HTTP; without the bucket's policy it takes the object."""
+    strict.reset()
+    deploy(strict, ROLES, **ALL)
+    deploy(strict, BUCKET, REGIONS[1])
+    keys = assume(strict, "publisher", token("repo:octo/nodelayer:ref:refs/tags/v1.2.3"))
+    theirs = boto3.client(
+        "s3",
+        region_name=REGIONS[1],
+        endpoint_url=strict.endpoint,
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+        config=Config(proxies={}),
+    )
+    item = {"Bucket": f"nodelayer-{ACCOUNT}-{REGIONS[1]}", "Key": "x", "Body": b""}
+    with pytest.raises(ClientError, match="AccessDenied"):
+        theirs.put_object(**item)
+    strict.client("s3", REGIONS[1]).delete_bucket_policy(Bucket=item["Bucket"])
+    theirs.put_object(**item)
+
+
+def grant(endpoint, name, found):
+    document = json.dumps({"Version": "2012-10-17", "Statement": found})
+    iam = endpoint.client("iam")
+    iam.put_role_policy(RoleName="nodelayer-publisher", PolicyName=name, PolicyDocument=document)
+
+
+def without(found, gone):
+    kept = [each | {"Action": [a for a in listed(each["Action"]) if a != gone]} for each in found]
+    return [each for each in kept if each["Action"]]
+
+
+def as_role(endpoint, keys):
+    return endpoint.environ(
+        keys["AccessKeyId"],
+        AWS_SECRET_ACCESS_KEY=keys["SecretAccessKey"],
+        AWS_SESSION_TOKEN=keys["SessionToken"],
+    )
+
+
+def published(folder, environ, *more):
+    words = ["publish", "--node=12.16.1", f"--out={folder}", f"--manifest={folder / 'layers.json'}"]
+    return invoke([*words, f"--regions={REGIONS[1]}", *more], environ)
+
+
+@pytest.fixture
+def deny(proxy):
+    """Refuses what takes an action, as IAM does; moto's and MiniStack's IAM know too few of Lambda's."""
+
+    def without_action(action):
+        for service, operation in OPERATIONS:
+            if action in iam_actions(service, operation):
+                proxy.rule(Rule(faults.access_denied, service=service, operation=operation))
+
+    return without_action
+
+
+OPERATIONS = [
+    ("account", "ListRegions"),
+    ("lambda", "AddLayerVersionPermission"),
+    ("lambda", "GetAccountSettings"),
+    ("lambda", "GetLayerVersion"),
+    ("lambda", "GetLayerVersionPolicy"),
+    ("lambda", "ListLayerVersions"),
+    ("lambda", "PublishLayerVersion"),
+    ("ssm", "GetParameters"),
+    ("ssm", "PutParameter"),
+]
+
+
+@pytest.mark.parametrize(
+    "gone",
+    [
+        "lambda:AddLayerVersionPermission",
+        "lambda:GetLayerVersion",
+        "lambda:GetLayerVersionPolicy",
+        "lambda:ListLayerVersions",
+        "lambda:PublishLayerVersion",
+        "ssm:GetParameters",
+        "ssm:PutParameter",
+    ],
+)
+def test_one_action_less_is_told_in_one_line_that_names_it(proxy, deny, tmp_path, layer_zip, gone):
+    layer_zip(tmp_path)
+    deny(gone)
+    done = published(tmp_path, proxy.environ(), "--public", "--ssm")
+    assert done.returncode == 9, done.stderr
+    (line,) = {each for each in done.stderr.splitlines() if "not allowed" in each}
+    assert line.startswith(f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}")
+    assert line.endswith("]: add it to the role (docs/aws-setup.md)")
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("gone", ["account:ListRegions", "lambda:GetAccountSettings"])
+def test_without_what_is_only_good_to_know_it_publishes_all_the_same(proxy, deny, tmp_path, layer_zip, gone):
+    layer_zip(tmp_path)
+    deny(gone)
+    done = published(tmp_path, proxy.environ())
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_bucket_that_is_deployed_is_like_the_one_that_is_made():
+    bucket = template(BUCKET)["Resources"]["Staging"]["Properties"]
+    assert bucket["BucketName"] == {"Fn::Sub": "nodelayer-${AWS::AccountId}-${AWS::Region}"}
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["OwnershipControls"]["Rules"] == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    (rule,) = bucket["LifecycleConfiguration"]["Rules"]
+    assert (rule["Status"], rule["ExpirationInDays"]) == ("Enabled", 1)
+    assert rule["AbortIncompleteMultipartUpload"] == {"DaysAfterInitiation": 1}
+    (encryption,) = bucket["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+    assert encryption["ServerSideEncryptionByDefault"] == {"SSEAlgorithm": "AES256"}
+    assert "VersioningConfiguration" not in bucket
+
+
+def test_the_guide_names_every_action_and_the_roles_that_have_it(granted):
+    rows = re.findall(r"^\| `(\w+:\w+)` \| ([a-z, ]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
+    told = {action: set(names.split(", ")) for action, names in rows}
+    names = {("publisher", part): part for part in ("parameters", "staging", "buckets")}
+    expected = {}
+    for key, found in granted.items():
+        for action in actions(found):
+            expected.setdefault(action, set()).add(names.get(key, key[0]))
+    assert told == expected
