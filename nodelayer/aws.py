@@ -54,7 +54,16 @@ _DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOpera
 _THROTTLED = frozenset(
     {"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"}
 )
-_NOT_FOUND = frozenset({"ResourceNotFoundException", "404", "NoSuchBucket", "NoSuchKey", "NotFound"})
+_NOT_FOUND = frozenset(
+    {
+        "404",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchLifecycleConfiguration",
+        "NotFound",
+        "ResourceNotFoundException",
+    }
+)
 _SERVER_ERROR = 500
 _LACKING = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
 _UNREAD = re.compile(r"denied by S3.* permission to GetObject for (\S+)\. ")
@@ -341,12 +350,13 @@ class Region:
     def make_bucket(self, bucket: str) -> bool:
         """A private, encrypted bucket whose objects are gone after a day; false where it was there already.
 
-        Raises RefusedError where the name is somebody else's.
+        One whose making was cut short lacks the lifecycle, which is set last, and is finished. Raises
+        RefusedError where the name is somebody else's.
         """
         owner = {"Bucket": bucket, "ExpectedBucketOwner": self._account.id}
         try:
-            with self._told("s3:ListBucket", bucket):
-                self._s3.head_bucket(**owner)
+            with self._told("s3:GetLifecycleConfiguration", bucket):
+                self._s3.get_bucket_lifecycle_configuration(**owner)
         except _MissingError:
             pass
         else:

@@ -55,7 +55,7 @@ _IAM_S3 = {
     "CreateBucket": ("CreateBucket", "PutBucketOwnershipControls"),
     "CreateMultipartUpload": ("PutObject",),
     "GetObject": ("GetObject",),
-    "HeadBucket": ("ListBucket",),
+    "GetBucketLifecycleConfiguration": ("GetLifecycleConfiguration",),
     "HeadObject": ("GetObject",),
     "PutBucketEncryption": ("PutEncryptionConfiguration",),
     "PutBucketLifecycleConfiguration": ("PutLifecycleConfiguration",),

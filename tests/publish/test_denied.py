@@ -32,7 +32,7 @@ def region(proxy, monkeypatch):
 @pytest.mark.parametrize(
     ("operation", "action"),
     [
-        ("HeadBucket", "s3:ListBucket"),
+        ("GetBucketLifecycleConfiguration", "s3:GetLifecycleConfiguration"),
         ("CreateBucket", "s3:CreateBucket"),
         ("PutPublicAccessBlock", "s3:PutBucketPublicAccessBlock"),
         ("PutBucketEncryption", "s3:PutEncryptionConfiguration"),

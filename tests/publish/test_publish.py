@@ -201,6 +201,15 @@ def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(
     assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
 
+def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(shop, proxy):
+    make_layer(shop.dist, size=DIRECT_UPLOAD + 1)
+    proxy.rule(Rule(access_denied, operation="PutBucketLifecycleConfiguration", times=1))
+    assert [failure.region for failure in shop.publish(["eu-west-1"]).failures] == ["eu-west-1"]
+    assert shop.publish(["eu-west-1"]).failures == ()
+    bucket = f"nodelayer-{shop.account}-eu-west-1"
+    assert shop.seen.client("s3", "eu-west-1").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
+
+
 def test_a_staged_zip_is_not_sent_twice(shop, proxy):
     client = shop.seen.client("s3", "eu-west-1")
     client.create_bucket(
