@@ -1,11 +1,11 @@
 'use strict';
-// The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html).
+// The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): where it is, and what comes from it.
+// What goes to it besides, answers and errors, is in answers.js, and how to read a reply is in replies.js: nothing of
+// that is needed before the first GET, and each kilobyte that is loaded costs a cold start 25 microseconds.
 
-const Connection = require('./http.js').Connection;
+const connect = require('./socket.js').connect;
 
 const PATH = '/2018-06-01/runtime';
-const PIPELINED = 64 * 1024; // UTF-16 units; a longer answer may be refused for its length, so it is waited for
-const TOO_LARGE = 413;
 const TRIES = 6;
 const FIRST_PAUSE_MS = 25;
 const later = setTimeout; // a function under test may have replaced the global by the time it is needed
@@ -25,99 +25,9 @@ class Api {
     this.request(this.get, null, (error, reply) => this.took(error, reply, onNext));
   }
 
-  // Hands an answer in and asks for the next invocation. Both go out in one write, as HTTP/1.1 allows: the API reads
-  // the second once it has dealt with the first. `onRefused(why)` gives the error to report where it says no.
-  answer(id, json, onRefused, onNext) {
-    if (json.length > PIPELINED) {
-      const handed = () => this.next(onNext);
-      return this.respond(id, json, (refusal) => (refusal ? this.refused(id, refusal, onRefused, handed) : handed()));
-    }
-    let refusal = null;
-    let lost = false;
-    let busy = false; // with reporting the refusal
-    let late = null;
-    const again = () => {
-      if (!lost) return this.next(onNext);
-      lost = false; // it may have been taken before the connection was lost: then this one is refused, rightly
-      this.respond(id, json, again);
-    };
-    const onAnswer = (error, reply) => {
-      if (error !== null) {
-        lost = true;
-      } else if (reply.status >= 300) {
-        refusal = refusalOf(reply);
-        busy = true;
-        this.refused(id, refusal, onRefused, () => {
-          busy = false;
-          if (late !== null) late();
-        });
-      }
-    };
-    const onGet = (error, reply) => {
-      if (error === null && reply.status === 200) return this.took(null, reply, onNext);
-      if (error === null && refusal === null) return this.took(null, reply, onNext);
-      if (busy) late = again;
-      else again();
-    };
-    this.link().send(this.post(`/invocation/${encodeURIComponent(id)}/response`, JSON_TYPE, json) + this.get, onAnswer, onGet);
-  }
-
-  // Hands an answer in; null for one that was taken, else why not.
-  respond(id, json, onDone) {
-    const body = Buffer.from(json);
-    const head = this.head(`/invocation/${encodeURIComponent(id)}/response`, JSON_TYPE, body.length);
-    this.request(head, body, (error, reply, tries) => {
-      if (error !== null) return onDone(error.message);
-      // Sent again, it may have been taken the first time: then it is refused, rightly.
-      const taken = reply.status < 300 || (tries > 1 && reply.status < 500 && reply.status !== TOO_LARGE);
-      onDone(taken ? null : refusalOf(reply));
-    });
-  }
-
-  // Begins an answer that goes out in pieces. Gives send(buffers, sent), which takes the body as it goes over the wire;
-  // `onReply` gets null once all of it was taken, else why not.
-  stream(id, contentType, onReply) {
-    const more =
-      'Lambda-Runtime-Function-Response-Mode: streaming\r\nTransfer-Encoding: chunked\r\n' +
-      'Trailer: Lambda-Runtime-Function-Error-Type, Lambda-Runtime-Function-Error-Body\r\n';
-    const path = `${PATH}/invocation/${encodeURIComponent(id)}/response`;
-    const head = `POST ${path} HTTP/1.1\r\n${this.common}Content-Type: ${contentType}\r\n${more}\r\n`;
-    const connection = this.link();
-    connection.sendBuffers([Buffer.from(head)], (error, reply) => {
-      if (error !== null) onReply(error.message);
-      else onReply(reply.status < 300 ? null : refusalOf(reply));
-    });
-    return (buffers, sent) => connection.sendBuffers(buffers, null, sent);
-  }
-
-  // Reports the error of an invocation. What the API makes of it changes nothing here.
-  fail(id, report, onDone) {
-    this.report(`/invocation/${encodeURIComponent(id)}/error`, report, onDone);
-  }
-
-  failInit(report, onDone) {
-    this.report('/init/error', report, onDone);
-  }
-
-  report(path, { description, type, cause }, onDone) {
-    const body = Buffer.from(JSON.stringify(description));
-    let more = `Lambda-Runtime-Function-Error-Type: ${type}\r\n`;
-    if (cause) more += `Lambda-Runtime-Function-XRay-Error-Cause: ${cause}\r\n`;
-    this.request(this.head(path, 'application/json', body.length, more), body, () => onDone());
-  }
-
-  // The connection of this invocation may still wait for the reply to a GET: so this goes over one of its own.
-  refused(id, why, onRefused, onDone) {
-    const own = new Api(`${this.host}:${this.port}`);
-    own.fail(id, onRefused(why), () => {
-      own.connection.close();
-      onDone();
-    });
-  }
-
   took(error, reply, onNext) {
     if (error !== null) return onNext(error);
-    if (reply.status !== 200) return onNext(new Error(`the Runtime API gave no invocation (${refusalOf(reply)})`));
+    if (reply.status !== 200) return onNext(new Error(`the Runtime API gave no invocation (${reply.refusal()})`));
     const id = reply.headers.get('lambda-runtime-aws-request-id');
     if (!id) return onNext(new Error('the Runtime API gave an invocation without its request id'));
     return onNext(null, { id, headers: reply.headers, body: reply.text() });
@@ -144,14 +54,6 @@ class Api {
     return this.connection;
   }
 
-  post(path, type, text) {
-    return this.head(path, type, Buffer.byteLength(text)) + text;
-  }
-
-  head(path, type, length, more = '') {
-    return `POST ${PATH}${path} HTTP/1.1\r\n${this.common}Content-Type: ${type}\r\nContent-Length: ${length}\r\n${more}\r\n`;
-  }
-
   // While the function works its own timers and sockets alone shall keep the process awake.
   ref() {
     this.connection.ref();
@@ -162,11 +64,85 @@ class Api {
   }
 }
 
-const JSON_TYPE = 'application/json';
+// HTTP/1.1 over one connection: requests go out as they come (pipelined where the caller sends two at once), replies come
+// back in their order. A reply is { status, headers, text() }: headers.get(name) takes a name in lower case; text() is to
+// be called before the callback returns, since the bytes are used again.
+class Connection {
+  constructor(host, port) {
+    this.open = true;
+    this.waiting = []; // a callback(error, reply) for each request without its reply
+    this.reader = null;
+    this.socket = connect(host, port, (bytes, length) => this.take(bytes, length), (error) => this.lost(error));
+  }
 
-function refusalOf(reply) {
-  const text = reply.text().slice(0, 1000).trim();
-  return `${reply.status}${text ? ` ${text}` : ''}`;
+  // `text` is whole requests, and there is a callback for the reply to each.
+  send(text, ...onReplies) {
+    if (!this.ready(onReplies)) return;
+    this.socket.write(text);
+  }
+
+  // As `send`, of Buffers. Without a callback it is part of a request; `sent` is called once they are on their way.
+  sendBuffers(buffers, onReply, sent) {
+    if (!this.ready(onReply ? [onReply] : [])) return;
+    this.socket.writeAll(buffers, sent);
+  }
+
+  ready(onReplies) {
+    if (this.open) this.waiting.push(...onReplies);
+    else for (const onReply of onReplies) process.nextTick(onReply, dropped(null));
+    return this.open;
+  }
+
+  ref() {
+    this.socket.ref();
+  }
+
+  unref() {
+    this.socket.unref();
+  }
+
+  close() {
+    if (!this.open) return;
+    this.socket.close();
+    this.lost(null);
+  }
+
+  // The other side has sent what nobody can read, or its last reply.
+  abandon(why, last, reply) {
+    this.socket.close();
+    this.open = false;
+    const waiting = this.waiting;
+    this.waiting = [];
+    if (last) last(null, reply);
+    for (const onReply of waiting) onReply(dropped(why));
+  }
+
+  lost(error) {
+    if (!this.open) return;
+    this.open = false;
+    const waiting = this.waiting;
+    this.waiting = [];
+    const whole = error === null && this.reader !== null ? this.reader.end() : null;
+    if (whole !== null) waiting.shift()(null, whole);
+    for (const onReply of waiting) onReply(dropped(error));
+  }
+
+  take(bytes, length) {
+    if (this.reader === null) this.reader = new (require('./replies.js').Reader)(this);
+    this.reader.take(bytes, length);
+  }
+
+  // A reply is whole; the last one where the other side says so.
+  done(reply, last) {
+    const onReply = this.waiting.shift();
+    if (last) this.abandon(null, onReply, reply);
+    else onReply(null, reply);
+  }
 }
 
-module.exports = { Api };
+function dropped(error) {
+  const why = error === null ? 'the connection was closed' : error.message;
+  return Object.assign(new Error(why), { code: (error && error.code) || 'ECONNRESET', dropped: true });
+}
+
+module.exports = { Api, PATH };

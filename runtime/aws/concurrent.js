@@ -3,6 +3,7 @@
 // current one. No invocation can wait for the event loop to be empty, since the others keep it busy.
 
 const { parentPort } = require('worker_threads');
+const answers = require('./answers.js');
 const Api = require('./api.js').Api;
 const createContext = require('./context.js').create;
 const idle = require('./idle.js');
@@ -65,7 +66,7 @@ function run(address, load) {
     const refused = (why) => store.InvokeStore.run(own, fail, outcome.refusal(why)); // what it logs has the request id
     const fail = (thrown) => {
       log.error('Invoke Error', thrown);
-      posting.fail(id, outcome.report(thrown), over);
+      answers.fail(posting, id, outcome.report(thrown), over);
     };
     const succeed = (value) => {
       let json;
@@ -74,7 +75,7 @@ function run(address, load) {
       } catch (error) {
         return fail(error);
       }
-      posting.respond(id, json, (refusal) => (refusal === null ? over() : refused(refusal)));
+      answers.respond(posting, id, json, (refusal) => (refusal === null ? over() : refused(refusal)));
     };
     let event;
     let context;
@@ -109,8 +110,8 @@ function run(address, load) {
       if (left <= 0) process.exit(code);
     };
     if (left === 0) told();
-    else if (init) posting.failInit(report, told);
-    else for (const id of busy) posting.fail(id, report, told);
+    else if (init) answers.failInit(posting, report, told);
+    else for (const id of busy) answers.fail(posting, id, report, told);
   }
 }
 

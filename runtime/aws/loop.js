@@ -4,7 +4,6 @@
 
 const idle = require('./idle.js');
 const log = require('./log.js');
-const outcome = require('./outcome.js');
 const trace = require('./trace.js');
 
 const EXIT_API = 1;
@@ -19,6 +18,8 @@ let headers = null; // of the invocation that came last
 let started = false; // the first GET /next is out
 let dying = false;
 let crash = null; // ends the response stream that is under way with an error
+let answers = null; // what the invocations need, loaded while Lambda answers the first GET
+let outcome;
 let createContext;
 let invoke;
 let bounded = false; // SIGTERM has a listener of the function's own, and ours behind it
@@ -27,7 +28,7 @@ let deadline = null; // the watch over time-outs, for those who asked for it
 function run(connected, load) {
   api = connected;
   process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
-  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', outcome.rejection(reason), EXIT_REJECTION));
+  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', require('./outcome.js').rejection(reason), EXIT_REJECTION));
   idle.watch();
   trace.install();
   api.unref(); // a module that waits for what never comes shall be found out
@@ -61,10 +62,17 @@ function begin() {
   api.ref();
   api.next(onNext);
   afterwards();
-  // The GET is on its way: what the first invocation needs is loaded while Lambda answers it.
+  equip();
   if (process.env.NODELAYER_TIMEOUT_WARNING_MS) deadline = require('./deadline.js');
   createContext = require('./context.js').create;
   invoke = streaming === null ? require('./invoke.js').invoke : require('./stream.js').invoke;
+}
+
+// With what nothing needs before the first GET is out, or before something has failed.
+function equip() {
+  if (answers !== null) return;
+  answers = require('./answers.js');
+  outcome = require('./outcome.js');
 }
 
 function onNext(error, invocation) {
@@ -108,14 +116,14 @@ function succeed(value) {
   current = null;
   api.ref();
   afterwards();
-  api.answer(id, json, onRefused, onNext);
+  answers.answer(api, id, json, onRefused, onNext);
 }
 
 function fail(thrown) {
   if (dying) return;
   log.error('Invoke Error', thrown);
   api.ref();
-  api.fail(current, outcome.report(thrown), next);
+  answers.fail(api, current, outcome.report(thrown), next);
 }
 
 function next() {
@@ -142,11 +150,12 @@ function die(label, thrown, code) {
   if (dying) return;
   dying = true;
   log.error(label, thrown);
+  equip();
   const end = () => process.exit(code);
   api.ref();
   if (current !== null && crash !== null && crash(outcome.report(thrown), end)) return;
-  if (current !== null) api.fail(current, outcome.report(thrown), end);
-  else if (!started) api.failInit(outcome.report(thrown), end);
+  if (current !== null) answers.fail(api, current, outcome.report(thrown), end);
+  else if (!started) answers.failInit(api, outcome.report(thrown), end);
   else end();
 }
 

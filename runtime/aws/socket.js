@@ -12,7 +12,8 @@ const END = -4095; // UV_EOF
 // with null where the other side ended, and never after close().
 function connect(host, port, onData, onClose) {
   const bindings = IPV4.test(host) ? raw() : null;
-  return bindings === null ? overNet(host, port, onData, onClose) : overHandle(bindings, host, port, onData, onClose);
+  if (bindings === null) return require('./socket-net.js').connect(host, port, onData, onClose);
+  return overHandle(bindings, host, port, onData, onClose);
 }
 
 let found;
@@ -99,34 +100,6 @@ function overHandle(bindings, host, port, onData, onClose) {
       if (!open) return;
       open = false;
       handle.close();
-    },
-  };
-}
-
-function overNet(host, port, onData, onClose) {
-  const socket = require('net').connect(port, host);
-  let failure = null;
-  socket.setNoDelay(true);
-  socket.on('data', (chunk) => onData(chunk, chunk.length));
-  socket.on('error', (error) => {
-    failure = error;
-  });
-  socket.on('end', () => socket.destroy());
-  socket.on('close', () => onClose(failure));
-  return {
-    write: (text) => socket.write(text),
-    writeAll(buffers, done) {
-      socket.cork();
-      for (const each of buffers) socket.write(each);
-      socket.write('', () => done && done());
-      socket.uncork();
-    },
-    readInto() {},
-    ref: () => socket.ref(),
-    unref: () => socket.unref(),
-    close() {
-      socket.removeAllListeners('close');
-      socket.destroy();
     },
   };
 }

@@ -3,6 +3,7 @@
 // streaming): chunks as they are written, and an error midway as trailers.
 
 const Writable = require('stream').Writable;
+const answers = require('./answers.js');
 const errors = require('./errors.js');
 const idle = require('./idle.js');
 const isThenable = require('./invoke.js').isThenable;
@@ -117,7 +118,7 @@ function invoke(api, handler, event, context, highWaterMark, loop) {
   stream.on('close', () => stream.writableFinished || broken(failure('the response stream was closed before its end')));
 
   function open(contentType) {
-    return api.stream(id, contentType, (refusal) => {
+    return answers.stream(api, id, contentType, (refusal) => {
       replied = true;
       if (!returned) api.unref();
       if (refusal === null) return proceed();

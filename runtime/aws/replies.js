@@ -1,96 +1,36 @@
 'use strict';
-// HTTP/1.1 as the Runtime API speaks it, over one connection: requests go out as they come (pipelined where the caller
-// sends two at once), replies come back in their order.
-
-const connect = require('./socket.js').connect;
+// Replies of the Runtime API, read from what comes over a connection, in whatever pieces it comes.
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const MOST_HEAD = 1 << 20;
 const LARGE = 64 * 1024; // from here a body is read into place
 
-// A reply is { status, headers, text() }: headers.get(name) takes a name in lower case; text() is to be called before the
-// callback returns, since the bytes are used again.
-class Connection {
-  constructor(host, port) {
-    this.open = true;
-    this.waiting = []; // a callback(error, reply) for each request without its reply
+class Reader {
+  // Calls connection.done(reply, last) for each reply, abandon(error) where nobody can read what came.
+  constructor(connection) {
+    this.connection = connection;
     this.rest = null; // what came and is no whole head yet
     this.reply = null; // the reply whose body is being read
     this.target = null; // a body of known length, being filled
     this.filled = 0;
     this.chunks = null; // a chunked body being read
-    this.socket = connect(host, port, (bytes, length) => this.take(bytes, length), (error) => this.lost(error));
-  }
-
-  // `text` is whole requests, and there is a callback for the reply to each.
-  send(text, ...onReplies) {
-    if (!this.ready(onReplies)) return;
-    this.socket.write(text);
-  }
-
-  // As `send`, of Buffers. Without a callback it is part of a request; `sent` is called once they are on their way.
-  sendBuffers(buffers, onReply, sent) {
-    if (!this.ready(onReply ? [onReply] : [])) return;
-    this.socket.writeAll(buffers, sent);
-  }
-
-  ready(onReplies) {
-    if (this.open) this.waiting.push(...onReplies);
-    else for (const onReply of onReplies) process.nextTick(onReply, dropped(null));
-    return this.open;
-  }
-
-  ref() {
-    this.socket.ref();
-  }
-
-  unref() {
-    this.socket.unref();
-  }
-
-  close() {
-    if (!this.open) return;
-    this.socket.close();
-    this.lost(null);
-  }
-
-  // The other side has sent what nobody can read, or its last reply.
-  abandon(why, last, reply) {
-    this.socket.close();
-    this.open = false;
-    const waiting = this.waiting;
-    this.waiting = [];
-    if (last) last(null, reply);
-    for (const onReply of waiting) onReply(dropped(why));
-  }
-
-  lost(error) {
-    if (!this.open) return;
-    this.open = false;
-    const waiting = this.waiting;
-    this.waiting = [];
-    if (this.reply !== null && this.reply.untilEnd && error === null) {
-      this.reply.hold(Buffer.concat(this.chunks.parts));
-      waiting.shift()(null, this.reply);
-    }
-    for (const onReply of waiting) onReply(dropped(error));
   }
 
   take(bytes, length) {
     if (this.target !== null && this.fill(bytes, length)) return;
     try {
       const from = this.reply === null && this.rest === null ? this.takeWhole(bytes, length) : 0;
-      if (from < length && this.open) this.parse(bytes.slice(from, length));
+      if (from < length && this.connection.open) this.parse(bytes.slice(from, length));
     } catch (error) {
       if (!error.protocol) throw error;
-      this.abandon(error);
+      this.connection.abandon(error);
     }
   }
 
   // Nearly every reply comes whole, in one read: this makes no Buffer. Gives how far it came.
   takeWhole(bytes, length) {
     let at = 0;
-    while (at < length && this.open && this.waiting.length > 0) {
+    while (at < length && this.connection.open && this.connection.waiting.length > 0) {
       const end = bytes.indexOf(HEAD_END, at);
       if (end < 0 || end + 4 > length) break;
       const reply = readHead(bytes.utf8Slice(at, end));
@@ -110,7 +50,7 @@ class Connection {
     if (length > wanted) return false;
     if (bytes.buffer !== this.target.buffer) bytes.copy(this.target, this.filled, 0, length);
     this.filled += length;
-    if (length < wanted) this.socket.readInto(this.target.slice(this.filled));
+    if (length < wanted) this.connection.socket.readInto(this.target.slice(this.filled));
     else this.parse(bytes.slice(0, 0));
     return true;
   }
@@ -118,7 +58,7 @@ class Connection {
   parse(came) {
     let data = this.rest === null ? came : Buffer.concat([this.rest, came]);
     this.rest = null;
-    while (this.open) {
+    while (this.connection.open) {
       if (this.reply === null) {
         const end = data.indexOf(HEAD_END);
         if (end < 0) {
@@ -132,7 +72,7 @@ class Connection {
           this.reply = null;
           continue;
         }
-        if (this.waiting.length === 0) throw bad('a reply came that nobody had asked for');
+        if (this.connection.waiting.length === 0) throw bad('a reply came that nobody had asked for');
         this.expect(this.reply);
       }
       const left = this.readBody(data);
@@ -169,12 +109,12 @@ class Connection {
     data.copy(this.target, this.filled, 0, Math.min(wanted, data.length));
     if (data.length < wanted) {
       this.filled += data.length;
-      if (reply.length > LARGE) this.socket.readInto(this.target.slice(this.filled));
+      if (reply.length > LARGE) this.connection.socket.readInto(this.target.slice(this.filled));
       return null;
     }
     const body = this.target;
     this.target = null;
-    this.socket.readInto(null);
+    this.connection.socket.readInto(null);
     this.finish(body);
     return data.slice(wanted);
   }
@@ -223,11 +163,16 @@ class Connection {
     this.done(reply);
   }
 
+  // The other side ended the connection: gives the reply that ends so, or null.
+  end() {
+    if (this.reply === null || !this.reply.untilEnd) return null;
+    this.reply.hold(Buffer.concat(this.chunks.parts));
+    return this.reply;
+  }
+
   done(reply) {
-    const onReply = this.waiting.shift();
-    const connection = reply.headers.get('connection');
-    if (connection !== undefined && /\bclose\b/i.test(connection)) this.abandon(null, onReply, reply);
-    else onReply(null, reply);
+    const told = reply.headers.get('connection');
+    this.connection.done(reply, told !== undefined && /\bclose\b/i.test(told));
   }
 }
 
@@ -255,6 +200,12 @@ class Reply {
 
   text() {
     return this.bytes.utf8Slice(this.from, this.to);
+  }
+
+  // Why the API did not do what was asked.
+  refusal() {
+    const text = this.text().slice(0, 1000).trim();
+    return `${this.status}${text ? ` ${text}` : ''}`;
   }
 }
 
@@ -302,9 +253,4 @@ function bad(what) {
   return Object.assign(new Error(what), { code: 'EPROTO', protocol: true });
 }
 
-function dropped(error) {
-  const why = error === null ? 'the connection was closed' : error.message;
-  return Object.assign(new Error(why), { code: (error && error.code) || 'ECONNRESET', dropped: true });
-}
-
-module.exports = { Connection };
+module.exports = { Reader };
