@@ -51,8 +51,7 @@ function invoke(handler, event, context, succeed, fail) {
   }
   if (thenable) {
     if (promised === null && !answered) idle.then(() => settle(fail, idle.neverAnswered()));
-    const promise = returned instanceof Promise ? returned : new Promise((resolve) => resolve(returned));
-    promise.then(
+    promiseOf(returned).then(
       (value) => settle(succeed, promised === null ? value : promised.value),
       (error) => settle(fail, error)
     );
@@ -66,6 +65,11 @@ function invoke(handler, event, context, succeed, fail) {
       idle.then(() => settle(succeed, value));
     }
   }
+}
+
+// Not in line above: a closure there would keep what was returned, the whole answer, until the next full collection.
+function promiseOf(thenable) {
+  return thenable instanceof Promise ? thenable : new Promise((resolve) => resolve(thenable));
 }
 
 function isThenable(value) {

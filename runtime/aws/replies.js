@@ -3,7 +3,7 @@
 
 const HEAD_END = Buffer.from('\r\n\r\n');
 const MOST_HEAD = 1 << 20;
-const LARGE = 64 * 1024; // from here a body is read into place
+const KEPT = 1 << 20; // the room for a body of up to so many bytes is used again
 
 class Reader {
   // Calls connection.done(reply, last) for each reply, abandon(error) where nobody can read what came.
@@ -12,6 +12,7 @@ class Reader {
     this.rest = null; // what came and is no whole head yet
     this.reply = null; // the reply whose body is being read
     this.target = null; // a body of known length, being filled
+    this.room = null; // for the target, kept: to get memory for each large event anew costs more than to read it
     this.filled = 0;
     this.chunks = null; // a chunked body being read
   }
@@ -48,10 +49,9 @@ class Reader {
   fill(bytes, length) {
     const wanted = this.target.length - this.filled;
     if (length > wanted) return false;
-    if (bytes.buffer !== this.target.buffer) bytes.copy(this.target, this.filled, 0, length);
+    bytes.copy(this.target, this.filled, 0, length);
     this.filled += length;
-    if (length < wanted) this.connection.socket.readInto(this.target.slice(this.filled));
-    else this.parse(bytes.slice(0, 0));
+    if (length === wanted) this.parse(bytes.slice(0, 0));
     return true;
   }
 
@@ -102,21 +102,25 @@ class Reader {
         this.finish(data.slice(0, reply.length));
         return data.slice(reply.length);
       }
-      this.target = Buffer.allocUnsafeSlow(reply.length);
+      this.target = this.makeRoom(reply.length);
       this.filled = 0;
     }
     const wanted = this.target.length - this.filled;
     data.copy(this.target, this.filled, 0, Math.min(wanted, data.length));
     if (data.length < wanted) {
       this.filled += data.length;
-      if (reply.length > LARGE) this.connection.socket.readInto(this.target.slice(this.filled));
       return null;
     }
     const body = this.target;
     this.target = null;
-    this.connection.socket.readInto(null);
     this.finish(body);
     return data.slice(wanted);
+  }
+
+  makeRoom(length) {
+    if (length > KEPT) return Buffer.allocUnsafeSlow(length);
+    if (this.room === null || this.room.length < length) this.room = Buffer.allocUnsafeSlow(length);
+    return this.room.slice(0, length);
   }
 
   readChunks(data) {

@@ -19,7 +19,6 @@ function connect(host, port, onData, onClose) {
       socket.write('', () => done && done());
       socket.uncork();
     },
-    readInto() {},
     ref: () => socket.ref(),
     unref: () => socket.unref(),
     close() {

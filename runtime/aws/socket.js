@@ -7,9 +7,8 @@ const READ_BYTES = 64 * 1024;
 const IPV4 = /^\d+\.\d+\.\d+\.\d+$/;
 const END = -4095; // UV_EOF
 
-// Gives { write(text), writeAll(buffers, done), readInto(bytes or null), ref(), unref(), close() }. `onData(bytes, length)`
-// gets a buffer that is used again afterwards, or `bytes` of readInto where the handle can; `onClose(error)` comes once,
-// with null where the other side ended, and never after close().
+// Gives { write(text), writeAll(buffers, done), ref(), unref(), close() }. `onData(bytes, length)` gets a buffer that is
+// used again afterwards; `onClose(error)` comes once, with null where the other side ended, and never after close().
 function connect(host, port, onData, onClose) {
   const bindings = IPV4.test(host) ? raw() : null;
   if (bindings === null) return require('./socket-net.js').connect(host, port, onData, onClose);
@@ -38,8 +37,7 @@ function overHandle(bindings, host, port, onData, onClose) {
   const { TCP, TCPConnectWrap, constants } = bindings.tcp;
   const { WriteWrap, kReadBytesOrError, kLastWriteWasAsync, streamBaseState } = bindings.stream;
   const handle = new TCP(constants.SOCKET);
-  const own = Buffer.allocUnsafeSlow(READ_BYTES);
-  let bytes = own;
+  const bytes = Buffer.allocUnsafeSlow(READ_BYTES);
   let open = true;
   let request = new WriteWrap();
 
@@ -72,7 +70,7 @@ function overHandle(bindings, host, port, onData, onClose) {
   const connecting = new TCPConnectWrap();
   connecting.oncomplete = (status) => {
     if (status < 0) return fail(status, 'connect');
-    handle.useUserBuffer(bytes);
+    handle.useUserBuffer(bytes); // once: Node.js keeps something for each call until the connection ends
     handle.readStart();
   };
   const refused = handle.connect(connecting, host, port);
@@ -85,10 +83,6 @@ function overHandle(bindings, host, port, onData, onClose) {
     },
     writeAll(buffers, done) {
       if (open) sent(handle.writev(request, buffers, true), done);
-    },
-    readInto(target) {
-      bytes = target || own;
-      if (open) handle.useUserBuffer(bytes);
     },
     ref() {
       if (open) handle.ref();
