@@ -7,7 +7,8 @@ const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
 const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
 
-const settings = { json: false, telemetry: 0 }; // telemetry: the descriptor that takes frames, if Lambda gave one
+// For lines.js. telemetry: the descriptor that takes frames, if Lambda gave one; socket: gives the one that takes lines.
+const settings = { json: false, telemetry: 0, socket: () => -1 };
 let lowest = LEVELS.TRACE;
 let store = null;
 
@@ -17,10 +18,19 @@ function install(env) {
   const descriptor = Number(env._LAMBDA_TELEMETRY_LOG_FD);
   settings.telemetry = Number.isInteger(descriptor) && descriptor > 0 ? descriptor : 0;
   delete env._LAMBDA_TELEMETRY_LOG_FD; // not for the programs that a function starts
+  if (env.AWS_LAMBDA_MAX_CONCURRENCY !== undefined) openSocket(env._LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET);
   for (const level of Object.keys(LEVELS)) {
     console[level.toLowerCase()] = LEVELS[level] < lowest ? () => {} : (...values) => emit(level, values);
   }
   console.log = console.info; // one function, as on AWS: who wraps both is not called twice for it
+}
+
+function openSocket(path) {
+  if (!path) return;
+  settings.json = true; // whatever the function asks for: Lambda reads nothing else there
+  settings.socket = require('./log-socket.js').connect(path, (why) => {
+    system(`no connection to the log socket ${path} (${why}): lines go to stdout from here on`);
+  });
 }
 
 function upper(text) {

@@ -1,6 +1,11 @@
 """What goes on around invocations: start, shutdown, the word before a time-out, several at once."""
 
 import json
+import socket
+import tempfile
+import threading
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from runtime.runtime_api import Event, request_id
@@ -10,6 +15,8 @@ from runtime import clients
 pytestmark = pytest.mark.network
 
 OLDEST, NEWEST = "12.16.1", "26.10.0"
+FIRST_SEVERAL = "14.21.3"
+"""The oldest here with AsyncLocalStorage."""
 BOTH = [OLDEST, NEWEST]
 SEVERAL = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}
 
@@ -79,6 +86,93 @@ def test_several_invocations_at_once_keep_their_own_identity(run):
     assert all(answer["store"] == [answer["context"]] * 2 for answer in told)
     assert [answer["tenant"] for answer in told] == [f"tenant-{number}" for number in range(6)]
     assert sorted(line.split("\t")[1] for line in raw.out.splitlines()) == ids
+
+
+class LogSocket:
+    """The other end of _LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET; takes `most` bytes of each connection, or all."""
+
+    def __init__(self, folder, most=None):
+        self.path = str(folder / "log.sock")
+        self.connections = []
+        self._most = most
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.path)
+        self._listener.listen()
+        self._threads = [threading.Thread(target=self._accept, daemon=True)]
+        self._threads[0].start()
+
+    def _accept(self):
+        with suppress(OSError):
+            while True:
+                connection, _ = self._listener.accept()
+                self.connections.append(bytearray())
+                reader = threading.Thread(target=self._read, args=(connection, self.connections[-1]))
+                self._threads.append(reader)
+                reader.start()
+
+    def _read(self, connection, into):
+        with connection:
+            while self._most is None or len(into) < self._most:
+                came = connection.recv(4096)
+                if not came:
+                    return
+                into += came
+
+    def lines(self):
+        """All that came, by connection; to be called when the client is gone."""
+        self._listener.shutdown(socket.SHUT_RDWR)
+        for thread in self._threads:
+            thread.join()
+        return [
+            [json.loads(line) for line in each.decode().splitlines()] for each in self.connections if each
+        ]
+
+
+@pytest.fixture
+def socket_folder():
+    with tempfile.TemporaryDirectory(dir="/tmp") as folder:  # noqa: S108 - a socket's path has 107 bytes
+        yield Path(folder)
+
+
+@pytest.mark.parametrize("node", [FIRST_SEVERAL, NEWEST])
+def test_with_several_at_once_each_worker_writes_json_lines_to_the_socket_that_lambda_names(
+    run, node, socket_folder
+):
+    log = LogSocket(socket_folder)
+    variables = {**SEVERAL, "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path}
+    raw = run(node, "identities", [Event() for _ in range(6)], variables=variables, linger_s=1)
+    assert raw.out == ""
+    lines = [line for each in log.lines() for line in each]
+    assert {(line["level"], line["message"]) for line in lines} == {("INFO", "seen")}
+    assert sorted(line["requestId"] for line in lines) == [request_id(number + 1) for number in range(6)]
+
+
+def test_without_anyone_at_the_log_socket_lines_go_to_stdout_and_one_says_why(run, socket_folder):
+    path = str(socket_folder / "nobody.sock")
+    variables = {
+        **SEVERAL,
+        "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
+        "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path,
+    }
+    raw = run(NEWEST, "identities", [Event(), Event()], variables=variables, linger_s=1)
+    told = [json.loads(line)["message"] for line in raw.out.splitlines()]
+    why = f"no connection to the log socket {path} (ENOENT): lines go to stdout from here on"
+    assert sorted(told) == sorted(["seen", "seen", why, why])  # one of each thread
+
+
+def test_when_the_log_socket_closes_no_line_is_lost(run, socket_folder):
+    log = LogSocket(socket_folder, most=1)
+    variables = {
+        **SEVERAL,
+        "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
+        "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path,
+    }
+    raw = run(NEWEST, "spaced", [Event()], variables=variables, linger_s=1)
+    (lines,) = log.lines()
+    assert [line["message"] for line in lines] == ["first"]
+    told = [json.loads(line)["message"] for line in raw.out.splitlines()]
+    assert told[-1] == "second"
+    assert any("was closed" in message for message in told)
 
 
 def test_callbacks_and_streams_work_with_several_at_once_too(run):

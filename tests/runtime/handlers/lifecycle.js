@@ -41,6 +41,12 @@ exports.identities = async (event, context) => {
   return { store: [before, store.getRequestId()], context: context.awsRequestId, tenant: store.getTenantId() };
 };
 
+exports.spaced = async () => {
+  console.log('first');
+  await pause(300);
+  console.log('second');
+};
+
 exports.calledBack = (event, context, callback) => {
   setTimeout(() => callback(null, { event }), 5);
 };
