@@ -31,12 +31,13 @@ _SVG = (
     ' font-family="system-ui, sans-serif" font-size="12">'
 )
 _STYLE = (
-    "<style>text{fill:#24292f}.grid{stroke:#d0d7de}"
+    "<style>.page{fill:#fff}text{fill:#24292f}.grid{stroke:#d0d7de}"
     ".s0{--c:#0969da}.s1{--c:#bc4c00}.s2{--c:#6e7781}"
-    "@media(prefers-color-scheme:dark){text{fill:#e6edf3}.grid{stroke:#3d444d}"
+    "@media(prefers-color-scheme:dark){.page{fill:#0d1117}text{fill:#e6edf3}.grid{stroke:#3d444d}"
     ".s0{--c:#4493f8}.s1{--c:#f0883e}.s2{--c:#9198a1}}"
     ".line{fill:none;stroke:var(--c);stroke-width:2}.dot{fill:var(--c)}text.name{fill:var(--c)}</style>"
 )
+LABEL_WIDTH = 44
 
 
 @dataclass
@@ -246,6 +247,7 @@ def plot(measured: Measured) -> str:
         _SVG.format(width=width, height=height),
         f"<title>{title}</title>",
         _STYLE,
+        f'<rect class="page" width="{width}" height="{height}" rx="6"/>',  # the page's own may be of either kind
         f'<text x="{left}" y="24" font-size="14">{title}</text>',
     ]
     for power in range(low, high + 1):
@@ -253,7 +255,11 @@ def plot(measured: Measured) -> str:
         svg.append(f'<path class="grid" d="M{left} {y:.1f}H{width - right}"/>')
         svg.append(f'<text x="{left - 8}" y="{y + 4:.1f}" text-anchor="end">{_duration(10**power)}</text>')
     labels = f'y="{height - bottom + 20}" text-anchor="middle"'
-    svg += [f'<text x="{across(size):.1f}" {labels}>{size_name(size)}</text>' for size in sizes]
+    named: list[int] = []
+    for size in reversed(sizes):  # the largest has its name; of two too close to one another only one
+        if not named or across(named[-1]) - across(size) > LABEL_WIDTH:
+            named.append(size)
+    svg += [f'<text x="{across(size):.1f}" {labels}>{size_name(size)}</text>' for size in reversed(named)]
     names = _spread([(up(line[max(line)]), name) for name, line in lines.items()])
     for number, (name, line) in enumerate(lines.items()):
         points = [(across(size), up(us)) for size, us in sorted(line.items())]
