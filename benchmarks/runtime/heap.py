@@ -1,9 +1,10 @@
-"""How V8 sizes its heap by itself, by a flag on the command line and by NODE_OPTIONS, and what each costs a cold start.
+"""How V8 sizes its heap by itself, by a flag and by NODE_OPTIONS, and what each costs a cold start.
 
     python benchmarks/runtime/heap.py [--starts 40] [--node 24.21.0 ...]
 
-Prints the table of docs/runtime.md. The memory of a function of 512 MB is a cgroup (v1 or v2), which needs root; without
-one these columns stay empty. Starts are interleaved, their figures medians. Needs gcc. Takes two minutes.
+Prints the figures of docs/runtime.md. The memory of a function of 512 MB is a cgroup (v1 or v2), which needs
+root; without one these columns stay empty. Starts are interleaved, their figures medians, and in parentheses
+the medians of the ratios of neighbours. Needs gcc. Takes two minutes.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from operator import truediv
 from pathlib import Path
 
 from rig import HERE, Rig
@@ -64,7 +66,16 @@ def hold(node: Path, way: str, group: Path | None) -> tuple[str, str]:
     flags = [FLAG] if way == "command line" else []
     options = {"NODE_OPTIONS": FLAG} if way == "NODE_OPTIONS" else {}
     into = f"echo $$ > '{group / 'cgroup.procs'}' && " if group else ""
-    command = ["/bin/sh", "-c", into + 'exec "$@"', "sh", node, *flags, HERE / "hold.js", str(HELD_MB)]
+    command: list[str | Path] = [
+        "/bin/sh",
+        "-c",
+        into + 'exec "$@"',
+        "sh",
+        node,
+        *flags,
+        HERE / "hold.js",
+        str(HELD_MB),
+    ]
     library = {"LD_LIBRARY_PATH": str(node.parent.parent.parent / "lib")}
     done = subprocess.run(command, capture_output=True, text=True, check=False, env={**library, **options})
     lines = done.stdout.split()
@@ -72,8 +83,8 @@ def hold(node: Path, way: str, group: Path | None) -> tuple[str, str]:
     return (lines or ["?"])[0], end
 
 
-def starts(rig: Rig, version: str, count: int) -> dict[str, float]:
-    """Milliseconds from spawn to the first GET, by way."""
+def starts(rig: Rig, version: str, count: int) -> list[str]:
+    """Milliseconds from spawn to the first GET, way by way, each with its ratio to the first way."""
     ours = rig.ours(version)
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     for turn in range(count):
@@ -81,7 +92,11 @@ def starts(rig: Rig, version: str, count: int) -> dict[str, float]:
             client = replace(ours, environ=WAYS[way])
             with rig.session(client, rig.event(20)) as session:
                 found[way].append(session.burst(0).first_get_ns / 1e6)
-    return {way: statistics.median(each) for way, each in found.items()}
+    first = next(iter(found.values()))
+    return [
+        f"{statistics.median(each):.1f} ({statistics.median(map(truediv, each, first)):.2f})"
+        for each in found.values()
+    ]
 
 
 def main() -> int:
@@ -89,7 +104,10 @@ def main() -> int:
     parser.add_argument("--starts", type=int, default=40, help="of each kind (default 40)")
     parser.add_argument("--node", action="append", help="a version, once or more")
     options = parser.parse_args()
-    print("| Node.js | heap limit, 24 GB machine | in 512 MB | holds 60 % | 80 % by flag | holds 60 % |", end=" ")
+    print(
+        "| Node.js | heap limit, 24 GB machine | in 512 MB | holds 60 % | 80 % by flag | holds 60 % |",
+        end=" ",
+    )
     print("cold start, ms: V8 decides | command line | NODE_OPTIONS |")
     print("| --- " * 9 + "|")
     with tempfile.TemporaryDirectory(prefix="nodelayer-heap-") as folder, limited() as group:
@@ -102,11 +120,8 @@ def main() -> int:
                 node = rig.node(version)
                 free, _ = hold(node, "V8 decides", None)
                 inside = {way: hold(node, way, group) if group else ("", "") for way in WAYS}
-                cold = starts(rig, version, options.starts)
-                first = cold["V8 decides"]
                 by_itself, by_flag = inside["V8 decides"], inside["command line"]
-                cells = [version, free, *by_itself, *by_flag]
-                cells += [f"{ms:.1f} ({ms / first:.2f})" for ms in cold.values()]
+                cells = [version, free, *by_itself, *by_flag, *starts(rig, version, options.starts)]
                 print(f"| {' | '.join(cells)} |", flush=True)
                 if inside["NODE_OPTIONS"] != by_flag:
                     say(f"{version}: NODE_OPTIONS gave {inside['NODE_OPTIONS']}")

@@ -247,7 +247,7 @@ def plot(measured: Measured) -> str:
         _SVG.format(width=width, height=height),
         f"<title>{title}</title>",
         _STYLE,
-        f'<rect class="page" width="{width}" height="{height}" rx="6"/>',  # the page's own may be of either kind
+        f'<rect class="page" width="{width}" height="{height}" rx="6"/>',  # readable on any page
         f'<text x="{left}" y="24" font-size="14">{title}</text>',
     ]
     for power in range(low, high + 1):

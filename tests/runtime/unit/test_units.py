@@ -4,15 +4,15 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from runtime.clients import EVERY_MAJOR
 
 pytestmark = pytest.mark.network
 
 HERE = Path(__file__).resolve().parent
 FILES = sorted(file.name for file in HERE.glob("*.test.js"))
-VERSIONS = ["12.16.1", "14.21.3", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"]
 
 
-@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("version", EVERY_MAJOR)
 @pytest.mark.parametrize("file", FILES)
 def test_behaves_as_its_tests_state(file, version, runtimes):
     if why_not := runtimes.why_not("nodelayer", version):
