@@ -24,6 +24,7 @@ function run(address, load) {
   let streaming;
   let invoke;
   let dying = false;
+  let lost = () => {}; // tells the caller of an invocation that this worker does not come to
 
   store.follow();
   idle.share();
@@ -50,7 +51,7 @@ function run(address, load) {
   }
 
   function onNext(error, invocation) {
-    if (dying) return;
+    if (dying) return void (error === null && lost(invocation.id)); // it was on its way already
     if (error !== null) {
       log.system(`${error.message}; this worker ends`);
       process.exit(EXIT_API);
@@ -60,6 +61,7 @@ function run(address, load) {
   }
 
   function serve({ id, headers, body }) {
+    if (dying) return lost(id);
     busy.add(id);
     const own = store.InvokeStore.getContext();
     const over = () => busy.delete(id);
@@ -104,14 +106,18 @@ function run(address, load) {
     dying = true;
     log.error(label, thrown);
     const report = outcome.report(thrown);
-    let left = init ? 1 : busy.size;
+    let left = 0;
     const told = () => {
       left -= 1;
       if (left <= 0) process.exit(code);
     };
-    if (left === 0) told();
-    else if (init) answers.failInit(posting, report, told);
-    else for (const id of busy) answers.fail(posting, id, report, told);
+    lost = (id) => {
+      left += 1;
+      answers.fail(posting, id, report, told);
+    };
+    if (init) answers.failInit(posting, report, told);
+    else if (busy.size === 0) told();
+    else busy.forEach(lost);
   }
 }
 

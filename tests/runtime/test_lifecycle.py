@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from runtime.runtime_api import Event, request_id
+from runtime.runtime_api import Event, Wire, request_id
 
 from runtime import clients
 
@@ -195,7 +195,7 @@ def test_a_stream_answers_its_own_invocation_whatever_the_handler_writes_into_it
 
 
 def test_a_worker_that_crashes_tells_its_caller_and_is_replaced(run):
-    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=SEVERAL, linger_s=1)
+    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=SEVERAL, linger_s=2)
     assert raw.done
     assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 4
 
@@ -206,6 +206,13 @@ def test_where_several_at_once_cannot_be_told_apart_the_start_fails_and_says_so(
     assert error["errorType"] == "Runtime.ConcurrencyNotSupported"
     assert "12.17" in error["errorMessage"]
     assert raw.code == 129
+
+
+def test_an_invocation_that_comes_while_a_worker_crashes_is_told_too(run):
+    events = [Event(answered=(Wire(late_s=0.6),)), Event(asked=(Wire(late_s=0.2),))]
+    variables = {**SEVERAL, "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1"}
+    raw = run(NEWEST, "crashing", events, variables=variables, linger_s=1.5)
+    assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 2
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
