@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
 _CONNECT_S = 10
-_BASE64_CHUNK = 3 << 18  # bytes; of three each, so that the pieces join
+_BASE64_CHUNK = 3 << 20  # bytes; of three each, so that the pieces join
 _READ_S = 20
 _PUBLISH_S = 180  # Lambda unpacks the zip before it answers
 _TRIES = 5
@@ -280,6 +280,10 @@ class Region:
             if self._stream is not None:
                 self._stream.close()
         return _content(answer)
+
+    def get_ready(self) -> None:
+        """Make the client that publishes, which takes a while, before it is needed."""
+        _ = self._publisher
 
     def access(self, layer: str, version: int) -> Access:
         """Who may use a layer version."""

@@ -10,6 +10,7 @@ import hashlib
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -112,7 +113,11 @@ class Publisher:
         recorder = Recorder(self._path)
         regions = sorted({step.region for step in plan.steps})
         with TemporaryDirectory(prefix="nodelayer-publish-") as scratch:
-            bodies = _bodies(plan, order, Path(scratch))
+            with ThreadPoolExecutor(1) as aside:  # hashing and writing leave this thread room for the clients
+                prepared = aside.submit(_bodies, plan, order, Path(scratch))
+                for region in sorted({step.region for step in plan.steps if step.publishes}):
+                    self._account.region(region).get_ready()
+                bodies = prepared.result()
 
             def work(region: str) -> list[Done | Failure]:
                 worker = _Worker(self._account.region(region), self._account.id, order, bodies, self._stop)
@@ -359,7 +364,7 @@ class _Worker:
 
     def _settle(self, step: Step, mine: Content, known: set[int] | None) -> Content:
         """Where the same content came in twice, the lowest number stays, and is taken."""
-        found = self._since(step, known, filler=False)
+        found = self._since(step, {*(known or range(1, step.latest + 1)), mine.version}, filler=False)
         first = min([mine, *found], key=lambda each: each.version)
         for each in {each.version for each in [mine, *found]} - {first.version}:
             self._region.delete(step.artifact.terms.name, each)
