@@ -13,6 +13,7 @@ from nodelayer.archive import Entry
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
 from nodelayer.node_files import NOT_AVAILABLE, NodeFiles, SourceRecord
 from nodelayer.progress import Reporter
+from nodelayer.record import code_sha256
 
 HOUSE = build.House(
     runtime=ROOT / "runtime",
@@ -111,7 +112,7 @@ def record_of(out, version, **changes):
         "compatible_architectures": ["x86_64"],
         "zip": f"{stem}.zip",
         "sha256": hashlib.sha256(packed.getvalue()).hexdigest(),
-        "code_sha256": "",
+        "code_sha256": code_sha256(hashlib.sha256(packed.getvalue()).digest()),
         "size": len(packed.getvalue()),
         "unzipped_size": 0,
         "compression": "fast",
