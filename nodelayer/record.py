@@ -85,7 +85,8 @@ def matches(record: BuildRecord, folder: Path) -> bool:
     path = folder / record.zip
     if not path.is_file() or path.stat().st_size != record.size:
         return False
-    return file_sha256(path) == record.code_sha256 == code_sha256(bytes.fromhex(record.sha256))
+    content = file_sha256(path)
+    return (record.code_sha256, record.sha256) == (content, base64.b64decode(content).hex())
 
 
 def file_sha256(path: Path) -> str:
