@@ -50,7 +50,9 @@ LATENCY = 0.08
 BANDWIDTHS = (0, 20_000_000)
 """Bytes a second that each region's connection takes; 0: as fast as it goes."""
 SAMPLE = ("af-south-1", "ap-southeast-2", "eu-west-1", "sa-east-1", "us-east-1")
-"""The regions that are published to alone; the slowest of a round is what all of them are compared with."""
+"""The regions that are published to alone. All are alike here, and the slowest of a round would be no more
+than the one that something else on the machine disturbed: all regions are compared with the median of them.
+"""
 AWSCLI = "awscli==1.46.3"
 TARGET = 1.3
 VERSIONS = 500
@@ -369,7 +371,7 @@ def measure_ours(rig: Rig, measured: Measured, rounds: int) -> None:
                 rig.server.reset(bandwidth)
                 alone.append(rig.ours(region)[0])
                 ways[ONE, bandwidth].requests = sum(rig.server.seen()["calls"].values())
-            ways[ONE, bandwidth].runs.append(max(alone, key=lambda run: run.total))
+            ways[ONE, bandwidth].runs.append(sorted(alone, key=lambda run: run.total)[len(alone) // 2])
             rig.server.reset(bandwidth)
             run, place = rig.ours("all")
             ways[ALL, bandwidth].runs.append(run)
@@ -511,9 +513,9 @@ what one connection to a far region may give; all of them together are then 680 
 machines have.
 
 `start` is the time until the first request, `calls` that to the last answer, `end` the rest. One region
-is the slowest of {len(SAMPLE)}, each alone, in each round. Times are medians in seconds, ratios medians
-of the rounds' ratios. Memory is the most that was resident (VmHWM), of the AWS CLI at once the sum of
-its processes.
+is the median of {len(SAMPLE)}, each alone, in each round: all are alike here. Times are medians in
+seconds, ratios medians of the rounds' ratios. Memory is the most that was resident (VmHWM), of the AWS
+CLI at once the sum of its processes.
 """.splitlines()
 
 _NAMES = {
@@ -534,9 +536,7 @@ def _targets(measured: Measured) -> list[str]:
             continue
         found = ratio(every, one)
         met = "met" if found <= TARGET else "**not met**"
-        lines.append(
-            f"| {pace(bandwidth)} | all regions to the slowest one | {found:.2f} | {TARGET} | {met} |"
-        )
+        lines.append(f"| {pace(bandwidth)} | all regions to one | {found:.2f} | {TARGET} | {met} |")
         memory = every.median("memory") / one.median("memory")
         lines.append(f"| {pace(bandwidth)} | memory, all regions to one | {memory:.2f} | | |")
         for name in (LOOP, AT_ONCE):
