@@ -37,6 +37,9 @@ from nodelayer.version import __version__
 BUILDERS = ("auto", "docker", "local")
 _NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
+_HEAP = "aws/heap"
+_HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
+_HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag: docs/runtime.md
 
 
 @dataclass(frozen=True)
@@ -112,7 +115,7 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
         files = bench.source.fetch(job.version, job.architecture)
         say(f"Node.js {job.version} for {job.architecture} from {files.record.name}: {files.record.verified}")
         entries = assemble(bench.house.runtime, files)
-        runtime_sha256 = digest([entry for entry in entries if entry.path not in {_NODE, _LICENSE}])
+        runtime_sha256 = digest([entry for entry in entries if entry.path not in {_NODE, _LICENSE, _HEAP}])
         aim = _aim(entries, job, order)
         evidence = _prove(entries, aim, job, order, bench)
         entries += [Entry(f"lib/{name}", data, archive.PLAIN) for name, data in evidence.libraries.items()]
@@ -228,10 +231,16 @@ def client(runtime: Path) -> list[Entry]:
     ]
 
 
+def heap(version: str) -> list[Entry]:
+    """What tells bootstrap how much of the function's memory the JavaScript heap of this Node.js may take."""
+    return [Entry(_HEAP, _HEAP_PERCENT)] if sort_key(version)[0] >= _HEAP_FROM else []
+
+
 def assemble(runtime: Path, files: source.NodeFiles) -> list[Entry]:
     """The files of a layer but for what the target lacks, the binary stripped."""
     return [
         *client(runtime),
+        *heap(files.version),
         Entry(_NODE, elf.strip(files.node, name=_NODE), archive.EXECUTABLE),
         Entry(_LICENSE, files.license, archive.PLAIN),
     ]

@@ -163,11 +163,15 @@ class Manifest(_Value):
 
     def text(self) -> str:
         """`region node architecture arn`, a line for each layer version that can be added to a function."""
-        return _text(
-            f"{region} {layer.node_version} {layer.architecture} {published.arn}"
+        lines = [
+            (
+                (node_release.sort_key(layer.node_version), layer.architecture, region, published.version),
+                f"{region} {layer.node_version} {layer.architecture} {published.arn}\n",
+            )
             for layer in self.layers
             for region, published in layer.live()
-        )
+        ]
+        return "".join(line for _, line in sorted(lines))
 
 
 @dataclass(frozen=True)
@@ -329,7 +333,7 @@ def merge_files(ours: Path, theirs: Path, base: Path | None, name: str) -> None:
     if name.endswith(".txt"):
         mine, other = (set(path.read_text(encoding="utf-8").splitlines()) for path in (ours, theirs))
         old = set(base.read_text(encoding="utf-8").splitlines()) if base else set()
-        merged = _text((mine | other) - (old - mine) - (old - other))
+        merged = _sorted_text((mine | other) - (old - mine) - (old - other))
     else:
         merged = read(ours).merge(read(theirs)).json_text()
     _replace(ours, merged)
@@ -380,16 +384,16 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 
 
-def _text(lines: Iterable[str]) -> str:
-    """The lines of layers.txt by Node.js version, architecture, region and ARN."""
+def _sorted_text(lines: Iterable[str]) -> str:
+    """The lines of layers.txt in the order of Manifest.text."""
 
-    def key(line: str) -> tuple[SortKey, str, str, LayerVersionArn]:
+    def key(line: str) -> tuple[SortKey, str, str, int, str]:
         region, node, architecture, arn = line.split(" ")
-        return node_release.sort_key(node), architecture, region, LayerVersionArn.parse(arn)
+        return node_release.sort_key(node), architecture, region, LayerVersionArn.parse(arn).version, arn
 
     try:
         return "".join(f"{line}\n" for line in sorted(lines, key=key))
-    except ValueError as error:
+    except (ValueError, InvalidInputError) as error:
         raise NotVerifiedError(
             "a line is not `region node architecture arn`",
             where="layers.txt",

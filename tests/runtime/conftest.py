@@ -11,7 +11,7 @@ import pytest
 from runtime.cases import AWS_NODE
 from support import ROOT
 
-from nodelayer import architecture, system_library
+from nodelayer import architecture, build, system_library
 from nodelayer.cache import DownloadCache
 from nodelayer.progress import Reporter
 from nodelayer.source import open_source
@@ -86,6 +86,8 @@ class Runtimes:
         (opt / "nodejs" / "bin").mkdir(parents=True)
         shutil.copytree(ROOT / "runtime" / "aws", opt / "aws")
         shutil.copy(ROOT / "runtime" / "bootstrap", opt)
+        for entry in build.heap(node_version):
+            (opt / entry.path).write_bytes(entry.data)
         (opt / "nodejs" / "bin" / "node").symlink_to(self._node(node_version))
         return clients.ours(node_version, opt)
 

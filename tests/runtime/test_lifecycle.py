@@ -225,7 +225,6 @@ def test_the_function_finds_the_surroundings_of_a_managed_runtime(run, node):
     )
     assert seen["path"].split(":")[0].endswith("/nodejs/bin")
     assert seen["gc"] == "function"
-    assert seen["heap"] == []
 
 
 def test_a_node_path_of_the_functions_own_is_kept(run):
@@ -233,9 +232,26 @@ def test_a_node_path_of_the_functions_own_is_kept(run):
     assert seen["nodePath"] == "/somewhere"
 
 
-def test_a_share_of_the_memory_for_the_heap_is_a_variable(run):
-    (seen,) = answers(run(OLDEST, "surroundings", variables={"NODELAYER_HEAP_PERCENT": "75"}))
-    assert seen["heap"] == ["--max-old-space-size=96"]
+@pytest.mark.parametrize(
+    ("node", "variables", "flags"),
+    [
+        (OLDEST, {}, []),
+        (OLDEST, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
+        ("18.20.8", {}, ["--max-old-space-size=115"]),
+        (NEWEST, {}, ["--max-old-space-size=115"]),
+        (NEWEST, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
+        (NEWEST, {"NODELAYER_HEAP_PERCENT": "0"}, []),
+        (NEWEST, {"NODELAYER_HEAP_PERCENT": "all"}, []),
+        (NEWEST, {"NODE_OPTIONS": "--max-old-space-size=99"}, []),
+        (NEWEST, {"NODE_OPTIONS": "--max_old_space_size=99"}, []),
+        (NEWEST, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
+    ],
+)
+def test_the_heap_has_nine_tenths_of_the_memory_from_18_on_or_what_a_variable_says(
+    run, node, variables, flags
+):
+    (seen,) = answers(run(node, "surroundings", variables=variables))
+    assert seen["heap"] == flags
 
 
 @pytest.fixture
@@ -248,7 +264,7 @@ def wrapper(tmp_path):
 
 def test_an_exec_wrapper_starts_the_runtime(run, wrapper):
     (seen,) = answers(run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
-    assert seen["wrapped"] == "2"
+    assert seen["wrapped"] == "3"  # node, its heap, index.js
 
 
 def test_an_exec_wrapper_that_is_missing_or_not_executable_ends_the_start(run, wrapper):
