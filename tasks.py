@@ -7,6 +7,7 @@ import shlex
 import signal
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,6 +24,7 @@ from nodelayer import (
     docker,
     emulator,
     fanout,
+    fetch,
     run,
     snippets,
     tables,
@@ -33,9 +35,12 @@ from nodelayer import plan as plans
 from nodelayer import publish as publishing
 from nodelayer import regions as region_names
 from nodelayer import source as sources
+from nodelayer import tour as tours
+from nodelayer.arn import LayerVersionArn
 from nodelayer.cache import DownloadCache
 from nodelayer.errors import InvalidInputError, NodelayerError, NotFoundError, NotVerifiedError
 from nodelayer.progress import Reporter, megabytes
+from nodelayer.record import BuildRecord
 
 ROOT = Path(__file__).resolve().parent
 HOUSE = build.House(
@@ -133,6 +138,8 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     name="run",
     help={
         "node": _SPEC + "; left out: the newest layer in --out",
+        "layer-arn": "run a published layer version instead: fetched from Lambda, verified",
+        "profile": "the AWS profile for --layer-arn",
         "event": "JSON file, or - for standard input",
         "out": "folder with built layers; what is missing is built into it",
         "function": "folder of the function",
@@ -157,20 +164,31 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     builder: str = "auto",
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002
+    layer_arn: str = "",
+    profile: str = "",
 ) -> None:
-    """Run the sample function on a built layer through AWS's Runtime Interface Emulator; no Docker needed."""
+    """Run the sample function on a layer through AWS's Runtime Interface Emulator; no Docker needed."""
     given = run.read_event(event or str(HOUSE.event), sys.stdin.buffer.read() if event == "-" else None)
     bench = _bench(source, signature=signature)
     order = build.Order(out=Path(out), builder=builder, compression=compression)
     host = run.host_architecture()
-    if node:
-        job = build.Job(sources.resolve_spec(node, host, bench.source, start=Path.cwd()), host)
-    else:
-        job = build.newest(order.out, host)
-    record = build.existing(job, order, HOUSE) or build.build(job, order, bench)
     trial = run.Trial(Path(function or HOUSE.function), given, handler, timeout)
-    answer = run.run(record, order.out, trial, bench.emulator(host))
-    run.show(answer, record, bench.reporter)
+    with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
+        if layer_arn:
+            if node:
+                raise InvalidInputError("--node and --layer-arn together say two things", todo="use one")
+            arn = LayerVersionArn.parse(layer_arn)
+            label, zipped = arn.name, Path(scratch) / "layer.zip"
+            account = aws.open_account(profile=profile or None, wanted=(arn.region,))
+            content = fetch.by_arn(account, arn.region, layer_arn, zipped)
+            bench.reporter.say(
+                f"{arn.name}:{arn.version} from {arn.region}: CodeSha256 {content.code_sha256}"
+            )
+        else:
+            record = _built_or_newest(node, order, bench, host)
+            label, zipped = f"Node.js {record.node_version}", order.out / record.zip
+        answer = run.run(zipped, trial, bench.emulator(host))
+    run.show(answer, label, bench.reporter)
     print(answer.payload.decode(errors="replace"))
     if answer.failed:
         raise Exit(code=8)
@@ -200,6 +218,15 @@ def download(
             print(f"{files.version} {each} {files.record.name} sha256:{files.record.sha256}")
     if failures:
         raise Exit(code=failures[0].code)
+
+
+@task(help={"node": "the exact version to take along"})
+@command
+def tour(_ctx: Context, node: str = "12.16.1") -> None:
+    """Build, publish to three regions, look up, fetch back and run: on an emulator of AWS, no account."""
+    invoke = [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}"]
+    cache = DownloadCache(_cache_folder())
+    tours.take(node, invoke=invoke, cache=cache, reporter=Reporter(), environ=os.environ)
 
 
 @task(help={"out": "folder with built layers", "downloads": "empty the download cache as well"})
@@ -721,6 +748,17 @@ def _confirm(question: str) -> None:
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Exit("nodelayer: nothing was deleted", code=1)
+
+
+def _built_or_newest(
+    node: str, order: build.Order, bench: build.Workbench, host: architecture.Architecture
+) -> BuildRecord:
+    """The layer of that version, or the newest there is; built where it is missing."""
+    if node:
+        job = build.Job(sources.resolve_spec(node, host, bench.source, start=Path.cwd()), host)
+    else:
+        job = build.newest(order.out, host)
+    return build.existing(job, order, HOUSE) or build.build(job, order, bench)
 
 
 def _bench(source: str, *, signature: bool) -> build.Workbench:

@@ -10,7 +10,6 @@ from nodelayer import archive, emulator
 from nodelayer.architecture import Architecture, of_host
 from nodelayer.errors import InvalidInputError, MachineError
 from nodelayer.progress import Reporter
-from nodelayer.record import BuildRecord
 
 
 @dataclass(frozen=True)
@@ -60,23 +59,23 @@ def host_architecture() -> Architecture:
     return found
 
 
-def run(record: BuildRecord, folder: Path, trial: Trial, rie: Path) -> emulator.Answer:
-    """Unpack the layer the record in `folder` speaks of and invoke the function on it once, cold.
+def run(zipped: Path, trial: Trial, rie: Path) -> emulator.Answer:
+    """Unpack a layer and invoke the function on it once, cold.
 
     Raises NodelayerError where there is no answer; an answer may be the function's own error.
     """
     with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
         layer = Path(scratch) / "opt"
-        archive.unpack(archive.read(folder / record.zip), layer)
+        archive.unpack(archive.read(zipped), layer)
         sandbox = emulator.Sandbox(layer, trial.function, trial.handler, trial.timeout_s)
         return emulator.invoke_once(sandbox, trial.event, rie=rie)
 
 
-def show(answer: emulator.Answer, record: BuildRecord, reporter: Reporter) -> None:
-    """What the function logged and how long it took, on stderr."""
+def show(answer: emulator.Answer, layer: str, reporter: Reporter) -> None:
+    """What the function logged and how long it took, on stderr. `layer` says what it ran on."""
     for line in answer.logs.splitlines():
         reporter.say(f"  {line}")
     outcome = f"failed with {answer.error_type}" if answer.failed else "answered"
     taken = "" if answer.duration_ms is None else f" in {answer.duration_ms:.1f} ms"
     start = "" if answer.init_ms is None else f", cold start {answer.init_ms:.1f} ms"
-    reporter.say(f"Node.js {record.node_version} {outcome}{taken}{start}")
+    reporter.say(f"{layer} {outcome}{taken}{start}")

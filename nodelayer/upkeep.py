@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodelayer import fanout, manifest
+from nodelayer import fanout, fetch, manifest
 from nodelayer.artifact import Artifact, built_records, check_zip, of_record
 from nodelayer.aws import Access, Account, Region, Terms
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, UnreachableError
@@ -17,10 +17,6 @@ from nodelayer.node_release import sort_key
 from nodelayer.plan import Failure
 from nodelayer.progress import Reporter
 from nodelayer.quotas import DESCRIPTION
-from nodelayer.record import file_sha256
-from nodelayer.web import Web
-
-_CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -248,9 +244,9 @@ def _fetched(layer: Layer, account: Account, path: Path, reporter: Reporter) -> 
             if content is None:
                 raise NotFoundError("it is gone", where=published.arn)
             reporter.say(f"{layer.layer_name}: taking the zip from {name}")
-            _download(content.location, path, layer.size)
-            if file_sha256(path) != layer.code_sha256:
-                raise NotVerifiedError("what came is not what the manifest says", where=published.arn)
+            if content.code_sha256 != layer.code_sha256:
+                raise NotVerifiedError("what is there is not what the manifest says", where=published.arn)
+            fetch.download(content, path)
             listed = {each.version: each for each in region.versions(layer.layer_name)}[published.version]
         except NodelayerError as error:
             failures.append(f"{name}: {error}")
@@ -277,16 +273,6 @@ def _fetched(layer: Layer, account: Account, path: Path, reporter: Reporter) -> 
         where="; ".join(failures),
         todo="build it again, and name its folder with --out",
     )
-
-
-def _download(url: str, path: Path, size: int) -> None:
-    with Web(todo="run it again") as web, web.stream(url, {}) as response, path.open("wb") as stream:
-        done = 0
-        for chunk in response.iter_content(_CHUNK):
-            done += len(chunk)
-            if done > size:
-                raise NotVerifiedError(f"more comes than the {size} bytes recorded", where="Content.Location")
-            stream.write(chunk)
 
 
 def new_regions(known: Manifest, regions: Sequence[str]) -> list[str]:

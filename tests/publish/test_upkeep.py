@@ -93,7 +93,7 @@ def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(shop):
     shop.path.write_text(json.dumps(raw))
     outcome = shop.command("backfill", "--regions", "us-east-1", "--out", "nowhere")
     assert outcome.code == 4
-    assert "what came is not what the manifest says" in outcome.err
+    assert "what is there is not what the manifest says" in outcome.err
     assert shop.versions("us-east-1") == {}
 
 
