@@ -570,7 +570,9 @@ def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "", path: 
 )
 def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
     """Run the tests; what needs a Docker daemon is skipped with a reason where there is none."""
-    _tool("pytest", *([only] if only else []), *(["-k", keyword] if keyword else []))
+    chosen = [*([only] if only else []), *(["-k", keyword] if keyword else [])]
+    # All of them go on in several processes; what shares something stays together (tests/conftest.py).
+    _tool("pytest", *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
 
 
 @task

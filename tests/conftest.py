@@ -8,6 +8,8 @@ from pathlib import Path
 
 import docker
 import pytest
+from support import REPORT
+from xdist.scheduler import LoadScopeScheduling
 
 from nodelayer import architecture
 
@@ -51,6 +53,56 @@ def no_arm64():
         return ""
     handler = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
     return "" if handler.exists() else "no qemu-aarch64 in binfmt_misc to run arm64 programs with"
+
+
+# What shares a session's fixtures, or the Docker daemon, stays in one process when tests run in several.
+_TOGETHER = {
+    "runtime": "tests/runtime/",
+    "layers": (
+        "tests/integration/test_build_layer.py",
+        "tests/integration/test_docker_builder.py",
+        "tests/integration/test_run.py",
+        "tests/integration/test_sam.py",
+    ),
+}
+
+
+class ByFile(LoadScopeScheduling):
+    """A process takes a file of tests, or all of those that stay together."""
+
+    def _split_scope(self, nodeid):
+        file = nodeid.partition("::")[0]
+        return next((name for name, begins in _TOGETHER.items() if file.startswith(begins)), file)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
+    return ByFile(config, log)
+
+
+def pytest_configure(config):
+    config.stash[REPORT] = []
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """A process of several hands its lines to the one that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["report"] = session.config.stash[REPORT]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node):
+    node.config.stash[REPORT] += getattr(node, "workeroutput", {}).get("report", [])
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    lines = config.stash[REPORT]
+    if lines:
+        terminalreporter.section("AWS's runtime clients and ours")
+    for line in lines:
+        terminalreporter.line(line)
 
 
 _NEEDS = {"docker": no_docker, "network": no_registry, "arm64": no_arm64}

@@ -6,9 +6,13 @@ import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 
+import pytest
+
 from nodelayer import archive
 
 ROOT = Path(__file__).resolve().parent.parent
+REPORT = pytest.StashKey()
+"""Lines that tests want printed at the end, in the configuration's stash."""
 
 
 @dataclass(frozen=True)

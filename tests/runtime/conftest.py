@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from runtime.cases import AWS_NODE
-from support import ROOT
+from support import REPORT, ROOT
 
 from nodelayer import architecture, build, system_library
 from nodelayer.cache import DownloadCache
@@ -166,25 +166,27 @@ def table(request):
     return request.config.stash[TABLE]
 
 
-def pytest_terminal_summary(terminalreporter, config):
-    rows = config.stash[TABLE]
-    if not rows:
-        return
-    terminalreporter.section("AWS's runtime clients and ours")
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session):
+    """Hand the table on to tests/conftest.py, which prints it, in whichever process it runs."""
+    session.config.stash[REPORT] += _report(session.config.stash[TABLE])
+
+
+def _report(rows):
+    lines = []
     for client in sorted({row[2] for row in rows}):
         for node in dict.fromkeys(row[1] for row in rows):
             kinds = [row[3] for row in rows if row[1:3] == (node, client)]
             if kinds:
                 counted = ", ".join(f"{kinds.count(kind)} {kind}" for kind in dict.fromkeys(sorted(kinds)))
-                terminalreporter.line(f"Node.js {node} against {client} on {AWS_NODE[client]}: {counted}")
+                lines.append(f"Node.js {node} against {client} on {AWS_NODE[client]}: {counted}")
     by_case = {}
     for case, node, client, kind, found in rows:
         if kind == "different":
             by_case.setdefault((case, _shown(found)), []).append(f"{node} {client}")
     for (case, found), where in by_case.items():
-        terminalreporter.line(f"{case} ({'; '.join(where)})")
-        for line in found:
-            terminalreporter.line(f"    {line}")
+        lines += [f"{case} ({'; '.join(where)})", *(f"    {line}" for line in found)]
+    return lines
 
 
 def _shown(found):
