@@ -21,6 +21,7 @@ from nodelayer import (
     artifact,
     aws,
     build,
+    catalog,
     docker,
     emulator,
     fanout,
@@ -537,6 +538,33 @@ def print_arn(
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
     found = manifests.look_up(manifests.open_manifest(manifest), node, region, wanted[0].name)
     print(snippets.render(format, _as_snippet(found)))
+
+
+@task(
+    name="catalog",
+    help={
+        "manifest": "file or URL of the manifest; no AWS credentials are needed",
+        "out": "folder for index.html, feed.atom, layers.json, layers.txt and the schema",
+        "assets-url": "where a build's files are, to link its SBOM: {file} in it is filled in, and "
+        "{node_version}, {architecture}, {nodelayer_version}, {layer_name}",
+        "site-url": "where the page will be, for the links in the feed",
+    },
+)
+@command
+def make_catalog(
+    _ctx: Context,
+    manifest: str = "layers.json",
+    out: str = "site",
+    assets_url: str = "",
+    site_url: str = "",
+) -> None:
+    """Write the web page of every published layer, and a feed of new ones, to be hosted anywhere."""
+    known = manifests.open_manifest(manifest)
+    site = catalog.Site(assets_url, site_url, aws.region_names())
+    written = catalog.write(known, Path(out), site, source=Path(manifest))
+    size = f"{written.size / 1e3:.0f} kB"
+    Reporter().say(f"{written.layers} layers, {written.layer_versions} layer versions in a page of {size}")
+    print(written.page)
 
 
 @task(

@@ -559,6 +559,16 @@ def partitions() -> dict[str, str]:
     return {each["id"]: each["regionRegex"] for each in data["partitions"]}
 
 
+def region_names() -> dict[str, str]:
+    """What AWS calls each region botocore knows: eu-west-1 is Europe (Ireland)."""
+    return {
+        name: region["description"]
+        for each in create_loader().load_data("partitions")["partitions"]
+        for name, region in each["regions"].items()
+        if "description" in region
+    }
+
+
 def partition_of(region: str) -> str:
     """Which partition a region belongs to. Raises InvalidInputError."""
     for name, pattern in partitions().items():

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -10,6 +10,7 @@ from nodelayer import architecture
 from nodelayer.errors import InvalidInputError
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
+_PLACE = re.compile(r"<(\w+)>")
 _CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
 
 
@@ -44,37 +45,26 @@ class Layer:
 
 def render(format: str, layer: Layer) -> str:  # noqa: A002 - the flag's own name
     """The layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
-    if format not in _RENDERERS:
+    if format not in TEMPLATES:
         raise InvalidInputError(
             f"unknown format {format!r}", where="--format", todo=f"use {', '.join(FORMATS)}"
         )
-    return _RENDERERS[format](layer)
+    values = words(layer)
+    return _PLACE.sub(lambda found: values[found[1]], TEMPLATES[format])
 
 
-def _arn(layer: Layer) -> str:
-    return layer.arn
-
-
-def _json(layer: Layer) -> str:
-    return json.dumps(dict(layer.as_json), indent=2)
-
-
-def _filled(template: str) -> Callable[[Layer], str]:
-    """A renderer: <name> in the template becomes that value of the layer."""
-
-    def renderer(layer: Layer) -> str:
-        values = {
-            "arn": layer.arn,
-            "region": layer.region,
-            "node_version": layer.node_version,
-            "architecture": layer.architecture,
-            "runtime": layer.runtime,
-            "cdk_architecture": _CDK_ARCHITECTURE[layer.architecture],
-            "cdk_runtime": layer.runtime.upper().replace(".", "_"),
-        }
-        return re.sub(r"<(\w+)>", lambda found: values[found[1]], template.strip("\n"))
-
-    return renderer
+def words(layer: Layer) -> dict[str, str]:
+    """What takes the place of each <name> in the templates."""
+    return {
+        "arn": layer.arn,
+        "region": layer.region,
+        "node_version": layer.node_version,
+        "architecture": layer.architecture,
+        "runtime": layer.runtime,
+        "cdk_architecture": _CDK_ARCHITECTURE[layer.architecture],
+        "cdk_runtime": layer.runtime.upper().replace(".", "_"),
+        "json": json.dumps(dict(layer.as_json), indent=2),
+    }
 
 
 # Without SkipBuild `sam build` wants a Makefile of every function on a provided runtime.
@@ -234,19 +224,20 @@ aws lambda create-function \
   --layers <arn>
 """
 
-_RENDERERS: Mapping[str, Callable[[Layer], str]] = MappingProxyType(
+TEMPLATES: Mapping[str, str] = MappingProxyType(
     {
-        "arn": _arn,
-        "json": _json,
-        "sam": _filled(_SAM),
-        "cloudformation": _filled(_CLOUDFORMATION),
-        "cdk": _filled(_CDK),
-        "cdk-python": _filled(_CDK_PYTHON),
-        "terraform": _filled(_TERRAFORM),
-        "serverless": _filled(_SERVERLESS),
-        "cli": _filled(_CLI),
+        "arn": "<arn>",
+        "json": "<json>",
+        "sam": _SAM.strip("\n"),
+        "cloudformation": _CLOUDFORMATION.strip("\n"),
+        "cdk": _CDK.strip("\n"),
+        "cdk-python": _CDK_PYTHON.strip("\n"),
+        "terraform": _TERRAFORM.strip("\n"),
+        "serverless": _SERVERLESS.strip("\n"),
+        "cli": _CLI.strip("\n"),
     }
 )
+"""What `render` fills in, by format: whoever renders elsewhere replaces each <name> by its word."""
 
-FORMATS = tuple(_RENDERERS)
+FORMATS = tuple(TEMPLATES)
 """What `render` knows, in the order in which it is offered."""

@@ -105,7 +105,19 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.line(line)
 
 
-_NEEDS = {"docker": no_docker, "network": no_registry, "arm64": no_arm64}
+CHROMIUM = shutil.which("chromium")
+
+
+@functools.cache
+def no_browser():
+    """Why the tests that look at a page cannot run here, or an empty string."""
+    if CHROMIUM is None:
+        return "no chromium to look with: apt-get install chromium"
+    done = subprocess.run([CHROMIUM, "--version"], capture_output=True, timeout=120, check=False)
+    return "" if done.returncode == 0 else "chromium does not start"
+
+
+_NEEDS = {"docker": no_docker, "network": no_registry, "arm64": no_arm64, "browser": no_browser}
 
 
 def pytest_runtest_setup(item):

@@ -1,0 +1,596 @@
+(() => {
+  'use strict';
+
+  const data = JSON.parse(document.getElementById('data').textContent);
+  const $ = (id) => document.getElementById(id);
+  const today = new Date().toISOString().slice(0, 10);
+  const SLICE = 60;
+  const PREFERRED = 'us-east-1';
+
+  // ---- what the manifest says
+
+  const regionNames = new Map(data.regions);
+  const regions = data.regions.map(([name]) => name);
+  const lts = new Set(data.lts);
+  const order = new Map(data.nodes.map((node, index) => [node, index]));
+  const major = (node) => node.slice(0, node.indexOf('.'));
+  const stable = (node) => !node.includes('-');
+  const at = (column, position) => (Array.isArray(column) ? column[position] : column);
+
+  const layers = data.columns.node.map((node, i) => {
+    const c = data.columns;
+    const version = data.nodes[node];
+    const arch = data.architectures[c.arch[i]];
+    const names = data.runtimeSets[c.runtimes[i]];
+    const line = data.lines[major(version)];
+    return {
+      i,
+      node: version,
+      arch,
+      build: data.builds[c.build[i]],
+      buildOrder: c.build[i],
+      name: c.name[i] || `nodejs-${version.replaceAll('.', '-')}-${arch}`,
+      size: c.size[i],
+      unzipped: c.unzipped[i],
+      runtimes: names,
+      places: data.places[c.places[i]],
+      sha256: c.sha256[i],
+      line,
+      tokens: [version, `v${version}`, arch, ...names, ...names.map((name) => name.slice(name.indexOf('.') + 1))]
+        .concat(line ? [line[0].toLowerCase()] : [], lts.has(version) ? ['lts'] : []),
+    };
+  });
+
+  /** The layer version of a layer in a region, or null. */
+  const published = (layer, region) => {
+    const place = layer.places.indexOf(regions.indexOf(region));
+    if (place < 0) return null;
+    const c = data.columns;
+    const [partition, account] = data.accounts[at(c.accounts[layer.i], place)];
+    const version = at(c.versions[layer.i], place);
+    const [open, organizations] = data.access[at(c.access[layer.i], place)];
+    const seconds = c.time[layer.i] + at(c.later[layer.i], place);
+    return {
+      region,
+      version,
+      arn: `arn:${partition}:lambda:${region}:${account}:layer:${layer.name}:${version}`,
+      parts: [partition, region, account, layer.name, version],
+      published: new Date(seconds * 1000).toISOString().replace('.000Z', 'Z'),
+      open,
+      organizations,
+    };
+  };
+
+  const here = (region, arch) => {
+    const place = regions.indexOf(region);
+    return layers.filter((layer) => layer.arch === arch && layer.places.includes(place));
+  };
+
+  /** Whether a release is meant by a spec: 12.16.1, 12, 12.16, latest, lts, lts/erbium; null for what is no spec. */
+  const meaning = (spec) => {
+    const word = spec.trim().toLowerCase();
+    if (/^v?\d+\.\d+\.\d+/.test(word)) return (node) => node.toLowerCase() === word.replace(/^v/, '');
+    if (/^v?\d+(\.\d+)?(\.x)?$/.test(word)) {
+      const start = `${word.replace(/^v/, '').replace(/\.x$/, '')}.`;
+      return (node) => stable(node) && node.startsWith(start);
+    }
+    if (word === 'latest') return stable;
+    if (word === 'lts' || word === 'lts/*') return (node) => stable(node) && lts.has(node);
+    if (word.startsWith('lts/')) {
+      return (node) => stable(node) && lts.has(node) && data.lines[major(node)][0].toLowerCase() === word.slice(4);
+    }
+    return null;
+  };
+
+  const newest = (nodes) => nodes.reduce((best, node) => (order.get(node) > (order.get(best) ?? -1) ? node : best), undefined);
+
+  /** The layers of the newest release that a spec means there, newest build first. */
+  const find = (spec, region, arch) => {
+    const means = meaning(spec);
+    if (!means) return [];
+    const there = here(region, arch).filter((layer) => means(layer.node));
+    const node = newest(there.map((layer) => layer.node));
+    const number = (layer) => published(layer, region).version;
+    return there
+      .filter((layer) => layer.node === node)
+      .sort((a, b) => b.buildOrder - a.buildOrder || number(b) - number(a));
+  };
+
+  // ---- small things
+
+  const element = (name, attributes = {}, ...children) => {
+    const made = document.createElement(name);
+    for (const [key, value] of Object.entries(attributes)) {
+      if (value === true) made.setAttribute(key, '');
+      else if (value !== false && value !== null) made.setAttribute(key, value);
+    }
+    made.append(...children);
+    return made;
+  };
+  const option = (value, text = value) => element('option', { value }, text);
+  const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
+  const many = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
+  const placeName = (region) => (regionNames.get(region) ? `${region} · ${regionNames.get(region)}` : region);
+  const link = (choice) => `#${new URLSearchParams(choice)}`;
+
+  let quiet;
+  const say = (text) => {
+    clearTimeout(quiet);
+    $('said').textContent = text;
+    $('said').classList.toggle('shown', Boolean(text));
+    quiet = setTimeout(() => {
+      $('said').classList.remove('shown');
+      $('said').textContent = '';
+    }, 4000);
+  };
+
+  const toClipboard = async (text) => {
+    try {
+      await navigator.clipboard.writeText(text);
+      return true;
+    } catch {
+      // Not a secure context, or not allowed: the old way works in both.
+      const area = element('textarea', { class: 'unseen', 'aria-hidden': 'true', tabindex: '-1' });
+      area.value = text;
+      const focused = document.activeElement;
+      document.body.append(area);
+      area.select();
+      const done = document.execCommand('copy');
+      area.remove();
+      focused?.focus();
+      return done;
+    }
+  };
+
+  const copy = async (button, text, what) => {
+    const done = await toClipboard(text);
+    say(done ? `${what} copied` : 'The browser does not let this page copy: select the text yourself');
+    if (!done) return;
+    const before = button.dataset.label ?? button.textContent;
+    button.dataset.label = before;
+    button.textContent = 'Copied';
+    button.classList.add('done');
+    clearTimeout(button.timer);
+    button.timer = setTimeout(() => {
+      button.textContent = before;
+      button.classList.remove('done');
+    }, 2000);
+  };
+
+  const arnParts = ([partition, region, account, name, version]) => [
+    element('span', { class: 'dim' }, `arn:${partition}:lambda:`, element('wbr')),
+    element('span', { class: 'place' }, region),
+    element('span', { class: 'dim' }, ':', element('wbr'), `${account}:layer:`, element('wbr')),
+    element('span', { class: 'name' }, name),
+    element('span', { class: 'dim' }, ':'),
+    element('span', { class: 'name' }, String(version)),
+  ];
+
+  const state = (kind, ...children) => element('span', { class: `state ${kind}` }, ...children);
+
+  const runtimeState = (name) => {
+    const facts = data.runtimes[name];
+    if (!facts) return state('unknown', 'no date known');
+    const [, deprecated, create, update, creates] = facts;
+    if (deprecated > today) return state('good', `until ${deprecated}`);
+    const steps = [`deprecated ${deprecated}`];
+    if (update && update <= today) steps.push(`closed to updates ${update}`);
+    else if (!creates || (create && create <= today)) steps.push('no new functions');
+    else if (create) steps.push(`no new functions from ${create}`);
+    if (update && update > today) steps.push(`no updates from ${update}`);
+    return state(!creates || (create && create <= today) ? 'bad' : 'warn', steps.join(', '));
+  };
+
+  const lineState = (layer) => {
+    if (!layer.line) return state('unknown', 'not an LTS line');
+    const [, end] = layer.line;
+    return end > today ? state('good', `until ${end}`) : state('bad', `ended ${end}`);
+  };
+
+  const lineWords = (layer) => {
+    const number = major(layer.node);
+    if (!layer.line) return [`Node.js ${number}`, state('unknown', 'not an LTS line; its end of life is not recorded here')];
+    const [codename, end] = layer.line;
+    const before = lts.has(layer.node) ? '' : ', a release before it became LTS';
+    const words = `Node.js ${number} ${codename}${before}`;
+    return [words, end > today ? state('good', `maintained until ${end}`) : state('bad', `end of life since ${end}`)];
+  };
+
+  // ---- the choice
+
+  let chosen = { node: '', region: '', arch: '', build: '' };
+  let shown = null; // the layer, and what is published of it in the region
+  let format = 'sam';
+
+  const remembered = () => {
+    try {
+      return localStorage.getItem('nodelayer-region');
+    } catch {
+      return null;
+    }
+  };
+  const remember = (region) => {
+    try {
+      localStorage.setItem('nodelayer-region', region);
+    } catch {
+      // private windows and some file:// pages keep nothing
+    }
+  };
+
+  const usual = () => {
+    const region = [remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
+    const arch = data.architectures.find((name) => here(region, name).length) ?? data.architectures[0];
+    const nodes = here(region, arch).map((layer) => layer.node);
+    const best = newest(nodes.filter((node) => lts.has(node))) ?? newest(nodes.filter(stable)) ?? newest(nodes);
+    return { node: best === undefined ? '' : major(best), region, arch, build: '' };
+  };
+
+  /** What the address asks for, the rest as usual. */
+  const fromAddress = () => {
+    const asked = new URLSearchParams(location.hash.slice(1));
+    const base = usual();
+    return {
+      node: asked.get('node') || base.node,
+      region: asked.get('region') || base.region,
+      arch: asked.get('arch') || (asked.get('node') ? anyArch(asked.get('node'), asked.get('region') || base.region) : base.arch),
+      build: asked.get('build') || '',
+    };
+  };
+  const anyArch = (node, region) =>
+    data.architectures.find((arch) => find(node, region, arch).length) ?? data.architectures[0];
+
+  const toAddress = (replace) => {
+    const { node, region, arch, build } = chosen;
+    const words = link({ node, region, arch, ...(build ? { build } : {}) });
+    if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](null, '', words);
+  };
+
+  const linesThere = [...new Set(data.nodes.map(major))].reverse();
+  const fillOnce = () => {
+    $('line').append(
+      ...linesThere.map((number) => {
+        const line = data.lines[number];
+        const end = line && line[1] <= today ? ' (EOL)' : '';
+        return option(number, line ? `${number} ${line[0]}${end}` : number);
+      }),
+    );
+    $('region').append(...regions.map((name) => option(name, placeName(name))));
+    $('only-region').append(option('', 'Any'), ...regions.map((name) => option(name, placeName(name))));
+    $('arch').append(
+      ...data.architectures.map((name) =>
+        element(
+          'label',
+          {},
+          element('input', { type: 'radio', name: 'arch', value: name }),
+          element('span', {}, name),
+        ),
+      ),
+    );
+    const shownFormats = data.snippets.filter(([name]) => name !== 'arn');
+    shownFormats.sort(([a], [b]) => (a === 'json') - (b === 'json'));
+    $('tabs').append(
+      ...shownFormats.map(([name, title]) =>
+        element('button', { type: 'button', role: 'tab', id: `tab-${name}`, 'aria-controls': 'panel' }, title),
+      ),
+    );
+  };
+
+  const fillVersions = (number) => {
+    const nodes = data.nodes.filter((node) => major(node) === number).reverse();
+    const archs = new Map();
+    for (const layer of layers) {
+      if (major(layer.node) !== number) continue;
+      if (!archs.has(layer.node)) archs.set(layer.node, new Set());
+      archs.get(layer.node).add(layer.arch);
+    }
+    const best = find(number, chosen.region, chosen.arch)[0];
+    $('version').replaceChildren(
+      option(number, best ? `Newest (${best.node})` : 'Newest'),
+      ...nodes.map((node) => {
+        const only = archs.get(node).size === 1 ? `, ${[...archs.get(node)][0]} only` : '';
+        return option(node, node + only);
+      }),
+    );
+  };
+
+  const show = () => {
+    const found = find(chosen.node, chosen.region, chosen.arch);
+    const layer = found.find((each) => each.build === chosen.build) ?? found[0];
+    shown = layer ? { layer, ...published(layer, chosen.region) } : null;
+
+    const means = meaning(chosen.node);
+    const exact = data.nodes.includes(chosen.node.replace(/^v/, ''));
+    const named = layer?.node ?? (means && newest(data.nodes.filter(means)));
+    if (named) {
+      if ($('version').dataset.of !== `${major(named)} ${chosen.region} ${chosen.arch}`) fillVersions(major(named));
+      $('version').dataset.of = `${major(named)} ${chosen.region} ${chosen.arch}`;
+      $('line').value = major(named);
+      $('version').value = exact || chosen.node.includes('.') ? named : major(named);
+    } else {
+      $('line').selectedIndex = -1;
+      $('version').replaceChildren();
+      delete $('version').dataset.of;
+    }
+    $('region').value = chosen.region;
+    for (const radio of $('arch').querySelectorAll('input')) radio.checked = radio.value === chosen.arch;
+    const builds = [...new Set(found.map((each) => each.build))];
+    $('build-field').hidden = builds.length < 2;
+    $('build').replaceChildren(
+      ...builds.map((build, index) => option(build, index ? build : `Newest (nodelayer ${build})`)),
+    );
+    if (layer) $('build').value = layer.build;
+
+    for (const id of ['hero', 'facts']) $(id).hidden = !shown;
+    $('use').hidden = !shown || !layer.runtimes.length; // on which runtime nobody knows
+    $('nothing').hidden = Boolean(shown);
+    if (shown) {
+      $('hero-title').replaceChildren(`Node.js ${layer.node} for ${layer.arch} in `, element('span', { class: 'unbroken' }, chosen.region));
+      $('arn').replaceChildren(...arnParts(shown.parts));
+      showFacts();
+      showSnippet();
+      document.title = `Node.js ${layer.node}, ${layer.arch}, ${chosen.region} · nodelayer`;
+    } else {
+      showNothing(named);
+      document.title = 'Node.js layers for AWS Lambda';
+    }
+  };
+
+  const showNothing = (named) => {
+    const { node, region, arch } = chosen;
+    const ways = [];
+    const way = (text, choice) => ways.push(element('a', { href: link(choice) }, text));
+    if (!layers.length) {
+      $('nothing-text').textContent = 'Nothing is published yet. The first layer will be here, and in the feed.';
+    } else if (!named) {
+      $('nothing-text').textContent = `There is no Node.js ${node} here.`;
+      const best = usual();
+      way(`Newest of ${best.node} for ${best.arch} in ${best.region}`, { node: best.node, region: best.region, arch: best.arch });
+    } else {
+      $('nothing-text').textContent = `There is no layer of Node.js ${node} for ${arch} in ${region || 'that region'}.`;
+      for (const other of data.architectures) {
+        if (other !== arch && find(node, region, other).length) way(`For ${other} in ${region}`, { node, region, arch: other });
+      }
+      const nearest = find(major(named), region, arch)[0];
+      if (nearest) way(`Node.js ${nearest.node} for ${arch} in ${region}`, { node: nearest.node, region, arch });
+      const elsewhere = regions.filter((name) => name !== region && find(node, name, arch).length);
+      for (const name of elsewhere.slice(0, 6)) way(`For ${arch} in ${name}`, { node, region: name, arch });
+    }
+    $('nothing-ways').replaceChildren(...ways);
+  };
+
+  const showFacts = () => {
+    const { layer } = shown;
+    const facts = [];
+    const fact = (title, ...children) =>
+      facts.push(element('div', {}, element('dt', {}, title), element('dd', {}, ...children)));
+    const row = (...children) => element('span', { class: 'row' }, ...children);
+    const [line, lineEnd] = lineWords(layer);
+    fact('Node.js line', row(line, lineEnd));
+    fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
+    const unpacked = layer.unzipped === null ? '' : `, ${megabytes(layer.unzipped)} unpacked`;
+    fact('Size', `${megabytes(layer.size)} zipped${unpacked}`);
+    const when = shown.published;
+    fact('Published', row(element('time', { datetime: when }, `${when.slice(0, 10)} ${when.slice(11, 16)} UTC`)), row(`by nodelayer ${layer.build}`));
+    const users = shown.open ? 'Every AWS account' : shown.organizations.length ? '' : 'The publisher\u2019s account only';
+    fact('Who may use it', users || `AWS Organizations ${shown.organizations.join(', ')}`);
+    if (data.assets) {
+      const [template, kinds] = data.assets;
+      const values = {
+        node_version: layer.node, architecture: layer.arch, nodelayer_version: layer.build, layer_name: layer.name,
+      };
+      const links = kinds.map(([title, end]) => {
+        const file = `nodejs-${layer.node}-${layer.arch}.${end}`;
+        const href = template.replace(/\{(\w+)\}/g, (_, name) => encodeURIComponent({ ...values, file }[name]));
+        return element('a', { href, rel: 'noreferrer' }, title);
+      });
+      fact('Files of this build', element('span', { class: 'links' }, ...links));
+    }
+    const button = element('button', { type: 'button', class: 'copy small', 'aria-label': 'Copy the checksum' }, 'Copy');
+    button.addEventListener('click', () => copy(button, layer.sha256, 'Checksum'));
+    fact('CodeSha256', row(element('code', { class: 'sum', translate: 'no' }, layer.sha256), button));
+    facts[facts.length - 1].className = 'whole';
+    $('facts').replaceChildren(...facts);
+  };
+
+  const asJson = () => {
+    const { layer } = shown;
+    const values = {
+      arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch,
+      nodelayer_version: layer.build, layer_name: layer.name, layer_version: shown.version,
+      code_sha256: layer.sha256, size: layer.size, compatible_runtimes: layer.runtimes,
+      public: shown.open, published: shown.published,
+    };
+    return JSON.stringify(Object.fromEntries(data.json.map((name) => [name, values[name]])), null, 2);
+  };
+
+  const snippet = (name) => {
+    const { layer } = shown;
+    const runtime = [...layer.runtimes].sort().at(-1);
+    const words = {
+      arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch, json: asJson(),
+      ...data.words.architecture[layer.arch], ...data.words.runtime[runtime],
+    };
+    const [, , template] = data.snippets.find(([each]) => each === name);
+    return template.replace(/<(\w+)>/g, (_, word) => words[word] ?? '');
+  };
+
+  const showSnippet = () => {
+    for (const tab of $('tabs').children) {
+      const on = tab.id === `tab-${format}`;
+      tab.setAttribute('aria-selected', String(on));
+      tab.tabIndex = on ? 0 : -1;
+      if (on) $('copy-snippet').setAttribute('aria-label', `Copy the snippet for ${tab.textContent}`);
+    }
+    $('panel').setAttribute('aria-labelledby', `tab-${format}`);
+    $('snippet').textContent = snippet(format);
+  };
+
+  // ---- the table
+
+  let rows = [];
+  let drawn = 0;
+  const regionTokens = data.places.map((place) => place.map((index) => regions[index]));
+
+  const filter = () => {
+    const words = $('words').value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const place = regions.indexOf($('only-region').value);
+    const support = $('only-support').value;
+    const meant = (layer, word) =>
+      layer.tokens.some((token) => token.startsWith(word)) ||
+      regionTokens[data.columns.places[layer.i]].some((token) => token.startsWith(word));
+    rows = layers.filter(
+      (layer) =>
+        (place < 0 || layer.places.includes(place)) &&
+        (!support || (support === 'alive') === Boolean(layer.line && layer.line[1] > today)) &&
+        (support !== 'ended' || layer.line) &&
+        words.every((word) => meant(layer, word)),
+    ).reverse();
+    drawn = 0;
+    $('rows').replaceChildren();
+    draw();
+  };
+
+  const draw = () => {
+    const region = $('only-region').value;
+    const next = rows.slice(drawn, drawn + SLICE).map((layer) => tableRow(layer, region));
+    $('rows').append(...next);
+    drawn += next.length;
+    const versions = region ? rows.length : rows.reduce((sum, layer) => sum + layer.places.length, 0);
+    $('count').textContent = rows.length
+      ? `${many(rows.length, 'layer')}, ${many(versions, 'layer version')}${drawn < rows.length ? `; the first ${drawn} are shown` : ''}`
+      : layers.length ? 'No layer matches. Try fewer words.' : 'Nothing is published yet.';
+    $('table').hidden = !rows.length;
+    $('further').hidden = drawn >= rows.length;
+    $('further').textContent = `Show ${Math.min(SLICE, rows.length - drawn)} more of ${many(rows.length - drawn, 'other')}`;
+    return next;
+  };
+
+  const arnLine = (layer, region) => {
+    const { arn, parts } = published(layer, region);
+    const button = element('button', { type: 'button', class: 'copy small', 'aria-label': `Copy the ARN for ${layer.node}, ${layer.arch}, ${region}` }, 'Copy');
+    button.addEventListener('click', () => copy(button, arn, `ARN for ${region}`));
+    return [element('code', { translate: 'no' }, ...arnParts(parts)), button];
+  };
+
+  const tableRow = (layer, region) => {
+    const first = regions[layer.places[0]];
+    const target = region || (layer.places.includes(regions.indexOf(chosen.region)) ? chosen.region : first);
+    const choice = { node: layer.node, region: target, arch: layer.arch };
+    const newestBuild = find(layer.node, target, layer.arch)[0];
+    if (newestBuild !== layer) choice.build = layer.build;
+    const choose = element('a', { href: link(choice) }, layer.node);
+    choose.addEventListener('click', () => { jump = true; });
+    const when = published(layer, target).published.slice(0, 10);
+    const cell = element('td', { class: 'where' });
+    const row = element(
+      'tr',
+      {},
+      element('th', { scope: 'row' }, choose, ...(choice.build ? [element('span', { class: 'old' }, `build ${layer.build}`)] : [])),
+      element('td', { class: 'mid' }, element('span', { class: 'row' }, ...(layer.line ? [layer.line[0]] : []), lineState(layer))),
+      element('td', {}, layer.arch),
+      element('td', { class: 'more' }, layer.runtimes.join(', ')),
+      element('td', { class: 'more number' }, megabytes(layer.size)),
+      element('td', { class: 'more' }, element('time', { datetime: when }, when)),
+      cell,
+    );
+    if (region) {
+      cell.append(element('span', { class: 'arn-line' }, ...arnLine(layer, region)));
+      return row;
+    }
+    const button = element('button', { type: 'button', class: 'fold', 'aria-expanded': 'false' }, many(layer.places.length, 'region'));
+    let below = null;
+    button.addEventListener('click', () => {
+      const open = !below;
+      button.setAttribute('aria-expanded', String(open));
+      if (open) {
+        const list = element('ul', { class: 'regions', 'aria-label': `ARNs of ${layer.node} for ${layer.arch}` },
+          ...layer.places.map((place) => element('li', {}, ...arnLine(layer, regions[place]))));
+        below = element('tr', { class: 'below' }, element('td', { colspan: '7' }, list));
+        row.after(below);
+      } else {
+        below.remove();
+        below = null;
+      }
+    });
+    cell.append(button);
+    return row;
+  };
+
+  // ---- what a person does
+
+  let jump = false;
+  let lastControl = null;
+  let lastTime = 0;
+
+  const choose = (control, change) => {
+    chosen = { ...chosen, build: '', ...change };
+    show();
+    // Stepping through a list with the arrow keys is one step back, not thirty.
+    const again = control === lastControl && Date.now() - lastTime < 1500;
+    lastControl = control;
+    lastTime = Date.now();
+    toAddress(again);
+    say(shown ? $('hero-title').textContent : $('nothing-text').textContent);
+  };
+
+  const readAddress = () => {
+    if (location.hash && !location.hash.includes('=')) return; // the skip link
+    chosen = fromAddress();
+    lastControl = null;
+    show();
+    if (!jump) return;
+    jump = false;
+    const target = shown ? $('hero-title') : $('nothing');
+    target.tabIndex = -1;
+    target.focus({ preventScroll: true });
+    $('choice').scrollIntoView({ block: 'start' });
+  };
+
+  fillOnce();
+  chosen = fromAddress();
+  const layerVersions = layers.reduce((sum, layer) => sum + layer.places.length, 0);
+  if (layers.length) {
+    $('figures').append(`${many(data.nodes.length, 'version')}, ${many(regions.length, 'region')}, ${many(layerVersions, 'layer version')}.`);
+  }
+  show();
+  filter();
+  $('app').hidden = false;
+  for (const id of ['choice', 'filters']) {
+    $(id).addEventListener('submit', (event) => event.preventDefault());
+  }
+  if (!layers.length) $('choice').hidden = $('filters').hidden = true;
+
+  $('line').addEventListener('change', () => choose('line', { node: $('line').value }));
+  $('version').addEventListener('change', () => choose('version', { node: $('version').value }));
+  $('region').addEventListener('change', () => {
+    remember($('region').value);
+    choose('region', { region: $('region').value });
+  });
+  $('arch').addEventListener('change', (event) => choose('arch', { arch: event.target.value }));
+  $('build').addEventListener('change', () => choose('build', { build: $('build').value }));
+  $('copy-arn').addEventListener('click', () => copy($('copy-arn'), shown.arn, 'ARN'));
+  $('copy-snippet').addEventListener('click', () => copy($('copy-snippet'), snippet(format), 'Snippet'));
+  $('words').addEventListener('input', filter);
+  $('only-region').addEventListener('change', filter);
+  $('only-support').addEventListener('change', filter);
+  $('further').addEventListener('click', () => {
+    const [first] = draw();
+    if ($('further').hidden) first.querySelector('a').focus();
+  });
+  $('tabs').addEventListener('click', (event) => {
+    const tab = event.target.closest('[role=tab]');
+    if (!tab) return;
+    format = tab.id.slice('tab-'.length);
+    showSnippet();
+  });
+  $('tabs').addEventListener('keydown', (event) => {
+    const tabs = [...$('tabs').children];
+    const now = tabs.indexOf(document.activeElement);
+    const to = { ArrowRight: now + 1, ArrowLeft: now - 1 + tabs.length, Home: 0, End: tabs.length - 1 }[event.key];
+    if (to === undefined) return;
+    event.preventDefault();
+    tabs[to % tabs.length].focus();
+    tabs[to % tabs.length].click();
+  });
+  addEventListener('popstate', readAddress);
+})();
