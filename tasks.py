@@ -615,13 +615,14 @@ def lint(_ctx: Context) -> None:
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
 
 
-@task(name="bench", help={"only": "sizes, runtime or publish (default: all of them)"})
+@task(name="bench", help={"only": "sizes, runtime, publish or catalog (default: all of them)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
     """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
     scripts = {
         "sizes": "benchmarks/sizes.py",
         "runtime": "benchmarks/runtime/speed.py",
         "publish": "benchmarks/publish.py",
+        "catalog": "benchmarks/catalog.py",
     }
     if only and only not in scripts:
         raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(scripts)}", code=2)

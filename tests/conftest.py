@@ -6,6 +6,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
+import chromium
 import docker
 import pytest
 from support import REPORT
@@ -105,15 +106,12 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.line(line)
 
 
-CHROMIUM = shutil.which("chromium")
-
-
 @functools.cache
 def no_browser():
     """Why the tests that look at a page cannot run here, or an empty string."""
-    if CHROMIUM is None:
+    if chromium.PATH is None:
         return "no chromium to look with: apt-get install chromium"
-    done = subprocess.run([CHROMIUM, "--version"], capture_output=True, timeout=120, check=False)
+    done = subprocess.run([chromium.PATH, "--version"], capture_output=True, timeout=120, check=False)
     return "" if done.returncode == 0 else "chromium does not start"
 
 

@@ -147,7 +147,7 @@ def test_what_is_deleted_everywhere_is_not_on_the_page():
 def test_without_javascript_the_newest_of_each_line_is_there_with_its_arns():
     known = Manifest.of([layer("12.16.1"), layer("12.22.0"), layer("24.1.0"), layer("24.2.0-rc.1")])
     page = catalog.page(known, Site())
-    static = page[page.index("<noscript>") : page.index("</noscript>")]
+    static = page[page.index('<div id="static">') :]
     assert "eu-west-1 arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-22-0-x86_64:1" in static
     assert "nodejs-24-1-0-x86_64:1" in static
     assert "12-16-1" not in static

@@ -178,7 +178,7 @@
     else if (!creates || (create && create <= today)) steps.push('no new functions');
     else if (create) steps.push(`no new functions from ${create}`);
     if (update && update > today) steps.push(`no updates from ${update}`);
-    return state(!creates || (create && create <= today) ? 'bad' : 'warn', steps.join(', '));
+    return state(!creates || (create && create <= today) ? 'bad' : 'warn', ...steps.flatMap((step, index) => [index ? ', ' : '', element('span', { class: 'unbroken' }, step)]));
   };
 
   const lineState = (layer) => {
@@ -221,8 +221,9 @@
     const region = [remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
     const arch = data.architectures.find((name) => here(region, name).length) ?? data.architectures[0];
     const nodes = here(region, arch).map((layer) => layer.node);
-    const best = newest(nodes.filter((node) => lts.has(node))) ?? newest(nodes.filter(stable)) ?? newest(nodes);
-    return { node: best === undefined ? '' : major(best), region, arch, build: '' };
+    const releases = nodes.filter(stable);
+    const best = newest(releases.filter((node) => lts.has(node))) ?? newest(releases);
+    return { node: best ? major(best) : newest(nodes) ?? '', region, arch, build: '' };
   };
 
   /** What the address asks for, the rest as usual. */
@@ -242,7 +243,7 @@
   const toAddress = (replace) => {
     const { node, region, arch, build } = chosen;
     const words = link({ node, region, arch, ...(build ? { build } : {}) });
-    if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](null, '', words);
+    if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](chosen, '', words);
   };
 
   const linesThere = [...new Set(data.nodes.map(major))].reverse();
@@ -366,7 +367,6 @@
     const row = (...children) => element('span', { class: 'row' }, ...children);
     const [line, lineEnd] = lineWords(layer);
     fact('Node.js line', row(line, lineEnd));
-    fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
     const unpacked = layer.unzipped === null ? '' : `, ${megabytes(layer.unzipped)} unpacked`;
     fact('Size', `${megabytes(layer.size)} zipped${unpacked}`);
     const when = shown.published;
@@ -385,6 +385,8 @@
       });
       fact('Files of this build', element('span', { class: 'links' }, ...links));
     }
+    fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
+    facts[facts.length - 1].className = 'whole runtimes';
     const button = element('button', { type: 'button', class: 'copy small', 'aria-label': 'Copy the checksum' }, 'Copy');
     button.addEventListener('click', () => copy(button, layer.sha256, 'Checksum'));
     fact('CodeSha256', row(element('code', { class: 'sum', translate: 'no' }, layer.sha256), button));
@@ -533,9 +535,10 @@
     say(shown ? $('hero-title').textContent : $('nothing-text').textContent);
   };
 
-  const readAddress = () => {
+  const readAddress = ({ state: before }) => {
     if (location.hash && !location.hash.includes('=')) return; // the skip link
-    chosen = fromAddress();
+    chosen = before ?? fromAddress();
+    if (!before) history.replaceState(chosen, '');
     lastControl = null;
     show();
     if (!jump) return;
@@ -548,6 +551,7 @@
 
   fillOnce();
   chosen = fromAddress();
+  history.replaceState(chosen, ''); // so that going back finds what was seen, not what is usual by then
   const layerVersions = layers.reduce((sum, layer) => sum + layer.places.length, 0);
   if (layers.length) {
     $('figures').append(`${many(data.nodes.length, 'version')}, ${many(regions.length, 'region')}, ${many(layerVersions, 'layer version')}.`);
@@ -555,6 +559,7 @@
   show();
   filter();
   $('app').hidden = false;
+  document.documentElement.classList.add('ready'); // the plain table below is for where this did not run
   for (const id of ['choice', 'filters']) {
     $(id).addEventListener('submit', (event) => event.preventDefault());
   }

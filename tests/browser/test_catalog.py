@@ -1,0 +1,581 @@
+"""The catalogue as a person uses it: by mouse, by keyboard, on a phone, by ear, without JavaScript."""
+
+import itertools
+import re
+
+import pytest
+from browser.conftest import EVERYWHERE, VARIED, layer
+from playwright.sync_api import expect
+from tools import Tools
+
+from nodelayer import manifest, snippets
+from nodelayer.cache import DownloadCache
+from nodelayer.errors import NotFoundError
+from nodelayer.manifest import Manifest
+
+pytestmark = pytest.mark.browser
+
+AXE = "axe-core@4.14.1"
+WITHOUT_PROGRAM = """() => {
+    document.documentElement.classList.remove('ready');
+    document.getElementById('app').hidden = true;
+}"""
+FOCUSED = """() => {
+    const at = document.activeElement;
+    const shows = at.matches('input[type=radio]') ? at.nextElementSibling : at;
+    const name = at.id || at.name || (at === document.body ? 'BODY' : at.textContent);
+    return [name, getComputedStyle(shows).outlineStyle];
+}"""
+OPEN_EACH = """async (hashes) => {
+    const arns = [];
+    for (const hash of hashes) {
+        const there = new Promise((done) => addEventListener('popstate', done, { once: true }));
+        location.hash = hash;
+        await there;
+        const hero = document.getElementById('hero');
+        arns.push(hero.hidden ? null : document.getElementById('arn').textContent);
+    }
+    return arns;
+}"""
+SPECS = ("12", "12.16", "12.16.1", "v12.16.1", "13", "24", "lts", "lts/erbium", "latest", "26.0.0-rc.1", "26")
+GONE = "deprecated 2024-01-08, no new functions"
+EACH_SNIPPET = """() => Object.fromEntries([...document.querySelectorAll('[role=tab]')].map((tab) => {
+    tab.click();
+    return [tab.id.slice('tab-'.length), document.getElementById('snippet').textContent];
+}))"""
+PHONE = {"viewport": {"width": 360, "height": 780}}
+
+
+def arn_of(page):
+    return page.locator("#arn").text_content()
+
+
+def looked_up(spec, region, arch="x86_64", known=VARIED):
+    return manifest.look_up(known, spec, region, arch).published.arn
+
+
+def looked_up_or_none(*asked):
+    try:
+        return looked_up(*asked)
+    except NotFoundError:
+        return None
+
+
+def open_choice(page, choice):
+    page.evaluate(OPEN_EACH, [choice])
+
+
+def fact(page, title):
+    return page.locator("#facts div", has=page.get_by_text(title, exact=True)).locator("dd")
+
+
+def pasted(page):
+    return page.evaluate("navigator.clipboard.readText()")
+
+
+# ---- choose
+
+
+def test_it_opens_on_the_newest_lts_release_there_is(look, varied):
+    page = look(varied.address)
+    assert arn_of(page) == looked_up("24", "us-east-1")
+    expect(page.get_by_label("Node.js line").first).to_have_value("24")
+    expect(page.get_by_label("Version")).to_have_value("24")
+
+
+def test_choosing_version_region_and_architecture_gives_that_arn(look, varied):
+    page = look(varied.address)
+    page.locator("#line").select_option(label="12 Erbium (EOL)")
+    page.locator("#version").select_option("12.16.1")
+    page.locator("#region").select_option("eu-west-1")
+    assert arn_of(page) == looked_up("12.16.1", "eu-west-1")
+    page.get_by_role("radio", name="arm64").check()
+    assert arn_of(page) == looked_up("12.16.1", "eu-west-1", "arm64")
+    expect(page.locator("#hero-title")).to_have_text("Node.js 12.16.1 for arm64 in eu-west-1")
+
+
+def test_a_link_means_what_the_arn_command_means(look, varied):
+    page = look(varied.address)
+    asked = list(itertools.product(SPECS, EVERYWHERE, ("x86_64", "arm64")))
+    hashes = [f"node={spec}&region={region}&arch={arch}" for spec, region, arch in asked]
+    given = page.evaluate(OPEN_EACH, hashes)
+    assert dict(zip(asked, given, strict=True)) == {each: looked_up_or_none(*each) for each in asked}
+
+
+def test_an_older_build_can_be_chosen_and_linked_to(look, varied):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
+    page.get_by_label("Layer build").select_option("1.0.0")
+    expect(page.locator("#facts")).to_contain_text("by nodelayer 1.0.0")
+    assert "build=1.0.0" in page.url
+    page.reload()
+    expect(page.locator("#facts")).to_contain_text("by nodelayer 1.0.0")
+
+
+def test_the_region_last_chosen_is_kept(look, varied):
+    page = look(varied.address)
+    page.locator("#region").select_option("eu-west-1")
+    page.goto("about:blank")
+    page.goto(varied.address)
+    expect(page.locator("#region")).to_have_value("eu-west-1")
+
+
+def test_what_is_not_published_says_so_and_leads_to_what_is(look, varied):
+    page = look(f"{varied.address}#node=12.22.12&region=eu-west-1&arch=arm64")
+    expect(page.locator("#nothing-text")).to_have_text(
+        "There is no layer of Node.js 12.22.12 for arm64 in eu-west-1."
+    )
+    page.get_by_role("link", name="Node.js 12.16.1 for arm64 in eu-west-1").click()
+    expect(page.locator("#arn")).to_have_text(looked_up("12.16.1", "eu-west-1", "arm64"))
+
+
+def test_an_unknown_version_in_a_link_says_so(look, varied):
+    page = look(varied.address)
+    for spec in ("99", "99.1.1", "carbonara", "<img src=x onerror=alert(1)>"):
+        page.evaluate("spec => { location.hash = new URLSearchParams({node: spec}) }", spec)
+        expect(page.locator("#nothing-text")).to_have_text(f"There is no Node.js {spec} here.")
+    page.get_by_role("link", name=re.compile("Newest of 24")).click()
+    expect(page.locator("#hero")).to_be_visible()
+
+
+# ---- what it says of a layer
+
+
+@pytest.mark.parametrize(
+    ("today", "said"),
+    [
+        ("2026-07-30", (GONE, "until 2026-07-31", "until 2029-06-30")),
+        (
+            "2026-11-24",
+            (
+                GONE,
+                "deprecated 2026-07-31, no new functions from 2027-02-01, no updates from 2027-03-03",
+                "until 2029-06-30",
+            ),
+        ),
+        (
+            "2027-02-01",
+            (GONE, "deprecated 2026-07-31, no new functions, no updates from 2027-03-03", "until 2029-06-30"),
+        ),
+        (
+            "2029-06-30",
+            (GONE, "deprecated 2026-07-31, closed to updates 2027-03-03", "deprecated 2029-06-30"),
+        ),
+    ],
+)
+def test_each_runtime_comes_with_what_its_dates_mean_today(look, varied, today, said):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1", today=f"{today}T12:00:00Z")
+    names = ("provided", "provided.al2", "provided.al2023")
+    expect(fact(page, "Runs on").locator(".row")).to_have_text(
+        [name + words for name, words in zip(names, said, strict=True)]
+    )
+
+
+def test_each_line_comes_with_its_end_of_life(look, varied):
+    page = look(varied.address)
+    for node, said in {
+        "12.16.1": "Node.js 12 Erbiumend of life since 2022-04-30",
+        "12.0.0": "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30",
+        "13.14.0": "Node.js 13not an LTS line; its end of life is not recorded here",
+        "24.21.0": "Node.js 24 Kryptonmaintained until 2028-04-30",
+    }.items():
+        open_choice(page, f"node={node}&region=eu-west-1")
+        expect(fact(page, "Node.js line")).to_have_text(said)
+
+
+def test_it_says_who_may_use_it(look, varied):
+    page = look(varied.address)
+    for choice, said in {
+        "node=12.16.1&region=eu-west-1&arch=x86_64": "Every AWS account",
+        "node=12.16.1&region=eu-west-1&arch=arm64": "AWS Organizations o-a1b2c3d4e5",
+        "node=13&region=eu-west-1": "The publisher\u2019s account only",
+    }.items():
+        open_choice(page, choice)
+        expect(fact(page, "Who may use it")).to_have_text(said)
+
+
+def test_size_checksum_and_time_are_those_of_the_manifest(look, varied):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1&arch=arm64")
+    entry = manifest.look_up(VARIED, "12.16.1", "eu-west-1", "arm64")
+    facts = page.locator("#facts")
+    expect(facts).to_contain_text("13.8 MB zipped, 38.4 MB unpacked")
+    expect(facts).to_contain_text(entry.layer.code_sha256)
+    expect(facts.locator("time")).to_have_attribute("datetime", entry.published.published)
+
+
+def test_no_link_to_an_sbom_where_nobody_said_where_it_is(look, varied):
+    page = look(varied.address)
+    expect(page.get_by_role("link", name=re.compile("SBOM"))).to_have_count(0)
+
+
+def test_the_sbom_is_linked_where_the_files_of_a_build_are(look, publish):
+    address = "https://example.org/nodejs-{node_version}/{file}"
+    page = look(f"{publish(VARIED, assets_url=address).address}#node=12.16.1&region=eu-west-1&arch=arm64")
+    expect(page.get_by_role("link", name=re.compile("SBOM"))).to_have_attribute(
+        "href", "https://example.org/nodejs-12.16.1/nodejs-12.16.1-arm64.cdx.json"
+    )
+
+
+# ---- snippets
+
+
+def test_every_snippet_is_that_of_the_arn_command(look, varied):
+    page = look(varied.address)
+    for spec, region, arch in (
+        ("12.16.1", "eu-west-1", "x86_64"),
+        ("12.16.1", "eu-west-1", "arm64"),
+        ("24", "cn-north-1", "x86_64"),
+        ("24", "us-east-1", "arm64"),
+    ):
+        found = manifest.look_up(VARIED, spec, region, arch)
+        given = snippets.Layer(
+            arn=found.published.arn,
+            region=region,
+            node_version=found.layer.node_version,
+            architecture=arch,
+            runtime=max(found.layer.compatible_runtimes),
+            as_json=found.as_json(),
+        )
+        open_choice(page, f"node={spec}&region={region}&arch={arch}")
+        shown = page.evaluate(EACH_SNIPPET)
+        assert {"arn": arn_of(page), **shown} == {
+            format_: snippets.render(format_, given) for format_ in snippets.FORMATS
+        }
+
+
+def test_a_layer_that_names_no_runtime_has_an_arn_and_no_snippet(look, publish):
+    bare = layer("24.21.0").model_copy(update={"compatible_runtimes": []})
+    page = look(publish(Manifest(layers=[bare])).address)
+    expect(page.locator("#arn")).to_be_visible()
+    expect(page.locator("#use")).to_be_hidden()
+
+
+# ---- copy
+
+
+def test_the_arn_is_copied_and_said_so(look, varied):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
+    page.get_by_role("button", name="Copy ARN").click()
+    expect(page.locator("#said")).to_have_text("ARN copied")
+    assert pasted(page) == arn_of(page)
+
+
+def test_a_snippet_is_copied_as_it_is_shown(look, varied):
+    page = look(varied.address)
+    page.get_by_role("tab", name="Terraform").click()
+    page.get_by_role("button", name="Copy the snippet for Terraform").click()
+    expect(page.locator("#said")).to_have_text("Snippet copied")
+    assert pasted(page) == page.locator("#snippet").text_content()
+
+
+def test_where_there_is_no_clipboard_for_pages_the_older_way_copies(look, varied):
+    page = look(varied.address)
+    page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')) }")
+    page.get_by_role("button", name="Copy ARN").click()
+    expect(page.locator("#said")).to_have_text("ARN copied")
+    assert pasted(page) == arn_of(page)
+    expect(page.get_by_role("button", name="Copied")).to_be_focused()
+
+
+def test_where_nothing_can_be_copied_it_says_what_to_do(look, varied):
+    page = look(varied.address)
+    page.evaluate(
+        "() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no'));"
+        " document.execCommand = () => false }"
+    )
+    page.get_by_role("button", name="Copy ARN").click()
+    expect(page.locator("#said")).to_contain_text("select the text yourself")
+
+
+# ---- addresses and history
+
+
+def test_the_address_follows_the_choice_and_opens_it_again(look, varied):
+    page = look(varied.address)
+    page.locator("#line").select_option("12")
+    page.locator("#region").select_option("eu-west-1")
+    assert page.url == f"{varied.address}#node=12&region=eu-west-1&arch=x86_64"
+    assert arn_of(look(page.url)) == arn_of(page)
+
+
+def test_back_and_forward_go_through_the_choices(look, varied):
+    page = look(varied.address)
+    first = arn_of(page)
+    page.locator("#line").select_option("12")
+    second = arn_of(page)
+    page.locator("#region").select_option("eu-west-1")
+    third = arn_of(page)
+    assert len({first, second, third}) == 3
+    page.go_back()
+    expect(page.locator("#arn")).to_have_text(second)
+    expect(page.locator("#region")).to_have_value("us-east-1")
+    page.go_back()
+    expect(page.locator("#arn")).to_have_text(first)
+    page.go_forward()
+    expect(page.locator("#arn")).to_have_text(second)
+
+
+def test_stepping_through_a_list_is_one_step_back(look, varied):
+    page = look(varied.address)
+    first = arn_of(page)
+    page.locator("#region").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    assert arn_of(page) != first
+    page.go_back()
+    expect(page.locator("#arn")).to_have_text(first)
+
+
+# ---- the table
+
+
+def rows(page):
+    return page.locator("#rows th a").all_text_contents()
+
+
+def test_the_filter_takes_words_of_any_kind(look, varied):
+    page = look(varied.address)
+    everything = set(rows(page))
+    assert len(everything) == 8
+    for words, nodes in {
+        "12.16": {"12.16.1"},
+        "v24": {"24.20.0", "24.21.0"},
+        "KRYPTON, arm64": {"24.21.0"},
+        "al2": everything,
+        "provided.al2 lts 12": {"12.16.1", "12.22.12"},
+        "cn- 24": {"24.20.0"},
+        "6": set(),
+        "": everything,
+    }.items():
+        page.get_by_label("Filter").fill(words)
+        assert set(rows(page)) == nodes, words
+
+
+def test_the_newest_is_on_top_and_the_count_is_said(look, varied):
+    page = look(varied.address)
+    assert rows(page)[0] == "26.0.0-rc.1"
+    expect(page.locator("#count")).to_have_text(re.compile(r"^11 layers, \d+ layer versions$"))
+    page.get_by_label("Filter").fill("nonsense")
+    expect(page.locator("#count")).to_have_text("No layer matches. Try fewer words.")
+    expect(page.get_by_role("table")).to_have_count(0)
+
+
+def test_a_region_shows_its_arns_in_the_table(look, varied):
+    page = look(varied.address)
+    page.locator("#only-region").select_option("cn-north-1")
+    page.get_by_label("Filter").fill("12.16.1")
+    wanted = looked_up("12.16.1", "cn-north-1")
+    expect(page.locator("#rows code").first).to_have_text(wanted)
+    page.get_by_role("button", name="Copy the ARN for 12.16.1, x86_64, cn-north-1").first.click()
+    expect(page.locator("#said")).to_have_text("ARN for cn-north-1 copied")
+    assert pasted(page) == wanted
+
+
+def test_regions_unfold_to_their_arns_and_fold_again(look, varied):
+    page = look(varied.address)
+    page.get_by_label("Filter").fill("24.20.0")
+    button = page.get_by_role("button", name="4 regions")
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "true")
+    found = page.get_by_role("list", name="ARNs of 24.20.0 for x86_64").locator("code").all_text_contents()
+    assert found == [looked_up("24.20.0", region) for region in EVERYWHERE]
+    button.click()
+    expect(button).to_have_attribute("aria-expanded", "false")
+    expect(page.locator("#rows code")).to_have_count(0)
+
+
+def test_maintained_lines_alone_can_be_shown(look, varied):
+    page = look(varied.address)
+    page.locator("#only-support").select_option("alive")
+    assert {node.partition(".")[0] for node in rows(page)} == {"24", "26"}
+    page.locator("#only-support").select_option("ended")
+    assert {node.partition(".")[0] for node in rows(page)} == {"12"}
+
+
+def test_a_version_in_the_table_is_chosen_by_its_link(look, varied):
+    page = look(varied.address)
+    page.get_by_role("link", name="12.0.0").click()
+    expect(page.locator("#arn")).to_have_text(looked_up("12.0.0", "us-east-1"))
+    expect(page.locator("#hero-title")).to_be_focused()
+    expect(page.locator("#arn")).to_be_in_viewport()
+
+
+def test_many_layers_come_in_slices(look, publish):
+    known = Manifest.of([layer(f"18.{minor}.0", arch) for minor in range(80) for arch in ("x86_64", "arm64")])
+    page = look(publish(known).address)
+    assert len(rows(page)) == 60
+    expect(page.locator("#count")).to_have_text("160 layers, 640 layer versions; the first 60 are shown")
+    page.get_by_role("button", name="Show 60 more").click()
+    page.get_by_role("button", name="Show 40 more").click()
+    assert len(rows(page)) == 160
+    expect(page.locator("#further")).to_be_hidden()
+    expect(page.locator("#rows a").nth(120)).to_be_focused()
+
+
+# ---- keyboard, phone, ear
+
+
+def test_by_keyboard_alone_an_arn_is_found_and_copied(look, varied):
+    page = look(varied.address)
+    press = page.keyboard.press
+    press("Tab")
+    expect(page.get_by_role("link", name="Skip to the layers")).to_be_focused()
+    press("Enter")
+    press("Tab")
+    expect(page.locator("#line")).to_be_focused()
+    page.keyboard.type("12")
+    press("Tab")
+    press("Tab")
+    page.keyboard.type("eu-west-1")
+    press("Tab")
+    press("ArrowRight")
+    expect(page.get_by_role("radio", name="arm64")).to_be_checked()
+    press("Tab")
+    expect(page.get_by_role("button", name="Copy ARN")).to_be_focused()
+    press("Enter")
+    expect(page.locator("#said")).to_have_text("ARN copied")
+    assert pasted(page) == looked_up("12", "eu-west-1", "arm64")
+
+
+def test_by_keyboard_the_snippets_are_tabs(look, varied):
+    page = look(varied.address)
+    page.get_by_role("tab", name="SAM").focus()
+    for key, name in (
+        ("ArrowRight", "CloudFormation"),
+        ("End", "JSON"),
+        ("ArrowRight", "SAM"),
+        ("ArrowLeft", "JSON"),
+        ("Home", "SAM"),
+    ):
+        page.keyboard.press(key)
+        expect(page.get_by_role("tab", name=name)).to_be_focused()
+        expect(page.get_by_role("tab", selected=True)).to_have_text(name)
+    page.keyboard.press("Tab")
+    expect(page.get_by_role("tabpanel", name="SAM")).to_be_focused()
+
+
+def test_what_has_the_focus_is_seen_to_have_it(look, varied):
+    page = look(varied.address)
+    seen = {}
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        name, outline = page.evaluate(FOCUSED)
+        if name == "BODY":
+            break
+        seen[name] = outline
+    assert {"line", "arch", "copy-arn", "panel", "tab-sam", "words", "only-region"} <= set(seen)
+    assert {name: outline for name, outline in seen.items() if outline != "solid"} == {}
+
+
+def test_the_skip_link_leaves_the_choice_as_it_is(look, varied):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
+    page.get_by_role("link", name="Skip to the layers").press("Enter")
+    assert arn_of(page) == looked_up("12.16.1", "eu-west-1")
+
+
+def test_a_phone_needs_no_scrolling_sideways(look, varied):
+    page = look(varied.address, **PHONE)
+    page.get_by_label("Filter").fill("12.16.1")
+    page.get_by_role("button", name=re.compile("4 regions")).first.click()
+    for choice in (
+        "node=12.16.1&region=eu-west-1&arch=arm64",
+        "node=99",
+        "node=26.0.0-rc.1&region=eu-west-1",
+    ):
+        open_choice(page, choice)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    page.locator("#only-region").select_option("eu-west-1")
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+@pytest.fixture(scope="session")
+def axe(cache_folder):
+    return Tools(DownloadCache(cache_folder)).npm_file(AXE, "axe.min.js").read_text()
+
+
+@pytest.mark.network
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desk", "phone"])
+def test_axe_finds_nothing(look, varied, axe, scheme, options):
+    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1&arch=x86_64", color_scheme=scheme, **options)
+    page.evaluate(axe)
+    assert violations(page) == []
+    page.get_by_label("Filter").fill("12.16.1")
+    page.get_by_role("button", name="4 regions").first.click()
+    page.get_by_role("button", name="Copy ARN").click()
+    assert violations(page) == []
+    page.locator("#only-region").select_option("eu-west-1")
+    page.evaluate("() => { location.hash = 'node=99' }")
+    expect(page.locator("#nothing")).to_be_visible()
+    assert violations(page) == []
+    page.evaluate(WITHOUT_PROGRAM)
+    page.get_by_text("4 regions").first.click()
+    assert violations(page) == []
+
+
+def violations(page):
+    """What axe complains of, with the markup it means; it has to have had something to look at."""
+    result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
+    assert len(result["passes"]) > 15
+    return [(each["id"], [node["html"] for node in each["nodes"]]) for each in result["violations"]]
+
+
+# ---- elsewhere
+
+
+def test_it_works_from_a_disk(look, varied):
+    page = look((varied.folder / "index.html").as_uri())
+    page.locator("#line").select_option("12")
+    page.locator("#region").select_option("eu-west-1")
+    assert arn_of(page) == looked_up("12", "eu-west-1")
+    page.go_back()
+    expect(page.locator("#region")).to_have_value("us-east-1")
+
+
+def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(look, varied):
+    page = look(varied.address, java_script_enabled=False)
+    row = page.get_by_role("row", name=re.compile("24.21.0.*arm64"))
+    row.get_by_text("2 regions").click()
+    expect(row).to_contain_text(looked_up("24.21.0", "eu-west-1", "arm64"))
+    expect(page.get_by_label("Filter")).to_be_hidden()
+    link = page.get_by_role("main").get_by_role("link", name="layers.txt")
+    text = varied.folder / link.get_attribute("href")
+    assert looked_up("12.0.0", "cn-north-1") in text.read_text()
+
+
+def test_without_javascript_a_phone_needs_no_scrolling_sideways(look, varied):
+    page = look(varied.address, java_script_enabled=False, **PHONE)
+    assert page.locator("html").evaluate("html => html.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["JavaScript", "none"])
+def test_an_empty_manifest_says_that_nothing_is_there_yet(look, publish, options):
+    page = look(publish(Manifest()).address, **options)
+    expect(page.get_by_text("Nothing is published yet.").first).to_be_visible()
+    expect(page.get_by_role("button", name="Copy ARN")).to_have_count(0)
+
+
+def test_script_in_a_manifest_is_shown_and_not_run(look, publish):
+    evil = "</script><script>document.title='run'</script><img src=x onerror=\"document.title='run'\">"
+    known = Manifest.of(
+        [layer("24.21.0", public=False, organizations=[evil], runtimes=[evil, "provided.al2023"])]
+    )
+    page = look(publish(known).address)
+    expect(page.locator("#facts")).to_contain_text(f"AWS Organizations {evil}")
+    page.get_by_role("button", name="4 regions").click()
+    expect(page.locator("#rows")).to_contain_text(evil)
+    assert page.locator("img").count() == 0
+    assert "run" not in page.title()
+
+
+def test_a_script_put_into_the_page_is_stopped_by_its_policy(browser, varied):
+    page = browser.new_context().new_page()
+    page.goto(varied.address)
+    page.evaluate(
+        "() => { const script = document.createElement('script');"
+        " try { script.textContent = 'window.ran = true' } catch { return }"
+        " document.body.append(script) }"
+    )
+    assert page.evaluate("window.ran") is None
+    with pytest.raises(Exception, match="TrustedHTML"):
+        page.evaluate("() => { document.body.innerHTML = '<p>x</p>' }")
+    page.context.close()
