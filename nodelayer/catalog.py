@@ -275,29 +275,33 @@ def _static(known: Manifest) -> str:
     if not newest:
         return "<p>Nothing is published yet.</p>"
     rows = []
-    for (major, architecture), layer in sorted(newest.items(), key=lambda item: (-item[0][0], item[0][1])):
+    order = sorted(newest, key=lambda each: (-each[0], _ARCHITECTURES.index(each[1])))
+    for major, architecture in order:
+        layer = newest[major, architecture]
         line = node_release.lts_lines().get(major)
         live = list(layer.live())
-        arns = "\n".join(f"{region} {each.arn}" for region, each in live)
+        arns = "\n".join(each.arn for _, each in live)
         cells = (
             f'<th scope="row">{_text(layer.node_version)}</th>',
-            f"<td>{_text(f'{line.codename}, end of life {line.end_of_life}' if line else 'not LTS')}</td>",
+            f"<td>{_text(line.codename) if line else 'not LTS'}</td>",
+            f"<td>{_date(line.end_of_life) if line else 'not known'}</td>",
             f"<td>{_text(architecture)}</td>",
             f"<td>{_text(', '.join(layer.compatible_runtimes))}</td>",
             f"<td><details><summary>{_many_regions(live)}</summary><pre>{_text(arns)}</pre></details></td>",
         )
         rows.append(f"<tr>{''.join(cells)}</tr>")
     heads = "".join(
-        f'<th scope="col">{name}</th>' for name in ("Node.js", "Line", "Architecture", "Runs on", "ARN")
+        f'<th scope="col">{name}</th>'
+        for name in ("Node.js", "Line", "End of life", "Architecture", "Runs on", "ARN")
     )
     dates = "".join(
-        f"<li>{_text(name)} ({_text(one.system)}): deprecated {one.deprecated}</li>"
+        f"<li>{_text(name)} ({_text(one.system)}): deprecated {_date(one.deprecated)}</li>"
         for name, one in runtimes.known().items()
     )
     return (
         "<p>The newest layer of each Node.js line. Every other is in "
         '<a href="layers.txt">layers.txt</a>, a line each: region, Node.js, architecture, ARN.</p>'
-        '<div class="scroll"><table><caption>The newest of each line</caption>'
+        '<div class="sheet"><table><caption class="unseen">The newest of each line</caption>'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div><ul>{dates}</ul>"
     )
 
@@ -415,6 +419,10 @@ def _text(text: str) -> str:
 
 def _many_regions(regions: Sized) -> str:
     return f"{len(regions)} region{'s' if len(regions) != 1 else ''}"
+
+
+def _date(text: str) -> str:
+    return f'<time datetime="{_text(text)}">{_text(text)}</time>'
 
 
 def _usual_name(layer: Layer) -> str:

@@ -24,9 +24,9 @@ def partition(region):
 
 
 def layer(  # noqa: PLR0913 - what differs between entries
-    node, arch="x86_64", regions=EVERYWHERE, *, build="1.1.0", version=1, runtimes=None, **access
+    node, arch="x86_64", regions=EVERYWHERE, *, build="1.1.0", version=1, runtimes=None, name=None, **access
 ):
-    name = f"nodejs-{node.replace('.', '-')}-{arch}"
+    name = name or f"nodejs-{node.replace('.', '-')}-{arch}"
     published = {
         region: Published(
             version=version + number,
@@ -55,7 +55,7 @@ def layer(  # noqa: PLR0913 - what differs between entries
 VARIED = Manifest.of(
     [
         layer("12.0.0"),
-        layer("12.16.1"),
+        layer("12.16.1", version=5),
         layer("12.16.1", build="1.0.0", version=1),
         layer("12.16.1", "arm64", ("eu-west-1",), version=8, public=False, organizations=["o-a1b2c3d4e5"]),
         layer("12.22.12", regions=("us-east-1",)),

@@ -148,12 +148,12 @@ def test_without_javascript_the_newest_of_each_line_is_there_with_its_arns():
     known = Manifest.of([layer("12.16.1"), layer("12.22.0"), layer("24.1.0"), layer("24.2.0-rc.1")])
     page = catalog.page(known, Site())
     static = page[page.index('<div id="static">') :]
-    assert "eu-west-1 arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-22-0-x86_64:1" in static
+    assert "<pre>arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-22-0-x86_64:1" in static
     assert "nodejs-24-1-0-x86_64:1" in static
     assert "12-16-1" not in static
     assert "24.2.0-rc.1" not in static
     assert 'href="layers.txt"' in static
-    assert "Erbium, end of life 2022-04-30" in static
+    assert '<td>Erbium</td><td><time datetime="2022-04-30">2022-04-30</time></td>' in static
 
 
 def test_markup_in_a_manifest_stays_text():

@@ -217,8 +217,8 @@
     }
   };
 
-  const usual = () => {
-    const region = [remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
+  const usual = (wanted) => {
+    const region = [wanted, remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
     const arch = data.architectures.find((name) => here(region, name).length) ?? data.architectures[0];
     const nodes = here(region, arch).map((layer) => layer.node);
     const releases = nodes.filter(stable);
@@ -344,7 +344,7 @@
       $('nothing-text').textContent = 'Nothing is published yet. The first layer will be here, and in the feed.';
     } else if (!named) {
       $('nothing-text').textContent = `There is no Node.js ${node} here.`;
-      const best = usual();
+      const best = usual(region);
       way(`Newest of ${best.node} for ${best.arch} in ${best.region}`, { node: best.node, region: best.region, arch: best.arch });
     } else {
       $('nothing-text').textContent = `There is no layer of Node.js ${node} for ${arch} in ${region || 'that region'}.`;
@@ -461,7 +461,8 @@
     $('count').textContent = rows.length
       ? `${many(rows.length, 'layer')}, ${many(versions, 'layer version')}${drawn < rows.length ? `; the first ${drawn} are shown` : ''}`
       : layers.length ? 'No layer matches. Try fewer words.' : 'Nothing is published yet.';
-    $('table').hidden = !rows.length;
+    $('sheet').hidden = !rows.length;
+    $('table').classList.toggle('with-arns', Boolean(region));
     $('further').hidden = drawn >= rows.length;
     $('further').textContent = `Show ${Math.min(SLICE, rows.length - drawn)} more of ${many(rows.length - drawn, 'other')}`;
     return next;
@@ -471,7 +472,7 @@
     const { arn, parts } = published(layer, region);
     const button = element('button', { type: 'button', class: 'copy small', 'aria-label': `Copy the ARN for ${layer.node}, ${layer.arch}, ${region}` }, 'Copy');
     button.addEventListener('click', () => copy(button, arn, `ARN for ${region}`));
-    return [element('code', { translate: 'no' }, ...arnParts(parts)), button];
+    return [button, element('code', { translate: 'no' }, ...arnParts(parts))];
   };
 
   const tableRow = (layer, region) => {
