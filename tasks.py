@@ -362,6 +362,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     known = manifests.open_manifest(manifest)
     reporter = Reporter()
     where, selection = aim.open()
+    plans.check_account(known, where)
     if regions == "new":
         selection = replace(selection, regions=tuple(upkeep.new_regions(known, selection.regions)))
     missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from nodelayer import fanout
 from nodelayer.arn import LayerVersionArn
 from nodelayer.artifact import FILLER, Artifact
-from nodelayer.aws import PRIVATE, Access, Listed, Region
+from nodelayer.aws import PRIVATE, Access, Account, Listed, Region
 from nodelayer.errors import InvalidInputError, NodelayerError, RefusedError
 from nodelayer.manifest import Manifest, Published
 from nodelayer.progress import megabytes
@@ -124,19 +124,26 @@ class Plan:
         return tuple(step for step in self.steps if step.region == region)
 
 
-def survey_region(
-    region: Region, artifacts: Sequence[Artifact], known: Manifest, order: Order, account: str
-) -> list[Step]:
+def check_account(known: Manifest, account: Account) -> None:
+    """Raises RefusedError where the manifest records layer versions of another account of the partition.
+
+    What this account has under their names and numbers is something else, or nothing.
+    """
+    for layer in known.layers:
+        for published in layer.regions.values():
+            arn = LayerVersionArn.parse(published.arn)
+            if arn.partition == account.partition.name and arn.account != account.id:
+                raise RefusedError(
+                    f"the manifest records {arn}, of another account than {account.id}",
+                    todo="use the other profile, or name this account's manifest with --manifest",
+                )
+
+
+def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest, order: Order) -> list[Step]:
     """What is there of each artifact. Raises NodelayerError where the region cannot be asked, or is full."""
     steps = []
     for artifact in artifacts:
         recorded = _recorded(known, artifact, region.name)
-        if recorded is not None and LayerVersionArn.parse(recorded.arn).account != account:
-            raise RefusedError(
-                f"the manifest records {recorded.arn}, of another account",
-                where=region.name,
-                todo="keep a manifest for each account: name another with --manifest",
-            )
         contents = _contents(known, artifact.terms.name, region.name)
         listed = region.versions(artifact.terms.name)
         same = []

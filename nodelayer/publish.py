@@ -22,7 +22,18 @@ from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError,
 from nodelayer.fanout import Stop
 from nodelayer.manifest import Layer, Manifest, Published
 from nodelayer.node_release import sort_key
-from nodelayer.plan import Failure, Order, Plan, Step, aligned, is_filler, staged, survey_region, with_permits
+from nodelayer.plan import (
+    Failure,
+    Order,
+    Plan,
+    Step,
+    aligned,
+    check_account,
+    is_filler,
+    staged,
+    survey_region,
+    with_permits,
+)
 from nodelayer.progress import Reporter
 from nodelayer.regions import Selection
 
@@ -61,14 +72,18 @@ class Publisher:
         self._stop = stop or Stop()
 
     def plan(self, artifacts: Sequence[Artifact], selection: Selection, order: Order) -> Plan:
-        """What is to be done. Needs read rights only; changes nothing."""
+        """What is to be done. Needs read rights only; changes nothing.
+
+        Raises RefusedError where the manifest is another account's.
+        """
         known = manifest.read(self._path)
+        check_account(known, self._account)
         steps: list[Step] = []
         failures: list[Failure] = []
         skipped = dict(selection.skipped)
 
         def survey(region: str) -> list[Step]:
-            return survey_region(self._account.region(region), artifacts, known, order, self._account.id)
+            return survey_region(self._account.region(region), artifacts, known, order)
 
         for region, found in fanout.each(selection.regions, survey, parallel=order.parallel):
             if isinstance(found, aws.NotEnabledError) and not selection.certain and not selection.named:

@@ -14,7 +14,7 @@ from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, Un
 from nodelayer.fanout import Stop
 from nodelayer.manifest import Layer, Manifest, Published
 from nodelayer.node_release import sort_key
-from nodelayer.plan import Failure
+from nodelayer.plan import Failure, check_account
 from nodelayer.progress import Reporter
 from nodelayer.quotas import DESCRIPTION
 
@@ -33,8 +33,10 @@ def verify(
 ) -> tuple[list[Problem], list[Failure], int]:
     """The problems, the regions that could not be asked, and how many layer versions were looked at.
 
-    `reader` gives a second account's view, which has to be able to read what is public.
+    `reader` gives a second account's view, which has to be able to read what is public. Raises RefusedError
+    where the manifest is another account's.
     """
+    check_account(known, account)
     problems: list[Problem] = []
     failures: list[Failure] = []
     seen = 0
@@ -121,7 +123,11 @@ class Prunable:
 
 
 def prunable(known: Manifest, account: Account, names: Mapping[str, Sequence[str]], keep: int) -> Prunable:
-    """Of the layers named by region: every version but the newest `keep`, recorded or not."""
+    """Of the layers named by region: every version but the newest `keep`, recorded or not.
+
+    Raises RefusedError where the manifest is another account's: it would find all of it gone.
+    """
+    check_account(known, account)
     old: list[Old] = []
     gone: list[str] = []
     failures: list[Failure] = []

@@ -349,14 +349,28 @@ def test_another_account_than_the_one_named_is_refused_before_anything_is_done(s
     assert {call.operation for call in proxy.calls} == {"GetCallerIdentity"}
 
 
-def test_a_manifest_of_another_account_is_not_mixed_with_ours(shop, proxy, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("publish", "--node", "12", "--regions", "eu-west-1"),
+        ("publish", "--node", "12", "--regions", "us-east-1"),
+        ("backfill", "--regions", "us-east-1"),
+        ("prune", "--keep", "1"),
+        ("verify",),
+    ],
+)
+@pytest.mark.parametrize("same", [True, False])
+def test_a_manifest_of_another_account_is_left_as_it_is(shop, proxy, words, same):
     shop.publish(["eu-west-1"])
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "999999999999")
-    result = Shop(tmp_path, proxy, shop.seen, account="999999999999").publish()
-    assert [(failure.region, "of another account" in str(failure.error)) for failure in result.failures] == [
-        ("eu-west-1", True)
-    ]
-    assert set(shop.recorded()) == set(THREE)
+    if not same:
+        make_layer(shop.dist, seed=1)
+    before = shop.path.read_bytes()
+    proxy.clear()
+    outcome = Shop(shop.folder, proxy, shop.seen, account="999999999999").command(*words)
+    assert (outcome.code, len(outcome.lines)) == (9, 1), outcome.err
+    assert "of another account than 999999999999" in outcome.err
+    assert shop.path.read_bytes() == before
+    assert not any(call.service == "lambda" for call in proxy.calls)
 
 
 # ---- together, and stopped
