@@ -8,11 +8,11 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, ParamSpec
+from typing import Any, NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
@@ -318,7 +318,11 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "--staging-bucket": staging_bucket,
         "--reader-profile": reader_profile,
     }
-    _publish(artifacts, order, aim, retry=("publish", flags), dry_run=dry_run, as_json=json)
+    code, document = _publish(artifacts, order, aim, retry=("publish", flags), dry_run=dry_run, as_json=json)
+    if json:
+        print(jsons.dumps(document, indent=2))
+    if code:
+        raise Exit(code=code)
 
 
 @task(
@@ -368,8 +372,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))
     if not missing:
         reporter.say("Nothing is missing there")
+        if json:
+            print("{}")
         return
-    failures: list[NodelayerError] = []
+    codes: list[int] = []
+    documents: list[Mapping[str, object]] = []
     for layer, lacks in missing:
         order = plans.Order(
             access=upkeep.access_of(layer),
@@ -380,9 +387,10 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         )
         flags: Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
         flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
+        flags |= {"--reader-profile": reader_profile}
         try:
             with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
-                _publish(
+                code, document = _publish(
                     [found],
                     order,
                     aim,
@@ -392,10 +400,17 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
                     opened=(where, replace(selection, regions=tuple(lacks))),
                 )
         except NodelayerError as error:
-            failures.append(error)
+            codes.append(error.code)
             reporter.fail(f"nodelayer: {error}")
-    if failures:
-        raise Exit(code=failures[0].code)
+            continue
+        documents.append(document)
+        codes += [code] if code else []
+        if code == fanout.StoppedError.code:
+            break  # a stop is for all of them
+    if json:
+        print(jsons.dumps(_joined(documents), indent=2))
+    if codes:
+        raise Exit(code=fanout.StoppedError.code if fanout.StoppedError.code in codes else codes[0])
 
 
 @task(
@@ -425,9 +440,9 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     aim = Aim(regions, manifest, profile, account, partition)
     where = aim.account_of(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
-    chosen = sorted(
-        recorded & (set(parsed) if (parsed := region_names.parse(regions)) else set(where.partition.regions))
-    )
+    named = region_names.parse(regions)
+    _all_recorded(named, recorded)
+    chosen = sorted(recorded & set(named or where.partition.regions))
     reporter = Reporter()
     with reporter.work(f"looking in {len(chosen)} regions"):
         problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim))
@@ -485,9 +500,9 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     known = manifests.open_manifest(manifest)
     aim = Aim(regions, manifest, profile, account, partition)
     where = aim.account_of(known)
-    names = upkeep.layer_names(
-        known, _wanted(node, arch, known), region_names.parse(regions) or where.partition.regions
-    )
+    named = region_names.parse(regions)
+    _all_recorded(named, {region for layer in known.layers for region in layer.regions})
+    names = upkeep.layer_names(known, _wanted(node, arch, known), named or where.partition.regions)
     reporter = Reporter()
     with reporter.work(f"looking in {len(names)} regions"):
         found = upkeep.prunable(known, where, names, int(keep))
@@ -687,8 +702,11 @@ def _publish(  # noqa: PLR0913
     dry_run: bool,
     as_json: bool,
     opened: tuple[aws.Account, region_names.Selection] | None = None,
-) -> None:
-    """Plan, show it, act, and say what is left and the command for just that."""
+) -> tuple[int, Mapping[str, object]]:
+    """Plan, show it, act, and say what is left and the command for just that.
+
+    Returns the exit code, and what --json prints, which is for the caller to print.
+    """
     reporter = Reporter()
     account, selection = opened or aim.open()
     publisher = publishing.Publisher(account, Path(aim.manifest), reporter)
@@ -696,12 +714,8 @@ def _publish(  # noqa: PLR0913
         plan = publisher.plan(artifacts, selection, order)
     table = tables.columns(plans.rows(plan))
     if dry_run:
-        print(
-            jsons.dumps(plans.as_json(plan, account.id, account.partition.name), indent=2)
-            if as_json
-            else table,
-            end="\n" if as_json else "",
-        )
+        if not as_json:
+            print(table, end="")
     elif not plan.idle:
         reporter.say(table.rstrip("\n"))
     else:
@@ -712,18 +726,32 @@ def _publish(  # noqa: PLR0913
     failures = plan.failures if result is None else result.failures
     for failure in plan.failures:
         reporter.fail(f"{failure.region}: {failure.error}")
+    document = plans.as_json(plan, account.id, account.partition.name)
     if result is not None:
-        if as_json:
-            print(jsons.dumps(publishing.as_json(result), indent=2))
-        else:
+        document = publishing.as_json(result)
+        if not as_json:
             for done in result.done:
                 print(done.published.arn)
         reporter.say(publishing.summary(result))
-    _say_again(failures, result.left if result else (), aim, retry, reporter)
+    left = result.left if result else ()
+    _say_again(failures, left, aim, retry, reporter)
     if failures:
-        raise Exit(code=failures[0].error.code)
-    if result is not None and result.left:
-        raise Exit(code=130)
+        return failures[0].error.code, document
+    return fanout.StoppedError.code if left else 0, document
+
+
+def _joined(documents: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
+    """One document of several: their lists and objects joined, of the rest the last."""
+    joined: dict[str, Any] = {}
+    for document in documents:
+        for name, value in document.items():
+            if isinstance(value, list) and name in joined:
+                joined[name] = [*joined[name], *value]
+            elif isinstance(value, dict) and name in joined:
+                joined[name] = {**joined[name], **value}
+            else:
+                joined[name] = value
+    return joined
 
 
 def _say_again(
@@ -758,6 +786,17 @@ def _wanted(node: str, arch: str, known: manifests.Manifest) -> Callable[[manife
     return lambda layer: (
         layer.architecture in architectures and (versions is None or layer.node_version in versions)
     )
+
+
+def _all_recorded(named: Sequence[str] | None, recorded: set[str]) -> None:
+    """Raises NotFoundError for a region that was named, and of which the manifest says nothing."""
+    for region in named or ():
+        if region not in recorded:
+            raise NotFoundError(
+                f"nothing is recorded in {region}",
+                where="--regions",
+                todo=f"the manifest has {', '.join(sorted(recorded)) or 'no region'}",
+            )
 
 
 def _as_snippet(found: manifests.Found) -> snippets.Layer:

@@ -92,7 +92,7 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
     Verified by its CodeSha256 either way. Raises NodelayerError where no region gives it.
     """
     for record in built_records(out):
-        if record.code_sha256 == layer.code_sha256:
+        if (record.layer_name, record.code_sha256) == (layer.layer_name, layer.code_sha256):
             try:
                 yield of_record(record, out)
             except NotVerifiedError as error:

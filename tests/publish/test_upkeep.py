@@ -98,6 +98,44 @@ def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(shop):
 
 
 @pytest.fixture
+def two_layers(shop):
+    """Of two Node.js versions, in eu-west-1."""
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    for spec in ("12", "14"):
+        shop.publish(["eu-west-1"], spec)
+    return shop
+
+
+def test_backfill_goes_on_with_the_next_layer_where_a_region_is_dead(two_layers, proxy):
+    proxy.rule(Rule(dead, region="ap-south-1"))
+    outcome = two_layers.command("backfill", "--regions", "ap-south-1,us-east-1")
+    assert outcome.code == 4
+    assert [set(two_layers.versions("us-east-1", name)) for name in (LAYER, "nodejs-14-0-0-x86_64")] == [
+        {1},
+        {1},
+    ]
+    assert outcome.err.count("Not done: ap-south-1. Just those: invoke backfill --node") == 2
+
+
+def test_backfill_of_several_layers_is_one_json_document(two_layers):
+    words = ("backfill", "--regions", "us-east-1", "--json")
+    planned = json.loads(two_layers.command(*words, "--dry-run").out)
+    done = json.loads(two_layers.command(*words).out)
+    nothing = json.loads(two_layers.command(*words).out)
+    assert (len(planned["steps"]), len(done["done"]), nothing) == (2, 2, {})
+
+
+@pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
+def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(shop, words):
+    shop.publish(["eu-west-1"])
+    outcome = shop.command(*words, "--regions", "eu-west-11")
+    assert (outcome.code, outcome.lines) == (
+        3,
+        ["nodelayer: nothing is recorded in eu-west-11 [--regions]: the manifest has eu-west-1"],
+    )
+
+
+@pytest.fixture
 def three_versions(shop):
     for seed in range(3):
         make_layer(shop.dist, seed=seed)
