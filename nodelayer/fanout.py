@@ -5,8 +5,8 @@ import signal
 import threading
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from queue import Empty, SimpleQueue
 from types import FrameType
 from typing import TypeVar
 
@@ -76,7 +76,10 @@ class Stop:
 def each(
     items: Iterable[T], work: Callable[[T], R], *, parallel: int = PARALLEL
 ) -> Iterator[tuple[T, R | NodelayerError]]:
-    """`work` of each item in threads, as it ends: its result, or the error that ended it."""
+    """`work` of each item in threads, as it ends: its result, or the error that ended it.
+
+    Who stops asking, as Ctrl-C does, waits for nothing: what is under way ends with the program at the latest.
+    """
 
     def guarded(item: T) -> R | NodelayerError:
         try:
@@ -92,17 +95,26 @@ def each(
                 todo="set NODELAYER_DEBUG=1 for the trace, and report it",
             )
 
-    todo = list(items)
-    if not todo:
-        return
-    with ThreadPoolExecutor(max(1, min(parallel, len(todo)))) as pool:
-        futures = {pool.submit(guarded, item): item for item in todo}
-        pending = set(futures)
-        try:
-            while pending:
-                done, pending = wait(pending, return_when=FIRST_COMPLETED)
-                for future in done:
-                    yield futures[future], future.result()
-        finally:
-            for future in pending:
-                future.cancel()
+    todo: SimpleQueue[T] = SimpleQueue()
+    count = 0
+    for item in items:
+        todo.put(item)
+        count += 1
+    ended: SimpleQueue[tuple[T, R | NodelayerError]] = SimpleQueue()
+    over = threading.Event()
+
+    def worker() -> None:
+        with suppress(Empty):
+            while not over.is_set():
+                item = todo.get_nowait()
+                ended.put((item, guarded(item)))
+
+    for _ in range(max(1, min(parallel, count))):
+        # Not a pool's threads: Python would wait for those, for minutes where a region does not answer,
+        # when the whole is to end at once.
+        threading.Thread(target=worker, daemon=True).start()
+    try:
+        for _ in range(count):
+            yield ended.get()
+    finally:
+        over.set()

@@ -154,7 +154,9 @@ def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest
             if contents[each.version] == artifact.code_sha256 and not is_filler(each):
                 same.append(each)
         accesses = {each.version: region.access(artifact.terms.name, each.version) for each in same}
-        existing = _chosen(same, accesses, recorded, align=order.align)
+        existing = _chosen(
+            [each for each in same if _goes_on(recorded, each)], accesses, recorded, align=order.align
+        )
         doubled = tuple(
             each.version
             for each in same
@@ -239,6 +241,13 @@ def _chosen(
         if accesses[each.version]:
             return each
     return same[0] if same else None
+
+
+def _goes_on(recorded: Published | None, each: Listed) -> bool:
+    """Whether the manifest can record it: an entry's number never goes down, a deleted one stays deleted."""
+    if recorded is None:
+        return True
+    return each.version > recorded.version - (recorded.deleted is None)
 
 
 def with_permits(step: Step, wanted: Access) -> Step:

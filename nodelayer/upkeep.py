@@ -14,7 +14,7 @@ from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, Un
 from nodelayer.fanout import Stop
 from nodelayer.manifest import Layer, Manifest, Published
 from nodelayer.node_release import sort_key
-from nodelayer.plan import Failure, check_account
+from nodelayer.plan import Failure, check_account, is_filler
 from nodelayer.progress import Reporter
 from nodelayer.quotas import DESCRIPTION
 
@@ -136,7 +136,13 @@ def prunable(known: Manifest, account: Account, names: Mapping[str, Sequence[str
         mine, lost = [], []
         for name in names[region]:
             versions = account.region(region).versions(name)
-            mine += [Old(region, name, each.version, each.arn) for each in versions[:-keep]]
+            # What fills the numbering is nobody's: it takes no place among those that are kept.
+            kept = [each.version for each in versions if not is_filler(each)][-keep:]
+            mine += [
+                Old(region, name, each.version, each.arn)
+                for each in versions
+                if len(kept) == keep and each.version < kept[0]
+            ]
             there = {each.arn for each in versions}
             lost += [
                 published.arn

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from publish.conftest import make_layer
-from publish.faults import Rule, access_denied, too_large
+from publish.faults import Rule, access_denied, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
 
 from nodelayer import plan
@@ -150,6 +150,29 @@ def test_a_deleted_layer_version_is_published_anew(shop):
     shop.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     shop.publish()
     assert shop.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
+
+
+def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_the_manifest(shop):
+    client = shop.lambda_("eu-west-1")
+    for number in (1, 2):  # by hand, and both are in use
+        client.publish_layer_version(
+            LayerName=LAYER, Content={"ZipFile": shop.artifacts()[0].path.read_bytes()}
+        )
+        client.add_layer_version_permission(
+            LayerName=LAYER,
+            VersionNumber=number,
+            StatementId="public",
+            Action="lambda:GetLayerVersion",
+            Principal="*",
+        )
+    shop.publish(["eu-west-1"], access=PUBLIC)
+    shop.path.write_text(
+        shop.path.read_text().replace(f"{LAYER}:1", f"{LAYER}:2").replace('"version": 1', '"version": 2')
+    )
+    client.delete_layer_version(LayerName=LAYER, VersionNumber=2)
+    assert shop.publish(["eu-west-1"], access=PUBLIC).failures == ()
+    assert shop.recorded()["eu-west-1"] in shop.versions("eu-west-1")
+    assert shop.plan(["eu-west-1"], access=PUBLIC).idle
 
 
 def test_both_architectures_go_out_in_one_run(shop):
@@ -416,6 +439,23 @@ def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_ag
     assert again.code == 0, again.err
     assert [set(shop.versions(region)) for region in THREE] == [{1}] * 3
     assert shop.recorded() == dict.fromkeys(THREE, 1)
+
+
+@pytest.mark.parametrize(("operation", "times"), [("ListLayerVersions", 1), ("PublishLayerVersion", 2)])
+def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(shop, proxy, operation, times):
+    proxy.rule(Rule(hang, operation=operation, region="eu-west-1"))
+    process = shop.start("publish", "--node", "12", "--regions", ",".join(THREE))
+    while sum(call.operation == operation for call in proxy.calls) < len(THREE) - 1:
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(0.5)  # the third is under way, and hangs
+    began = time.monotonic()
+    for _ in range(times):
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+    _, err = process.communicate(timeout=300)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    assert time.monotonic() - began < 10
 
 
 def test_control_plane_calls_stay_within_lambdas_rate(shop, proxy):

@@ -196,6 +196,20 @@ def test_prune_goes_on_where_one_region_refuses(three_versions, proxy):
     assert three_versions.command("verify").code == 0
 
 
+def test_prune_does_not_count_what_fills_the_numbering(shop):
+    shop.publish(["eu-west-1"])  # and then an --align that was killed before its last number
+    made = shop.artifacts()[0]
+    for _ in range(2):
+        shop.lambda_("eu-west-1").publish_layer_version(
+            LayerName=LAYER,
+            Content={"ZipFile": made.path.read_bytes()},
+            Description=made.filler.description,
+        )
+    outcome = shop.command("prune", "--keep", "1", "--yes")
+    assert (outcome.code, outcome.out) == (0, "")
+    assert set(shop.versions("eu-west-1")) == {1, 2, 3}
+
+
 def test_keeping_none_is_refused(three_versions):
     outcome = three_versions.command("prune", "--keep", "0")
     assert (outcome.code, len(outcome.lines)) == (2, 1)
