@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import requests
+
 from nodelayer.aws import Account, Content
-from nodelayer.errors import NotFoundError, NotVerifiedError
+from nodelayer.errors import NotFoundError, NotVerifiedError, UnreachableError, machine_error
 from nodelayer.record import file_sha256
 from nodelayer.web import Web
 
@@ -27,7 +29,25 @@ def by_arn(account: Account, region: str, arn: str, path: Path) -> Content:
 
 
 def download(content: Content, path: Path) -> None:
-    """What a layer version holds, into `path`. Raises UnreachableError or NotVerifiedError."""
+    """What a layer version holds, into `path`.
+
+    Raises UnreachableError, NotVerifiedError, or MachineError where it cannot be written.
+    """
+    try:
+        _stream(content, path)
+    except requests.RequestException as error:
+        raise UnreachableError(
+            "the connection broke during the download", where=content.arn, todo="run it again"
+        ) from error
+    except OSError as error:
+        raise machine_error(error, path, "TMPDIR") from error
+    if file_sha256(path) != content.code_sha256:
+        raise NotVerifiedError(
+            "what came is not what Lambda says it has", where=content.arn, todo="run it again"
+        )
+
+
+def _stream(content: Content, path: Path) -> None:
     with (
         Web(todo="run it again") as web,
         web.stream(content.location, {}) as response,
@@ -41,7 +61,3 @@ def download(content: Content, path: Path) -> None:
                     f"more comes than the {content.size} bytes Lambda says it has", where=content.arn
                 )
             stream.write(chunk)
-    if file_sha256(path) != content.code_sha256:
-        raise NotVerifiedError(
-            "what came is not what Lambda says it has", where=content.arn, todo="run it again"
-        )

@@ -109,9 +109,12 @@ class Web:
 
 
 def shown(url: str) -> str:
-    """An address as it may be printed and recorded: without the name and password it may hold."""
+    """An address as it may be printed and recorded: without the secrets it may hold.
+
+    These are a name and password, and the query, which signs a URL of S3.
+    """
     parts = urlsplit(url)
-    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
+    return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 class _Session(requests.Session):
