@@ -402,6 +402,8 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         except NodelayerError as error:
             codes.append(error.code)
             reporter.fail(f"nodelayer: {error}")
+            if isinstance(error, fanout.StoppedError):
+                break
             continue
         documents.append(document)
         codes += [code] if code else []

@@ -78,7 +78,7 @@ def each(
 ) -> Iterator[tuple[T, R | NodelayerError]]:
     """`work` of each item in threads, as it ends: its result, or the error that ended it.
 
-    Who stops asking, as Ctrl-C does, waits for nothing: what is under way ends with the program at the latest.
+    Who stops asking, as Ctrl-C does, waits for nothing: what is under way ends with the program.
     """
 
     def guarded(item: T) -> R | NodelayerError:

@@ -108,6 +108,15 @@ class Publisher:
         done where the manifest could not be written.
         """
         manifest.check_writable(self._path)
+        try:
+            return self._run(artifacts, selection, order, plan)
+        except KeyboardInterrupt as error:
+            raise fanout.StoppedError(
+                "stopped at once: what was under way may be published and not recorded",
+                todo="run it again: it finds what is there",
+            ) from error
+
+    def _run(self, artifacts: Sequence[Artifact], selection: Selection, order: Order, plan: Plan) -> Result:
         with self._stop.on_signals(
             lambda: self._reporter.warn("stopping: the calls under way are finished first; again: at once")
         ):
@@ -157,7 +166,7 @@ class Publisher:
             recorder.flush()
         except NodelayerError as error:
             failures.append(Failure("", "the manifest", error))
-        if order.parameters and not self._stop.told:
+        if order.parameters:
             failures += self._parameters(done, order)
         return Result(
             plan,
@@ -195,6 +204,7 @@ class Publisher:
                 )
 
         def write(region: str) -> int:
+            self._stop.check()
             return parameters.write(self._account.region(region), wanted[region], self._stop)
 
         failures = []

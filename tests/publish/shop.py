@@ -55,10 +55,10 @@ class Shop:
 
     # the same without a process, for the many ways in which a call can fail
 
-    def publisher(self, wanted=THREE):
+    def publisher(self, wanted=THREE, stop=None):
         account = aws.open_account(profile=None, wanted=tuple(wanted) if wanted else None)
         selection = regions.select(tuple(wanted) if wanted else None, account.partition, account.statuses())
-        return publish.Publisher(account, self.path, Reporter(quiet=True)), selection
+        return publish.Publisher(account, self.path, Reporter(quiet=True), stop), selection
 
     def plan(self, wanted=THREE, spec="12", **order):
         publisher, selection = self.publisher(wanted)

@@ -11,7 +11,7 @@ from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
 
-from nodelayer import plan
+from nodelayer import fanout, plan, publish
 from nodelayer.artifact import FILLER
 from nodelayer.aws import Access
 from nodelayer.quotas import DIRECT_UPLOAD
@@ -335,6 +335,17 @@ def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
     assert "PutParameter" not in {call.operation for call in proxy.calls}
 
 
+def test_parameters_that_a_stop_kept_from_being_written_are_left_to_do(shop, monkeypatch):
+    stop = fanout.Stop()
+    publisher, selection = shop.publisher(["eu-west-1"], stop)
+    wish = plan.Order(parameters=True)
+    planned = publisher.plan(shop.artifacts(), selection, wish)
+    monkeypatch.setattr(publish.Recorder, "flush", lambda _: stop.tell())  # all is published by then
+    result = publisher.run(shop.artifacts(), selection, wish, planned)
+    assert [(failure.region, failure.error.code) for failure in result.failures] == [("eu-west-1", 130)]
+    assert parameters(shop) == {}
+
+
 # ---- a second account
 
 
@@ -455,6 +466,7 @@ def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(shop, proxy, opera
         time.sleep(0.5)
     _, err = process.communicate(timeout=300)
     assert (process.returncode, "Traceback" in err) == (130, False), err
+    assert err.splitlines()[-1].startswith("nodelayer: stopped")
     assert time.monotonic() - began < 10
 
 
