@@ -299,13 +299,16 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
     artifacts = artifact.built(node, [each.name for each in architecture.parse(arch)], Path(out))
     aim = Aim(regions, manifest, profile, account, partition, parallel)
+    access = plans.check_access(public=public, organization=organization_id)
+    staging = plans.check_staging(staging_bucket)
+    where, selection = aim.open()
     order = plans.Order(
-        access=plans.check_access(public=public, organization=organization_id),
+        access=access,
         align=align,
         parameters=ssm,
-        staging=staging_bucket or None,
+        staging=staging,
         parallel=parallel,
-        reader=_reader(reader_profile, aim),
+        reader=_reader(reader_profile, aim, where),
     )
     flags: Flags = {
         "--node": node,
@@ -318,7 +321,15 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "--staging-bucket": staging_bucket,
         "--reader-profile": reader_profile,
     }
-    code, document = _publish(artifacts, order, aim, retry=("publish", flags), dry_run=dry_run, as_json=json)
+    code, document = _publish(
+        artifacts,
+        order,
+        aim,
+        retry=("publish", flags),
+        dry_run=dry_run,
+        as_json=json,
+        opened=(where, selection),
+    )
     if json:
         print(jsons.dumps(document, indent=2))
     if code:
@@ -363,9 +374,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
 ) -> None:
     """Publish what is published elsewhere to other regions, with the same bytes and the same permissions."""
     aim = Aim("all" if regions == "new" else regions, manifest, profile, account, partition, parallel)
+    staging = plans.check_staging(staging_bucket)
     known = manifests.open_manifest(manifest)
     reporter = Reporter()
     where, selection = aim.open()
+    reader = _reader(reader_profile, aim, where)
     plans.check_account(known, where)
     if regions == "new":
         selection = replace(selection, regions=tuple(upkeep.new_regions(known, selection.regions)))
@@ -381,9 +394,9 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         order = plans.Order(
             access=upkeep.access_of(layer),
             parameters=ssm,
-            staging=staging_bucket or None,
+            staging=staging,
             parallel=parallel,
-            reader=_reader(reader_profile, aim),
+            reader=reader,
         )
         flags: Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
         flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
@@ -447,7 +460,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     chosen = sorted(recorded & set(named or where.partition.regions))
     reporter = Reporter()
     with reporter.work(f"looking in {len(chosen)} regions"):
-        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim))
+        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim, where))
     if json:
         print(jsons.dumps([vars(problem) for problem in problems], indent=2))
     else:
@@ -703,14 +716,14 @@ def _publish(  # noqa: PLR0913
     retry: tuple[str, Flags],
     dry_run: bool,
     as_json: bool,
-    opened: tuple[aws.Account, region_names.Selection] | None = None,
+    opened: tuple[aws.Account, region_names.Selection],
 ) -> tuple[int, Mapping[str, object]]:
     """Plan, show it, act, and say what is left and the command for just that.
 
     Returns the exit code, and what --json prints, which is for the caller to print.
     """
     reporter = Reporter()
-    account, selection = opened or aim.open()
+    account, selection = opened
     publisher = publishing.Publisher(account, Path(aim.manifest), reporter)
     with reporter.work(f"looking what is there in {len(selection.regions)} regions"):
         plan = publisher.plan(artifacts, selection, order)
@@ -774,10 +787,16 @@ def _say_again(
     reporter.say(f"Not done: {', '.join(again)}. Just those: {shlex.join(words)}")
 
 
-def _reader(profile: str, aim: Aim) -> Callable[[str], aws.Region] | None:
+def _reader(profile: str, aim: Aim, account: aws.Account) -> Callable[[str], aws.Region] | None:
     if not profile:
         return None
     other = aws.open_account(profile=profile, wanted=region_names.parse(aim.regions), partition=aim.partition)
+    if other.id == account.id:
+        raise InvalidInputError(
+            f"{profile} is of account {other.id}, which publishes",
+            where="--reader-profile",
+            todo="name a profile of another account: this one can read its layers in any case",
+        )
     return other.region
 
 
@@ -807,7 +826,7 @@ def _as_snippet(found: manifests.Found) -> snippets.Layer:
         region=found.region,
         node_version=found.layer.node_version,
         architecture=found.layer.architecture,
-        runtime=max(found.layer.compatible_runtimes),
+        runtime=max(found.layer.compatible_runtimes, default="provided"),
         as_json=found.as_json(),
     )
 

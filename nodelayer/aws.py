@@ -605,6 +605,10 @@ def told(action: str, what: str, region: str, *, once: bool = False) -> Iterator
         if isinstance(error.__context__, boto.ClientError):  # s3transfer wraps it
             _refused(error.__context__, action, where, once=once)
         raise RefusedError(f"{action} cannot be sent ({error})", where=where) from error
+    except ValueError as error:  # botocore's for an address without its https://
+        raise InvalidInputError(
+            f"{action} cannot be sent ({error})", where=where, todo="mend AWS_ENDPOINT_URL or the profile"
+        ) from error
 
 
 def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) -> NoReturn:

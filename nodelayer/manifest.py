@@ -5,6 +5,7 @@ used again, nothing recorded is taken out, and what changes (a permission given,
 one direction only. So two writers, two machines and two git branches never lose each other's entries.
 """
 
+import glob
 import json
 import os
 import tempfile
@@ -36,6 +37,7 @@ SCHEMA_FILE = "layers.schema.json"
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a manifest from a URL
 _LOCK_SECONDS = 60
+_UNFINISHED = ".unfinished"
 _TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
 _SHA256 = r"^[A-Za-z0-9+/]{43}=$"
 
@@ -319,7 +321,8 @@ def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
             SCHEMA_FILE: schema_text(),
         }
         for name, text in files.items():
-            for left in path.parent.glob(f".{name}.*"):  # by a writer that was killed; none is at work now
+            # By a writer that was killed; none is at work now.
+            for left in path.parent.glob(f".{glob.escape(name)}.*{_UNFINISHED}"):
                 left.unlink(missing_ok=True)
             _replace(path.with_name(name), text)
     return changed
@@ -340,8 +343,15 @@ def merge_files(ours: Path, theirs: Path, base: Path | None, name: str) -> None:
 
 
 def check_writable(path: Path) -> None:
-    """Raises MachineError where the manifest could not be written: known before anything is published."""
+    """Raises MachineError where the manifest could not be written: known before anything is published.
+
+    And InvalidInputError where its name is that of another file that is written with it.
+    """
     path = path.resolve()
+    if path.suffix == ".txt" or path.name == SCHEMA_FILE:
+        raise InvalidInputError(
+            "this name is for a file beside the manifest", where=str(path), todo=f"use --manifest {FILE}"
+        )
     with _locked(path):
         try:
             if path.exists():
@@ -490,7 +500,7 @@ def _replace(path: Path, text: str) -> None:
     try:
         if path.is_file() and path.read_bytes() == data:
             return
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=_UNFINISHED)
         try:
             with os.fdopen(descriptor, "wb") as stream:
                 stream.write(data)

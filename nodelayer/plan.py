@@ -299,6 +299,19 @@ def check_access(*, public: bool, organization: str) -> Access:
     return Access(public, frozenset({organization} if organization else ()))
 
 
+def check_staging(bucket: str) -> str | None:
+    """The bucket that a flag names, None where it names none. Raises InvalidInputError."""
+    try:
+        bucket.format(region="", account="")
+    except (KeyError, ValueError, IndexError, AttributeError) as error:
+        raise InvalidInputError(
+            f"{bucket!r} is no name of a bucket",
+            where="--staging-bucket",
+            todo="only {region} and {account} are filled in",
+        ) from error
+    return bucket or None
+
+
 def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
     """The plan as a table with its head: region, layer, what is there, what will be done."""
     table = [

@@ -222,11 +222,24 @@ def test_a_file_that_is_no_zip_is_not_published(shop):
         (("--regions", "eu-west-1", "--profile", "nobody"), 2, "nobody"),
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
         (("--regions", "eu-west-1", "--parallel", "0"), 2, "at least one region at a time"),
+        (("--regions", "eu-west-1", "--staging-bucket", "mine-{zone}"), 2, "is no name of a bucket"),
     ],
 )
 def test_a_flag_that_cannot_be_meant_is_one_line(shop, proxy, words, code, told):
     assert told in refused(shop.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
+
+
+def test_an_address_of_aws_without_its_scheme_is_one_line(shop):
+    words = refused(shop.command("publish", "--node", "12", AWS_ENDPOINT_URL="localhost:4566"), 2)
+    assert "Invalid endpoint: localhost:4566" in words
+
+
+def test_a_manifest_with_the_name_of_a_file_beside_it_is_refused(shop):
+    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", "layers.txt")
+    assert outcome.code == 2
+    assert outcome.lines[-1].endswith("use --manifest layers.json")
+    assert shop.versions("eu-west-1") == {}
 
 
 def test_no_credentials_is_one_line(shop):

@@ -369,6 +369,29 @@ def test_a_second_account_proves_that_a_public_layer_can_be_read(shop, profiles)
     assert public.code == 0, public.err
 
 
+def test_the_publishers_own_account_proves_nothing(shop, profiles, proxy):
+    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--profile", "publisher")
+    outcome = shop.command(*words, "--reader-profile", "publisher", **profiles)
+    assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
+    assert "publisher is of account 123456789012, which publishes" in outcome.err
+    assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
+
+
+def test_an_editors_file_beside_the_manifest_stays(shop):
+    swap = shop.path.with_name(".layers.json.swp")
+    swap.touch()
+    shop.publish(["eu-west-1"])
+    assert swap.exists()
+
+
+def test_a_layer_recorded_without_runtimes_is_looked_up(shop):
+    shop.publish(["eu-west-1"])
+    raw = json.loads(shop.path.read_text())
+    raw["layers"][0]["compatible_runtimes"] = []
+    shop.path.write_text(json.dumps(raw))
+    assert shop.command("arn", "--node", "12", "--region", "eu-west-1").code == 0
+
+
 def test_another_account_than_the_one_named_is_refused_before_anything_is_done(shop, proxy):
     outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--account", "111122223333")
     assert (outcome.code, outcome.lines) == (
