@@ -11,7 +11,7 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -128,7 +128,7 @@ class Publisher:
                     break
                 # Deleted layer versions keep their numbers, and no list shows them: look again, and fill up.
                 result = self._act(self.plan(artifacts, selection, order), order)
-        return result
+        return replace(result, failures=(*result.failures, *_unaligned(result))) if order.align else result
 
     def _act(self, plan: Plan, order: Order) -> Result:
         done: list[Done] = []
@@ -244,6 +244,25 @@ class Recorder:
         self._waiting = []
         ended = time.monotonic()
         self._next = ended + (ended - began) / self._MOST
+
+
+def _unaligned(result: Result) -> list[Failure]:
+    """The layers that ended with several numbers, though nothing failed: others published meanwhile."""
+    numbers: dict[str, dict[int, str]] = {}
+    for each in result.done:
+        numbers.setdefault(each.step.artifact.terms.name, {})[each.published.version] = each.step.region
+    return [
+        Failure(
+            region,
+            name,
+            NotVerifiedError(
+                f"the numbers differ: {', '.join(map(str, sorted(mine)))}", where=name, todo="run it again"
+            ),
+        )
+        for name, mine in numbers.items()
+        if len(mine) > 1 and not result.failures and not result.left
+        for region in sorted({each.step.region for each in result.done})
+    ]
 
 
 def retry_regions(failures: Iterable[Failure], left: Iterable[str]) -> tuple[str, ...]:

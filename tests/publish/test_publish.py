@@ -292,6 +292,17 @@ def test_align_counts_numbers_that_deleted_versions_used(shop):
     assert shop.recorded() == dict.fromkeys(THREE, 3)
 
 
+def test_align_that_does_not_come_to_one_number_is_not_done(shop, monkeypatch):
+    monkeypatch.setattr(publish, "_ALIGN_ROUNDS", 0)  # as where another publisher is ahead in every round
+    shop.publish(["us-east-1"])
+    shop.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    shop.path.unlink()
+    result = shop.publish(align=True)
+    assert {(failure.region, failure.error.code) for failure in result.failures} == {
+        (region, 5) for region in THREE
+    }
+
+
 def test_align_brings_a_new_region_to_the_number_of_the_others(shop):
     make_layer(shop.dist, seed=1)
     shop.publish(["eu-west-1", "us-east-1"])
