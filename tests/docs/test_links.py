@@ -1,0 +1,123 @@
+"""Where the documentation points: files, headings, tasks and flags that are there."""
+
+import importlib.util
+import re
+import sys
+
+import pytest
+from docs.pages import PAGES, anchors, links, name_of
+from invoke import Collection
+from support import ROOT
+
+from docs import pages
+
+each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
+
+OF_OTHERS = {
+    "--experimental-modules": "Node.js",
+    "--max-old-space-size": "Node.js",
+    "--layers": "AWS CLI",
+    "--image": "scripts/derive_abi_policy.py",
+    "--compare": "scripts/derive_abi_policy.py",
+    "--write": "scripts/",
+    "--skip-pull-image": "sam local",
+}
+"""Flags that the text names and that are of no task."""
+
+_FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+_STARTS = re.compile(r"(?:\.venv/bin/)?invoke (?P<task>[a-z][a-z-]*)(?P<rest>[^|;&)$]*)")
+_MAKES = re.compile(r"(?<![\w.])make (?P<task>[a-z][a-z-]*)")
+_VARIABLE = re.compile(r"\b([A-Z]+)=")
+OF_MAKE = {"venv", "help"}
+
+
+def contexts():
+    """By task the flags that `invoke --help TASK` shows."""
+    specification = importlib.util.spec_from_file_location("documented_tasks", ROOT / "tasks.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    found = Collection.from_module(module).to_contexts()
+    return {each.name: {*each.flags, *each.inverse_flags} for each in found}
+
+
+TASKS = contexts()
+
+
+def code(page):
+    """Every piece of code of a page: the lines of blocks, with their continuations, and what the text has."""
+    lines = [
+        line
+        for language, text in pages.blocks(page)
+        if language in {"console", "yaml", "sh", ""}
+        for line in text.replace("\\\n", " ").splitlines()
+    ]
+    return lines + pages.spans(page)
+
+
+@each_page
+def test_each_link_leads_to_a_file_and_a_heading_that_are_there(page):
+    dead = []
+    for target in links(page):
+        path, _, anchor = target.partition("#")
+        file = (page.parent / path).resolve() if path else page
+        if not file.exists() or (anchor and anchor not in anchors(file)):
+            dead.append(target)
+    assert dead == []
+
+
+def test_each_page_is_reached_from_the_readme():
+    reached, waiting = set(), [ROOT / "README.md"]
+    while waiting:
+        page = waiting.pop()
+        if page not in reached and page in PAGES:
+            reached.add(page)
+            waiting += [
+                (page.parent / target.partition("#")[0]).resolve()
+                for target in links(page)
+                if not target.startswith("#")
+            ]
+    assert sorted(map(name_of, set(PAGES) - reached)) == []
+
+
+@each_page
+def test_each_task_that_a_page_names_is_there_with_its_flags(page):
+    wrong = []
+    for line in code(page):
+        for found in _STARTS.finditer(line):
+            task = found["task"]
+            if task not in TASKS:
+                wrong.append(found[0])
+            else:
+                wrong += [
+                    f"{task} {flag}" for flag in _FLAG.findall(found["rest"]) if flag not in TASKS[task]
+                ]
+        wrong += [found[0] for found in _MAKES.finditer(line) if found["task"] not in {*TASKS, *OF_MAKE}]
+    assert wrong == []
+
+
+@each_page
+def test_each_flag_that_stands_alone_is_of_some_task_or_of_a_program_that_is_named(page):
+    known = {flag for flags in TASKS.values() for flag in flags} | {"--help", *OF_OTHERS}
+    alone = {flag for span in pages.spans(page) if span.startswith("--") for flag in _FLAG.findall(span)}
+    assert sorted(alone - known) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_each_task_is_told_of_somewhere(task):
+    told = re.compile(rf"(?:(?:\.venv/bin/)?invoke |make |^){task}\b")
+    assert [name_of(page) for page in PAGES if any(told.search(line) for line in code(page))]
+
+
+def test_make_passes_on_the_variables_that_the_pages_set():
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    used = {
+        name
+        for page in PAGES
+        for line in code(page)
+        for found in [re.search(r"(?<![\w.])make\b(.*)", line)]
+        if found
+        for name in _VARIABLE.findall(found[1])
+    }
+    assert used >= {"NODE", "ARGS"}
+    assert [name for name in used if f"$({name})" not in makefile] == []
