@@ -381,7 +381,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     reader = _reader(reader_profile, aim, where)
     plans.check_account(known, where)
     if regions == "new":
-        selection = replace(selection, regions=tuple(upkeep.new_regions(known, selection.regions)))
+        selection = _new_regions(known, selection, _wanted(node, arch, known), reporter)
     missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))
     if not missing:
         reporter.say("Nothing is missing there")
@@ -767,6 +767,22 @@ def _joined(documents: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
             else:
                 joined[name] = value
     return joined
+
+
+def _new_regions(
+    known: manifests.Manifest,
+    selection: region_names.Selection,
+    wanted: Callable[[manifests.Layer], bool],
+    reporter: Reporter,
+) -> region_names.Selection:
+    """Those with nothing yet; the ones that only lack some are named, with the command for them."""
+    new = upkeep.new_regions(known, selection.regions)
+    behind = {
+        region for _, lacks in upkeep.lacking(known, selection.regions, wanted=wanted) for region in lacks
+    }
+    if others := ",".join(sorted(behind - set(new))):
+        reporter.say(f"Not new, but lacking some: {others}. Those: invoke backfill --regions {others}")
+    return replace(selection, regions=tuple(new))
 
 
 def _say_again(

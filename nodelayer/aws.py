@@ -77,6 +77,10 @@ class ExpiredError(RefusedError):
     """The credentials were good once."""
 
 
+class ArchitecturesError(RefusedError):
+    """The region knows no architectures of layers: a new one may not, for a while."""
+
+
 class ThrottledError(UnreachableError):
     """Too many requests; nothing was done."""
 
@@ -648,6 +652,10 @@ def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) ->
     if status >= _SERVER_ERROR:
         kind = AmbiguousError if once else UnreachableError
         raise kind(f"AWS answers {status} to {action} ({code})", where=where, todo="try again") from error
+    if "CompatibleArchitectures are not supported" in message:
+        raise ArchitecturesError(
+            "the region takes no layers for this architecture yet", where=where, todo="leave it out for now"
+        ) from error
     raise RefusedError(f"AWS refuses {action}: {code}: {message}", where=where) from error
 
 
@@ -698,11 +706,12 @@ def _content(answer: Any) -> Content:  # noqa: ANN401 - two operations' answers,
 
 
 def _terms(terms: Terms) -> dict[str, Any]:
+    architectures = {"CompatibleArchitectures": list(terms.architectures)} if terms.architectures else {}
     return {
         "Description": terms.description,
         "LicenseInfo": terms.license,
         "CompatibleRuntimes": list(terms.runtimes),
-        "CompatibleArchitectures": list(terms.architectures),
+        **architectures,
     }
 
 

@@ -162,6 +162,7 @@ def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest
             for each in same
             if each is not existing
             and not order.align
+            and not any(is_filler(other) for other in listed)
             and not accesses[each.version]
             and not _was_recorded(known, each.arn)
             and _seconds_old(each) < _FRESH_S

@@ -11,11 +11,13 @@ import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from nodelayer import aws, fanout, manifest, parameters
+from nodelayer.architecture import X86_64
 from nodelayer.artifact import Artifact
 from nodelayer.aws import PRIVATE, Access, Account, Content, Payload, Region
 from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError, machine_error
@@ -154,7 +156,7 @@ class Publisher:
                         if isinstance(each, Done):
                             done.append(each)
                             self._tell(each)
-                            if not each.complete:
+                            if not each.complete and self._stop.told:
                                 left.add(region)
                             self._record(recorder, each, failures)
                         elif isinstance(each.error, fanout.StoppedError):
@@ -329,7 +331,7 @@ class _Worker:
         for step in steps:
             if broken is None:
                 try:
-                    yield self._step(step)
+                    yield from self._step(step)
                 except (aws.NotEnabledError, aws.ExpiredError, fanout.StoppedError) as error:
                     broken = error
                 except NodelayerError as error:
@@ -337,7 +339,8 @@ class _Worker:
             if broken is not None:
                 yield Failure(step.region, step.artifact.terms.name, broken)
 
-    def _step(self, step: Step) -> Done:
+    def _step(self, step: Step) -> Iterator[Done | Failure]:
+        """The step's end; where it fails after the layer version was read back, that is told as well."""
         self._stop.check()
         name = step.artifact.terms.name
         for version in step.doubled:
@@ -347,22 +350,25 @@ class _Worker:
         else:
             assert step.existing is not None  # noqa: S101 - or it would be published
             if step.idle:
-                return Done(
-                    step,
-                    _published(step.existing.version, step.existing.arn, step.existing.created, step.access),
-                    new=False,
+                listed = step.existing
+                yield Done(
+                    step, _published(listed.version, listed.arn, listed.created, step.access), new=False
                 )
+                return
             found = self._region.content(name, step.existing.version)
             if found is None:
                 raise UnreachableError(f"{step.existing.arn} is gone", where=step.region, todo="run it again")
             content = found
-        access = PRIVATE if step.publishes else step.access
+        before = PRIVATE if step.publishes else step.access
+        if not self._stop.told:
+            self._check(step, content)
         try:
             self._stop.check()
             access = self._finish(step, content)
-        except fanout.StoppedError:
-            return Done(step, _of(content, access), new=step.publishes, complete=False)
-        return Done(step, _of(content, access), new=step.publishes)
+        except NodelayerError:
+            yield Done(step, _of(content, before), new=step.publishes, complete=False)
+            raise
+        yield Done(step, _of(content, access), new=step.publishes)
 
     def _publish_all(self, step: Step) -> Content:
         known = (
@@ -381,17 +387,25 @@ class _Worker:
         """Publish once, however often it has to be tried."""
         payload = self._payload(step.artifact, filler=filler)
         terms = step.artifact.filler if filler else step.artifact.terms
-        for pause in (*_PAUSES, None):
-            self._stop.check()
-            try:
-                return self._region.publish(terms, payload)
-            except UnreachableError:
-                if pause is None:
-                    raise
-                self._stop.sleep(pause * self._chance.uniform(0.5, 1.5))
-                found = self._since(step, known, filler=filler)
-                if found:
-                    return found[0]
+        with ExitStack() as stack:
+            for pause in (*_PAUSES, None):
+                self._stop.check()
+                try:
+                    return self._region.publish(terms, payload)
+                except aws.ArchitecturesError:
+                    if terms.architectures != (X86_64.name,):  # which is what a layer without any is for
+                        raise
+                    terms = replace(terms, architectures=())
+                    if isinstance(payload, Payload):
+                        folder = stack.enter_context(TemporaryDirectory(prefix="nodelayer-publish-"))
+                        payload = aws.prepare(terms, step.artifact.path, Path(folder) / "body")
+                except UnreachableError:
+                    if pause is None:
+                        raise
+                    self._stop.sleep(pause * self._chance.uniform(0.5, 1.5))
+                    found = self._since(step, known, filler=filler)
+                    if found:
+                        return found[0]
         raise AssertionError("unreachable")
 
     def _since(self, step: Step, known: set[int] | None, *, filler: bool) -> list[Content]:
@@ -409,22 +423,31 @@ class _Worker:
     def _settle(self, step: Step, mine: Content, known: set[int] | None) -> Content:
         """Where the same content came in twice, the lowest number stays, and is taken."""
         found = self._since(step, {*(known or range(1, step.latest + 1)), mine.version}, filler=False)
-        first = min([mine, *found], key=lambda each: each.version)
-        for each in {each.version for each in [mine, *found]} - {first.version}:
-            self._region.delete(step.artifact.terms.name, each)
+        if not found:
+            return mine
+        name = step.artifact.terms.name
+        # The other publisher may have let somebody in already, whatever the numbers say.
+        used = {each.version for each in found if self._region.access(name, each.version)}
+        first = min([mine, *found], key=lambda each: (each.version not in used, each.version))
+        for version in {each.version for each in [mine, *found]} - {first.version} - used:
+            self._region.delete(name, version)
         return first
 
-    def _finish(self, step: Step, content: Content) -> Access:
-        """Read back, compare, permit, and read that back as well."""
+    def _check(self, step: Step, content: Content) -> None:
+        """Read back, and compare."""
         artifact = step.artifact
-        name, version = artifact.terms.name, content.version
-        seen = self._read_back(name, version) if step.publishes else content
+        seen = self._read_back(artifact.terms.name, content.version) if step.publishes else content
         if (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
             raise NotVerifiedError(
                 f"what is published is not what was sent: {seen.code_sha256}, {seen.size} bytes",
                 where=content.arn,
                 todo="delete that layer version, and publish again",
             )
+
+    def _finish(self, step: Step, content: Content) -> Access:
+        """Permit, and read that back as well; have the second account read it."""
+        artifact = step.artifact
+        name, version = artifact.terms.name, content.version
         access = PRIVATE if step.publishes else step.access
         missing = self._order.access - access
         if missing:

@@ -1,6 +1,7 @@
 """Publishing where calls fail: never twice, never silently, and one region is never another's problem."""
 
 import hashlib
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -161,6 +162,46 @@ def test_expired_credentials_end_all_of_a_region_at_once(shop, proxy):
     wish = plan.Order()
     result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
     assert ({each.region for each in result.failures}, armed.hits) == ({"eu-west-1"}, 1)
+
+
+UNSUPPORTED = "CompatibleArchitectures are not supported in eu-west-1. Please remove the parameter"
+
+
+def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(shop, proxy):
+    refused = Rule(lambda: status(400, "InvalidParameterValueException", UNSUPPORTED), region="eu-west-1")
+    armed = proxy.rule(replace(refused, operation="PublishLayerVersion", times=1))
+    assert shop.publish(access=PUBLIC).failures == ()
+    assert armed.hits == 1
+    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    seen = [
+        shop.lambda_(region)
+        .get_layer_version(LayerName=LAYER, VersionNumber=1)
+        .get("CompatibleArchitectures")
+        for region in THREE
+    ]
+    assert seen == [["x86_64"], [], ["x86_64"]]
+
+
+def test_a_layer_for_arm64_is_refused_there(shop, proxy):
+    make_layer(shop.dist, "nodejs-12.16.1-arm64")
+    proxy.rule(
+        Rule(
+            lambda: status(400, "InvalidParameterValueException", UNSUPPORTED),
+            region="eu-west-1",
+            operation="PublishLayerVersion",
+        )
+    )
+    outcome = shop.command("publish", "--node", "12", "--arch", "arm64", "--regions", ",".join(THREE))
+    assert outcome.code == 9
+    assert "eu-west-1: the region takes no layers for this architecture yet" in outcome.err
+
+
+def test_what_is_published_is_recorded_also_where_its_permission_is_denied(shop, proxy):
+    denied = proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
+    result = shop.publish(access=PUBLIC)
+    assert [(each.region, each.error.code) for each in result.failures] == [("eu-west-1", 9)]
+    assert (shop.recorded(), denied.hits) == (dict.fromkeys(THREE, 1), 1)
+    assert not shop.manifest().layers[0].regions["eu-west-1"].public
 
 
 def test_two_layers_where_one_is_refused_leave_the_other(shop, proxy):

@@ -71,6 +71,17 @@ def test_backfill_of_new_regions_leaves_out_those_that_have_something(shop):
     assert not {step["region"] for step in steps} & set(THREE)
 
 
+def test_backfill_of_new_regions_names_those_that_are_behind(shop):
+    shop.publish(THREE)
+    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    shop.publish(["eu-west-1"], "14")
+    outcome = shop.command("backfill", "--dry-run")
+    assert (
+        "Not new, but lacking some: ap-south-1,us-east-1. "
+        "Those: invoke backfill --regions ap-south-1,us-east-1" in outcome.err
+    )
+
+
 def test_backfill_with_nothing_missing_says_so(shop):
     shop.publish(THREE)
     outcome = shop.command("backfill", "--regions", ",".join(THREE))
