@@ -1,0 +1,1 @@
+export const greeting = (name: string | null | undefined): string => `Hello, ${name?.trim() || 'stranger'}`;
