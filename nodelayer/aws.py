@@ -67,6 +67,7 @@ _NOT_FOUND = frozenset(
 _SERVER_ERROR = 500
 _LACKING = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
 _UNREAD = re.compile(r"denied by S3.* permission to GetObject for (\S+)\. ")
+_BEGINS = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"})
 
 
 class NotEnabledError(RefusedError):
@@ -167,6 +168,25 @@ class Storage:
 
     limit: int
     used: int
+
+
+@dataclass(frozen=True)
+class Stack:
+    """A CloudFormation stack: its status in AWS's words, its tags and outputs."""
+
+    name: str
+    status: str
+    tags: Mapping[str, str]
+    outputs: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Invocation:
+    """What a function answered; `failed` where that is its error. `logs` are the last 4 KB of this call."""
+
+    payload: bytes
+    failed: bool
+    logs: str
 
 
 class Account:
@@ -438,6 +458,44 @@ class Region:
                 Config=TransferConfig(max_concurrency=2, max_io_queue=4),
             )
 
+    def stack(self, name: str) -> Stack | None:
+        """A CloudFormation stack; None where there is none of that name."""
+        with self._told("cloudformation:DescribeStacks", name):
+            try:
+                answer = self._cloudformation.describe_stacks(StackName=name)
+            except boto.ClientError as error:
+                if "does not exist" in str(error):  # a ValidationError, as a bad name is
+                    return None
+                raise
+        found = answer["Stacks"][0]
+        return Stack(
+            found["StackName"],
+            found["StackStatus"],
+            {each["Key"]: each["Value"] for each in found.get("Tags", [])},
+            {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
+        )
+
+    def stack_failure(self, name: str) -> str:
+        """Why a stack's last operation failed: the first resource that did, in AWS's words; or empty."""
+        with self._told("cloudformation:DescribeStackEvents", name):
+            events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
+        reason = ""
+        for event in events:  # newest first
+            status = event.get("ResourceStatus", "")
+            if event["LogicalResourceId"] == name and status in _BEGINS:
+                break
+            if status.endswith("_FAILED") and "cancelled" not in event.get("ResourceStatusReason", ""):
+                reason = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', status)}"
+        return reason
+
+    def invoke(self, function: str, event: bytes) -> Invocation:
+        """Invoke a function and wait for its answer. Sent once."""
+        with self._told("lambda:InvokeFunction", function, once=True):
+            answer = self._publisher.invoke(FunctionName=function, Payload=event, LogType="Tail")
+            payload = answer["Payload"].read()
+        logs = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
+        return Invocation(payload, "FunctionError" in answer, logs)
+
     @property
     def _lambda(self) -> "LambdaClient":
         client: LambdaClient = self._get("lambda", "lambda")
@@ -461,6 +519,10 @@ class Region:
     def _ssm(self) -> "SSMClient":
         client: SSMClient = self._get("ssm", "ssm")
         return client
+
+    @property
+    def _cloudformation(self) -> Any:  # noqa: ANN401 - boto3's own client
+        return self._get("cloudformation", "cloudformation")
 
     def _get(self, name: str, service: str, *, tries: int = _TRIES) -> Any:  # noqa: ANN401
         if name not in self._clients:
@@ -536,6 +598,16 @@ def open_account(
             todo="use the other profile, or mend --account",
         )
     return Account(session, identity["Account"], known, home)
+
+
+def configured_region(profile: str | None) -> str | None:
+    """The region that the environment or the profile names. Raises InvalidInputError: no such profile."""
+    try:
+        return boto3.Session(profile_name=profile).region_name
+    except boto.BotoCoreError as error:
+        raise InvalidInputError(
+            str(error), where="--profile", todo="see `aws configure list-profiles`"
+        ) from error
 
 
 def prepare(terms: Terms, zipped: Path, path: Path) -> Payload:

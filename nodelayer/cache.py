@@ -3,6 +3,7 @@
 - blobs/sha256/<hex>: whole and verified; hashed again whenever it is read
 - documents/<name>: indexes, checksum lists, signatures and keys; the reader verifies them
 - partial/: what is being downloaded
+- programs/: environments of programs that pip installed
 - locks/: one file for each download, so that builds at once share it
 """
 
@@ -21,7 +22,7 @@ import platformdirs
 from nodelayer.errors import MachineError
 from nodelayer.progress import Reporter
 
-_FOLDERS = ("blobs", "documents", "partial", "locks")
+_FOLDERS = ("blobs", "documents", "partial", "programs", "locks")
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20

@@ -1,11 +1,9 @@
 """Tools that a consumer runs, installed once by npm or pip below the download cache, and kept there."""
 
-import shutil
 import subprocess
-import sys
 import tarfile
 
-from nodelayer import architecture
+from nodelayer import programs
 from nodelayer.progress import Reporter
 
 _INSTALL_S = 400
@@ -19,15 +17,10 @@ class Tools:
 
     def pip(self, *requirements):
         """A virtual environment with these packages and what they need; programs are in its bin/."""
-        python = f"py{sys.version_info.major}.{sys.version_info.minor}"
-
-        def make(folder):
-            _run(sys.executable, "-m", "venv", "--without-pip", folder, cwd=folder)
-            line = [sys.executable, "-m", "pip", "--python", folder, "install"]
-            # Compiling what is never imported takes longer than the installation itself.
-            _run(*line, "-qq", "--disable-pip-version-check", "--no-compile", *requirements, cwd=folder)
-
-        return self._kept("-".join((*requirements, python)), make)
+        made, _ = programs.environment(
+            *requirements, cache=self._cache, reporter=Reporter(quiet=True), folder="tests"
+        )
+        return made
 
     def npm(self, *packages):
         """A folder whose node_modules holds these packages and what they need."""
@@ -50,16 +43,8 @@ class Tools:
         return self._kept(f"{package}-{path}", make) / "file"
 
     def _kept(self, name, make):
-        """Made in its final place, which its programs may name; `.whole` says that it is finished."""
-        flat = f"{name.replace('/', '_')}-{architecture.of_host()}"
-        folder = self._cache.root / "tests" / flat
-        with self._cache.lock(f"tests-{flat}", Reporter(quiet=True)):
-            if not (folder / ".whole").exists():
-                shutil.rmtree(folder, ignore_errors=True)
-                folder.mkdir(parents=True)
-                make(folder)
-                (folder / ".whole").touch()
-        return folder
+        made, _ = programs.kept(name, make, cache=self._cache, reporter=Reporter(quiet=True), folder="tests")
+        return made
 
 
 def _run(*line, cwd):

@@ -50,12 +50,14 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import boto3
+import docker
 from botocore.config import Config
+from docker.errors import DockerException
 
 from nodelayer.cache import DownloadCache
 from nodelayer.progress import Reporter
@@ -104,6 +106,18 @@ MOTO = Program(
     ready="/moto-api/data.json",
     reset="/moto-api/reset",
 )
+
+
+def _with_functions(handler):
+    """MiniStack that runs functions in containers of this machine's Docker, which is told their handler.
+
+    It gives `bootstrap` where Lambda gives the handler; the stand-in image takes this variable instead.
+    """
+    variables = {name: value for name, value in MINISTACK.variables.items() if name != "DOCKER_HOST"}
+    if "DOCKER_HOST" in os.environ:
+        variables["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
+    variables |= {"LAMBDA_EXECUTOR": "docker", "LAMBDA_DOCKER_FLAGS": f"-e HANDLER_OVERRIDE={handler}"}
+    return replace(MINISTACK, variables=variables)
 
 
 @dataclass(frozen=True)
@@ -162,6 +176,20 @@ class Emulator(Endpoint):
 def ministack(cache_root):
     """MiniStack, started and ready; `cache_root` None is this user's download cache."""
     return running(MINISTACK, cache_root)
+
+
+@contextmanager
+def ministack_with_functions(cache_root, handler):
+    """MiniStack that really runs functions, all by one handler; its containers are gone afterwards."""
+    with running(_with_functions(handler), cache_root) as emulator:
+        try:
+            yield emulator
+        finally:
+            port = emulator.endpoint.rpartition(":")[2]
+            mark = f"ministack.instance={socket.gethostname()}:{port}"
+            with suppress(DockerException), closing(docker.from_env()) as engine:
+                for container in engine.containers.list(all=True, filters={"label": mark}):
+                    container.remove(force=True, v=True)
 
 
 def moto(cache_root):

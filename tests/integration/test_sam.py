@@ -1,0 +1,445 @@
+"""The SAM application: built, run in a container, deployed to an emulator of AWS that runs it in one too.
+
+The image they run in is a stand-in, Debian 12 (scripts/standin-lambda.sh): nothing here is proved of Amazon
+Linux. One build and one deployment serve all tests.
+"""
+
+import json
+import os
+import re
+import shutil
+import socket
+import subprocess
+import time
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import boto3
+import docker
+import pytest
+import requests
+from publish import emulators
+from publish.emulators import ACCOUNT
+from support import ROOT
+from tools import Tools
+
+from nodelayer import aws, emulator
+from nodelayer.cache import DownloadCache
+from nodelayer.manifest import arn_for
+from nodelayer.regions import Partition
+from nodelayer.sam import overrides
+
+pytestmark = pytest.mark.network
+
+SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
+IMAGE = "public.ecr.aws/lambda/provided:al2023-x86_64"
+OLD, NEW = "12.16.1", "24.21.0"
+HERE, THERE = "eu-west-1", "us-east-1"
+TEMPLATES = [
+    ROOT / "template.yaml",
+    *sorted(ROOT.glob("sam/*.yaml")),
+    *sorted(ROOT.glob("examples/*/*.yaml")),
+]
+SAMPLE = ROOT / "function" / "events"
+EXAMPLES = ROOT / "examples"
+ALIEN = "210987654321"
+
+
+@pytest.fixture(scope="session")
+def tools(cache_folder):
+    return Tools(DownloadCache(cache_folder))
+
+
+@pytest.fixture(scope="session")
+def path(tools):
+    """A PATH on which `sam` is found."""
+    return f"{tools.pip(*SAM_CLI) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+
+
+@pytest.fixture(scope="session")
+def image():
+    """The stand-in for AWS's image; what SAM makes of it is gone afterwards."""
+    with closing(docker.from_env()) as engine:
+        if not engine.images.list(IMAGE):
+            pytest.skip("no stand-in Lambda image: scripts/standin-lambda.sh makes it")
+        before = {each.id for each in engine.images.list("samcli/lambda-provided")}
+        yield IMAGE
+        for each in engine.images.list("samcli/lambda-provided"):
+            if each.id not in before:
+                engine.images.remove(each.id, force=True)
+
+
+@dataclass(frozen=True)
+class Sam:
+    """SAM itself, as a person runs it, without credentials or with those of an emulator."""
+
+    path: str
+    endpoint: emulators.Endpoint
+
+    @property
+    def variables(self):
+        return self.endpoint.environ(PATH=self.path, AWS_DEFAULT_REGION=HERE, SAM_CLI_TELEMETRY=0)
+
+    def __call__(self, *line, cwd, event=None):
+        done = subprocess.run(
+            ["sam", *map(str, line)],
+            cwd=cwd,
+            env=self.variables,
+            input=event,
+            capture_output=True,
+            text=True,
+            timeout=200,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def answer(self, function, event, *flags, cwd):
+        """The function's answer, which `sam local invoke` prints."""
+        line = ("local", "invoke", function, "--event=-", "--skip-pull-image", *flags)
+        printed = self(*line, cwd=cwd, event=json.dumps(event))
+        return json.loads(printed.splitlines()[-1])  # before it, which layers it downloads
+
+
+@pytest.fixture(scope="session")
+def offline(path):
+    return Sam(path, emulators.Endpoint("http://127.0.0.1:9"))
+
+
+# what is written down
+
+
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: str(each.relative_to(ROOT)))
+def test_sam_finds_nothing_to_say_of_a_template(offline, tmp_path, template):
+    told = offline("validate", "--lint", f"--template={template}", cwd=tmp_path)
+    assert "is a valid SAM Template" in told
+
+
+def test_cfn_lint_finds_nothing_in_any_of_them(path):
+    assert len(TEMPLATES) == 5
+    told = subprocess.run(
+        ["cfn-lint", *TEMPLATES], env={"PATH": path}, capture_output=True, text=True, check=False
+    )
+    assert (told.returncode, told.stdout + told.stderr) == (0, "")
+
+
+def test_what_is_let_through_as_a_parameter_is_what_sam_reads(tools, offline):
+    values = {"Empty": "", "Arn": "arn:aws:lambda:eu-west-1:1:layer:a_b-c:3", "Path": "a/b.c"}
+    read = (
+        "import json, sys; from samcli.cli.types import CfnParameterOverridesType as T; "
+        "print(json.dumps(T().convert(tuple(sys.argv[1:]), None, None)))"
+    )
+    python = tools.pip(*SAM_CLI) / "bin" / "python"
+    line = [python, "-c", read, *overrides(values)[1:]]
+    told = subprocess.run(line, env=offline.variables, capture_output=True, text=True, check=True)
+    assert json.loads(told.stdout) == values
+
+
+# built here, run in a container
+
+
+@pytest.fixture(scope="session")
+def built(invoke, layer, path, tmp_path_factory):
+    """By version the folder of `invoke sam-build`, each made once."""
+    made = {}
+
+    def build(version):
+        if version not in made:
+            folder = tmp_path_factory.mktemp("sam") / "build"
+            out = layer(version).zip.parent
+            flags = (f"--node={version}", f"--out={out}", f"--build-dir={folder}")
+            done = invoke("sam-build", *flags, PATH=path)
+            assert done.code == 0, done.err
+            assert "Build Succeeded" in done.err
+            made[version] = folder
+        return made[version]
+
+    return build
+
+
+@pytest.mark.docker
+@pytest.mark.parametrize("version", [OLD, NEW])
+@pytest.mark.usefixtures("image")
+def test_the_function_answers_a_plain_event_on_the_layer_that_was_built_here(offline, built, version):
+    folder = built(version)
+    answer = offline.answer("Function", {"hello": "world"}, *template(folder), cwd=folder.parent)
+    assert (answer["node"], answer["event"]) == (f"v{version}", {"hello": "world"})
+
+
+def template(folder):
+    return (f"--template={folder / 'template.yaml'}",)
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("image")
+def test_the_function_answers_a_browser_through_sam_local_start_api(offline, built):
+    folder = built(OLD)
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    line = ["sam", "local", "start-api", "--skip-pull-image", f"--port={port}", *template(folder)]
+    api = subprocess.Popen(line, cwd=folder.parent, env=offline.variables, stderr=subprocess.DEVNULL)
+    try:
+        wait_for_port(port)
+        answer = requests.get(f"http://127.0.0.1:{port}/a/b?name=world", timeout=60)
+    finally:
+        api.terminate()
+        api.wait(timeout=30)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
+    told = answer.json()
+    assert (told["node"], told["event"]["rawPath"]) == (f"v{OLD}", "/a/b")
+    assert told["event"]["queryStringParameters"] == {"name": "world"}
+
+
+def wait_for_port(port, seconds=60):
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"nobody listens on port {port} after {seconds} s")
+
+
+def test_a_layer_that_is_not_built_is_not_deployed_without(invoke, path, tmp_path):
+    done = invoke("sam-build", f"--out={tmp_path}", PATH=path)
+    assert (done.code, len(done.lines)) == (3, 1)
+    assert "invoke build-layer" in done.err
+
+
+def test_a_typescript_handler_is_one_file_that_the_oldest_node_runs(offline, layer, rie, tmp_path):
+    folder = tmp_path / "typescript"
+    shutil.copytree(
+        EXAMPLES / "typescript", folder, ignore=shutil.ignore_patterns("node_modules", ".aws-sam")
+    )
+    offline("build", cwd=folder)
+    function = folder / ".aws-sam" / "build" / "Function"
+    assert sorted(each.name for each in function.iterdir()) == ["app.js", "app.js.map"]
+    http = json.loads((SAMPLE / "http.json").read_bytes())
+    for version in (OLD, NEW):
+        opt = layer(version).unpacked(tmp_path / version)
+        sandbox = emulator.Sandbox(opt, function, "app.handler", 10)
+        with emulator.running(sandbox, rie=rie, environ={"NODE_OPTIONS": "--enable-source-maps"}) as running:
+            plain, over_http, failed = (
+                json.loads(running.invoke(json.dumps(event).encode())[0])
+                for event in ({"name": " Ada "}, http, {"fail": "as it was asked to"})
+            )
+        assert plain == {"greeting": "Hello, Ada", "node": f"v{version}"}
+        assert json.loads(over_http["body"])["greeting"] == "Hello, world"
+        assert re.search(
+            r"src/app\.ts:21\b",
+            "\n".join(failed["trace"]),
+        )
+
+
+# published, deployed, invoked
+
+
+@dataclass(frozen=True)
+class Cloud:
+    """An emulated account with layers published by `invoke publish`, and our commands that speak to it."""
+
+    running: emulators.Emulator
+    invoke: object
+    path: str
+    folder: Path
+
+    @property
+    def manifest(self):
+        return self.folder / "layers.json"
+
+    def command(self, *line, **changes):
+        variables = {"AWS_DEFAULT_REGION": None, "SAM_CLI_POLL_DELAY": "0.5", **changes}
+        return self.invoke(*line, cwd=self.folder, **self.running.environ(PATH=self.path, **variables))
+
+    def ran(self, *line, **changes):
+        done = self.command(*line, **changes)
+        assert done.code == 0, done.err
+        return done
+
+    def arn(self, version=OLD, region=HERE):
+        return arn_for(version, region, manifest=self.manifest)
+
+    @cached_property
+    def cloudformation(self):
+        return self.running.client("cloudformation", region=HERE)
+
+
+@pytest.fixture(scope="session")
+def cloud(cache_folder, invoke, layer, path, tmp_path_factory):
+    out = {layer(version).zip.parent for version in (OLD, NEW)}.pop()
+    with emulators.ministack_with_functions(cache_folder, "function.handler") as running:
+        made = Cloud(running, invoke, path, tmp_path_factory.mktemp("cloud"))
+        for version in (OLD, NEW):
+            made.ran("publish", f"--node={version}", f"--regions={HERE},{THERE}", f"--out={out}")
+        yield made
+
+
+@pytest.fixture(scope="session")
+def deployed(image, cloud):
+    """The stack in the second region by the layer's ARN: what deploying it printed, and the first answer."""
+    assert image
+    done = cloud.ran("deploy", f"--region={THERE}", f"--layer-arn={cloud.arn(region=THERE)}")
+    return done, cloud.ran("invoke-function", f"--region={THERE}")
+
+
+@pytest.mark.docker
+def test_a_function_is_deployed_by_the_arn_of_a_published_layer_and_runs_on_it(cloud, deployed):
+    done, invoked = deployed
+    assert outputs(done)["LayerArn"] == cloud.arn(region=THERE)
+    assert "Successfully created/updated stack - nodelayer-sample in us-east-1" in done.err
+    answer = json.loads(invoked.out)
+    assert (answer["node"], answer["event"]) == (f"v{OLD}", {"hello": "world"})
+    assert "REPORT RequestId" in invoked.err
+
+
+def outputs(done):
+    return dict(line.split(maxsplit=1) for line in done.out.splitlines())
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("deployed")
+def test_the_error_of_a_function_is_printed_and_told_by_the_exit_code(cloud):
+    done = cloud.command("invoke-function", f"--region={THERE}", f"--event={SAMPLE / 'fail.json'}")
+    assert done.code == 8
+    assert json.loads(done.out)["errorMessage"] == "as it was asked to"
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("deployed")
+def test_the_log_of_a_function_is_printed(cloud):
+    cloud.ran("invoke-function", f"--region={THERE}")
+    assert "REPORT RequestId" in cloud.ran("logs", f"--region={THERE}").out
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("deployed")
+def test_a_stack_moves_to_the_layer_that_the_manifest_has_for_another_node_and_gets_a_public_url(cloud):
+    flags = ("--node=24", f"--manifest={cloud.manifest}", "--http=url", "--access=public")
+    done = cloud.ran("deploy", f"--region={THERE}", *flags)
+    assert "warning: everybody on the internet will be able to call the function" in done.err
+    told = outputs(done)
+    assert (told["HttpAccess"], told["LayerArn"]) == ("everybody on the internet", cloud.arn(NEW, THERE))
+    host = told["UrlAddress"].removeprefix("https://").removesuffix("/")
+    over_http = requests.get(f"{cloud.running.endpoint}/a?b=c", headers={"Host": host}, timeout=60).json()
+    assert (over_http["node"], over_http["event"]["rawPath"]) == (f"v{NEW}", "/a")
+    assert json.loads(cloud.ran("invoke-function", f"--region={THERE}").out)["node"] == f"v{NEW}"
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("image")
+def test_dependencies_in_a_layer_are_found_by_require_and_import(cloud, tmp_path):
+    folder = tmp_path / "dependencies-layer"
+    shutil.copytree(EXAMPLES / "dependencies-layer", folder, ignore=shutil.ignore_patterns(".aws-sam"))
+    sam = Sam(cloud.path, cloud.running)
+    sam("build", cwd=folder)
+    event = json.loads((folder / "event.json").read_bytes())
+    for function, version in (("CommonJs", OLD), ("EsModule", NEW)):
+        flags = (
+            "--parameter-overrides",
+            f"LayerArn={cloud.arn(version)}",
+            f"--layer-cache-basedir={tmp_path}",
+        )
+        answer = sam.answer(function, event, *flags, cwd=folder)
+        assert (answer["node"], answer["ms"]) == (f"v{version}", 2 * 24 * 3600 * 1000)
+
+
+# what cannot be
+
+
+def refused(cloud, code, *line, **changes):
+    """The one line of a command that fails with that code."""
+    done = cloud.command(*line, **changes)
+    assert (done.code, len(done.lines), done.out) == (code, 1, ""), done.err
+    return done.err.strip()
+
+
+def test_without_credentials_nothing_is_begun(cloud):
+    none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    told = refused(cloud, 7, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}", **none)
+    assert "no AWS credentials" in told
+
+
+def test_a_layer_of_another_region_is_refused_before_anything_is_begun(cloud):
+    told = refused(cloud, 2, "deploy", f"--region={THERE}", f"--layer-arn={cloud.arn()}")
+    assert f"the layer is in {HERE}, and the stack would be in {THERE}" in told
+    assert f"use --region {HERE}" in told
+
+
+def test_a_layer_that_this_account_cannot_read_is_refused_before_anything_is_begun(cloud):
+    line = ("deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}")
+    told = refused(cloud, 9, *line, AWS_ACCESS_KEY_ID=ALIEN)
+    assert f"account {ALIEN} cannot read the layer" in told
+    own = refused(cloud, 9, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}9")
+    assert "there is no such layer version in this account" in own
+
+
+def test_a_layer_that_the_manifest_has_not_is_not_deployed(cloud):
+    line = ("deploy", "--node=14", f"--region={THERE}", f"--manifest={cloud.manifest}")
+    assert "no layer of Node.js 14 for x86_64 in us-east-1" in refused(cloud, 3, *line)
+
+
+@pytest.mark.parametrize("name", ["invoke-function", "logs", "destroy"])
+def test_a_stack_that_is_not_there_is_told_of(cloud, name):
+    told = refused(cloud, 3, name, "--stack-name=nowhere", f"--region={HERE}")
+    assert f"there is no such stack [{HERE} nowhere]" in told
+
+
+def test_a_stack_of_somebody_else_is_left_alone(cloud):
+    stack(cloud, "other", {"Type": "AWS::CloudFormation::WaitConditionHandle"}, [])
+    named = ("--stack-name=other", f"--region={HERE}")
+    for line in (("deploy", f"--layer-arn={cloud.arn()}"), ("destroy", "--yes")):
+        assert "it is not of the sample function" in refused(cloud, 9, *line, *named)
+    assert status(cloud, "other") == "CREATE_COMPLETE"
+
+
+def test_a_stack_whose_first_deployment_failed_can_only_be_deleted_and_is(cloud):
+    broken = {
+        "Type": "AWS::Lambda::Function",
+        "Properties": {"Role": "x", "Code": {"S3Bucket": "x", "S3Key": "x"}},
+    }
+    broken["Properties"] |= {
+        "Runtime": "provided.al2023",
+        "Handler": "x",
+        "Layers": [cloud.arn(region=THERE)],
+    }
+    stack(cloud, "rolled", broken, [{"Key": "nodelayer", "Value": "sample-function"}])
+    assert "Layers are not in the same region" in failure(cloud, "rolled")
+    named = ("--stack-name=rolled", f"--region={HERE}")
+    told = refused(cloud, 9, "deploy", f"--layer-arn={cloud.arn()}", *named)
+    assert "the stack is in ROLLBACK_COMPLETE" in told
+    assert "invoke destroy --region eu-west-1 --stack-name rolled" in told
+    cloud.ran("destroy", "--yes", *named)
+    assert "there is no such stack" in refused(cloud, 3, "destroy", "--yes", *named)
+
+
+def failure(cloud, name):
+    """What the account says of why the stack failed."""
+    session = boto3.Session(ACCOUNT, "secret", region_name=HERE)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", cloud.running.endpoint)
+        account = aws.Account(session, ACCOUNT, Partition("aws", (HERE,)), HERE)
+        return account.region(HERE).stack_failure(name)
+
+
+def stack(cloud, name, resource, tags):
+    """A stack of one resource, made without SAM, once it has come to rest."""
+    body = json.dumps({"Resources": {"Only": resource}})
+    cloud.cloudformation.create_stack(StackName=name, TemplateBody=body, Tags=tags)
+    end = time.monotonic() + 30
+    while status(cloud, name).endswith("IN_PROGRESS"):
+        assert time.monotonic() < end
+        time.sleep(0.1)
+
+
+def status(cloud, name):
+    return cloud.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
+
+
+@pytest.mark.usefixtures("deployed")
+def test_nothing_is_deleted_where_nobody_can_be_asked(cloud):
+    told = refused(cloud, 2, "destroy", f"--region={THERE}")
+    assert "--yes does it without" in told
+    cloud.ran("destroy", "--yes", f"--region={THERE}")
+    functions = cloud.running.client("lambda", region=THERE).list_functions()["Functions"]
+    assert functions == []
