@@ -20,6 +20,8 @@ ACCOUNT = "needs an AWS account: the emulator signs nobody in, and has no such s
 ROLES = "deploys roles; tests/publish/test_rights.py deploys the template and holds every call against it"
 DOCKER = "needs Docker and an image; tests/integration/test_docker_builder.py builds so"
 IMAGE = "needs an image of Amazon Linux, or its files"
+SAM = "needs the SAM CLI and Docker or an account; tests/integration/test_sam.py runs it"
+SHARED = "no emulator has the Serverless Application Repository"
 LAMBDA = "the paths are those of a Lambda function, which the layer is not unpacked to here"
 LONG = "takes minutes, and measures"
 FUNCTION = "the emulator runs functions in Docker only"
@@ -62,6 +64,22 @@ NOT_TYPED = {
     "python scripts/derive_abi_policy.py root.tar.gz --runtime provided.al2 --arch arm64 --write": IMAGE,
     "cd /var/task && NODE_COMPILE_CACHE=/var/task/compiled setpriv --reuid 993 --clear-groups "
     """/opt/nodejs/bin/node -e 'require("/var/task/index.js")'""": LAMBDA,
+    "sam build --template sam/layer.yaml": SAM,
+    "sam deploy --stack-name node --region eu-west-1": SAM,
+    "sam build --template sam/function.yaml && sam deploy --stack-name hello --region eu-west-1 "
+    "--parameter-overrides LayerArn=ARN": SAM,
+    "sam package --resolve-s3 --region eu-west-1 --output-template-file packaged.yaml": SAM,
+    "sam publish --template packaged.yaml --region eu-west-1 --semantic-version 1.0.0": SHARED,
+    "invoke sam-build --node 12.16.1": SAM,
+    "sam local invoke Function --event function/events/hello.json": SAM,
+    "sam local start-api": SAM,
+    "invoke deploy --region eu-west-1 --node 12": SAM,
+    "invoke invoke-function --region eu-west-1": SAM,
+    """invoke invoke-function --region eu-west-1 --event - <<< '{"fail":"on purpose"}'""": SAM,
+    "invoke destroy --region eu-west-1": SAM,
+    'curl --aws-sigv4 aws:amz:eu-west-1:execute-api --user "$AWS_ACCESS_KEY_ID:$AWS_SECRET_ACCESS_KEY" '
+    '-H "x-amz-security-token: $AWS_SESSION_TOKEN" '
+    "https://….execute-api.eu-west-1.amazonaws.com/hello": ACCOUNT,
 }
 """Commands, each on one line, and why they are not typed. test_links.py checks tasks and flags of all."""
 
@@ -81,7 +99,7 @@ OF_SOME_MACHINES = (
 
 _MEASURED = re.compile(r"\d+(?:\\\.\d+)?(?=\\? ms\b)|(?<=InMillis\":)\d+")
 _PATHS = re.compile(
-    r"(?:(?<= )|(?<=^)|file://)((?:aws|scripts|docker|function|docs|benchmarks|\.ci)/[\w./-]+)"
+    r"(?:(?<= )|(?<=^)|file://)((?:aws|sam|scripts|docker|function|docs|benchmarks|\.ci)/[\w./-]+)"
 )
 _OF_EVERY_CALL = {"region", "query", "output", "profile", "cli-binary-format"}
 PROGRAMS = ("invoke", "make", "aws", "git", "mkdir", "echo", "zip", "awk", "openssl", "sh")
