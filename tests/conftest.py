@@ -64,6 +64,7 @@ _TOGETHER = {
         "tests/integration/test_docker_builder.py",
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
+        "tests/unit/test_derive_abi_policy.py",
     ),
 }
 
