@@ -317,6 +317,11 @@ because(
 )
 because("as 4.0.2: awslambda.InvokeStore", "surroundings.awslambda", unlike=(RIC3,))
 because(
+    "Node.js is told the size of its heap, as AWS's managed runtimes tell it; here AWS's client is started alone",
+    "surroundings.argv",
+    nodes=NEWER,
+)
+because(
     "gc is there, as in AWS's managed runtimes, which start Node.js with --expose-gc", "surroundings.globals"
 )
 because("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",
