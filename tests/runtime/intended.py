@@ -317,7 +317,7 @@ because(
 )
 because("as 4.0.2: awslambda.InvokeStore", "surroundings.awslambda", unlike=(RIC3,))
 because(
-    "Node.js is told the size of its heap, as AWS's managed runtimes tell it; here AWS's client is started alone",
+    "Node.js is told the size of its heap, as AWS's managed runtimes tell it; AWS's client alone is not",
     "surroundings.argv",
     nodes=NEWER,
 )
