@@ -273,6 +273,8 @@ def finished(out):
 def mounted():
     if os.geteuid() != 0:
         pytest.skip("only root can mount a small file system")
+    if shutil.which("mount") is None:
+        pytest.skip("mount is not installed")
     points = []
 
     def mount(point, *arguments):

@@ -432,7 +432,11 @@ def test_a_full_disk_is_one_line(npm, registry, tmp_path):
     point.mkdir()
     registry.publish("14.0.0", node=elf() + os.urandom(2_000_000))
     mount = ["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", point]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+    if (
+        os.geteuid()
+        or shutil.which("mount") is None
+        or subprocess.run(mount, capture_output=True, check=False).returncode
+    ):
         pytest.skip("no small file system can be mounted here")
     try:
         with pytest.raises(MachineError, match="no room left") as caught:

@@ -436,6 +436,7 @@ def status(cloud, name):
     return cloud.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
 
 
+@pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
 def test_nothing_is_deleted_where_nobody_can_be_asked(cloud):
     told = refused(cloud, 2, "destroy", f"--region={THERE}")

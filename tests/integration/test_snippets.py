@@ -150,7 +150,15 @@ def test_cfn_lint_finds_nothing_in_a_template_but_a_runtime_that_is_deprecated(t
     assert findings(tools, wanted.region, *templates) <= (set() if name in CURRENT else DEPRECATED)
 
 
+@pytest.fixture(scope="session")
+def _node_for_osls():
+    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    if int(told.removeprefix("v").partition(".")[0]) < 20:
+        pytest.skip(f"osls needs Node.js 20 or newer, here is {told.strip()}")
+
+
 @each_current_layer
+@pytest.mark.usefixtures("_node_for_osls")
 def test_serverless_packages_a_function_on_the_layer(tools, project, name):
     osls = tools.npm(*OSLS) / "node_modules" / ".bin" / "osls"
     (project / "serverless.yml").write_text(render("serverless", LAYERS[name]) + "\n")
