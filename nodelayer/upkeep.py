@@ -91,14 +91,9 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
 
     Verified by its CodeSha256 either way. Raises NodelayerError where no region gives it.
     """
-    for record in built_records(out):
-        if (record.layer_name, record.code_sha256) == (layer.layer_name, layer.code_sha256):
-            try:
-                yield of_record(record, out)
-            except NotVerifiedError as error:
-                reporter.warn(f"{error}; taking it from where it is published")
-                break
-            return
+    if (lying := _lying(layer, out, reporter)) is not None:
+        yield lying
+        return
     with tempfile.TemporaryDirectory(prefix="nodelayer-backfill-") as scratch:
         yield _fetched(layer, account, Path(scratch) / f"{layer.layer_name}.zip", reporter)
 
@@ -246,8 +241,19 @@ def _age(layer: Layer) -> tuple[object, str, int]:
     return sort_key(layer.nodelayer_version), newest, max(published.version for published in every)
 
 
+def _lying(layer: Layer, out: Path, reporter: Reporter) -> Artifact | None:
+    """What was built in `out`, if it is what the manifest speaks of; None where it is not, or is broken."""
+    for record in built_records(out):
+        if (record.layer_name, record.code_sha256) == (layer.layer_name, layer.code_sha256):
+            try:
+                return of_record(record, out)
+            except NotVerifiedError as error:
+                reporter.warn(f"{error}; taking it from where it is published")
+    return None
+
+
 def _fetched(layer: Layer, account: Account, path: Path, reporter: Reporter) -> Artifact:
-    """The zip from the nearest of the regions that have it, and the terms it was published on."""
+    """The zip from the first of the regions that gives it, and the terms it was published on."""
     failures = []
     for name, published in layer.live():
         region = account.region(name)

@@ -7,6 +7,10 @@ from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, dead
 from publish.shop import LAYER, PUBLIC, THREE
 
+from nodelayer import upkeep
+from nodelayer.errors import NotVerifiedError
+from nodelayer.progress import Reporter
+
 pytestmark = pytest.mark.network
 
 
@@ -144,6 +148,17 @@ def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(shop, words):
         3,
         ["nodelayer: nothing is recorded in eu-west-11 [--regions]: the manifest has eu-west-1"],
     )
+
+
+def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(shop, tmp_path):
+    shop.publish(["eu-west-1"])
+    publisher, _ = shop.publisher(["eu-west-1"])
+    (layer,) = shop.manifest().layers
+    with (
+        pytest.raises(NotVerifiedError, match="of the region, not of the zip"),
+        upkeep.recorded_artifact(layer, shop.dist, publisher._account, Reporter(quiet=True)),
+    ):
+        raise NotVerifiedError("of the region, not of the zip")
 
 
 @pytest.fixture
