@@ -32,7 +32,6 @@ from nodelayer import (
     tables,
     upkeep,
 )
-from nodelayer import arn as arns
 from nodelayer import manifest as manifests
 from nodelayer import plan as plans
 from nodelayer import publish as publishing
@@ -261,6 +260,17 @@ _READER = "a profile of another account, which has to be able to read what is pu
 _PUBLIC = "let every AWS account use it, also what is there already"
 _ORGANIZATION = "let an AWS Organization use it (o-...), also what is there already"
 _STAGING = "send zips through this bucket, {region} and {account} filled in; made if need be where not given"
+_WHO = {"profile": _PROFILE, "account": _ACCOUNT, "partition": _PARTITION}
+"""The flags of every command that asks an account, told once."""
+_HOW = {
+    "json": "the plan (with --dry-run) or the result as JSON",
+    "manifest": _MANIFEST,
+    "staging-bucket": _STAGING,
+    "reader-profile": _READER,
+    "parallel": _PARALLEL,
+    **_WHO,
+}
+"""Those of the two that publish."""
 
 
 @task(
@@ -271,17 +281,10 @@ _STAGING = "send zips through this bucket, {region} and {account} filled in; mad
         "public": _PUBLIC,
         "organization-id": _ORGANIZATION,
         "dry-run": "show the plan and stop; needs read rights only",
-        "json": "the plan (with --dry-run) or the result as JSON",
-        "manifest": _MANIFEST,
         "out": "folder with built layers",
         "align": "the same layer version number in every region; missing numbers are filled",
         "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
-        "staging-bucket": _STAGING,
-        "reader-profile": _READER,
-        "profile": _PROFILE,
-        "account": _ACCOUNT,
-        "partition": _PARTITION,
-        "parallel": _PARALLEL,
+        **_HOW,
     },
 )
 @command
@@ -351,16 +354,9 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "node": "only these versions; left out: every published one",
         "arch": _ARCH + "; all by default",
         "dry-run": "show the plan and stop",
-        "json": "the plan (with --dry-run) or the result as JSON",
-        "manifest": _MANIFEST,
         "out": "folder with built layers; what is not in it is taken from a region that has it",
         "ssm": "write SSM parameters, as publish does",
-        "staging-bucket": _STAGING,
-        "reader-profile": _READER,
-        "profile": _PROFILE,
-        "account": _ACCOUNT,
-        "partition": _PARTITION,
-        "parallel": _PARALLEL,
+        **_HOW,
     },
 )
 @command
@@ -443,9 +439,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         "regions": _REGIONS + "; all: those of the manifest",
         "json": "problems as JSON",
         "reader-profile": _READER,
-        "profile": _PROFILE,
-        "account": _ACCOUNT,
-        "partition": _PARTITION,
+        **_WHO,
     }
 )
 @command
@@ -497,9 +491,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
         "dry-run": "show what would go, and stop",
         "yes": "do not ask",
         "manifest": _MANIFEST,
-        "profile": _PROFILE,
-        "account": _ACCOUNT,
-        "partition": _PARTITION,
+        **_WHO,
     }
 )
 @command
@@ -701,7 +693,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         )
     reporter = Reporter()
     wish = _wish(layer_arn, arch, http, access)
-    given = arns.LayerVersionArn.parse(layer_arn) if layer_arn else None
+    given = LayerVersionArn.parse(layer_arn) if layer_arn else None
     place = sam.Place(
         stack_name, sam.region_of(region, aws.configured_region(profile or None), given), profile
     )
@@ -1031,7 +1023,7 @@ def _as_snippet(found: manifests.Found) -> snippets.Layer:
 
 def _wish(layer_arn: str, arch: str, http: str = "none", access: str = "iam") -> sam.Wish:
     if layer_arn:
-        arns.LayerVersionArn.parse(layer_arn)
+        LayerVersionArn.parse(layer_arn)
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")

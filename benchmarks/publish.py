@@ -10,7 +10,6 @@ Writes benchmarks/results/publish.json and publish.md. Rounds are interleaved; t
 """
 
 import argparse
-import base64
 import hashlib
 import json
 import os
@@ -33,13 +32,13 @@ from typing import Any
 import boto3
 import botocore
 
-from nodelayer import __version__, architecture, archive, build, manifest
+from nodelayer import __version__, architecture, archive, build, local_aws, manifest, programs
 from nodelayer.archive import Entry
 from nodelayer.cache import DownloadCache
 from nodelayer.errors import MachineError, NodelayerError
 from nodelayer.manifest import Layer, Manifest, Published
 from nodelayer.progress import Reporter, megabytes
-from nodelayer.record import BuilderRecord, BuildRecord, code_sha256, file_sha256
+from nodelayer.record import BuilderRecord, code_sha256
 from nodelayer.source import SourceRecord
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -259,36 +258,14 @@ def high_water(pid: int) -> int:
 
 def environ(server: Server) -> dict[str, str]:
     """This machine's variables without what it says of AWS and proxies, pointed at the server."""
-    kept = {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith("AWS_") and not name.lower().endswith("_proxy")
-    }
-    return kept | {
-        "AWS_ENDPOINT_URL": server.endpoint,
-        "AWS_ACCESS_KEY_ID": "AKIAIOSFODNN7EXAMPLE",
-        "AWS_SECRET_ACCESS_KEY": "secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_EC2_METADATA_DISABLED": "true",
-        "AWS_CONFIG_FILE": os.devnull,
-        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
-    }
+    kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+    return local_aws.environ(server.endpoint, kept, account="AKIAIOSFODNN7EXAMPLE")
 
 
 def aws_cli(cache: DownloadCache) -> Path:
     """The Python of an environment that has the AWS CLI, which is made once, below the download cache."""
-    name = f"{AWSCLI}-py{sys.version_info.major}.{sys.version_info.minor}-{platform.machine()}"
-    folder = cache.root / "benchmarks" / name
-    python = folder / "bin" / "python"
-    with cache.lock(f"benchmarks-{name}", Reporter(quiet=True)):
-        if not folder.exists():
-            with cache.workspace() as making:
-                subprocess.run([sys.executable, "-m", "venv", making], check=True)
-                pip: list[str | Path] = [making / "bin" / "python", "-m", "pip", "install", "-q", AWSCLI]
-                subprocess.run(pip, check=True)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                making.rename(folder)
-    return python
+    made, _ = programs.environment(AWSCLI, cache=cache, reporter=Reporter(quiet=True))
+    return made / "bin" / "python"
 
 
 def make_layer(folder: Path, size: int) -> None:
@@ -301,26 +278,14 @@ def make_layer(folder: Path, size: int) -> None:
     packed = folder / f"{job.stem}.zip"
     with packed.open("wb") as stream:
         archive.write(entries, stream, "fast")
-    content = file_sha256(packed)
-    record = BuildRecord(
-        layer_name=job.layer_name,
-        description=job.description,
-        license="MIT",
-        node_version=job.version,
-        architecture=job.architecture.name,
-        nodelayer_version=__version__,
-        compatible_runtimes=["provided.al2", "provided.al2023"],
-        compatible_architectures=[job.architecture.name],
-        zip=packed.name,
-        sha256=base64.b64decode(content).hex(),
-        code_sha256=content,
-        size=packed.stat().st_size,
-        unzipped_size=sum(len(entry.data) for entry in entries),
+    record = build.describe(
+        job,
+        entries,
+        packed,
+        runtimes=["provided.al2", "provided.al2023"],
         compression="fast",
-        source=SourceRecord(name="npm", package="none", sha256="0" * 64, signature="none: no Node.js"),
-        runtime_sha256=build.digest(entries[:1]),
+        came_from=SourceRecord(name="npm", package="none", sha256="0" * 64, signature="none: no Node.js"),
         builder=BuilderRecord(name="local"),
-        files=[],
     )
     (folder / f"{job.stem}.json").write_text(record.model_dump_json() + "\n", encoding="utf-8")
 

@@ -316,7 +316,7 @@ class Region:
                 answer = self._lambda.get_layer_version_policy(LayerName=layer, VersionNumber=version)
             except boto.ClientError as error:
                 if _code(error) in _NOT_FOUND:
-                    return Access()
+                    return PRIVATE
                 raise
         return _access(json.loads(answer["Policy"]))
 
@@ -577,12 +577,7 @@ def open_account(
     Raises RefusedError where it is not the expected one, InvalidInputError where the regions are of several
     partitions, and other NodelayerErrors where there are no credentials or AWS cannot be reached.
     """
-    try:
-        session = boto3.Session(profile_name=profile)
-    except boto.BotoCoreError as error:
-        raise InvalidInputError(
-            str(error), where="--profile", todo="see `aws configure list-profiles`"
-        ) from error
+    session = _session(profile)
     name = _partition(session, wanted, partition)
     known = Partition(name, tuple(session.get_available_regions("lambda", partition_name=name)))
     home = session.region_name or ""
@@ -602,12 +597,7 @@ def open_account(
 
 def configured_region(profile: str | None) -> str | None:
     """The region that the environment or the profile names. Raises InvalidInputError: no such profile."""
-    try:
-        return boto3.Session(profile_name=profile).region_name
-    except boto.BotoCoreError as error:
-        raise InvalidInputError(
-            str(error), where="--profile", todo="see `aws configure list-profiles`"
-        ) from error
+    return _session(profile).region_name
 
 
 def prepare(terms: Terms, zipped: Path, path: Path) -> Payload:
@@ -736,6 +726,15 @@ def _lacking(message: str) -> str:
     if found := _LACKING.search(message):
         return found[1]
     return f"s3:GetObject of {found[1]}" if (found := _UNREAD.search(f"{message} ")) else ""
+
+
+def _session(profile: str | None) -> boto3.Session:
+    try:
+        return boto3.Session(profile_name=profile)
+    except boto.BotoCoreError as error:
+        raise InvalidInputError(
+            str(error), where="--profile", todo="see `aws configure list-profiles`"
+        ) from error
 
 
 def _partition(session: boto3.Session, wanted: tuple[str, ...] | None, named: str) -> str:

@@ -115,7 +115,6 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
         files = bench.source.fetch(job.version, job.architecture)
         say(f"Node.js {job.version} for {job.architecture} from {files.record.name}: {files.record.verified}")
         entries = assemble(bench.house.runtime, files)
-        runtime_sha256 = digest([entry for entry in entries if entry.path not in {_NODE, _LICENSE, _HEAP}])
         aim = _aim(entries, job, order)
         evidence = _prove(entries, aim, job, order, bench)
         entries += [Entry(f"lib/{name}", data, archive.PLAIN) for name, data in evidence.libraries.items()]
@@ -135,35 +134,14 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
             packed.open("wb") as stream,
         ):
             archive.write(entries, stream, order.compression)
-        with packed.open("rb") as stream:
-            sha256 = hashlib.file_digest(stream, "sha256").digest()
-        record = BuildRecord(
-            layer_name=job.layer_name,
-            description=job.description,
-            license="MIT",
-            node_version=job.version,
-            architecture=job.architecture.name,
-            nodelayer_version=__version__,
-            compatible_runtimes=list(verdict.compatible),
-            compatible_architectures=[job.architecture.name],
-            zip=packed.name,
-            sha256=sha256.hex(),
-            code_sha256=code_sha256(sha256),
-            size=packed.stat().st_size,
-            unzipped_size=unzipped,
+        record = describe(
+            job,
+            entries,
+            packed,
+            runtimes=verdict.compatible,
             compression=order.compression,
-            source=files.record,
-            runtime_sha256=runtime_sha256,
+            came_from=files.record,
             builder=evidence.builder,
-            files=[
-                FileRecord(
-                    path=entry.path,
-                    mode=f"{entry.mode:04o}",
-                    size=len(entry.data),
-                    sha256=hashlib.sha256(entry.data).hexdigest(),
-                )
-                for entry in sorted(entries, key=lambda each: each.path)
-            ],
         )
         (staging / f"{job.stem}.cdx.json").write_text(
             sbom.render(record, evidence.versions), encoding="utf-8"
@@ -176,6 +154,50 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
             f"{record.zip} is over 50 MB: Lambda takes it through S3 only, not by a direct upload"
         )
     return record
+
+
+def describe(  # noqa: PLR0913 - what a record says
+    job: Job,
+    entries: Sequence[Entry],
+    packed: Path,
+    *,
+    runtimes: Sequence[str],
+    compression: str,
+    came_from: source.SourceRecord,
+    builder: BuilderRecord,
+) -> BuildRecord:
+    """The build record of a zip of these entries."""
+    with packed.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").digest()
+    ours = [entry for entry in entries if entry.path == "bootstrap" or entry.path.startswith("aws/")]
+    return BuildRecord(
+        layer_name=job.layer_name,
+        description=job.description,
+        license="MIT",
+        node_version=job.version,
+        architecture=job.architecture.name,
+        nodelayer_version=__version__,
+        compatible_runtimes=list(runtimes),
+        compatible_architectures=[job.architecture.name],
+        zip=packed.name,
+        sha256=sha256.hex(),
+        code_sha256=code_sha256(sha256),
+        size=packed.stat().st_size,
+        unzipped_size=sum(len(entry.data) for entry in entries),
+        compression=compression,
+        source=came_from,
+        runtime_sha256=digest([entry for entry in ours if entry.path != _HEAP]),
+        builder=builder,
+        files=[
+            FileRecord(
+                path=entry.path,
+                mode=f"{entry.mode:04o}",
+                size=len(entry.data),
+                sha256=hashlib.sha256(entry.data).hexdigest(),
+            )
+            for entry in sorted(entries, key=lambda each: each.path)
+        ],
+    )
 
 
 def _check(order: Order) -> None:

@@ -19,16 +19,6 @@ from nodelayer.progress import Reporter
 REGIONS = ("ap-southeast-2", "eu-west-1", "us-east-1")
 LOOKED_UP = "eu-west-1"
 
-_OF_AWS = (
-    "AWS_ENDPOINT_URL",
-    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    "AWS_PROFILE",
-    "AWS_DEFAULT_PROFILE",
-    "AWS_REGION",
-    "AWS_SESSION_TOKEN",
-    "AWS_ROLE",
-)
-
 
 @dataclass(frozen=True)
 class Step:
@@ -71,12 +61,10 @@ def take(
     output = ""
     with (
         tempfile.TemporaryDirectory(prefix="nodelayer-tour-") as folder,
-        local_aws.ministack(cache, reporter) as aws,
+        local_aws.running(local_aws.MINISTACK, cache, reporter) as aws,
     ):
-        # Where a proxy is needed npm and pip keep it; the emulator is asked directly.
-        kept = {name: value for name, value in environ.items() if not name.startswith(_OF_AWS)}
-        own = {**kept, **aws, "NO_PROXY": "127.0.0.1", "no_proxy": "127.0.0.1"}
-        reporter.say(f"AWS is played by MiniStack at {aws['AWS_ENDPOINT_URL']}; the folder is {folder}")
+        own = local_aws.environ(aws.endpoint, environ)
+        reporter.say(f"AWS is played by MiniStack at {aws.endpoint}; the folder is {folder}")
         for number, step in enumerate(steps(node), start=1):
             words = [
                 word.format(arn=output.strip().splitlines()[-1] if output else "") for word in step.words

@@ -11,10 +11,10 @@ from publish import emulators
 from publish.faults import FaultProxy
 from publish.shop import Shop
 
-from nodelayer import __version__, archive, build, sbom
+from nodelayer import archive, build, sbom
 from nodelayer.architecture import parse
 from nodelayer.archive import Entry
-from nodelayer.record import BuilderRecord, BuildRecord, FileRecord, code_sha256
+from nodelayer.record import BuilderRecord, BuildRecord
 from nodelayer.source import SourceRecord
 
 SOURCE = SourceRecord(
@@ -75,34 +75,14 @@ def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
     packed = folder / f"{job.stem}.zip"
     with packed.open("wb") as stream:
         archive.write(entries, stream, "fast")
-    sha256 = hashlib.sha256(packed.read_bytes())
-    record = BuildRecord(
-        layer_name=job.layer_name,
-        description=job.description,
-        license="MIT",
-        node_version=job.version,
-        architecture=job.architecture.name,
-        nodelayer_version=__version__,
-        compatible_runtimes=["provided.al2", "provided.al2023"],
-        compatible_architectures=[job.architecture.name],
-        zip=packed.name,
-        sha256=sha256.hexdigest(),
-        code_sha256=code_sha256(sha256.digest()),
-        size=packed.stat().st_size,
-        unzipped_size=sum(len(entry.data) for entry in entries),
+    record = build.describe(
+        job,
+        entries,
+        packed,
+        runtimes=["provided.al2", "provided.al2023"],
         compression="fast",
-        source=SOURCE,
-        runtime_sha256=build.digest(entries[:1]),
+        came_from=SOURCE,
         builder=BuilderRecord(name="local"),
-        files=[
-            FileRecord(
-                path=entry.path,
-                mode=f"{entry.mode:04o}",
-                size=len(entry.data),
-                sha256=hashlib.sha256(entry.data).hexdigest(),
-            )
-            for entry in entries
-        ],
     )
     (folder / f"{job.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
     (folder / f"{job.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")

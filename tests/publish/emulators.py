@@ -41,17 +41,11 @@ moto 5.2.5, beside that:
 """
 
 import os
-import signal
 import socket
-import subprocess
-import sys
-import tempfile
-import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
 from contextlib import closing, contextmanager, suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import boto3
@@ -59,53 +53,21 @@ import docker
 from botocore.config import Config
 from docker.errors import DockerException
 
+from nodelayer import local_aws
 from nodelayer.cache import DownloadCache
+from nodelayer.local_aws import ACCOUNT, MINISTACK, REGION, Program
 from nodelayer.progress import Reporter
 
-ACCOUNT = "123456789012"
-REGION = "us-east-1"
-_START_S = 60
-_INSTALL_S = 500
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")
-_NOWHERE = os.devnull
 
-
-@dataclass(frozen=True)
-class Program:
-    """What is installed, how it is started on a port, and where it says that it is ready and is emptied."""
-
-    name: str
-    requirement: str
-    line: tuple[str, ...]
-    ready: str
-    reset: str
-    variables: Mapping[str, str] = field(default_factory=dict)
-
-
-MINISTACK = Program(
-    "ministack",
-    "ministack[full]==1.5.33",
-    ("-m", "ministack"),
-    ready="/_ministack/health",
-    reset="/_ministack/reset",
-    variables={
-        "BIND_HOST": "127.0.0.1",  # it would listen on every interface
-        "MINISTACK_HOST": "127.0.0.1",  # what Content.Location of a layer begins with
-        "GATEWAY_PORT": "{port}",
-        "DOCKER_HOST": "unix:///dev/null/none",  # it would remove the containers of another MiniStack
-        "IOT_MTLS_ENABLED": "0",  # a fixed port
-        "SFTP_ENABLED": "0",  # the same
-        "LOG_LEVEL": "WARNING",
-    },
-)
 MOTO = Program(
     "moto",
     "moto[server]==5.2.5",
     ("-m", "moto.server", "-H", "127.0.0.1", "-p", "{port}"),
     ready="/moto-api/data.json",
-    reset="/moto-api/reset",
 )
+_RESET = {MINISTACK.name: "/_ministack/reset", MOTO.name: "/moto-api/reset"}
 
 
 def _with_functions(handler):
@@ -128,20 +90,8 @@ class Endpoint:
 
     def environ(self, account=ACCOUNT, **changes):
         """This machine's variables, pointed at the endpoint; a change of None takes a variable away."""
-        kept = {
-            name: value
-            for name, value in os.environ.items()
-            if name.lower() not in _PROXIES and not _is_of_aws(name)
-        }
-        kept |= {
-            "AWS_ENDPOINT_URL": self.endpoint,
-            "AWS_ACCESS_KEY_ID": account,
-            "AWS_SECRET_ACCESS_KEY": "secret",
-            "AWS_DEFAULT_REGION": REGION,
-            "AWS_EC2_METADATA_DISABLED": "true",
-            "AWS_CONFIG_FILE": _NOWHERE,
-            "AWS_SHARED_CREDENTIALS_FILE": _NOWHERE,
-        }
+        given = {name: value for name, value in os.environ.items() if name.lower() not in _PROXIES}
+        kept = local_aws.environ(self.endpoint, given, account)
         kept |= {name: str(value) for name, value in changes.items() if value is not None}
         return {name: value for name, value in kept.items() if changes.get(name, "") is not None}
 
@@ -165,11 +115,10 @@ class Emulator(Endpoint):
     name: str
     pid: int
     log: Path
-    reset_path: str
 
     def reset(self):
         """Empty it: every account, region and service. POST /_ministack/reset, /moto-api/reset."""
-        with _DIRECT.open(self.endpoint + self.reset_path, data=b"", timeout=30) as answer:
+        with _DIRECT.open(self.endpoint + _RESET[self.name], data=b"", timeout=30) as answer:
             assert answer.status == 200
 
 
@@ -200,81 +149,5 @@ def moto(cache_root):
 @contextmanager
 def running(program, cache_root):
     """A program, started and ready; `cache_root` None is this user's download cache."""
-    python = _installed(program, DownloadCache(cache_root))
-    with tempfile.TemporaryDirectory(prefix=f"{program.name}-", ignore_cleanup_errors=True) as folder:
-        log = Path(folder) / "log"
-        port = _free_port()
-        endpoint = f"http://127.0.0.1:{port}"
-        variables = {name: value.format(port=port) for name, value in program.variables.items()}
-        with log.open("wb") as printed:
-            process = subprocess.Popen(
-                [python, *(part.format(port=port) for part in program.line)],
-                cwd=folder,
-                env={"PATH": os.environ["PATH"], "HOME": folder, "TMPDIR": folder, **variables},
-                stdin=subprocess.DEVNULL,
-                stdout=printed,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        try:
-            _wait_until_ready(process, endpoint + program.ready, log)
-            yield Emulator(endpoint, program.name, process.pid, log, program.reset)
-        except BaseException as error:
-            error.add_note(f"{program.name} printed:\n{log.read_text(errors='replace')[-4000:]}")
-            raise
-        finally:
-            # nothing it has is worth an orderly end, and whatever it has started goes with it
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-
-
-def _installed(program, cache):
-    """The Python of the program's environment, which is made whole or not at all."""
-    version = f"{sys.version_info.major}.{sys.version_info.minor}"
-    name = f"{program.requirement.replace('[', '-').replace(']', '')}-python{version}"
-    folder = cache.root / "tests" / name
-    with cache.lock(f"tests-{name}", Reporter(quiet=True)):
-        if not folder.exists():
-            with cache.workspace() as making:
-                _install(program.requirement, making)
-                folder.parent.mkdir(parents=True, exist_ok=True)
-                making.rename(folder)  # its scripts still name the old folder, its Python does not
-    return folder / "bin" / "python"
-
-
-def _install(requirement, folder):
-    for line in (
-        [sys.executable, "-m", "venv", folder],
-        [folder / "bin" / "python", "-m", "pip", "install", "-q", requirement],
-    ):
-        done = subprocess.run(line, capture_output=True, text=True, timeout=_INSTALL_S, check=False)
-        assert done.returncode == 0, f"{requirement} cannot be installed: {done.stderr[-2000:]}"
-
-
-def _wait_until_ready(process, url, log):
-    end = time.monotonic() + _START_S
-    while True:
-        assert process.poll() is None, f"it ended: {log.read_text(errors='replace')[-2000:]}"
-        try:
-            with _DIRECT.open(url, timeout=5):
-                return
-        except OSError:  # not there yet; an answer of 4xx or 5xx is one as well
-            assert time.monotonic() < end, f"it is not ready after {_START_S} s"
-            time.sleep(0.05)
-
-
-def _free_port():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
-
-
-def _is_of_aws(name):
-    """Whether a variable says who asks AWS, and where; what else there is, as AWS_CA_BUNDLE, stays."""
-    return name.startswith(("AWS_ENDPOINT_URL", "AWS_ROLE", "AWS_WEB_IDENTITY", "AWS_CONTAINER")) or name in {
-        "AWS_PROFILE",
-        "AWS_DEFAULT_PROFILE",
-        "AWS_REGION",
-        "AWS_SESSION_TOKEN",
-        "AWS_SECURITY_TOKEN",
-        "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
-    }
+    with local_aws.running(program, DownloadCache(cache_root), Reporter(quiet=True)) as found:
+        yield Emulator(found.endpoint, program.name, found.pid, found.log)

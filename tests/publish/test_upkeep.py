@@ -150,7 +150,7 @@ def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(shop, words):
     )
 
 
-def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(shop, tmp_path):
+def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(shop):
     shop.publish(["eu-west-1"])
     publisher, _ = shop.publisher(["eu-west-1"])
     (layer,) = shop.manifest().layers
