@@ -102,7 +102,7 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
                 start_new_session=True,
             )
         try:
-            _wait(process, program, f"{endpoint}{program.ready}", log)
+            _wait(process, f"{endpoint}{program.ready}", log)
             yield Running(endpoint, process.pid, log)
         except BaseException as error:
             error.add_note(f"{program.name} printed:\n{log.read_text(errors='replace')[-_KEPT:]}")
@@ -133,7 +133,7 @@ def environ(endpoint: str, given: Mapping[str, str], account: str = ACCOUNT) -> 
     }
 
 
-def _wait(process: "subprocess.Popen[bytes]", program: Program, url: str, log: Path) -> None:
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     end = time.monotonic() + _START_S
     with requests.Session() as session:
         session.trust_env = False  # a proxy would be asked for 127.0.0.1
