@@ -1,13 +1,17 @@
 # The front door: makes .venv, then hands every target on to invoke.
 #   make build-layer NODE=12.16.1     is   .venv/bin/invoke build-layer --node 12.16.1
 #   make test                         is   .venv/bin/invoke test
+#   make venv EXTRAS=                 leaves out what only tests and checks need
 # Anything else goes through ARGS:      make run NODE=12.16.1 ARGS="--event function/events/hello.json"
 
 PYTHON ?= python3
 VENV   ?= .venv
+EXTRAS ?= dev
 STAMP  := $(VENV)/.made-from-pyproject
 
-FLAGS := $(if $(NODE),--node "$(NODE)") $(if $(ARCH),--arch "$(ARCH)") $(if $(BUILDER),--builder "$(BUILDER)") $(ARGS)
+# What NODE and its kin hold goes by the environment: the shell reads none of it as program.
+export NODE ARCH BUILDER
+FLAGS := $(if $(NODE),--node="$$NODE") $(if $(ARCH),--arch="$$ARCH") $(if $(BUILDER),--builder="$$BUILDER") $(ARGS)
 
 .DEFAULT_GOAL := help
 .PHONY: help venv
@@ -20,7 +24,7 @@ $(STAMP): pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; again when pyproject.toml changes)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
 	@touch $@
 
 Makefile pyproject.toml: ;
