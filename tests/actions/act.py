@@ -1,0 +1,221 @@
+"""Workflows run by act on this machine: real jobs, real commands, doubles in the place of other people's actions.
+
+    stage = Stage(folder, act=..., gh=..., cache=...)
+    stage.tag("v1.2.3")
+    run = stage.push_tag("v1.2.3")
+    assert run.jobs["build 12.16.1-x86_64"] == "success"
+
+Differs from GitHub: jobs run on this machine as they are (self-hosted), no token for OIDC is given out, no
+environment waits for approval, permissions and concurrency are not enforced.
+"""
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import yaml
+from support import ROOT
+
+HERE = Path(__file__).resolve().parent
+DOUBLES = HERE / "doubles"
+REPOSITORY = "nodelayer/nodelayer"
+ACCOUNT = "123456789012"
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-publisher"
+
+_RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
+_A_RUN_S = 900
+_USES = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
+_KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST")
+_OF_CLIENTS = ("PIP_", "NPM_", "npm_", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
+
+
+@dataclass(frozen=True)
+class Run:
+    """How a workflow ended: each job's result by its name, what it printed, and the seconds it took."""
+
+    code: int
+    jobs: dict[str, str]
+    log: dict[str, str]
+    seconds: float
+    text: str = field(repr=False)
+
+    def transcript(self):
+        """What happened, short: each job with its result, and the last line that it printed."""
+        lines = [f"exit code {self.code}, {self.seconds:.0f} s"]
+        for name, result in self.jobs.items():
+            printed = [line for line in self.log.get(name, "").splitlines() if line.strip()]
+            lines.append(f"  {result:<8} {name}: {printed[-1] if printed else ''}")
+        return "\n".join(lines)
+
+
+def uses_in(folder):
+    """Every action of somebody else that the workflows and composite actions in a folder use: (name, sha)."""
+    found = set()
+    for file in sorted([*folder.rglob("*.yml"), *folder.rglob("*.yaml")]):
+        for step in _steps(yaml.safe_load(file.read_text())):
+            if match := _USES.fullmatch(step.get("uses", "")):
+                found.add(match.groups())
+    return found
+
+
+def _steps(document):
+    for job in (document.get("jobs") or {}).values():
+        yield from job.get("steps") or ()
+    yield from (document.get("runs") or {}).get("steps") or ()
+
+
+class Stage:
+    """A repository on a "GitHub" of files, and the runners' environment."""
+
+    def __init__(self, folder, *, act, variables, repository=REPOSITORY):
+        self.folder = folder
+        self.home = folder / "github"
+        self.work = folder / "work"
+        self.repository = repository
+        self._act = act
+        self._variables = variables
+        self.settings = {"AWS_ROLE": ROLE, "AWS_ACCOUNT": ACCOUNT}
+
+    @property
+    def bare(self):
+        return self.home / "repositories" / f"{self.repository}.git"
+
+    def begin(self, source=ROOT, replace=()):
+        """Put the files of a repository, some replaced, on the branch main."""
+        self.work.mkdir(parents=True)
+        listed = self.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=source)
+        for name in filter(None, listed.split("\0")):
+            if (source / name).is_file():
+                (self.work / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(source / name, self.work / name)
+        for name, text in dict(replace).items():
+            (self.work / name).parent.mkdir(parents=True, exist_ok=True)
+            (self.work / name).write_text(text)
+        self.git("init", "-q", "-b", "main")
+        self.git("config", "user.name", "A. Maintainer")
+        self.git("config", "user.email", "maintainer@example.org")
+        self.git("add", "--all")
+        self.git("commit", "-q", "-m", "As it stands")
+        self.bare.parent.mkdir(parents=True, exist_ok=True)
+        self.git("clone", "-q", "--bare", str(self.work), str(self.bare))
+        # a commit can be asked for by its name, as of GitHub
+        self.git("config", "uploadpack.allowReachableSHA1InWant", "true", folder=self.bare)
+        self.git("remote", "add", "origin", str(self.bare))
+        self.git("fetch", "-q", "origin")
+
+    def prepare(self):
+        """What a job's `make venv` makes, made once: each job begins with a copy of it."""
+        ready = self.home / "runner"
+        self.git("clone", "-q", str(self.bare), str(ready), folder=self.folder)
+        done = subprocess.run(
+            ["make", "venv", "EXTRAS="], cwd=ready, env=_of_the_machine(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+
+    def git(self, *arguments, folder=None):
+        done = subprocess.run(
+            ["git", *arguments], cwd=folder or self.work, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr}"
+        return done.stdout
+
+    def push(self, *refs):
+        self.git("push", "-q", "--atomic", "origin", *refs)
+
+    def push_tag(self, tag, **more):
+        """What GitHub does when this tag arrives."""
+        event = {"ref": f"refs/tags/{tag}", "ref_type": "tag", "ref_name": tag}
+        return self.run("push", "release.yml", event, at=tag, **more)
+
+    def dispatch(self, workflow, *, ref, inputs=None, **more):
+        full = f"refs/tags/{ref}" if ref.startswith("v") else f"refs/heads/{ref}"
+        event = {"ref": full, "inputs": inputs or {}}
+        return self.run("workflow_dispatch", workflow, event, at=ref, **more)
+
+    def schedule(self, workflow, **more):
+        return self.run("schedule", workflow, {"ref": "refs/heads/main"}, at="main", **more)
+
+    def run(self, name, workflow, event, *, at, fresh=True, variables=None):
+        """Run a workflow as it is at a ref. A fresh run has no artifacts yet."""
+        if fresh:
+            shutil.rmtree(self.home / "artifacts", ignore_errors=True)
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / "steps.jsonl").write_text("")
+        tree = self.folder / f"act-{time.monotonic_ns()}"
+        self.git("clone", "-q", str(self.bare), str(tree), folder=self.folder)
+        self.git("checkout", "-q", at, folder=tree)
+        # act takes the repository's name from here; whoever fetches or pushes has another remote, its job's
+        self.git("remote", "set-url", "origin", f"https://github.com/{self.repository}.git", folder=tree)
+        event |= {"repository": {"full_name": self.repository, "default_branch": "main"}}
+        event_file = self.folder / "event.json"
+        event_file.write_text(json.dumps(event))
+        line = [str(self._act), name, "--json", "--eventpath", str(event_file)]
+        line += ["--workflows", str(tree / ".github" / "workflows" / workflow)]
+        line += ["--no-skip-checkout", "--no-cache-server", "--action-cache-path", str(self.folder / "cache")]
+        line += ["--secret", "GITHUB_TOKEN=a-token-of-this-run"]
+        for runner in _RUNNERS:
+            line += ["--platform", f"{runner}=-self-hosted"]
+        for action, sha in sorted(uses_in(tree / ".github") | uses_in(tree / "actions")):
+            double = DOUBLES / action.partition("/")[2]
+            assert double.is_dir(), f"no double of {action}"
+            line += ["--local-repository", f"{action}@{sha}={double}"]
+        for key, value in self.settings.items():
+            line += ["--var", f"{key}={value}"]
+        given = self._environment() | (variables or {})
+        for key, value in given.items():
+            line += ["--env", f"{key}={value}"]
+        began = time.monotonic()
+        done = subprocess.run(
+            line,
+            cwd=tree,
+            env=_of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])},
+            capture_output=True,
+            text=True,
+            timeout=_A_RUN_S,
+            check=False,
+        )
+        shutil.rmtree(tree)
+        return _read(done, time.monotonic() - began)
+
+    def steps(self):
+        """What the doubles were given in the last run."""
+        return [json.loads(line) for line in (self.home / "steps.jsonl").read_text().splitlines()]
+
+    def _environment(self):
+        return {
+            "DOUBLES": str(self.home),
+            "DOUBLES_PYTHON": sys.executable,
+            "DOUBLES_PROGRAM": str(HERE / "doubles.py"),
+            **self._variables,
+        }
+
+
+def _of_the_machine():
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in _KEPT or name.startswith(_OF_CLIENTS)
+    }
+
+
+def _read(done, seconds):
+    jobs, log, rest = {}, {}, []
+    for line in done.stdout.splitlines():
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            rest.append(line)
+            continue
+        name = entry.get("job", "").rpartition("/")[2].strip()
+        if entry.get("raw_output"):
+            log[name] = log.get(name, "") + entry["msg"]
+        elif "jobResult" in entry:
+            jobs[name] = entry["jobResult"]
+        rest.append(f"[{name}] {entry.get('msg', '').rstrip()}")
+    return Run(done.returncode, jobs, log, seconds, "\n".join([*rest, done.stderr]))

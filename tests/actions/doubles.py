@@ -1,0 +1,232 @@
+"""What third-party actions do with the file system, for workflows that run where GitHub is not.
+
+    python doubles.py NAME        one step; its inputs as JSON in INPUTS, as the action's own action.yml names them
+
+act puts a composite action of doubles/NAME/ in the place of each action that a workflow uses. What a step was
+given is appended to $DOUBLES/steps.jsonl. Below the folder $DOUBLES:
+
+    repositories/OWNER/NAME.git   what can be checked out
+    artifacts/NAME/               artifacts of the run
+    pages/                        the site that was deployed
+    runner/                       a checkout whose .venv each job gets a copy of, if it is there
+    sigstore/                     the signers of attestations (sigstore.py)
+
+Behaviour: README.md of each action at the version that the workflows name.
+"""
+
+import fnmatch
+import glob
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tarfile
+import uuid
+from pathlib import Path
+
+HOME = Path(os.environ["DOUBLES"])
+WORKSPACE = Path(os.environ.get("GITHUB_WORKSPACE", "."))
+
+
+class Failed(Exception):
+    """The step fails, as the action itself would."""
+
+
+def checkout(given):
+    name = given["repository"] or os.environ["GITHUB_REPOSITORY"]
+    own = name == os.environ["GITHUB_REPOSITORY"]
+    source = HOME / "repositories" / f"{name}.git"
+    if not source.is_dir():
+        raise Failed(f"repository '{name}' not found")
+    folder = WORKSPACE / given["path"]
+    folder.mkdir(parents=True, exist_ok=True)
+    event_ref = os.environ["GITHUB_REF"]
+    ref = given["ref"] or (event_ref if own else "HEAD")
+    url = source.as_uri()
+    git = ["git", "-c", "advice.detachedHead=false", "-C", str(folder)]
+    run([*git, "init", "-q"])
+    run([*git, "remote", "add", "origin", url])
+    depth = [f"--depth={given['fetch-depth']}"] if given["fetch-depth"] != "0" else []
+    if own and not given["ref"]:
+        local = event_ref if event_ref.startswith("refs/tags/") else "refs/remotes/origin/main"
+        commit = output([*git, "ls-remote", url, f"{event_ref}^{{}}", event_ref]).split()[0]
+        run([*git, "fetch", "-q", *depth, "--no-tags", "origin", f"+{commit}:{local}"])
+        run([*git, "checkout", "-q", "--force", local])
+    else:
+        run([*git, "fetch", "-q", *depth, "--no-tags", "origin", ref])
+        run([*git, "checkout", "-q", "--force", "FETCH_HEAD"])
+    if given["persist-credentials"] != "false":
+        run([*git, "config", "http.https://github.com/.extraheader", "AUTHORIZATION: basic c2VjcmV0"])
+    prepare(folder)
+    return {"ref": ref, "commit": output([*git, "rev-parse", "HEAD"]).strip()}
+
+
+def prepare(folder):
+    """Put `make venv`'s work of another job in place: it takes a quarter of a minute, and is the same each time."""
+    ready = HOME / "runner"
+    if not (ready / ".venv").is_dir() or not (folder / "Makefile").is_file():
+        return
+    run(["cp", "--archive", "--link", str(ready / ".venv"), str(folder)])
+    own = folder / ".venv"
+    naming = [*(own / "bin").iterdir(), *own.glob("lib/*/site-packages/*nodelayer*")]
+    for file in naming:
+        if file.is_symlink() or not file.is_file() or b"\0" in (data := file.read_bytes()):
+            continue
+        file.unlink()  # not the other's
+        file.write_bytes(data.replace(os.fsencode(ready), os.fsencode(folder)))
+        file.chmod(0o755)
+    (own / ".made-from-pyproject").unlink()
+    (own / ".made-from-pyproject").touch()
+
+
+def setup_python(given):
+    if not given["python-version"]:
+        raise Failed("no python-version")
+    return {"python-version": given["python-version"]}
+
+
+def upload_artifact(given):
+    root, files = found(given["path"])
+    if not files:
+        if given["if-no-files-found"] == "error":
+            raise Failed(f"No files were found with the provided path: {given['path']}")
+        print(f"No files were found with the provided path: {given['path']}")
+        return {}
+    target = HOME / "artifacts" / given["name"]
+    if target.exists():
+        if given["overwrite"] != "true":
+            raise Failed("(409) Conflict: an artifact with this name already exists on the workflow run")
+        shutil.rmtree(target)
+    for file in files:
+        put = target / file.relative_to(root)
+        put.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(file, put)
+    return {"artifact-id": str(abs(hash(given["name"]))), "artifact-digest": ""}
+
+
+def download_artifact(given):
+    into = WORKSPACE / (given["path"] or ".")
+    artifacts = HOME / "artifacts"
+    if given["name"]:
+        if not (artifacts / given["name"]).is_dir():
+            raise Failed("Unable to download artifact(s): Artifact not found for name: " + given["name"])
+        chosen, flat = [given["name"]], True
+    else:
+        names = sorted(each.name for each in artifacts.iterdir()) if artifacts.is_dir() else []
+        chosen = [name for name in names if fnmatch.fnmatchcase(name, given["pattern"] or "*")]
+        flat = given["merge-multiple"] == "true"
+    for name in chosen:
+        shutil.copytree(artifacts / name, into if flat else into / name, dirs_exist_ok=True)
+    print(f"Total of {len(chosen)} artifact(s) downloaded")
+    return {"download-path": str(into)}
+
+
+def attest(given):
+    _, files = found(given["subject-path"])
+    if not files:
+        raise Failed("Could not find subject at path " + given["subject-path"])
+    made = Path(os.environ["RUNNER_TEMP"]) / f"attestation-{uuid.uuid4().hex}.json"
+    made.parent.mkdir(parents=True, exist_ok=True)
+    line = [sys.executable, str(Path(__file__).with_name("sigstore.py")), "attest", str(HOME / "sigstore")]
+    for file in files:
+        line += ["--subject", str(file)]
+    if given["sbom-path"]:
+        line += ["--sbom", str(WORKSPACE / given["sbom-path"])]
+    line += ["--repository", os.environ["GITHUB_REPOSITORY"], "--workflow", "release.yml"]
+    line += ["--ref", os.environ["GITHUB_REF"], "--sha", os.environ["GITHUB_SHA"], "--out", str(made)]
+    run(line)
+    kept = HOME / "attestations"
+    kept.mkdir(exist_ok=True)
+    for file in files:
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        with (kept / f"{digest}.jsonl").open("a") as opened:
+            opened.write(made.read_text().strip() + "\n")
+    return {"bundle-path": str(made), "attestation-id": uuid.uuid4().hex}
+
+
+def configure_aws_credentials(given):
+    if not given["aws-region"]:
+        raise Failed("Region is not valid: aws-region is required")
+    if not given["role-to-assume"].startswith("arn:"):
+        raise Failed("Could not load credentials from any providers")
+    account = given["role-to-assume"].split(":")[4]
+    with Path(os.environ["GITHUB_ENV"]).open("a") as opened:
+        for name, value in {
+            "AWS_REGION": given["aws-region"],
+            "AWS_DEFAULT_REGION": given["aws-region"],
+            "AWS_ACCESS_KEY_ID": account,  # the emulator takes the key for the account
+            "AWS_SECRET_ACCESS_KEY": "not-asked-for",
+        }.items():
+            opened.write(f"{name}={value}\n")
+    return {"aws-account-id": account}
+
+
+def upload_pages_artifact(given):
+    target = HOME / "artifacts" / given["name"]
+    shutil.rmtree(target, ignore_errors=True)
+    target.mkdir(parents=True)
+    with tarfile.open(target / "artifact.tar", "w") as opened:
+        opened.add(WORKSPACE / given["path"], ".")
+    return {"artifact_id": "1"}
+
+
+def deploy_pages(given):
+    made = HOME / "artifacts" / given["artifact_name"] / "artifact.tar"
+    if not made.is_file():
+        raise Failed(f"No artifacts named '{given['artifact_name']}' were found for this workflow run")
+    shutil.rmtree(HOME / "pages", ignore_errors=True)
+    with tarfile.open(made) as opened:
+        opened.extractall(HOME / "pages", filter="data")
+    return {"page_url": "https://pages.example.org/"}
+
+
+def found(path):
+    """The folder that names in an artifact are relative to, and the files: of a folder, or of patterns."""
+    whole = WORKSPACE / path
+    if whole.is_dir():
+        return whole, sorted(each for each in whole.rglob("*") if each.is_file())
+    lines = [line.strip() for line in path.replace(",", "\n").splitlines() if line.strip()]
+    files = sorted({Path(name) for line in lines for name in glob.glob(str(WORKSPACE / line))})
+    files = [each for each in files if each.is_file()]
+    return (Path(os.path.commonpath([each.parent for each in files])) if files else WORKSPACE), files
+
+
+def run(line):
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Failed(f"{line[0]} {line[-1]}: {done.stderr.strip()}")
+
+
+def output(line):
+    return subprocess.run(line, capture_output=True, text=True, check=True).stdout
+
+
+ACTIONS = {
+    function.__name__.replace("_", "-"): function
+    for function in (
+        *(checkout, setup_python, upload_artifact, download_artifact, attest, configure_aws_credentials),
+        *(upload_pages_artifact, deploy_pages),
+    )
+}
+
+
+def main(name):
+    given = json.loads(os.environ["INPUTS"])
+    step = {"action": name, "job": os.environ.get("GITHUB_JOB"), "inputs": given}
+    with (HOME / "steps.jsonl").open("a") as opened:
+        opened.write(json.dumps(step) + "\n")
+    try:
+        outputs = ACTIONS[name](given)
+    except Failed as error:
+        print(f"::error::{error}")
+        return 1
+    with Path(os.environ["GITHUB_OUTPUT"]).open("a") as opened:
+        for key, value in outputs.items():
+            opened.write(f"{key}={value}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))

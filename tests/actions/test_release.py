@@ -1,0 +1,245 @@
+"""A release from tag to catalogue, as GitHub would run it: again, with a dead region, and for new Node.js releases."""
+
+import base64
+import hashlib
+import json
+import subprocess
+
+import pytest
+from actions.act import ACCOUNT, ROLE
+from actions.conftest import LINE, REGIONS
+from publish.faults import Rule, dead
+
+from nodelayer import manifest as manifests
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+DEAD = "sa-east-1"
+BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}
+OWN = {"plan", "record", "release", "site"}
+
+
+def release(stage, step):
+    """What a maintainer does: the tag that the command made, pushed."""
+    invoke = stage.home / "runner" / ".venv" / "bin" / "invoke"
+    done = subprocess.run([invoke, "release", step], cwd=stage.work, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    tag = stage.git("describe", "--tags", "--exact-match").strip()
+    stage.push("main", tag)
+    return tag
+
+
+def change(stage, name, text, message):
+    file = stage.work / name
+    file.write_text(text(file.read_text()))
+    stage.git("commit", "-qam", message)
+
+
+def recorded(stage):
+    return manifests.parse(stage.git("show", "layers:layers.json", folder=stage.bare).encode(), "layers")
+
+
+def published(manifest, tag):
+    """(Node.js version, region) of every layer version that is recorded for a release of ours."""
+    return {
+        (layer.node_version, region)
+        for layer in manifest.layers
+        if layer.nodelayer_version == tag.removeprefix("v")
+        for region, _ in layer.live()
+    }
+
+
+def numbers(ministack, name):
+    return {region: ministack.versions(region, name) for region in REGIONS}
+
+
+@pytest.fixture(scope="module")
+def first(stage):
+    tag = release(stage, "minor")
+    return tag, stage.push_tag(tag), stage.steps()
+
+
+@pytest.fixture(scope="module")
+def again(stage, first, github):
+    before = (recorded(stage), stage.git("rev-parse", "layers", folder=stage.bare), github.state())
+    return before, stage.push_tag(first[0])
+
+
+@pytest.fixture(scope="module")
+def broken(stage, again, proxy):
+    assert again[1].code == 0
+    change(
+        stage,
+        "CHANGELOG.md",
+        lambda text: text.replace("## [Unreleased]\n", "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n", 1),
+        "Tell of it",
+    )
+    change(stage, "runtime/aws/index.js", lambda text: text + "// mended\n", "Mend the client")
+    tag = release(stage, "patch")
+    proxy.rule(Rule(region=DEAD, operation="PublishLayerVersion", do=dead()))
+    return tag, stage.push_tag(tag)
+
+
+@pytest.fixture(scope="module")
+def healed(stage, broken, proxy):
+    proxy.clear()
+    proxy.calls.clear()
+    return stage.dispatch("release.yml", ref=broken[0], inputs={"regions": DEAD})
+
+
+def test_a_tag_runs_every_job(first):
+    _, run, _ = first
+    builds = {f"{what} {each}" for each in BUILT for what in ("build", "publish")}
+    assert run.code == 0, run.text
+    assert {name: result for name, result in run.jobs.items() if result != "success"} == {}
+    assert builds | OWN <= set(run.jobs)
+
+
+def test_it_publishes_every_version_to_every_region(stage, first):
+    tag, _, _ = first
+    assert published(recorded(stage), tag) == {
+        (version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS
+    }
+
+
+def test_what_is_published_is_what_is_released(first, ministack, github):
+    assets = github.assets(first[0])
+    name = "nodejs-12.16.1-x86_64"
+    digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
+    for region in REGIONS:
+        (there,) = ministack.client(region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")["LayerVersions"]
+        content = ministack.client(region).get_layer_version_by_arn(Arn=there["LayerVersionArn"])["Content"]
+        assert content["CodeSha256"] == digest
+
+
+def test_the_release_has_zips_checksums_sboms_records_and_attestations(first, github):
+    assets = github.assets(first[0])
+    expected = {f"nodejs-{each}{end}" for each in BUILT for end in (".zip", ".json", ".cdx.json")}
+    expected |= {f"attestation-{each}.jsonl" for each in BUILT} | {"SHA256SUMS"}
+    assert expected <= {file.name for file in assets.iterdir()}
+    subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=assets, check=True)
+
+
+def test_the_notes_have_the_changelog_and_the_arns(first, github, stage):
+    notes = github.release(first[0])["body"]
+    assert "`invoke build-layer`" in notes
+    for layer in recorded(stage).layers:
+        for _, found in layer.live():
+            assert found.arn in notes
+
+
+def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage):
+    assets = github.assets(first[0])
+    line = [
+        *(str(gh), "attestation", "verify", str(assets / "nodejs-12.16.1-x86_64.zip")),
+        *("--bundle", str(assets / "attestation-12.16.1-x86_64.jsonl")),
+        *("--custom-trusted-root", str(stage.home / "sigstore" / "trusted_root.jsonl")),
+        *("--repo", stage.repository),
+        *("--signer-workflow", f"{stage.repository}/.github/workflows/release.yml"),
+    ]
+    done = subprocess.run(line, env={"GH_TOKEN": "x", "HOME": str(stage.folder)}, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_catalogue_is_on_pages(first, stage):
+    pages = stage.home / "pages"
+    assert manifests.parse((pages / "layers.json").read_bytes(), "pages") == recorded(stage)
+    assert "nodejs-12-16-1-x86_64" in (pages / "index.html").read_text()
+
+
+def test_actions_are_given_what_they_need_and_no_more(first):
+    _, _, steps = first
+    given = {}
+    for step in steps:
+        given.setdefault(step["action"], []).append(step["inputs"])
+    assert {each["persist-credentials"] for each in given["checkout"]} == {"false"}
+    assert {each["role-to-assume"] for each in given["configure-aws-credentials"]} == {ROLE}
+    assert {each["aws-access-key-id"] for each in given["configure-aws-credentials"]} == {""}
+    uploads = {each["name"] for each in given["upload-artifact"]}
+    assert uploads == {f"{what}-{each}" for each in BUILT for what in ("layer", "recorded")}
+    assert {each["overwrite"] for each in given["upload-artifact"]} == {"true"}
+    sboms = {each["sbom-path"] for each in given["attest"] if each["sbom-path"]}
+    assert sboms == {f"dist/nodejs-{each}.cdx.json" for each in BUILT}
+
+
+def test_only_jobs_that_publish_ask_for_credentials(first):
+    jobs = {step["job"] for step in first[2] if step["action"] == "configure-aws-credentials"}
+    assert jobs == {"publish"}
+
+
+def test_once_more_it_changes_nothing(stage, again, github):
+    before, run = again
+    assert run.code == 0, run.text
+    after = (recorded(stage), stage.git("rev-parse", "layers", folder=stage.bare), github.state())
+    assert after == before
+    assert all("0 layer versions published" in run.log[f"publish {each}"] for each in BUILT)
+
+
+def test_a_dead_region_does_not_stop_the_others(stage, broken):
+    tag, run = broken
+    assert run.code != 0
+    results = {name: run.jobs[name] for name in run.jobs}
+    assert all(results[f"publish {each}"] == "failure" for each in BUILT)
+    assert all(results[name] == "success" for name in OWN)
+    there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS if region != DEAD}
+    assert published(recorded(stage), tag) == there
+
+
+def test_a_dead_region_is_named_with_the_command_for_it(broken):
+    log = broken[1].log["publish 12.16.1-x86_64"]
+    assert f"Not done: {DEAD}. Just those: invoke publish --node" in log
+
+
+def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
+    assert healed.code == 0, healed.text
+    assert published(recorded(stage), broken[0]) == {
+        (version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS
+    }
+    sent = {call.region for call in proxy.calls if call.operation == "PublishLayerVersion"}
+    assert sent == {DEAD}
+
+
+def test_the_notes_name_the_region_once_it_is_done(stage, broken, healed, github):
+    assert healed.code == 0
+    notes = github.release(broken[0])["body"]
+    arns = [found.arn for layer in recorded(stage).layers for region, found in layer.live() if region == DEAD]
+    assert arns
+    assert all(arn in notes for arn in arns if arn.endswith(":2"))
+
+
+def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
+    assert healed.code == 0
+    quiet = stage.schedule("watch.yml")
+    assert quiet.code == 0, quiet.text
+    assert github.dispatched() == []
+    index.list("12.16.1", *LINE)
+    watch = stage.schedule("watch.yml")
+    assert watch.code == 0, watch.text
+    (asked,) = github.dispatched()
+    assert asked["inputs"] == {"node": LINE[1], "unattended": "true"}
+    run = stage.dispatch(asked["workflow"], ref=asked["ref"], inputs=asked["inputs"])
+    assert run.code == 0, run.text
+    assert {(LINE[1], region) for region in REGIONS} <= published(recorded(stage), asked["ref"])
+    assert f"nodejs-{LINE[1]}-x86_64.zip" in {file.name for file in github.assets(asked["ref"]).iterdir()}
+    assert f"{LINE[1]}" in github.release(asked["ref"])["body"]
+    assert stage.schedule("watch.yml").code == 0
+    assert github.dispatched() == [asked]
+
+
+@pytest.mark.parametrize(
+    ("tag", "why"),
+    [
+        ("v1.2", "1.2"),
+        ("v01.2.3", "01.2.3"),
+        ("v9.9.9", "9.9.9"),
+    ],
+)
+def test_a_tag_that_is_no_release_stops_the_plan(stage, first, tag, why):
+    stage.git("tag", "-f", "-a", "-m", tag, tag, first[0] + "^{}")
+    stage.push(f"refs/tags/{tag}")
+    run = stage.push_tag(tag)
+    assert run.code != 0
+    assert {name for name, result in run.jobs.items() if result == "success"} == set()
+    assert set(run.jobs) == {"plan"}
+    assert why in run.log["plan"]
+    assert json.dumps(ACCOUNT) not in run.log["plan"]
