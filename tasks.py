@@ -1,6 +1,7 @@
 """The commands: each reads flags, calls nodelayer, and turns an error into one line and an exit code."""
 
 import functools
+import itertools
 import json as jsons
 import os
 import shlex
@@ -10,6 +11,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn, ParamSpec
@@ -26,6 +28,7 @@ from nodelayer import (
     emulator,
     fanout,
     fetch,
+    node_release,
     run,
     sam,
     snippets,
@@ -33,10 +36,13 @@ from nodelayer import (
     upkeep,
 )
 from nodelayer import manifest as manifests
+from nodelayer import matrix as matrices
+from nodelayer import outputs as outputting
 from nodelayer import plan as plans
 from nodelayer import publish as publishing
 from nodelayer import regions as region_names
 from nodelayer import source as sources
+from nodelayer import supported as supporting
 from nodelayer import tour as tours
 from nodelayer.arn import LayerVersionArn
 from nodelayer.cache import DownloadCache
@@ -64,6 +70,7 @@ Flags = dict[str, str | bool]
 """By flag its word, true for one without, empty where it is not given."""
 
 _SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
+_SPECS = _SPEC + "; several with commas between"
 _ARCH = "x86_64 (default), arm64 or all"
 _SOURCE = "where Node.js comes from: nodejs.org, npm, or auto (default): nodejs.org, then npm"
 _SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecked; the build record says so"
@@ -91,7 +98,7 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
 
 @task(
     help={
-        "node": _SPEC,
+        "node": _SPECS,
         "arch": _ARCH,
         "builder": "docker (inside Amazon Linux), local (on this host), auto (default): docker where it can",
         "out": "folder for the zip, its build record and SBOM (default: dist)",
@@ -101,6 +108,7 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         "compression": _COMPRESSION,
         "source": _SOURCE,
         "signature": _SIGNATURE,
+        "outputs": outputting.HELP + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
     }
 )
 @command
@@ -116,6 +124,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     compression: str = "best",
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002 - invoke makes --no-signature of it
+    outputs: str = "",
 ) -> None:
     """Build a layer zip of any Node.js version, proved to run, with its build record and SBOM."""
     order = build.Order(
@@ -127,18 +136,14 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         library_folders=(Path(library_folder),) if library_folder else (),
     )
     bench = _bench(source, signature=signature)
-    failures: list[NodelayerError] = []
-    wanted = architecture.parse(arch)
-    for each in wanted:
-        try:
-            others = [other for other in wanted if other != each]
-            version = sources.resolve_spec(node, each, bench.source, start=Path.cwd(), others=others)
-            record = build.build(build.Job(version, each), order, bench)
-        except NodelayerError as error:
-            failures.append(error)
-            bench.reporter.fail(f"nodelayer: {error}")
-        else:
-            print(order.out / record.zip)
+    records: list[BuildRecord] = []
+
+    def one(version: str, each: architecture.Architecture) -> None:
+        records.append(build.build(build.Job(version, each), order, bench))
+        print(order.out / records[-1].zip)
+
+    failures = _each_meant(node, arch, bench, one)
+    outputting.write(outputs, build.outputs(records, order.out))
     if failures:
         raise Exit(code=failures[0].code)
 
@@ -203,7 +208,33 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
         raise Exit(code=8)
 
 
-@task(help={"node": _SPEC, "arch": _ARCH, "source": _SOURCE, "signature": _SIGNATURE})
+@task(
+    name="test-layer",
+    help={
+        "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
+        "arch": _ARCH,
+        "out": "folder with built layers",
+    },
+)
+@command
+def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist") -> None:
+    """Run the sample function on built layers, plain and over HTTP: does each answer as what it is called?"""
+    artifacts, failures = _built(node, arch, Path(out))
+    reporter, cache = Reporter(), DownloadCache(_cache_folder())
+    events = {name: HOUSE.event.with_name(f"{name}.json").read_bytes() for name in run.EVENTS}
+    for each in artifacts:
+        try:
+            (wanted,) = architecture.parse(each.architecture)
+            rie = emulator.rie(wanted, cache=cache, reporter=reporter)
+            print(run.check(each, HOUSE.function, events, rie))
+        except NodelayerError as error:
+            failures.append(error)
+            reporter.fail(f"nodelayer: {error}")
+    if failures:
+        raise Exit(code=failures[0].code)
+
+
+@task(help={"node": _SPECS, "arch": _ARCH, "source": _SOURCE, "signature": _SIGNATURE})
 @command
 def download(
     _ctx: Context,
@@ -214,19 +245,71 @@ def download(
 ) -> None:
     """Fetch and verify Node.js into the download cache, so that a later build needs no network."""
     bench = _bench(source, signature=signature)
-    failures: list[NodelayerError] = []
-    wanted = architecture.parse(arch)
-    for each in wanted:
-        try:
-            others = [other for other in wanted if other != each]
-            files = sources.obtain(node, each, bench.source, start=Path.cwd(), others=others)
-        except NodelayerError as error:
-            failures.append(error)
-            bench.reporter.fail(f"nodelayer: {error}")
-        else:
-            print(f"{files.version} {each} {files.record.name} sha256:{files.record.sha256}")
-    if failures:
+
+    def one(version: str, each: architecture.Architecture) -> None:
+        files = bench.source.fetch(version, each)
+        print(f"{files.version} {each} {files.record.name} sha256:{files.record.sha256}")
+
+    if failures := _each_meant(node, arch, bench, one):
         raise Exit(code=failures[0].code)
+
+
+@task(
+    help={
+        "node": "these instead of the supported set: " + _SPECS,
+        "arch": "x86_64, arm64 or all (default)",
+        "every": f"every release from Node.js {matrices.FIRST} on",
+        "missing": "only what the manifest has no live layer version of, built by this nodelayer",
+        "manifest": "file or URL of the manifest for --missing; none there: everything is missing",
+        "jobs": "at most so many jobs; more layers than that share jobs",
+        "batch": "which part of what one workflow run has no room for, from 1 on",
+        "source": _SOURCE,
+        "supported": "the supported set",
+        "outputs": outputting.HELP + " (matrix, any, count, batches)",
+        "json": "the matrix alone, without the table for people",
+    }
+)
+@command
+def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    node: str = "",
+    arch: str = "all",
+    every: bool = False,  # noqa: FBT001, FBT002
+    missing: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    jobs: int = matrices.MATRIX_JOBS,
+    batch: int = 1,
+    source: str = "auto",
+    supported: str = "",
+    outputs: str = "",
+    json: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Which layers a release builds: the jobs of a GitHub Actions matrix, as one line of JSON."""
+    wanted = matrices.Wish(
+        specs=node_release.split(node) if node else (),
+        every=every,
+        missing=_manifest_or_none(manifest) if missing else None,
+        jobs=jobs,
+        batch=batch,
+    )
+    chosen = supporting.load(Path(supported) if supported else ROOT / supporting.FILE)
+    reporter = Reporter()
+    opened = _bench(source, signature=True).source
+    releases = {each: opened.releases(each) for each in chosen.of(architecture.parse(arch))}
+    made = matrices.plan(chosen, releases, wanted, today=datetime.now(UTC).date())
+    for line in made.left_out:
+        reporter.say(line)
+    if not json:
+        reporter.say(tables.columns(made.rows).rstrip("\n"))
+    reporter.say(made.summary)
+    for line in made.others({"node": shlex.quote(node) if node else "", "every": "true" if every else ""}):
+        reporter.say(line)
+    print(made.line)
+    outputting.write(outputs, made.outputs())
+    for failure in made.failures:
+        reporter.fail(f"nodelayer: {failure}")
+    if made.failures:
+        raise Exit(code=made.failures[0].code)
 
 
 @task(help={"node": "the exact version to take along"})
@@ -275,7 +358,7 @@ _HOW = {
 
 @task(
     help={
-        "node": "built version: 12.16.1, 12, lts, latest …",
+        "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
         "regions": _REGIONS,
         "arch": _ARCH,
         "public": _PUBLIC,
@@ -284,6 +367,8 @@ _HOW = {
         "out": "folder with built layers",
         "align": "the same layer version number in every region; missing numbers are filled",
         "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
+        "outputs": outputting.HELP
+        + " (layer-arns: JSON, by layer and region; layer-arn: of one layer, in AWS_REGION if it is there)",
         **_HOW,
     },
 )
@@ -307,9 +392,10 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     account: str = "",
     partition: str = "",
     parallel: int = fanout.PARALLEL,
+    outputs: str = "",
 ) -> None:
     """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
-    artifacts = artifact.built(node, [each.name for each in architecture.parse(arch)], Path(out))
+    artifacts, unbuilt = _built(node, arch, Path(out))
     aim = Aim(regions, manifest, profile, account, partition, parallel)
     access = plans.check_access(public=public, organization=organization_id)
     staging = plans.check_staging(staging_bucket)
@@ -333,7 +419,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "--staging-bucket": staging_bucket,
         "--reader-profile": reader_profile,
     }
-    code, document = _publish(
+    code, document, result = _publish(
         artifacts,
         order,
         aim,
@@ -344,8 +430,10 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     if json:
         print(jsons.dumps(document, indent=2))
-    if code:
-        raise Exit(code=code)
+    asked, region = len(artifacts) + len(unbuilt), os.environ.get("AWS_REGION", "")
+    outputting.write(outputs, publishing.outputs(result, asked, region))
+    if unbuilt or code:
+        raise Exit(code=unbuilt[0].code if unbuilt else code)
 
 
 @task(
@@ -408,7 +496,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         flags |= {"--reader-profile": reader_profile}
         try:
             with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
-                code, document = _publish(
+                code, document, _ = _publish(
                     [found],
                     order,
                     aim,
@@ -891,10 +979,10 @@ def _publish(  # noqa: PLR0913
     dry_run: bool,
     as_json: bool,
     opened: tuple[aws.Account, region_names.Selection],
-) -> tuple[int, Mapping[str, object]]:
+) -> tuple[int, Mapping[str, object], publishing.Result | None]:
     """Plan, show it, act, and say what is left and the command for just that.
 
-    Returns the exit code, and what --json prints, which is for the caller to print.
+    Returns the exit code, what --json prints, which is for the caller to print, and what was done.
     """
     reporter = Reporter()
     account, selection = opened
@@ -925,8 +1013,8 @@ def _publish(  # noqa: PLR0913
     left = result.left if result else ()
     _say_again(failures, left, aim, retry, reporter)
     if failures:
-        return failures[0].error.code, document
-    return fanout.StoppedError.code if left else 0, document
+        return failures[0].error.code, document, result
+    return fanout.StoppedError.code if left else 0, document, result
 
 
 def _joined(documents: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
@@ -988,6 +1076,14 @@ def _reader(profile: str, aim: Aim, account: aws.Account) -> Callable[[str], aws
             todo="name a profile of another account: this one can read its layers in any case",
         )
     return other.region
+
+
+def _manifest_or_none(place: str) -> manifests.Manifest:
+    """The manifest, an empty one where nothing has been published yet."""
+    try:
+        return manifests.open_manifest(place)
+    except NotFoundError:
+        return manifests.Manifest()
 
 
 def _wanted(node: str, arch: str, known: manifests.Manifest) -> Callable[[manifests.Layer], bool]:
@@ -1059,6 +1155,18 @@ def _confirm(question: str, todo: str = "--yes does it without") -> None:
         raise Exit("nodelayer: nothing was deleted", code=1)
 
 
+def _built(node: str, arch: str, out: Path) -> tuple[list[artifact.Artifact], list[NodelayerError]]:
+    """What is built of it, and what is not, told. Raises Exit where there is nothing at all."""
+    names = [each.name for each in architecture.parse(arch)]
+    found, failures = artifact.each_built(node_release.split(node), names, out)
+    reporter = Reporter()
+    for failure in failures:
+        reporter.fail(f"nodelayer: {failure}")
+    if not found:
+        raise Exit(code=failures[0].code)
+    return found, failures
+
+
 def _built_or_newest(
     node: str, order: build.Order, bench: build.Workbench, host: architecture.Architecture
 ) -> BuildRecord:
@@ -1068,6 +1176,26 @@ def _built_or_newest(
     else:
         job = build.newest(order.out, host)
     return build.existing(job, order, HOUSE) or build.build(job, order, bench)
+
+
+def _each_meant(
+    node: str, arch: str, bench: build.Workbench, one: Callable[[str, architecture.Architecture], None]
+) -> list[NodelayerError]:
+    """Do one thing for each version and architecture the flags mean, once; returns what went wrong, told."""
+    failures: list[NodelayerError] = []
+    done: set[tuple[str, architecture.Architecture]] = set()
+    wanted = architecture.parse(arch)
+    for spec, each in itertools.product(node_release.split(node), wanted):
+        try:
+            others = [other for other in wanted if other != each]
+            version = sources.resolve_spec(spec, each, bench.source, start=Path.cwd(), others=others)
+            if (version, each) not in done:
+                done.add((version, each))
+                one(version, each)
+        except NodelayerError as error:
+            failures.append(error)
+            bench.reporter.fail(f"nodelayer: {error}")
+    return failures
 
 
 def _bench(source: str, *, signature: bool) -> build.Workbench:

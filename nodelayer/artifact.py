@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nodelayer import quotas
 from nodelayer.aws import Terms
-from nodelayer.errors import NotFoundError, NotVerifiedError, machine_error
+from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.manifest import Layer, Published
 from nodelayer.node_release import Release, lts_codename, resolve, sort_key
 from nodelayer.record import BuildRecord, load, matches
@@ -60,21 +60,42 @@ def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
     Raises NotFoundError where it is not built, NotVerifiedError where zip and record do not agree.
     """
     records = built_records(out)
-    found = []
-    for architecture in architectures:
-        here = {record.node_version: record for record in records if record.architecture == architecture}
-        try:
-            release = resolve(spec, [Release(version, lts_codename(version)) for version in here])
-        except NotFoundError as error:
-            have = sorted(here, key=sort_key)
-            raise NotFoundError(
-                f"no layer of Node.js {spec} for {architecture} is built",
-                where=str(out),
-                todo=f"invoke build-layer --node '{spec}' --arch {architecture}"
-                + (f"; built are {', '.join(have)}" if have else ""),
-            ) from error
-        found.append(of_record(here[release.version], out))
-    return found
+    return [of_record(_newest(records, spec, each, out), out) for each in architectures]
+
+
+def each_built(
+    specs: Sequence[str], architectures: Sequence[str], out: Path
+) -> tuple[list[Artifact], list[NodelayerError]]:
+    """The layers of the newest built version of each spec, each once, and what is not to be had.
+
+    Raises NotVerifiedError where a build record cannot be read.
+    """
+    records = built_records(out)
+    found: dict[str, Artifact] = {}
+    failures: list[NodelayerError] = []
+    for spec in specs:
+        for architecture in architectures:
+            try:
+                record = _newest(records, spec, architecture, out)
+                if record.layer_name not in found:
+                    found[record.layer_name] = of_record(record, out)
+            except NodelayerError as error:
+                failures.append(error)
+    return list(found.values()), failures
+
+
+def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: Path) -> BuildRecord:
+    here = {record.node_version: record for record in records if record.architecture == architecture}
+    try:
+        return here[resolve(spec, [Release(version, lts_codename(version)) for version in here]).version]
+    except NotFoundError as error:
+        have = sorted(here, key=sort_key)
+        raise NotFoundError(
+            f"no layer of Node.js {spec} for {architecture} is built",
+            where=str(out),
+            todo=f"invoke build-layer --node '{spec}' --arch {architecture}"
+            + (f"; built are {', '.join(have)}" if have else ""),
+        ) from error
 
 
 def built_records(out: Path) -> list[BuildRecord]:

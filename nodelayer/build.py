@@ -200,6 +200,20 @@ def describe(  # noqa: PLR0913 - what a record says
     )
 
 
+def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
+    """What is told to a later step of a GitHub job: a line for each layer, in the same order throughout."""
+    stems = [record.zip.removesuffix(".zip") for record in records]
+    lines: dict[str, Sequence[object]] = {
+        "zip": [out / record.zip for record in records],
+        "record": [out / f"{stem}.json" for stem in stems],
+        "sbom": [out / f"{stem}.cdx.json" for stem in stems],
+        "layer-name": [record.layer_name for record in records],
+        "sha256": [record.sha256 for record in records],
+        "code-sha256": [record.code_sha256 for record in records],
+    }
+    return {name: "\n".join(map(str, values)) for name, values in lines.items()}
+
+
 def _check(order: Order) -> None:
     """Refuses a word that is none of the known ones before anything is fetched."""
     given = {

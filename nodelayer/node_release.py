@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
@@ -107,6 +108,22 @@ def resolve(spec: str, releases: Iterable[Release]) -> Release:
     if not found:
         raise NotFoundError(f"no Node.js {word} here", todo=nearest(word, stable))
     return found[-1]
+
+
+def check_spec(spec: str) -> None:
+    """Raises InvalidInputError for what is no spec; asks nobody."""
+    with suppress(NotFoundError):
+        resolve(spec, ())
+
+
+def split(text: str) -> tuple[str, ...]:
+    """The specs of a flag, commas between them: no spec holds one. Raises InvalidInputError for an empty one."""
+    specs = tuple(dict.fromkeys(spec.strip() for spec in text.split(",")))
+    if "" in specs:
+        raise InvalidInputError(
+            "a version is missing", where=f"--node {text!r}", todo="write one, or several with commas between"
+        )
+    return specs
 
 
 def nearest(spec: str, releases: Iterable[Release]) -> str:

@@ -7,6 +7,7 @@ sees a higher one deletes it before anybody is let in.
 
 import base64
 import hashlib
+import json
 import random
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -305,6 +306,20 @@ def as_json(result: Result) -> Mapping[str, object]:
         "left": list(result.left),
         "skipped": dict(result.plan.skipped),
     }
+
+
+def outputs(result: Result | None, asked: int, region: str) -> dict[str, str]:
+    """What is told to a later step of a GitHub job: every ARN, and the one where one layer was `asked` for.
+
+    That is the ARN in `region`, else in the first region by name; empty where nothing was published.
+    """
+    arns: dict[str, dict[str, str]] = {}
+    for each in result.done if result else ():
+        if each.complete:
+            arns.setdefault(each.step.artifact.terms.name, {})[each.step.region] = each.published.arn
+    by_region = next(iter(arns.values()), {}) if asked == 1 else {}
+    one = by_region.get(region) or next((arn for _, arn in sorted(by_region.items())), "")
+    return {"layer-arns": json.dumps(arns, sort_keys=True), "layer-arn": one}
 
 
 class _Worker:

@@ -3,13 +3,19 @@
 import json
 import platform
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 from nodelayer import archive, emulator
-from nodelayer.architecture import Architecture, of_host
-from nodelayer.errors import InvalidInputError, MachineError
+from nodelayer.architecture import Architecture, of_host, parse
+from nodelayer.artifact import Artifact
+from nodelayer.errors import FunctionError, InvalidInputError, MachineError, NotVerifiedError
 from nodelayer.progress import Reporter
+
+EVENTS = ("hello", "http")
+"""The events a layer is checked with, by the name of their file: a plain one, and one of an HTTP API."""
 
 
 @dataclass(frozen=True)
@@ -69,6 +75,40 @@ def run(zipped: Path, trial: Trial, rie: Path) -> emulator.Answer:
         archive.unpack(archive.read(zipped), layer)
         sandbox = emulator.Sandbox(layer, trial.function, trial.handler, trial.timeout_s)
         return emulator.invoke_once(sandbox, trial.event, rie=rie)
+
+
+def check(layer: Artifact, function: Path, events: Mapping[str, bytes], rie: Path) -> str:
+    """Run the sample function on a layer, cold for each of EVENTS; returns how that went, in a line.
+
+    Raises FunctionError where it fails, NotVerifiedError where it runs on another Node.js than it should.
+    """
+    (architecture,) = parse(layer.architecture)
+    wanted = f"v{layer.node_version}", architecture.node
+    took = []
+    for name in EVENTS:
+        answer = run(layer.path, Trial(function, events[name]), rie)
+        told = answer.payload.decode(errors="replace")
+        if answer.failed:
+            raise FunctionError(f"the sample function failed: {told[:200]}", where=f"{layer.path}, {name}")
+        if _said(told, over_http=name == "http") != (*wanted, json.loads(events[name])):
+            raise NotVerifiedError(
+                f"the layer does not answer as Node.js {layer.node_version} for {architecture}: {told[:200]}",
+                where=f"{layer.path}, {name}",
+                todo="build the layer again",
+            )
+        took.append(f"{name} in {answer.duration_ms or 0:.1f} ms")
+    return f"Node.js {layer.node_version} for {architecture} answered {' and '.join(took)}"
+
+
+def _said(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
+    """Node.js, architecture and event as the sample function tells them; None where it is no such answer."""
+    try:
+        said = json.loads(answer)
+        if over_http:
+            said = json.loads(said["body"]) if said["statusCode"] == HTTPStatus.OK else None
+        return said["node"], said["architecture"], said["event"]
+    except (ValueError, KeyError, TypeError):
+        return None
 
 
 def show(answer: emulator.Answer, layer: str, reporter: Reporter) -> None:

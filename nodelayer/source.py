@@ -16,12 +16,12 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.node_files import NodeFiles, SourceRecord
-from nodelayer.node_release import Release, exact, resolve, spec_from_files
+from nodelayer.node_release import Release, check_spec, exact, resolve, spec_from_files
 from nodelayer.nodejs_org import NodejsOrg
 from nodelayer.npm import Npm
 from nodelayer.progress import Reporter
 
-__all__ = ["Auto", "NodeFiles", "Source", "SourceRecord", "obtain", "open_source", "resolve_spec"]
+__all__ = ["Auto", "NodeFiles", "Source", "SourceRecord", "open_source", "resolve_spec"]
 
 SOURCES = ("auto", "nodejs.org", "npm")
 
@@ -184,8 +184,7 @@ def _newest(spec: str, architecture: Architecture, source: Source, others: Itera
     named = exact(spec)
     if named is not None:
         return named
-    with suppress(NotFoundError):
-        resolve(spec, ())  # what is no spec is refused before anybody is asked
+    check_spec(spec)
     releases = source.releases(architecture)
     shared = list(releases)
     for other in others:
@@ -195,15 +194,3 @@ def _newest(spec: str, architecture: Architecture, source: Source, others: Itera
     with suppress(NotFoundError):
         return resolve(spec, shared).version
     return resolve(spec, releases).version
-
-
-def obtain(
-    spec: str,
-    architecture: Architecture,
-    source: Source,
-    *,
-    start: Path,
-    others: Iterable[Architecture] = (),
-) -> NodeFiles:
-    """The files of the release a spec means, fetched, verified and unpacked. Raises NodelayerError."""
-    return source.fetch(resolve_spec(spec, architecture, source, start=start, others=others), architecture)

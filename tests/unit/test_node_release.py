@@ -19,6 +19,7 @@ from nodelayer.node_release import (
     resolve,
     sort_key,
     spec_from_files,
+    split,
 )
 
 # Out of order, as a registry may list them.
@@ -460,8 +461,31 @@ def found(spec, version):
         return False
 
 
+class TestSeveralSpecs:
+    def test_commas_part_them_each_once_in_the_order_they_came(self):
+        assert split("12.16.1,24") == ("12.16.1", "24")
+        assert split(" ^12.16 || >=24 , lts/erbium,24,24") == ("^12.16 || >=24", "lts/erbium", "24")
+        assert split("12.1 - 12.3") == ("12.1 - 12.3",)
+
+    @pytest.mark.parametrize("text", ["", ",", "12,", ",12", "12,,24", " "])
+    def test_an_empty_one_is_refused(self, text):
+        with pytest.raises(InvalidInputError, match="a version is missing"):
+            split(text)
+
+    @pytest.mark.parametrize("spec", ["12,24", "12.16.1,", "^12,^24", "lts,latest", "12 , 24", "v12.16.1,24"])
+    def test_no_spec_holds_a_comma(self, spec):
+        with pytest.raises(InvalidInputError):
+            resolve(spec, RELEASES)
+
+
 @pytest.mark.network
 class TestAgainstSemver:
+    def test_no_range_of_semver_holds_a_comma(self, by_semver):
+        ranges = [f"{one},{other}" for one in RANGES[::9] for other in ("", "24", "^12")]
+        theirs = by_semver(ranges, VERSIONS)
+        assert len(theirs) > 50
+        assert set(theirs.values()) == {None}
+
     def test_every_range_holds_the_versions_that_semver_says(self, by_semver):
         theirs = by_semver(RANGES, VERSIONS)
         assert sum(inside is None for inside in theirs.values()) > 30
