@@ -117,7 +117,7 @@ def check_spec(spec: str) -> None:
 
 
 def split(text: str) -> tuple[str, ...]:
-    """The specs of a flag, commas between them: no spec holds one. Raises InvalidInputError for an empty one."""
+    """The specs of a flag, with commas between: no spec has one. InvalidInputError where one is empty."""
     specs = tuple(dict.fromkeys(spec.strip() for spec in text.split(",")))
     if "" in specs:
         raise InvalidInputError(

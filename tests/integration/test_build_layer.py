@@ -16,6 +16,7 @@ import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
 from support import ROOT, command, environment
+from unit.test_outputs import read
 
 from nodelayer import architecture, build, docker, system_library
 from nodelayer.cache import DownloadCache
@@ -239,6 +240,26 @@ def test_one_architecture_that_cannot_be_had_does_not_stop_the_other(invoke, lay
     assert outcome.code == 3
     assert "arm64" in outcome.lines[-1]
     assert finished(tmp_path) == [f"nodejs-{OLD}-x86_64.zip"]
+
+
+def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(invoke, layer, tmp_path):
+    layer(OLD)  # so that it is in the cache
+    outputs = tmp_path / "outputs"
+    flags = (f"--out={tmp_path}", f"--outputs={outputs}", *QUICK)
+    outcome = invoke("build-layer", f"--node={OLD}, 99.0.0,v{OLD}", *flags)
+    assert (outcome.code, outcome.out) == (3, f"{tmp_path}/nodejs-{OLD}-x86_64.zip\n")
+    assert outcome.err.count(f"Node.js {OLD} for x86_64 from npm") == 1
+    assert "npm has no Node.js 99.0.0 for x86_64" in outcome.err
+    record = json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())
+    stem = f"{tmp_path}/nodejs-{OLD}-x86_64"
+    assert read(outputs.read_text()) == {
+        "zip": f"{stem}.zip",
+        "record": f"{stem}.json",
+        "sbom": f"{stem}.cdx.json",
+        "layer-name": record["layer_name"],
+        "sha256": record["sha256"],
+        "code-sha256": record["code_sha256"],
+    }
 
 
 def test_clean_removes_layers_and_nothing_else(invoke, layer, tmp_path):

@@ -2,15 +2,18 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import command, environment
+from support import ROOT, command, environment
 
-from nodelayer import emulator
+from nodelayer import archive, artifact, emulator, run
+from nodelayer.errors import FunctionError
 
 pytestmark = pytest.mark.network
 
@@ -94,6 +97,55 @@ def test_the_sample_answers_with_its_version_and_its_event(invoke, layer, versio
     assert answer["remainingTimeInMillis"] > 0
     assert f"Node.js {version} answered in" in outcome.err
     assert "cold start" in outcome.err
+
+
+def test_each_layer_is_tried_with_a_plain_and_an_http_event(invoke, layer, tmp_path):
+    for version in ("12.16.1", "24.21.0"):
+        for path in layer(version).zip.parent.glob(f"nodejs-{version}-x86_64.*"):
+            (tmp_path / path.name).symlink_to(path)
+    outcome = invoke("test-layer", "--node=12.16.1,24,12", f"--out={tmp_path}")
+    assert outcome.code == 0, outcome.err
+    assert [re.sub(r"\d+\.\d ms", "… ms", line) for line in outcome.out.splitlines()] == [
+        f"Node.js {version} for x86_64 answered hello in … ms and http in … ms"
+        for version in ("12.16.1", "24.21.0")
+    ]
+
+
+def renamed(built, folder, version):
+    """The same layer under the name of another version."""
+    folder.mkdir(exist_ok=True)
+    name = f"nodejs-{version}-x86_64.zip"
+    (folder / name).symlink_to(built.zip)
+    record = built.record | {"node_version": version, "zip": name, "layer_name": name}
+    (folder / name).with_suffix(".json").write_text(json.dumps(record))
+
+
+def test_a_layer_of_another_version_than_its_record_says_is_told_and_the_others_are_tried(
+    invoke, layer, tmp_path
+):
+    renamed(layer("12.16.1"), tmp_path, "12.16.2")
+    renamed(layer("12.16.1"), tmp_path, "12.16.1")
+    outcome = invoke("test-layer", "--node=12.16.2,14,12.16.1", f"--out={tmp_path}")
+    assert outcome.code == 3, "of the first that was told: 14 is not built"
+    assert "no layer of Node.js 14 for x86_64 is built" in outcome.err
+    assert "the layer does not answer as Node.js 12.16.2 for x86_64" in outcome.err
+    assert "nodejs-12.16.2-x86_64.zip, hello]" in outcome.err
+    assert outcome.out.startswith("Node.js 12.16.1 for x86_64 answered")
+    assert invoke("test-layer", "--node=12.16.2", f"--out={tmp_path}").code == 5
+
+
+def test_a_layer_that_does_not_start_is_a_failure_of_the_function(layer, tmp_path, rie):
+    entries = [
+        replace(each, data=b"#!/bin/sh\nexit 3\n") if each.path == "bootstrap" else each
+        for each in archive.read(layer("12.16.1").zip)
+    ]
+    packed = tmp_path / "broken.zip"
+    with packed.open("wb") as stream:
+        archive.write(entries, stream, "fast")
+    found = replace(artifact.built("12.16.1", ["x86_64"], layer("12.16.1").zip.parent)[0], path=packed)
+    events = {name: (ROOT / "function" / "events" / f"{name}.json").read_bytes() for name in run.EVENTS}
+    with pytest.raises(FunctionError, match="the sample function failed"):
+        run.check(found, ROOT / "function", events, rie)
 
 
 @pytest.mark.parametrize("version", ["12.16.1", "26.10.0"])

@@ -10,6 +10,7 @@ import pytest
 from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
+from unit.test_outputs import read
 
 from nodelayer import fanout, plan, publish
 from nodelayer.artifact import FILLER
@@ -39,6 +40,110 @@ def test_a_layer_is_published_made_public_and_recorded_in_each_region(shop):
     ]
     assert shop.path.with_suffix(".txt").read_text().split("\n")[0] == (
         f"ap-south-1 12.16.1 x86_64 arn:aws:lambda:ap-south-1:{shop.account}:layer:{LAYER}:1"
+    )
+
+
+NEWER = "nodejs-24-1-0-x86_64"
+
+
+def outputs_of(path):
+    found = read(path.read_text())
+    return json.loads(found["layer-arns"]), found["layer-arn"]
+
+
+def arn(shop, region, layer=LAYER):
+    return f"arn:aws:lambda:{region}:{shop.account}:layer:{layer}:1"
+
+
+@pytest.fixture
+def two(shop):
+    """Of 12.16.1 and of 24.1.0."""
+    make_layer(shop.dist, "nodejs-24.1.0-x86_64", seed=1)
+    return shop
+
+
+def test_several_versions_are_published_in_one_go_each_once(two):
+    outcome = two.command(
+        "publish", "--node", "24,12,12.16.1", "--regions", "eu-west-1,us-east-1", "--outputs", "outputs"
+    )
+    assert outcome.code == 0, outcome.err
+    assert [set(two.versions(region, name)) for region in THREE[1:] for name in (LAYER, NEWER)] == [{1}] * 4
+    assert "4 layer versions published, 0 were there" in outcome.err
+    assert outputs_of(two.folder / "outputs") == (
+        {name: {region: arn(two, region, name) for region in THREE[1:]} for name in (LAYER, NEWER)},
+        "",
+    )
+
+
+def test_a_version_that_is_not_built_stops_no_other(shop):
+    outcome = shop.command("publish", "--node", "24,12", "--regions", "eu-west-1", "--outputs", "outputs")
+    assert outcome.code == 3
+    assert "no layer of Node.js 24 for x86_64 is built [dist]" in outcome.err
+    assert shop.recorded() == {"eu-west-1": 1}
+    arns, one = outputs_of(shop.folder / "outputs")
+    assert (arns, one) == ({LAYER: {"eu-west-1": arn(shop, "eu-west-1")}}, "")
+
+
+def test_a_broken_zip_stops_no_other(two):
+    (two.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
+    outcome = two.command("publish", "--node", "24,12", "--regions", "eu-west-1")
+    assert outcome.code == 5
+    assert "the zip is not the one its build record speaks of" in outcome.err
+    assert two.recorded() == {"eu-west-1": 1}
+
+
+def test_where_nothing_that_was_asked_for_is_built_nothing_is_done(shop, proxy):
+    outcome = shop.command("publish", "--node", "24,26", "--regions", "eu-west-1")
+    assert outcome.code == 3
+    assert len(outcome.lines) == 2
+    assert proxy.calls == []
+
+
+def test_the_command_for_what_failed_names_every_version(two, proxy):
+    proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1"))
+    outcome = two.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
+    assert outcome.code == 9
+    again = "invoke publish --node '12,^24 || >=30' --arch x86_64 --regions eu-west-1"
+    assert f"Not done: eu-west-1. Just those: {again}" in outcome.err
+    assert two.recorded(NEWER) == {"us-east-1": 1}
+
+
+@pytest.mark.parametrize(
+    ("here", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
+)
+def test_the_one_arn_is_that_of_the_region_one_works_in_or_the_first(shop, here, region):
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--outputs", "outputs")
+    outcome = shop.command(*words, **({"AWS_REGION": here} if here else {}))
+    assert outcome.code == 0, outcome.err
+    assert outputs_of(shop.folder / "outputs")[1] == arn(shop, region)
+
+
+def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(shop):
+    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--outputs")
+    shop.command(*words, "dry", "--dry-run")
+    shop.command(*words, "first")
+    shop.command(*words, "second")
+    assert outputs_of(shop.folder / "dry") == ({}, "")
+    assert outputs_of(shop.folder / "second") == outputs_of(shop.folder / "first")
+    assert outputs_of(shop.folder / "first")[1] == arn(shop, "eu-west-1")
+
+
+def test_what_was_published_and_not_finished_is_no_output(shop, proxy):
+    proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
+    words = (
+        "publish",
+        "--node",
+        "12",
+        "--regions",
+        "eu-west-1,us-east-1",
+        "--public",
+        "--outputs",
+        "outputs",
+    )
+    assert shop.command(*words).code == 9
+    assert outputs_of(shop.folder / "outputs") == (
+        {LAYER: {"us-east-1": arn(shop, "us-east-1")}},
+        arn(shop, "us-east-1"),
     )
 
 
