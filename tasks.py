@@ -908,11 +908,12 @@ def lint(_ctx: Context) -> None:
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
 
 
-@task(name="bench", help={"only": "sizes, runtime, publish or catalog (default: all of them)"})
+@task(name="bench", help={"only": "sizes, build, runtime, publish or catalog (default: all of them)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
     """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
     scripts = {
         "sizes": "benchmarks/sizes.py",
+        "build": "benchmarks/build.py",
         "runtime": "benchmarks/runtime/speed.py",
         "publish": "benchmarks/publish.py",
         "catalog": "benchmarks/catalog.py",

@@ -26,6 +26,9 @@ JOB_SECONDS = 6 * 60 * 60
 RUNNER_DISK = 14_000_000_000
 """Bytes that a standard runner promises to have free."""
 
+SESSION_SECONDS = 60 * 60
+"""How long the credentials of the job that publishes are good for: aws/github-publisher.yaml."""
+
 ZIP_BYTES = 40_000_000
 """Of the largest layer there is, docs/abi.md."""
 BUILD_SECONDS = 120
@@ -34,11 +37,11 @@ PUBLISH_SECONDS = 15
 
 BATCH = min(
     MATRIX_JOBS * (JOB_SECONDS // 2 // BUILD_SECONDS),
-    JOB_SECONDS // 2 // PUBLISH_SECONDS,
+    SESSION_SECONDS // PUBLISH_SECONDS,
     RUNNER_DISK // (ZIP_BYTES + ZIP_BYTES * 4 // 3),
 )
-"""Layers that one workflow run builds, and the one job that publishes them has time and room for: half of
-the hours a job may take, and on its disk each zip once, and once more as the body of a request."""
+"""Layers that one workflow run has time and room for: half of the hours that a job may take to build, the
+session of the one job that publishes, and on its disk each zip once, and once more as a request's body."""
 
 
 @dataclass(frozen=True)

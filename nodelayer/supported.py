@@ -74,7 +74,7 @@ def load(path: Path) -> Supported:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != "[key]")
         said = first["msg"].removeprefix("Value error, ")
-        raise InvalidInputError(f"{key}: {said}", where=str(path), todo="mend that key") from error
+        raise InvalidInputError(f"key {key}: {said}", where=str(path), todo="mend that key") from error
     except ValueError as error:  # of TOML or of UTF-8
         raise InvalidInputError(f"the file is not TOML ({error})", where=str(path), todo="mend it") from error
     runners = {each: file.runners[each.name] for each in architecture.ALL if each.name in file.runners}

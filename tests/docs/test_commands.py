@@ -36,6 +36,7 @@ NOT_TYPED = {
     "sudo .ci/run": "changes the machine, and runs this",
     "invoke bench": LONG,
     "invoke bench --only sizes": LONG,
+    "invoke bench --only build": LONG,
     "invoke bench --only runtime": LONG,
     "invoke bench --only publish": LONG,
     "invoke bench --only catalog": LONG,

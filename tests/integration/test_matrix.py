@@ -196,4 +196,4 @@ def test_a_set_of_ones_own_is_taken_and_a_wrong_one_is_named(ask, tmp_path):
     path.write_text("maintenance = false\n")
     outcome = ask(f"--supported={path}")
     assert outcome.code == 2
-    assert outcome.err.startswith(f"nodelayer: versions: Field required [{path}]")
+    assert outcome.err.startswith(f"nodelayer: key versions: Field required [{path}]")

@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import date
 
 import pytest
+from support import ROOT
 
 from nodelayer import matrix
 from nodelayer.architecture import ARM64, X86_64
@@ -275,10 +276,12 @@ def test_a_batch_that_is_not_there_is_refused_with_those_that_are(batch):
 
 
 def test_a_batch_is_what_one_run_has_time_and_room_for():
-    assert matrix.BATCH * matrix.PUBLISH_SECONDS <= matrix.JOB_SECONDS / 2
+    assert matrix.BATCH * matrix.PUBLISH_SECONDS <= matrix.SESSION_SECONDS
     assert -(-BATCH // MATRIX_JOBS) * matrix.BUILD_SECONDS <= matrix.JOB_SECONDS / 2
     assert BATCH * matrix.ZIP_BYTES * 7 / 3 <= matrix.RUNNER_DISK
     assert BATCH >= 100
+    template = (ROOT / "aws" / "github-publisher.yaml").read_text()
+    assert f"MaxSessionDuration: {matrix.SESSION_SECONDS} " in template
 
 
 # what is written

@@ -43,16 +43,16 @@ def test_what_is_read_is_what_stands_there_x86_64_first(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("maintenance = true", "", "maintenance: Field required"),
-        ("maintenance = true", "maintenance = 1", "maintenance: Input should be a valid boolean"),
-        ("maintenance = true", "maintenance = true\nlines = 3", "lines: Extra inputs are not permitted"),
-        ('"lts/iron"', '"twelve"', "versions.1: 'twelve' does not say which Node.js"),
-        ('"lts/iron"', '"file"', "versions.1: the set is for every machine"),
-        ('"lts/iron"', "12", "versions.1: Input should be a valid string"),
-        ("arm64 =", "riscv =", "runners.riscv: no architecture; use x86_64, arm64"),
-        ('"my-runner_2"', '""', "runners.x86_64: String should match pattern"),
-        ('"my-runner_2"', '"a,b"', "runners.x86_64: String should match pattern"),
-        ("[runners]", "[runner]", "runners: Field required"),
+        ("maintenance = true", "", "key maintenance: Field required"),
+        ("maintenance = true", "maintenance = 1", "key maintenance: Input should be a valid boolean"),
+        ("maintenance = true", "maintenance = true\nlines = 3", "key lines: Extra inputs are not permitted"),
+        ('"lts/iron"', '"twelve"', "key versions.1: 'twelve' does not say which Node.js"),
+        ('"lts/iron"', '"file"', "key versions.1: the set is for every machine"),
+        ('"lts/iron"', "12", "key versions.1: Input should be a valid string"),
+        ("arm64 =", "riscv =", "key runners.riscv: no architecture; use x86_64, arm64"),
+        ('"my-runner_2"', '""', "key runners.x86_64: String should match pattern"),
+        ('"my-runner_2"', '"a,b"', "key runners.x86_64: String should match pattern"),
+        ("[runners]", "[runner]", "key runners: Field required"),
         ("[runners]", "[runners", "the file is not TOML"),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_mistake_is_told_with_file_and_key(tmp_path, old, new, said):
 
 
 def test_a_set_without_runners_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="runners: "):
+    with pytest.raises(InvalidInputError, match="key runners: "):
         read(tmp_path, GOOD.partition("[runners]")[0] + "[runners]\n")
 
 
