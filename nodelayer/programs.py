@@ -39,6 +39,17 @@ def environment(
     return kept(name, make, cache=cache, reporter=reporter, folder=folder)
 
 
+def wheel(requirement: str, folder: Path) -> Path:
+    """The one wheel that pip downloads for a requirement into an empty folder. Raises UnreachableError.
+
+    Its dependencies and the Python it asks for do not matter: it is read, not installed.
+    """
+    line = [sys.executable, "-m", "pip", "download", "-qq", "--no-input", "--disable-pip-version-check"]
+    line += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", f"--dest={folder}", requirement]
+    _run(line, (requirement,))
+    return next(folder.glob("*.whl"))
+
+
 def kept(
     name: str, make: Callable[[Path], None], *, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
 ) -> tuple[Path, bool]:

@@ -85,13 +85,15 @@ class Web:
             raise self._failed(_reason(error, url), url) from error
 
     @contextmanager
-    def stream(self, url: str, headers: Mapping[str, str]) -> Iterator[requests.Response]:
-        """An open answer of status 200, 206, 404 or 416, not compressed on its way.
+    def stream(
+        self, url: str, headers: Mapping[str, str], *, also: tuple[HTTPStatus, ...] = ()
+    ) -> Iterator[requests.Response]:
+        """An open answer of status 200, 206, 404, 416 or one of `also`, not compressed on its way.
 
         Raises UnreachableError; reading on may raise requests.RequestException.
         """
         try:
-            response = self._open(url, {"Accept-Encoding": "identity", **headers}, _STREAMED)
+            response = self._open(url, {"Accept-Encoding": "identity", **headers}, _STREAMED + also)
         except requests.RequestException as error:
             raise self._failed(_reason(error, url), url) from error
         with response:

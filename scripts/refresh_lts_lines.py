@@ -133,7 +133,7 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     parser = argparse.ArgumentParser(description="Refresh the LTS lines.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--compare", action="store_true", help="print what differs; exit 1 where anything does")
-    what.add_argument("--write", action="store_true", help="write what is published now")
+    what.add_argument("--write", action="store_true", help="write what is published now, where it differs")
     parser.add_argument("--index", default=INDEX, help="address or file of index.json")
     parser.add_argument("--schedule", default=SCHEDULE, help="address or file of schedule.json")
     options = parser.parse_args(arguments)
@@ -143,7 +143,7 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     found = lines(document(options.index), document(options.schedule), known["lines"], today)
     told = list(differences(known["lines"], found))
     print("\n".join(told) or "the bundled LTS lines are those that are published")
-    if options.compare:
+    if options.compare or not told:
         return 1 if told else 0
     try:
         resource.write_text(rendered(known["provenance"], found, today), encoding="utf-8")

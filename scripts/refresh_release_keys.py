@@ -117,7 +117,9 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     parser = argparse.ArgumentParser(description="Refresh the pinned keys of Node.js's release team.")
     what = parser.add_mutually_exclusive_group(required=True)
     what.add_argument("--compare", action="store_true", help="print what differs; exit 1 where anything does")
-    what.add_argument("--write", action="store_true", help="write what the repository lists now")
+    what.add_argument(
+        "--write", action="store_true", help="write what the repository lists now, where it differs"
+    )
     parser.add_argument("--from", dest="place", default=KEYS, help="base address, or folder of a checkout")
     options = parser.parse_args(arguments)
 
@@ -127,7 +129,7 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     check_new(keys, before, read)
     lines = differences(before, {key.fingerprint: key.status for key in keys})
     print("\n".join(lines) or "the pinned keys are those of nodejs/release-keys")
-    if options.compare:
+    if options.compare or not lines:
         return 1 if lines else 0
     try:
         resource.write_text(rendered(keys, dt.datetime.now(tz=dt.UTC).date()), encoding="utf-8")

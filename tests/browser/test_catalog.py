@@ -38,7 +38,7 @@ OPEN_EACH = """async (hashes) => {
     return arns;
 }"""
 SPECS = ("12", "12.16", "12.16.1", "v12.16.1", "13", "24", "lts", "lts/erbium", "latest", "26.0.0-rc.1", "26")
-GONE = "deprecated 2024-01-08, no new functions"
+GONE = "deprecated 2024-01-08, no new functions, no updates from 2027-03-03"
 EACH_SNIPPET = """() => Object.fromEntries([...document.querySelectorAll('[role=tab]')].map((tab) => {
     tab.click();
     return [tab.id.slice('tab-'.length), document.getElementById('snippet').textContent];
@@ -159,7 +159,11 @@ def test_an_unknown_version_in_a_link_says_so(look, varied):
         ),
         (
             "2029-06-30",
-            (GONE, "deprecated 2026-07-31, closed to updates 2027-03-03", "deprecated 2029-06-30"),
+            (
+                "deprecated 2024-01-08, closed to updates 2027-03-03",
+                "deprecated 2026-07-31, closed to updates 2027-03-03",
+                "deprecated 2029-06-30, no new functions from 2029-07-31, no updates from 2029-08-31",
+            ),
         ),
     ],
 )

@@ -165,7 +165,7 @@ def test_clean_takes_layers_and_unfinished_ones_and_leaves_the_rest(tmp_path):
 def test_every_runtime_has_a_base_image_and_amazon_linux_2023_is_pinned_by_digest():
     images = {name: docker.base_reference(name, None, X86_64) for name in abi.RUNTIMES}
     assert "@sha256:" in images["provided.al2023"]
-    assert images["provided.al2"].endswith("amazonlinux:2")
+    assert docker.short(images["provided.al2"]).endswith("amazonlinux:2")
     dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
     assert f"ARG BASE_IMAGE={images['provided.al2023']}\n" in dockerfile
 
