@@ -37,9 +37,10 @@ from nodelayer import (
 )
 from nodelayer import manifest as manifests
 from nodelayer import matrix as matrices
-from nodelayer import outputs as outputting
+from nodelayer import outputs as step_outputs
 from nodelayer import plan as plans
 from nodelayer import publish as publishing
+from nodelayer import refresh as refreshing
 from nodelayer import regions as region_names
 from nodelayer import source as sources
 from nodelayer import supported as supporting
@@ -108,7 +109,7 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         "compression": _COMPRESSION,
         "source": _SOURCE,
         "signature": _SIGNATURE,
-        "outputs": outputting.HELP + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
+        "outputs": step_outputs.HELP + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
     }
 )
 @command
@@ -143,7 +144,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         print(order.out / records[-1].zip)
 
     failures = _each_meant(node, arch, bench, one)
-    outputting.write(outputs, build.outputs(records, order.out))
+    step_outputs.write(outputs, build.outputs(records, order.out))
     if failures:
         raise Exit(code=failures[0].code)
 
@@ -265,7 +266,7 @@ def download(
         "batch": "which part of what one workflow run has no room for, from 1 on",
         "source": _SOURCE,
         "supported": "the supported set",
-        "outputs": outputting.HELP + " (matrix, any, count, batches)",
+        "outputs": step_outputs.HELP + " (matrix, any, count, batches)",
         "json": "the matrix alone, without the table for people",
     }
 )
@@ -305,7 +306,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     for line in made.others({"node": shlex.quote(node) if node else "", "every": "true" if every else ""}):
         reporter.say(line)
     print(made.line)
-    outputting.write(outputs, made.outputs())
+    step_outputs.write(outputs, made.outputs())
     for failure in made.failures:
         reporter.fail(f"nodelayer: {failure}")
     if made.failures:
@@ -367,7 +368,7 @@ _HOW = {
         "out": "folder with built layers",
         "align": "the same layer version number in every region; missing numbers are filled",
         "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
-        "outputs": outputting.HELP
+        "outputs": step_outputs.HELP
         + " (layer-arns: JSON, by layer and region; layer-arn: of one layer, in AWS_REGION if it is there)",
         **_HOW,
     },
@@ -431,7 +432,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     if json:
         print(jsons.dumps(document, indent=2))
     asked, region = len(artifacts) + len(unbuilt), os.environ.get("AWS_REGION", "")
-    outputting.write(outputs, publishing.outputs(result, asked, region))
+    step_outputs.write(outputs, publishing.outputs(result, asked, region))
     if unbuilt or code:
         raise Exit(code=unbuilt[0].code if unbuilt else code)
 
@@ -906,6 +907,40 @@ def lint(_ctx: Context) -> None:
     _tool("hadolint", "docker/Dockerfile")
     regions = ["us-east-1", "cn-north-1", "us-gov-west-1"]  # one of each partition that cfn-lint knows
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
+
+
+@task(
+    help={
+        "only": "of "
+        + ", ".join(pin.name for pin in refreshing.PINS)
+        + ", with commas between (default: all)",
+        "keep": "of the same: what is compared with its source and told, but stays as it is",
+        "compare": "write nothing; exit code 1 where anything differs",
+        "summary": "write what changed and what failed to this file, as Markdown",
+        "outputs": step_outputs.HELP,
+    }
+)
+@command
+def refresh(
+    _ctx: Context,
+    only: str = "",
+    keep: str = "",
+    compare: bool = False,  # noqa: FBT001, FBT002
+    summary: str = "",
+    outputs: str = "",
+) -> None:
+    """Bring what is pinned up to date, each from its own source; one that fails stops no other."""
+    pins = refreshing.chosen(only, "--only") or refreshing.PINS
+    kept = pins if compare else refreshing.chosen(keep, "--keep")
+    reporter = Reporter()
+    done = refreshing.run(ROOT, pins, kept=kept, daemon=lambda: docker.connect(reporter), reporter=reporter)
+    refreshing.write_summary(summary, done)
+    changed = [each.pin.name for each in done if each.changed]
+    print("".join(f"{name}\n" for name in changed), end="")
+    written = any(each.changed and not each.kept for each in done)
+    step_outputs.write(outputs, {"changed": "true" if written else "false"})
+    if code := refreshing.code_of(done, compare=compare):
+        raise Exit(code=code)
 
 
 @task(name="bench", help={"only": "sizes, build, runtime, publish or catalog (default: all of them)"})

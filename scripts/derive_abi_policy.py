@@ -4,11 +4,13 @@
     python scripts/derive_abi_policy.py --image $IMAGE --runtime provided.al2023 --arch x86_64 --write
     docker export $(docker create $IMAGE) | gzip > root.tar.gz
     python scripts/derive_abi_policy.py root.tar.gz --runtime provided.al2023 --arch arm64 --compare
+    python scripts/derive_abi_policy.py --all --write      every bundled policy, from the image that it names
 
 Nothing of the root file system is executed, so any host derives the policy of any architecture.
 """
 
 import argparse
+import shlex
 import sys
 import tarfile
 import tempfile
@@ -228,8 +230,11 @@ def system(tree: Tree) -> dict[str, str]:
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
 
 
-def policy(tree: Tree, named: str, runtime: str, of: Architecture) -> abi.Policy:
-    """The policy of a runtime as a root file system shows it; of Amazon Linux only where that says so."""
+def policy(tree: Tree, named: str, runtime: str, of: Architecture, image: str = "IMAGE") -> abi.Policy:
+    """The policy of a runtime as a root file system shows it; of Amazon Linux only where that says so.
+
+    `image` is what the policy names as the one to refresh it from.
+    """
     says = system(tree)
     return abi.Policy(
         runtime=runtime,
@@ -238,7 +243,7 @@ def policy(tree: Tree, named: str, runtime: str, of: Architecture) -> abi.Policy
             method="read from the libraries of a root file system (scripts/derive_abi_policy.py)",
             sources=(named, says.get("PRETTY_NAME", "a system without a name")),
             checked_on_image=says.get("ID") == "amzn",
-            refresh=f"scripts/derive_abi_policy.py --image IMAGE --runtime {runtime} --arch {of} --write",
+            refresh=f"scripts/derive_abi_policy.py --image {image} --runtime {runtime} --arch {of} --write",
         ),
         libraries=libraries(tree, of),
     )
@@ -253,18 +258,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
     place = parser.add_mutually_exclusive_group(required=True)
     place.add_argument("root", nargs="?", type=Path, help="a root file system: a folder, or a tar of one")
     place.add_argument("--image", help="an image instead, by the Docker daemon: created and read, never run")
-    parser.add_argument("--runtime", required=True, choices=abi.RUNTIMES, help="the runtime it is")
-    parser.add_argument("--arch", required=True, choices=[each.name for each in architecture.ALL])
+    place.add_argument(
+        "--all", action="store_true", help="every bundled policy, from the image that it names"
+    )
+    parser.add_argument("--runtime", choices=abi.RUNTIMES, help="the runtime it is; not with --all")
+    parser.add_argument("--arch", choices=[each.name for each in architecture.ALL], help="not with --all")
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--compare", action="store_true", help="print what differs from the bundled policy")
     what.add_argument("--write", action="store_true", help="replace the bundled policy")
     what.add_argument("--out", type=Path, metavar="FILE", help="write it to FILE")
     options = parser.parse_args(arguments)
+    if options.all:
+        if options.runtime or options.arch or not (options.compare or options.write):
+            parser.error("--all goes with --compare or --write alone")
+        return _every(write=options.write)
+    if not (options.runtime and options.arch):
+        parser.error("--runtime and --arch are needed")
     (of,) = architecture.parse(options.arch)
     try:
         opened = open_image(options.image, of) if options.image else open_tree(options.root)
         with opened as (tree, named):
-            derived = policy(tree, named, options.runtime, of)
+            derived = policy(tree, named, options.runtime, of, options.image or "IMAGE")
         return _deliver(derived, options)
     except NodelayerError as error:
         print(error, file=sys.stderr)
@@ -273,6 +287,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = MachineError(str(error.strerror or error).lower(), where=str(error.filename or ""))
         print(failure, file=sys.stderr)
         return failure.code
+
+
+def _every(*, write: bool) -> int:
+    """Hold every bundled policy against its image; one that cannot be had stops no other."""
+    code, differs = 0, False
+    for path in sorted(BUNDLED.glob("*.json")):
+        try:
+            lines = _one(path, write=write)
+        except (NodelayerError, OSError) as error:
+            print(error, file=sys.stderr)
+            code = code or (error.code if isinstance(error, NodelayerError) else MachineError.code)
+        else:
+            differs = differs or bool(lines)
+            print("\n".join(f"{path.stem} {line}" for line in lines or ["says what is there"]))
+    return code or int(differs and not write)
+
+
+def _one(path: Path, *, write: bool) -> list[str]:
+    """What differs of a policy; written where anything does, or where it never was held against the image.
+
+    Raises NodelayerError, or OSError where it cannot be written.
+    """
+    bundled = abi.Policy.model_validate_json(path.read_bytes())
+    words = shlex.split(bundled.provenance.refresh)
+    image = words[words.index("--image") + 1]
+    (of,) = architecture.parse(bundled.architecture)
+    with open_image(image, of) as (tree, named):
+        derived = policy(tree, named, bundled.runtime, of, image)
+    if not derived.provenance.checked_on_image:
+        raise NotVerifiedError("that is no Amazon Linux", where=named, todo=f"docker rmi {image}, and again")
+    lines = list(differences(bundled.libraries, derived.libraries))
+    if not bundled.provenance.checked_on_image:
+        lines.append("~ checked on the image")
+    if write and lines:
+        abi.save(derived, path)
+    return lines
 
 
 def _deliver(derived: abi.Policy, options: argparse.Namespace) -> int:

@@ -4,7 +4,7 @@
     python scripts/refresh_regions.py --write
 
 No list of regions is kept here: they come from the account, and from botocore where it cannot be asked. So
-what makes an installation know a region is the botocore it has, and that is at least what pyproject.toml says.
+what makes an installation know a region is its botocore: at least the one that pyproject.toml asks for.
 pip downloads both wheels from the index it is configured for; nothing of them is installed or run.
 """
 
