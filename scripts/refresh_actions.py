@@ -37,7 +37,7 @@ COOLDOWN_DAYS = 7
 _USES = re.compile(
     r"""(?mx)^(?P<head>[ \t]*(?:-[ \t]+)?uses:[ \t]*["']?(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@)
     (?P<commit>[0-9a-f]{40})(?P<between>["']?[ \t]+\#[ \t]*)
-    (?P<version>v?\d+(?:\.\d+){0,2})(?P<rest>[ \t]*)$"""
+    (?P<version>v?\d+(?:\.\d+){0,2})(?P<rest>(?:[ \t\r,;:].*)?)$"""
 )
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")

@@ -24,6 +24,7 @@ SAM = "needs the SAM CLI and Docker or an account; tests/integration/test_sam.py
 SHARED = "no emulator has the Serverless Application Repository"
 LAMBDA = "the paths are those of a Lambda function, which the layer is not unpacked to here"
 LONG = "takes minutes, and measures"
+SOURCES = "asks sources that change; tests/unit/test_refresh.py does so, where they can be reached"
 FUNCTION = "the emulator runs functions in Docker only"
 
 NOT_TYPED = {
@@ -35,6 +36,9 @@ NOT_TYPED = {
     "make bench": LONG,
     "sudo .ci/run": "changes the machine, and runs this",
     "invoke bench": LONG,
+    "make refresh": SOURCES,
+    'make refresh ARGS="--compare --only runtimes,rie"': SOURCES,
+    'make refresh ARGS="--keep actions --summary summary.md"': SOURCES,
     "invoke bench --only sizes": LONG,
     "invoke bench --only build": LONG,
     "invoke bench --only runtime": LONG,

@@ -1,12 +1,16 @@
 """The script that derives a policy: from a folder, a tar and an image of the same system."""
 
 import importlib.util
+import io
 import json
 import subprocess
 import sys
 import tarfile
+import tempfile
+import uuid
 from pathlib import Path
 
+import docker
 import pytest
 from support import ROOT
 
@@ -126,3 +130,99 @@ def test_an_image_is_read_without_running_it(tmp_path):
         assert "GLIBC_2.36" in policy.libraries["libc.so.6"]  # Debian 12's own
         assert "libatomic.so.1" not in policy.libraries
         assert not policy.provenance.checked_on_image
+
+
+@pytest.fixture
+def images(root):
+    """An image of the host's libraries that says it is Amazon Linux, and one that says it is not."""
+    client = docker.from_env()
+    made = []
+    for name, system in (("amazon", "amzn"), ("debian", "debian")):
+        with tempfile.TemporaryFile() as spool:
+            with tarfile.open(fileobj=spool, mode="w") as archive:
+                archive.add(
+                    root, arcname=".", filter=lambda each: None if "os-release" in each.name else each
+                )
+                text = f"ID={system}\nPRETTY_NAME={name}\n".encode()
+                info = tarfile.TarInfo("./etc/os-release")
+                info.size = len(text)
+                archive.addfile(info, io.BytesIO(text))
+            spool.seek(0)
+            tag = uuid.uuid4().hex
+            client.api.import_image_from_data(spool.read(), repository=f"nodelayer-{name}", tag=tag)
+            made.append(f"nodelayer-{name}:{tag}")
+    yield made
+    for image in made:
+        client.images.remove(image)
+    client.close()
+
+
+def told_to_refresh(folder, name, image, **changes):
+    """A policy in a folder that names an image to refresh it from."""
+    host = architecture.of_host().name
+    policy = {
+        "runtime": "provided.al2023",
+        "architecture": host,
+        "provenance": {
+            "method": "records",
+            "sources": ["s"],
+            "checked_on_image": False,
+            "notes": ["n"],
+            "refresh": f"scripts/derive_abi_policy.py --image {image} --runtime provided.al2023 --write",
+        },
+        "libraries": {"libc.so.6": ["GLIBC_9.99"]},
+        **changes,
+    }
+    (folder / f"{name}.json").write_text(json.dumps(policy))
+
+
+@pytest.mark.docker
+def test_every_policy_is_refreshed_from_its_image_and_one_that_cannot_be_stops_no_other(
+    script, images, capsys, tmp_path, monkeypatch
+):
+    amazon, debian = images
+    monkeypatch.setattr(script, "BUNDLED", tmp_path)
+    told_to_refresh(tmp_path, "a", debian)
+    told_to_refresh(tmp_path, "b", amazon)
+    told_to_refresh(tmp_path, "c", "localhost:1/none:none")
+    before = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    assert script.main(["--all", "--compare"]) == 5
+    assert {path.name: path.read_text() for path in tmp_path.iterdir()} == before
+    told = capsys.readouterr()
+    assert "b - libc.so.6: GLIBC_9.99\n" in told.out
+    assert "b ~ checked on the image\n" in told.out
+    lines = told.err.splitlines()
+    assert len(lines) == 2
+    assert lines[0].startswith(f"that is no Amazon Linux [{debian} ")
+    assert lines[1].startswith("the image cannot be had ")
+
+    assert script.main(["--all", "--write"]) == 5
+    written = abi.Policy.model_validate_json((tmp_path / "b.json").read_bytes())
+    assert written.provenance.checked_on_image
+    assert f"--image {amazon} " in written.provenance.refresh
+    assert [(tmp_path / f"{name}.json").read_text() for name in "ac"] == [before["a.json"], before["c.json"]]
+
+    for name in "ac":
+        (tmp_path / f"{name}.json").unlink()
+    kept = (tmp_path / "b.json").read_bytes()
+    capsys.readouterr()
+    assert script.main(["--all", "--compare"]) == 0
+    assert script.main(["--all", "--write"]) == 0
+    assert (tmp_path / "b.json").read_bytes() == kept
+    assert capsys.readouterr().out == "b says what is there\n" * 2
+
+
+@pytest.mark.parametrize(
+    "line", [["--all"], ["--all", "--write", "--runtime=provided"], ["--image=x", "--runtime=provided"]]
+)
+def test_flags_that_do_not_go_together_are_told(script, capsys, line):
+    with pytest.raises(SystemExit) as caught:
+        script.main(line)
+    assert caught.value.code == 2
+    assert capsys.readouterr().err
+
+
+def test_every_bundled_policy_names_the_image_it_is_refreshed_from():
+    for policy in abi.load_policies():
+        words = policy.provenance.refresh.split()
+        assert words[words.index("--image") + 1].startswith("public.ecr.aws/lambda/provided:")
