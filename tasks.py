@@ -10,11 +10,11 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
-from typing import Any, NoReturn, ParamSpec
+from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
@@ -24,6 +24,7 @@ from nodelayer import (
     aws,
     build,
     catalog,
+    conversation,
     docker,
     emulator,
     fanout,
@@ -47,6 +48,7 @@ from nodelayer import supported as supporting
 from nodelayer import tour as tours
 from nodelayer.arn import LayerVersionArn
 from nodelayer.cache import DownloadCache
+from nodelayer.conversation import Aim
 from nodelayer.errors import (
     InvalidInputError,
     NodelayerError,
@@ -67,9 +69,6 @@ HOUSE = build.House(
 PROJECT = sam.Project(ROOT)
 
 P = ParamSpec("P")
-Flags = dict[str, str | bool]
-"""By flag its word, true for one without, empty where it is not given."""
-
 _SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
 _SPECS = _SPEC + "; several with commas between"
 _ARCH = "x86_64 (default), arm64 or all"
@@ -409,7 +408,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         parallel=parallel,
         reader=_reader(reader_profile, aim, where),
     )
-    flags: Flags = {
+    flags: conversation.Flags = {
         "--node": node,
         "--arch": arch,
         "--public": public,
@@ -420,21 +419,14 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "--staging-bucket": staging_bucket,
         "--reader-profile": reader_profile,
     }
-    code, document, result = _publish(
-        artifacts,
-        order,
-        aim,
-        retry=("publish", flags),
-        dry_run=dry_run,
-        as_json=json,
-        opened=(where, selection),
-    )
+    talk = conversation.Talk("publish", flags, Reporter(), _unless(json), dry_run)
+    ended = conversation.hold(artifacts, order, aim, (where, selection), talk)
     if json:
-        print(jsons.dumps(document, indent=2))
+        print(jsons.dumps(ended.document, indent=2))
     asked, region = len(artifacts) + len(unbuilt), os.environ.get("AWS_REGION", "")
-    step_outputs.write(outputs, publishing.outputs(result, asked, region))
-    if unbuilt or code:
-        raise Exit(code=unbuilt[0].code if unbuilt else code)
+    step_outputs.write(outputs, publishing.outputs(ended.result, asked, region))
+    if unbuilt or ended.code:
+        raise Exit(code=unbuilt[0].code if unbuilt else ended.code)
 
 
 @task(
@@ -475,7 +467,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     reader = _reader(reader_profile, aim, where)
     plans.check_account(known, where)
     if regions == "new":
-        selection = _new_regions(known, selection, _wanted(node, arch, known), reporter)
+        selection = conversation.new_regions(known, selection, _wanted(node, arch, known), reporter)
     missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))
     if not missing:
         reporter.say("Nothing is missing there")
@@ -492,32 +484,26 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
             parallel=parallel,
             reader=reader,
         )
-        flags: Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
+        flags: conversation.Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
         flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
         flags |= {"--reader-profile": reader_profile}
         try:
             with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
-                code, document, _ = _publish(
-                    [found],
-                    order,
-                    aim,
-                    retry=("backfill", flags),
-                    dry_run=dry_run,
-                    as_json=json,
-                    opened=(where, replace(selection, regions=tuple(lacks))),
-                )
+                talk = conversation.Talk("backfill", flags, reporter, _unless(json), dry_run)
+                here = replace(selection, regions=tuple(lacks))
+                ended = conversation.hold([found], order, aim, (where, here), talk)
         except NodelayerError as error:
             codes.append(error.code)
             reporter.fail(f"nodelayer: {error}")
             if isinstance(error, fanout.StoppedError):
                 break
             continue
-        documents.append(document)
-        codes += [code] if code else []
-        if code == fanout.StoppedError.code:
+        documents.append(ended.document)
+        codes += [ended.code] if ended.code else []
+        if ended.code == fanout.StoppedError.code:
             break  # a stop is for all of them
     if json:
-        print(jsons.dumps(_joined(documents), indent=2))
+        print(jsons.dumps(conversation.joined(documents), indent=2))
     if codes:
         raise Exit(code=fanout.StoppedError.code if fanout.StoppedError.code in codes else codes[0])
 
@@ -959,146 +945,9 @@ def benchmark(_ctx: Context, only: str = "") -> None:
         _tool("python", script)
 
 
-@dataclass(frozen=True)
-class Aim:
-    """The flags that say where: regions, manifest, credentials."""
-
-    regions: str
-    manifest: str
-    profile: str
-    account: str
-    partition: str
-    parallel: int = fanout.PARALLEL
-
-    def __post_init__(self) -> None:
-        region_names.parse(self.regions)
-        if self.parallel < 1:
-            raise InvalidInputError("at least one region at a time", where="--parallel", todo="use 1 or more")
-
-    def account_of(self, known: manifests.Manifest | None = None) -> aws.Account:
-        """The account; its partition is that of the regions, or else of what is recorded."""
-        wanted = region_names.parse(self.regions)
-        if wanted is None and not self.partition and known is not None:
-            recorded = {region for layer in known.layers for region, _ in layer.live()}
-            found = {aws.partition_of(region) for region in recorded}
-            if len(found) == 1:
-                wanted = tuple(sorted(recorded))
-        return aws.open_account(
-            profile=self.profile or None,
-            wanted=wanted,
-            expected=self.account or None,
-            partition=self.partition,
-        )
-
-    def open(self) -> tuple[aws.Account, region_names.Selection]:
-        """The account and the regions to work in."""
-        account = self.account_of()
-        return account, region_names.select(
-            region_names.parse(self.regions), account.partition, account.statuses()
-        )
-
-    def flags(self) -> Flags:
-        return {
-            "--manifest": self.manifest if self.manifest != "layers.json" else "",
-            "--profile": self.profile,
-            "--account": self.account,
-            "--partition": self.partition,
-        }
-
-
-def _publish(  # noqa: PLR0913
-    artifacts: list[artifact.Artifact],
-    order: plans.Order,
-    aim: Aim,
-    *,
-    retry: tuple[str, Flags],
-    dry_run: bool,
-    as_json: bool,
-    opened: tuple[aws.Account, region_names.Selection],
-) -> tuple[int, Mapping[str, object], publishing.Result | None]:
-    """Plan, show it, act, and say what is left and the command for just that.
-
-    Returns the exit code, what --json prints, which is for the caller to print, and what was done.
-    """
-    reporter = Reporter()
-    account, selection = opened
-    publisher = publishing.Publisher(account, Path(aim.manifest), reporter)
-    with reporter.work(f"looking what is there in {len(selection.regions)} regions"):
-        plan = publisher.plan(artifacts, selection, order)
-    table = tables.columns(plans.rows(plan))
-    if dry_run:
-        if not as_json:
-            print(table, end="")
-    elif not plan.idle:
-        reporter.say(table.rstrip("\n"))
-    else:
-        for region, why in plan.skipped.items():
-            reporter.say(f"{region} skipped: {why}")
-    reporter.say(plans.summary(plan, account.id, account.partition.name))
-    result = None if dry_run else publisher.run(artifacts, selection, order, plan)
-    failures = plan.failures if result is None else result.failures
-    for failure in plan.failures:
-        reporter.fail(f"{failure.region}: {failure.error}")
-    document = plans.as_json(plan, account.id, account.partition.name)
-    if result is not None:
-        document = publishing.as_json(result)
-        if not as_json:
-            for done in result.done:
-                print(done.published.arn)
-        reporter.say(publishing.summary(result))
-    left = result.left if result else ()
-    _say_again(failures, left, aim, retry, reporter)
-    if failures:
-        return failures[0].error.code, document, result
-    return fanout.StoppedError.code if left else 0, document, result
-
-
-def _joined(documents: Sequence[Mapping[str, object]]) -> Mapping[str, object]:
-    """One document of several: their lists and objects joined, of the rest the last."""
-    joined: dict[str, Any] = {}
-    for document in documents:
-        for name, value in document.items():
-            if isinstance(value, list) and name in joined:
-                joined[name] = [*joined[name], *value]
-            elif isinstance(value, dict) and name in joined:
-                joined[name] = {**joined[name], **value}
-            else:
-                joined[name] = value
-    return joined
-
-
-def _new_regions(
-    known: manifests.Manifest,
-    selection: region_names.Selection,
-    wanted: Callable[[manifests.Layer], bool],
-    reporter: Reporter,
-) -> region_names.Selection:
-    """Those with nothing yet; the ones that only lack some are named, with the command for them."""
-    new = upkeep.new_regions(known, selection.regions)
-    behind = {
-        region for _, lacks in upkeep.lacking(known, selection.regions, wanted=wanted) for region in lacks
-    }
-    if others := ",".join(sorted(behind - set(new))):
-        reporter.say(f"Not new, but lacking some: {others}. Those: invoke backfill --regions {others}")
-    return replace(selection, regions=tuple(new))
-
-
-def _say_again(
-    failures: Sequence[plans.Failure],
-    left: Sequence[str],
-    aim: Aim,
-    retry: tuple[str, Flags],
-    reporter: Reporter,
-) -> None:
-    """The command for just the regions that are not done."""
-    again = publishing.retry_regions(failures, left)
-    if not again:
-        return
-    name, flags = retry
-    words = ["invoke", name]
-    for flag, value in {**flags, "--regions": ",".join(again), **aim.flags()}.items():
-        words += [flag] if value is True else [flag, str(value)] if value else []
-    reporter.say(f"Not done: {', '.join(again)}. Just those: {shlex.join(words)}")
+def _unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
+    """Where results go as text: nowhere if they are asked for as JSON."""
+    return (lambda _: None) if json else print
 
 
 def _reader(profile: str, aim: Aim, account: aws.Account) -> Callable[[str], aws.Region] | None:
