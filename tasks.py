@@ -108,7 +108,8 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         "compression": _COMPRESSION,
         "source": _SOURCE,
         "signature": _SIGNATURE,
-        "outputs": step_outputs.HELP + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
+        "outputs": step_outputs.HELP
+        + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
     }
 )
 @command
@@ -256,9 +257,8 @@ def download(
 
 @task(
     help={
-        "node": "these instead of the supported set: " + _SPECS,
+        "node": f"these instead of the supported set: {_SPECS}; every: all from {matrices.FIRST} on",
         "arch": "x86_64, arm64 or all (default)",
-        "every": f"every release from Node.js {matrices.FIRST} on",
         "missing": "only what the manifest has no live layer version of, built by this nodelayer",
         "manifest": "file or URL of the manifest for --missing; none there: everything is missing",
         "jobs": "at most so many jobs; more layers than that share jobs",
@@ -274,7 +274,6 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
     arch: str = "all",
-    every: bool = False,  # noqa: FBT001, FBT002
     missing: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
     jobs: int = matrices.MATRIX_JOBS,
@@ -287,7 +286,6 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     """Which layers a release builds: the jobs of a GitHub Actions matrix, as one line of JSON."""
     wanted = matrices.Wish(
         specs=node_release.split(node) if node else (),
-        every=every,
         missing=_manifest_or_none(manifest) if missing else None,
         jobs=jobs,
         batch=batch,
@@ -302,7 +300,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     if not json:
         reporter.say(tables.columns(made.rows).rstrip("\n"))
     reporter.say(made.summary)
-    for line in made.others({"node": shlex.quote(node) if node else "", "every": "true" if every else ""}):
+    for line in made.others({"node": shlex.quote(node) if node else ""}):
         reporter.say(line)
     print(made.line)
     step_outputs.write(outputs, made.outputs())
@@ -359,6 +357,7 @@ _HOW = {
 @task(
     help={
         "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
+        "built": "instead of --node and --arch: every layer that lies in --out",
         "regions": _REGIONS,
         "arch": _ARCH,
         "public": _PUBLIC,
@@ -375,9 +374,10 @@ _HOW = {
 @command
 def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    node: str,
+    node: str = "",
     regions: str = "all",
     arch: str = "x86_64",
+    built: bool = False,  # noqa: FBT001, FBT002
     public: bool = False,  # noqa: FBT001, FBT002
     organization_id: str = "",
     dry_run: bool = False,  # noqa: FBT001, FBT002
@@ -395,7 +395,12 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     outputs: str = "",
 ) -> None:
     """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
-    artifacts, unbuilt = _built(node, arch, Path(out))
+    if built == bool(node):
+        raise InvalidInputError(
+            "--node and --built together say two things" if built else "it is not said which layers",
+            todo="use one" if built else "name them with --node, or take every one in --out with --built",
+        )
+    artifacts, unbuilt = _built(None if built else node, arch, Path(out))
     aim = Aim(regions, manifest, profile, account, partition, parallel)
     access = plans.check_access(public=public, organization=organization_id)
     staging = plans.check_staging(staging_bucket)
@@ -410,7 +415,8 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     flags: conversation.Flags = {
         "--node": node,
-        "--arch": arch,
+        "--arch": "" if built else arch,
+        "--built": built,
         "--public": public,
         "--organization-id": organization_id,
         "--out": out if out != "dist" else "",
@@ -1040,10 +1046,16 @@ def _confirm(question: str, todo: str = "--yes does it without") -> None:
         raise Exit("nodelayer: nothing was deleted", code=1)
 
 
-def _built(node: str, arch: str, out: Path) -> tuple[list[artifact.Artifact], list[NodelayerError]]:
-    """What is built of it, and what is not, told. Raises Exit where there is nothing at all."""
-    names = [each.name for each in architecture.parse(arch)]
-    found, failures = artifact.each_built(node_release.split(node), names, out)
+def _built(node: str | None, arch: str, out: Path) -> tuple[list[artifact.Artifact], list[NodelayerError]]:
+    """What is built of it (None: everything there is), and what is not, told.
+
+    Raises Exit where there is nothing at all.
+    """
+    if node is None:
+        found, failures = artifact.all_built(out)
+    else:
+        names = [each.name for each in architecture.parse(arch)]
+        found, failures = artifact.each_built(node_release.split(node), names, out)
     reporter = Reporter()
     for failure in failures:
         reporter.fail(f"nodelayer: {failure}")

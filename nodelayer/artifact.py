@@ -84,6 +84,23 @@ def each_built(
     return list(found.values()), failures
 
 
+def all_built(out: Path) -> tuple[list[Artifact], list[NodelayerError]]:
+    """Every layer that lies in a folder, by its build record, and what is not what its record says.
+
+    Raises NotVerifiedError where a build record cannot be read, NotFoundError where there is none.
+    """
+    found: list[Artifact] = []
+    failures: list[NodelayerError] = []
+    for record in built_records(out):
+        try:
+            found.append(of_record(record, out))
+        except NodelayerError as error:
+            failures.append(error)
+    if not found and not failures:
+        raise NotFoundError("no layer is built", where=str(out), todo="invoke build-layer --node VERSION")
+    return found, failures
+
+
 def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: Path) -> BuildRecord:
     here = {record.node_version: record for record in records if record.architecture == architecture}
     try:

@@ -18,7 +18,10 @@ from nodelayer.supported import Supported, maintained
 from nodelayer.version import __version__
 
 FIRST = "12.0.0"
-"""The oldest release of --every: what the runtime client is written for, and tested on, begins with 12."""
+"""The oldest of every release: what the runtime client is written for, and tested on, begins with 12."""
+
+EVERY = "every"
+"""The spec that means all of them, and stands alone."""
 
 MATRIX_JOBS = 256
 """Jobs that a matrix may have."""
@@ -76,14 +79,15 @@ class Wish:
     """What the flags say. No specs: the supported set. `missing`: build only what this manifest lacks."""
 
     specs: tuple[str, ...] = ()
-    every: bool = False
     missing: Manifest | None = None
     jobs: int = MATRIX_JOBS
     batch: int = 1
 
     def __post_init__(self) -> None:
-        if self.every and self.specs:
-            raise InvalidInputError("--node and --every together say two things", todo="use one")
+        if EVERY in self.specs and len(self.specs) > 1:
+            raise InvalidInputError(
+                "every release has all of the others in it", where="--node", todo="write every alone"
+            )
         if not 1 <= self.jobs <= MATRIX_JOBS:
             raise InvalidInputError(
                 f"a matrix has 1 to {MATRIX_JOBS} jobs", where="--jobs", todo="use another number"
@@ -171,7 +175,7 @@ def _meant(
     that means nothing anywhere.
     """
     everything = [release for listed in releases.values() for release in listed]
-    if wish.every:
+    if wish.specs == (EVERY,):
         found = {each: _from_first(listed) for each, listed in releases.items()}
         versions = {release.version for listed in found.values() for release in listed}
         lacks = {each: versions - {release.version for release in found[each]} for each in releases}

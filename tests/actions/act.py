@@ -1,4 +1,4 @@
-"""Workflows run by act on this machine: real jobs, real commands, doubles in the place of other people's actions.
+"""Workflows run by act on this machine: real jobs and commands, doubles of other people's actions.
 
     stage = Stage(folder, act=..., gh=..., cache=...)
     stage.tag("v1.2.3")
@@ -114,7 +114,12 @@ class Stage:
         ready = self.home / "runner"
         self.git("clone", "-q", str(self.bare), str(ready), folder=self.folder)
         done = subprocess.run(
-            ["make", "venv", "EXTRAS="], cwd=ready, env=_of_the_machine(), capture_output=True, text=True, check=False
+            ["make", "venv", "EXTRAS="],
+            cwd=ready,
+            env=_of_the_machine(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == 0, done.stderr
 
@@ -128,23 +133,22 @@ class Stage:
     def push(self, *refs):
         self.git("push", "-q", "--atomic", "origin", *refs)
 
-    def push_tag(self, tag, **more):
+    def push_tag(self, tag):
         """What GitHub does when this tag arrives."""
         event = {"ref": f"refs/tags/{tag}", "ref_type": "tag", "ref_name": tag}
-        return self.run("push", "release.yml", event, at=tag, **more)
+        return self.run("push", "release.yml", event, at=tag)
 
-    def dispatch(self, workflow, *, ref, inputs=None, **more):
+    def dispatch(self, workflow, *, ref, inputs=None):
         full = f"refs/tags/{ref}" if ref.startswith("v") else f"refs/heads/{ref}"
         event = {"ref": full, "inputs": inputs or {}}
-        return self.run("workflow_dispatch", workflow, event, at=ref, **more)
+        return self.run("workflow_dispatch", workflow, event, at=ref)
 
-    def schedule(self, workflow, **more):
-        return self.run("schedule", workflow, {"ref": "refs/heads/main"}, at="main", **more)
+    def schedule(self, workflow):
+        return self.run("schedule", workflow, {"ref": "refs/heads/main"}, at="main")
 
-    def run(self, name, workflow, event, *, at, fresh=True, variables=None):
-        """Run a workflow as it is at a ref. A fresh run has no artifacts yet."""
-        if fresh:
-            shutil.rmtree(self.home / "artifacts", ignore_errors=True)
+    def run(self, name, workflow, event, *, at):
+        """Run a workflow as it is at a ref: a new run, which has no artifacts yet."""
+        shutil.rmtree(self.home / "artifacts", ignore_errors=True)
         self.home.mkdir(parents=True, exist_ok=True)
         (self.home / "steps.jsonl").write_text("")
         tree = self.folder / f"act-{time.monotonic_ns()}"
@@ -167,7 +171,7 @@ class Stage:
             line += ["--local-repository", f"{action}@{sha}={double}"]
         for key, value in self.settings.items():
             line += ["--var", f"{key}={value}"]
-        given = self._environment() | (variables or {})
+        given = self._environment()
         for key, value in given.items():
             line += ["--env", f"{key}={value}"]
         began = time.monotonic()
@@ -198,9 +202,7 @@ class Stage:
 
 def _of_the_machine():
     return {
-        name: value
-        for name, value in os.environ.items()
-        if name in _KEPT or name.startswith(_OF_CLIENTS)
+        name: value for name, value in os.environ.items() if name in _KEPT or name.startswith(_OF_CLIENTS)
     }
 
 

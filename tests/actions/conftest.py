@@ -1,4 +1,4 @@
-"""A repository on a GitHub made of files, runners that are this machine, and an emulated AWS behind a proxy."""
+"""A repository on a GitHub made of files, this machine as runner, and an emulated AWS behind a proxy."""
 
 import functools
 import http.server
@@ -103,7 +103,9 @@ def github(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory, act, gh, proxy, github, index, cache_folder):
+def stage(  # noqa: PLR0913, PLR0917 - fixtures
+    tmp_path_factory, act, gh, proxy, github, index, cache_folder
+):
     """The repository on its branch main, with two versions to build and nothing released yet."""
     aws = {name: value for name, value in proxy.environ().items() if name.startswith("AWS_")}
     for secret in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):

@@ -1,6 +1,6 @@
 """What third-party actions do with the file system, for workflows that run where GitHub is not.
 
-    python doubles.py NAME        one step; its inputs as JSON in INPUTS, as the action's own action.yml names them
+    python doubles.py NAME        one step; its inputs as JSON in INPUTS, named as the action names them
 
 act puts a composite action of doubles/NAME/ in the place of each action that a workflow uses. What a step was
 given is appended to $DOUBLES/steps.jsonl. Below the folder $DOUBLES:
@@ -15,7 +15,6 @@ Behaviour: README.md of each action at the version that the workflows name.
 """
 
 import fnmatch
-import glob
 import hashlib
 import json
 import os
@@ -30,7 +29,7 @@ HOME = Path(os.environ["DOUBLES"])
 WORKSPACE = Path(os.environ.get("GITHUB_WORKSPACE", "."))
 
 
-class Failed(Exception):
+class StepError(Exception):
     """The step fails, as the action itself would."""
 
 
@@ -39,7 +38,7 @@ def checkout(given):
     own = name == os.environ["GITHUB_REPOSITORY"]
     source = HOME / "repositories" / f"{name}.git"
     if not source.is_dir():
-        raise Failed(f"repository '{name}' not found")
+        raise StepError(f"repository '{name}' not found")
     folder = WORKSPACE / given["path"]
     folder.mkdir(parents=True, exist_ok=True)
     event_ref = os.environ["GITHUB_REF"]
@@ -64,7 +63,7 @@ def checkout(given):
 
 
 def prepare(folder):
-    """Put `make venv`'s work of another job in place: it takes a quarter of a minute, and is the same each time."""
+    """Put in place what `make venv` made once: it takes a quarter of a minute and is always the same."""
     ready = HOME / "runner"
     if not (ready / ".venv").is_dir() or not (folder / "Makefile").is_file():
         return
@@ -83,7 +82,7 @@ def prepare(folder):
 
 def setup_python(given):
     if not given["python-version"]:
-        raise Failed("no python-version")
+        raise StepError("no python-version")
     return {"python-version": given["python-version"]}
 
 
@@ -91,13 +90,13 @@ def upload_artifact(given):
     root, files = found(given["path"])
     if not files:
         if given["if-no-files-found"] == "error":
-            raise Failed(f"No files were found with the provided path: {given['path']}")
-        print(f"No files were found with the provided path: {given['path']}")
+            raise StepError(f"No files were found with the provided path: {given['path']}")
+        say(f"No files were found with the provided path: {given['path']}")
         return {}
     target = HOME / "artifacts" / given["name"]
     if target.exists():
         if given["overwrite"] != "true":
-            raise Failed("(409) Conflict: an artifact with this name already exists on the workflow run")
+            raise StepError("(409) Conflict: an artifact with this name already exists on the workflow run")
         shutil.rmtree(target)
     for file in files:
         put = target / file.relative_to(root)
@@ -111,7 +110,7 @@ def download_artifact(given):
     artifacts = HOME / "artifacts"
     if given["name"]:
         if not (artifacts / given["name"]).is_dir():
-            raise Failed("Unable to download artifact(s): Artifact not found for name: " + given["name"])
+            raise StepError("Unable to download artifact(s): Artifact not found for name: " + given["name"])
         chosen, flat = [given["name"]], True
     else:
         names = sorted(each.name for each in artifacts.iterdir()) if artifacts.is_dir() else []
@@ -119,14 +118,14 @@ def download_artifact(given):
         flat = given["merge-multiple"] == "true"
     for name in chosen:
         shutil.copytree(artifacts / name, into if flat else into / name, dirs_exist_ok=True)
-    print(f"Total of {len(chosen)} artifact(s) downloaded")
+    say(f"Total of {len(chosen)} artifact(s) downloaded")
     return {"download-path": str(into)}
 
 
 def attest(given):
     _, files = found(given["subject-path"])
     if not files:
-        raise Failed("Could not find subject at path " + given["subject-path"])
+        raise StepError("Could not find subject at path " + given["subject-path"])
     made = Path(os.environ["RUNNER_TEMP"]) / f"attestation-{uuid.uuid4().hex}.json"
     made.parent.mkdir(parents=True, exist_ok=True)
     line = [sys.executable, str(Path(__file__).with_name("sigstore.py")), "attest", str(HOME / "sigstore")]
@@ -148,18 +147,19 @@ def attest(given):
 
 def configure_aws_credentials(given):
     if not given["aws-region"]:
-        raise Failed("Region is not valid: aws-region is required")
+        raise StepError("Region is not valid: aws-region is required")
     if not given["role-to-assume"].startswith("arn:"):
-        raise Failed("Could not load credentials from any providers")
+        raise StepError("Could not load credentials from any providers")
     account = given["role-to-assume"].split(":")[4]
-    with Path(os.environ["GITHUB_ENV"]).open("a") as opened:
-        for name, value in {
+    append(
+        "GITHUB_ENV",
+        {
             "AWS_REGION": given["aws-region"],
             "AWS_DEFAULT_REGION": given["aws-region"],
             "AWS_ACCESS_KEY_ID": account,  # the emulator takes the key for the account
             "AWS_SECRET_ACCESS_KEY": "not-asked-for",
-        }.items():
-            opened.write(f"{name}={value}\n")
+        },
+    )
     return {"aws-account-id": account}
 
 
@@ -175,7 +175,7 @@ def upload_pages_artifact(given):
 def deploy_pages(given):
     made = HOME / "artifacts" / given["artifact_name"] / "artifact.tar"
     if not made.is_file():
-        raise Failed(f"No artifacts named '{given['artifact_name']}' were found for this workflow run")
+        raise StepError(f"No artifacts named '{given['artifact_name']}' were found for this workflow run")
     shutil.rmtree(HOME / "pages", ignore_errors=True)
     with tarfile.open(made) as opened:
         opened.extractall(HOME / "pages", filter="data")
@@ -188,15 +188,23 @@ def found(path):
     if whole.is_dir():
         return whole, sorted(each for each in whole.rglob("*") if each.is_file())
     lines = [line.strip() for line in path.replace(",", "\n").splitlines() if line.strip()]
-    files = sorted({Path(name) for line in lines for name in glob.glob(str(WORKSPACE / line))})
-    files = [each for each in files if each.is_file()]
+    files = sorted({file for line in lines for file in WORKSPACE.glob(line) if file.is_file()})
     return (Path(os.path.commonpath([each.parent for each in files])) if files else WORKSPACE), files
+
+
+def say(line):
+    sys.stdout.write(f"{line}\n")
+
+
+def append(variable, values):
+    with Path(os.environ[variable]).open("a") as opened:
+        opened.writelines(f"{name}={value}\n" for name, value in values.items())
 
 
 def run(line):
     done = subprocess.run(line, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise Failed(f"{line[0]} {line[-1]}: {done.stderr.strip()}")
+        raise StepError(f"{line[0]} {line[-1]}: {done.stderr.strip()}")
 
 
 def output(line):
@@ -219,12 +227,10 @@ def main(name):
         opened.write(json.dumps(step) + "\n")
     try:
         outputs = ACTIONS[name](given)
-    except Failed as error:
-        print(f"::error::{error}")
+    except StepError as error:
+        say(f"::error::{error}")
         return 1
-    with Path(os.environ["GITHUB_OUTPUT"]).open("a") as opened:
-        for key, value in outputs.items():
-            opened.write(f"{key}={value}\n")
+    append("GITHUB_OUTPUT", outputs)
     return 0
 
 

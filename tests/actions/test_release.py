@@ -1,4 +1,4 @@
-"""A release from tag to catalogue, as GitHub would run it: again, with a dead region, and for new Node.js releases."""
+"""A release from tag to catalogue: once, again, with a dead region, and for a new release of Node.js."""
 
 import base64
 import hashlib
@@ -22,7 +22,9 @@ OWN = {"plan", "publish", "record", "release", "site"}
 def release(stage, step):
     """What a maintainer does: the tag that the command made, pushed."""
     invoke = stage.home / "runner" / ".venv" / "bin" / "invoke"
-    done = subprocess.run([invoke, "release", step], cwd=stage.work, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        [invoke, "release", step], cwd=stage.work, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
     tag = stage.git("describe", "--tags", "--exact-match").strip()
     stage.push("main", tag)
@@ -49,10 +51,6 @@ def published(manifest, tag):
     }
 
 
-def numbers(ministack, name):
-    return {region: ministack.versions(region, name) for region in REGIONS}
-
-
 @pytest.fixture(scope="module")
 def first(stage):
     tag = release(stage, "minor")
@@ -71,7 +69,9 @@ def broken(stage, again, proxy):
     change(
         stage,
         "CHANGELOG.md",
-        lambda text: text.replace("## [Unreleased]\n", "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n", 1),
+        lambda text: text.replace(
+            "## [Unreleased]\n", "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n", 1
+        ),
         "Tell of it",
     )
     change(stage, "runtime/aws/index.js", lambda text: text + "// mended\n", "Mend the client")
@@ -107,7 +107,9 @@ def test_what_is_published_is_what_is_released(first, ministack, github):
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
     for region in REGIONS:
-        (there,) = ministack.client(region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")["LayerVersions"]
+        (there,) = ministack.client(region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")[
+            "LayerVersions"
+        ]
         content = ministack.client(region).get_layer_version_by_arn(Arn=there["LayerVersionArn"])["Content"]
         assert content["CodeSha256"] == digest
 
@@ -137,11 +139,14 @@ def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage)
         *("--repo", stage.repository),
         *("--signer-workflow", f"{stage.repository}/.github/workflows/release.yml"),
     ]
-    done = subprocess.run(line, env={"GH_TOKEN": "x", "HOME": str(stage.folder)}, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        line, env={"GH_TOKEN": "x", "HOME": str(stage.folder)}, capture_output=True, text=True, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_the_catalogue_is_on_pages(first, stage):
+    assert first[1].jobs["site"] == "success"
     pages = stage.home / "pages"
     assert manifests.parse((pages / "layers.json").read_bytes(), "pages") == recorded(stage)
     assert "nodejs-12-16-1-x86_64" in (pages / "index.html").read_text()

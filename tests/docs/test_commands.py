@@ -36,6 +36,10 @@ NOT_TYPED = {
     "make bench": LONG,
     "sudo .ci/run": "changes the machine, and runs this",
     "invoke bench": LONG,
+    "gh workflow run release.yml --ref v1.2.3 -f node=12.16.1 -f regions=sa-east-1": (
+        "starts a run on GitHub; tests/actions runs what it starts"
+    ),
+    'make test ARGS="--only tests/actions"': "takes minutes",
     "make refresh": SOURCES,
     'make refresh ARGS="--compare --only runtimes,rie"': SOURCES,
     'make refresh ARGS="--keep actions --summary summary.md"': SOURCES,

@@ -115,7 +115,7 @@ def test_an_architecture_without_a_version_is_left_out(ask):
 
 
 def test_every_release_is_meant_and_too_few_jobs_are_shared(ask):
-    outcome = ask("--every", "--jobs=3")
+    outcome = ask("--node=every", "--jobs=3")
     assert [(job["id"], job["node"]) for job in jobs(outcome)] == [
         ("x86_64-001", "12.16.1,22.9.0"),
         ("x86_64-002", "24.4.0,24.5.0,26.1.0"),
@@ -161,10 +161,10 @@ def test_what_one_run_has_no_room_for_comes_with_the_commands_for_the_rest(ask, 
         for n in range(matrix.BATCH)
     ]
     (site[0] / "index.json").write_text(json.dumps(releases))
-    first, second = ask("--every", "--json"), ask("--every", "--json", "--batch=2")
+    first, second = ask("--node=every", "--json"), ask("--node=every", "--json", "--batch=2")
     assert first.lines[-2:] == [
         f"{matrix.BATCH} layers in {matrix.BATCH} jobs, batch 1 of 2; the others:",
-        f"gh workflow run release.yml --ref v{matrix.__version__} -f every=true -f batch=2",
+        f"gh workflow run release.yml --ref v{matrix.__version__} -f node=every -f batch=2",
     ]
     found = [(job["node"], job["arch"]) for job in jobs(first) + jobs(second)]
     assert len(found) == len(set(found)) == 2 * matrix.BATCH
@@ -176,7 +176,7 @@ def test_what_one_run_has_no_room_for_comes_with_the_commands_for_the_rest(ask, 
         ["--node=twelve"],
         ["--node=24,"],
         ["--node=file"],
-        ["--node=24", "--every"],
+        ["--node=24,every"],
         ["--node=24", "--batch=2"],
         ["--jobs=300"],
         ["--arch=riscv"],

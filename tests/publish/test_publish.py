@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from publish.conftest import make_layer
-from publish.faults import Rule, access_denied, hang, too_large
+from publish.faults import Rule, access_denied, dead, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
 from unit.test_outputs import read
 
@@ -82,6 +82,32 @@ def test_a_version_that_is_not_built_stops_no_other(shop):
     assert shop.recorded() == {"eu-west-1": 1}
     arns, one = outputs_of(shop.folder / "outputs")
     assert (arns, one) == ({LAYER: {"eu-west-1": arn(shop, "eu-west-1")}}, "")
+
+
+def test_everything_that_is_built_can_be_published_without_naming_it(two):
+    outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
+    assert outcome.code == 0, outcome.err
+    assert "4 layer versions published, 0 were there" in outcome.err
+
+
+def test_of_everything_that_is_built_a_broken_zip_stops_no_other(two, proxy):
+    (two.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
+    proxy.rule(Rule(region="us-east-1", operation="PublishLayerVersion", do=dead()))
+    outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
+    assert outcome.code == 5
+    assert two.recorded() == {"eu-west-1": 1}
+    assert "Just those: invoke publish --built --regions us-east-1" in outcome.err
+
+
+@pytest.mark.parametrize("words", [(), ("--built", "--node", "12")])
+def test_what_to_publish_is_named_once(shop, proxy, words):
+    outcome = shop.command("publish", *words, "--regions", "eu-west-1")
+    assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
+
+
+def test_where_nothing_is_built_nothing_is_published(shop, proxy, tmp_path):
+    outcome = shop.command("publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1")
+    assert (outcome.code, len(outcome.lines), proxy.calls) == (3, 1, [])
 
 
 def test_a_broken_zip_stops_no_other(two):
