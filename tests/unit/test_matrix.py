@@ -199,6 +199,7 @@ def test_each_layer_is_in_one_job_and_jobs_are_even(total, part, most):
 def test_as_few_versions_share_a_job_as_can_be():
     assert max(len(job.versions) for job in in_jobs(pairs(500, 500), 256, RUNNERS)) == 4
     assert max(len(job.versions) for job in in_jobs(pairs(256, 1), 256, RUNNERS)) == 2
+    assert max(len(job.versions) for job in in_jobs(pairs(5, 4), 3, RUNNERS)) == 4
 
 
 def test_a_job_of_its_own_has_the_version_in_its_id():
