@@ -204,7 +204,8 @@ def test_every_policy_is_refreshed_from_its_image_and_one_that_cannot_be_stops_n
 
     for name in "ac":
         (tmp_path / f"{name}.json").unlink()
-    kept = (tmp_path / "b.json").read_bytes()
+    kept = (tmp_path / "b.json").read_bytes().replace(amazon.encode() + b" (", b"an older digest (")
+    (tmp_path / "b.json").write_bytes(kept)
     capsys.readouterr()
     assert script.main(["--all", "--compare"]) == 0
     assert script.main(["--all", "--write"]) == 0

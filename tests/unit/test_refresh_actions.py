@@ -85,6 +85,7 @@ def github():
         "repos/actions/checkout/releases": [
             release("v9.0.0", draft=True),
             release("v8.0.0-beta.1", prerelease=True),
+            release("v8.1.0", prerelease=True),
             release("v8.0.0", days=2),
             release("v7"),
             release("v7.0.1"),

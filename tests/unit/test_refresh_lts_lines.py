@@ -66,6 +66,15 @@ def test_write_brings_what_is_published_and_then_nothing_differs(refresh, files)
     assert written["provenance"] == "p"
 
 
+def test_where_nothing_differs_not_even_the_day_is_written(refresh, files):
+    folder, arguments = files
+    refresh.run(["--write", *arguments], resource=folder / "bundled.json")
+    old = {**json.loads((folder / "bundled.json").read_bytes()), "as_of": "2020-01-01"}
+    (folder / "bundled.json").write_text(json.dumps(old))
+    assert refresh.run(["--write", *arguments], resource=folder / "bundled.json") == 0
+    assert json.loads((folder / "bundled.json").read_bytes()) == old
+
+
 def test_what_neither_source_tells_of_stays(refresh, files):
     folder, arguments = files
     (folder / "index.json").write_text("[]")

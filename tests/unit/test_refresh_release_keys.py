@@ -95,6 +95,14 @@ def test_comparing_says_nothing_differs_after_writing_and_writes_nothing(refresh
     assert resource.read_bytes() == before
 
 
+def test_where_nothing_differs_not_even_the_day_is_written(refresh, checkout, resource):
+    refresh.run(["--write", "--from", str(checkout)], resource=resource)
+    old = {**json.loads(resource.read_bytes()), "as_of": "2020-01-01"}
+    resource.write_text(json.dumps(old))
+    assert refresh.run(["--write", "--from", str(checkout)], resource=resource) == 0
+    assert json.loads(resource.read_bytes()) == old
+
+
 def test_comparing_names_each_key_that_came_went_or_retired(refresh, checkout, resource, keys, capsys):
     first, second, third = keys
     refresh.run(["--write", "--from", str(checkout)], resource=resource)
