@@ -179,6 +179,8 @@ def run(arguments: Sequence[str], *, root: Path = ROOT, ask: Api = api) -> int:
         try:
             found = newest(action, ask, before)
             pins |= {(action, each): chosen(action, each, found) for each in pinned}
+        except MachineError:
+            raise  # without gh it is no use to go on
         except NodelayerError as error:
             failures.append(error)
     told = [

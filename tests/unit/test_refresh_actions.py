@@ -281,10 +281,11 @@ def test_what_gh_says_of_a_failure_is_told(refresh, github):
         refresh.newest("a/b", refresh.api, NOW)
 
 
-def test_without_gh_it_says_so(refresh, monkeypatch, tmp_path):
-    monkeypatch.setenv("PATH", str(tmp_path))
+def test_without_gh_it_says_so_once(refresh, root, monkeypatch, capsys):
+    monkeypatch.setenv("PATH", str(root))
     with pytest.raises(MachineError, match="gh is not installed"):
-        refresh.api("repos/a/b")
+        refresh.run(["--compare"], root=root)
+    assert capsys.readouterr() == ("", "")
 
 
 def test_run_as_a_command_the_cooldown_has_to_be_a_number():
