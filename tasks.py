@@ -30,6 +30,8 @@ from nodelayer import (
     fanout,
     fetch,
     node_release,
+    own_release,
+    release_notes,
     run,
     sam,
     snippets,
@@ -876,6 +878,85 @@ def destroy(
             where=str(place),
             todo=there.stack_failure(place.stack) or "see AWS's console",
         )
+
+
+@task(
+    positional=["level"],
+    help={
+        "level": "patch, minor or major: the step of the version, by Semantic Versioning",
+        "dry-run": "show the version, the changelog's section and the commands, and stop",
+        "branch": "where releases are made",
+        "remote": "what has to have nothing newer, and gets the tag",
+    },
+)
+@command
+def release(
+    _ctx: Context,
+    level: str,
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    branch: str = "main",
+    remote: str = "origin",
+) -> None:
+    """Release nodelayer itself: raise its version, move the changelog, commit and tag. Pushes nothing."""
+    reporter = Reporter()
+    today = datetime.now(UTC).date()
+    plan = own_release.plan(ROOT, level, today, branch=branch, remote=remote, reporter=reporter)
+    if dry_run:
+        print(plan.text())
+        return
+    own_release.release(ROOT, plan)
+    reporter.say(f"Release {plan.version} is committed and tagged, here only. To push both or neither:")
+    print(plan.push)
+
+
+@task(
+    name="check-tag",
+    positional=["tag"],
+    help={"tag": "the tag that was pushed, as in v1.2.3", "outputs": step_outputs.HELP},
+)
+@command
+def check_tag(_ctx: Context, tag: str, outputs: str = "") -> None:
+    """Check that a tag is this checkout's version, and that the changelog tells of it; print the version."""
+    checked = own_release.check_tag(tag, ROOT)
+    step_outputs.write(outputs, checked.outputs)
+    print(checked.version)
+
+
+@task(
+    name="release-notes",
+    help={
+        "tag": "the release of nodelayer, as in v1.2.3: its changelog, and the layers it built",
+        "node": "notes of new releases of Node.js instead, without changelog: versions with commas between",
+        "manifest": "file or URL of the manifest; no AWS credentials are needed",
+        "dist": "folder with built layers: those are among the release's assets",
+        "repository": "OWNER/REPOSITORY on GitHub (default: $GITHUB_REPOSITORY)",
+    },
+)
+@command
+def print_release_notes(
+    _ctx: Context,
+    tag: str,
+    node: str = "",
+    manifest: str = "layers.json",
+    dist: str = "dist",
+    repository: str = "",
+) -> None:
+    """Print the notes of a GitHub release as Markdown: what is new, layers, ARNs, how to verify them."""
+    version = own_release.version_of(tag)
+    told = release_notes.tell(
+        version,
+        manifests.open_manifest(manifest),
+        artifact.built_records(Path(dist)),
+        nodes=[spec.strip() for spec in node.split(",")] if node else (),
+        changes="" if node else own_release.changes(version, ROOT),
+        repository=repository or os.environ.get("GITHUB_REPOSITORY", ""),
+    )
+    text, left_out = release_notes.render(told)
+    if left_out:
+        Reporter().warn(
+            f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
+        )
+    print(text, end="")
 
 
 @task(

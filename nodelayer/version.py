@@ -1,5 +1,20 @@
-"""The version of nodelayer itself."""
+"""The version of nodelayer itself: in a checkout what pyproject.toml says, which an installation may lag behind."""
 
+import tomllib
 from importlib.metadata import version
+from pathlib import Path
 
-__version__ = version("nodelayer")
+_PROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
+
+
+def _version() -> str:
+    try:
+        project = tomllib.loads(_PROJECT.read_text(encoding="utf-8")).get("project", {})
+    except (OSError, ValueError):
+        project = {}
+    if project.get("name") == "nodelayer" and isinstance(project.get("version"), str):
+        return str(project["version"])
+    return version("nodelayer")
+
+
+__version__ = _version()

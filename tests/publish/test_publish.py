@@ -12,7 +12,7 @@ from publish.faults import Rule, access_denied, dead, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
 from unit.test_outputs import read
 
-from nodelayer import fanout, plan, publish
+from nodelayer import __version__, fanout, plan, publish
 from nodelayer.artifact import FILLER
 from nodelayer.aws import Access
 from nodelayer.quotas import DIRECT_UPLOAD
@@ -176,7 +176,7 @@ def test_what_was_published_and_not_finished_is_no_output(shop, proxy):
 def test_the_layer_version_says_what_it_is(shop):
     shop.publish()
     seen = shop.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
-    assert seen["Description"] == "Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer 0.1.0"
+    assert seen["Description"] == f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}"
     assert seen["CompatibleRuntimes"] == ["provided.al2", "provided.al2023"]
     assert (seen["CompatibleArchitectures"], seen["LicenseInfo"]) == (["x86_64"], "MIT")
 

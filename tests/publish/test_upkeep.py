@@ -7,7 +7,7 @@ from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, dead
 from publish.shop import LAYER, PUBLIC, THREE
 
-from nodelayer import upkeep
+from nodelayer import __version__, upkeep
 from nodelayer.errors import NotVerifiedError
 from nodelayer.progress import Reporter
 
@@ -62,7 +62,7 @@ def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_wit
     assert [shop.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
     seen = shop.lambda_("us-east-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert (seen["Description"], seen["LicenseInfo"]) == (
-        "Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer 0.1.0",
+        f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}",
         "MIT",
     )
 
