@@ -4,6 +4,7 @@ They pin what nodelayer would rather not, so none is ever installed beside it.
 """
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -50,6 +51,13 @@ def wheel(requirement: str, folder: Path) -> Path:
     return next(folder.glob("*.whl"))
 
 
+def newest(requirement: str) -> str:
+    """The newest version that pip would install of a package. Nothing is. Raises UnreachableError."""
+    line = [sys.executable, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
+    line += ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--report=-", requirement]
+    return str(json.loads(_run(line, (requirement,)))["install"][0]["metadata"]["version"])
+
+
 def kept(
     name: str, make: Callable[[Path], None], *, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
 ) -> tuple[Path, bool]:
@@ -70,10 +78,10 @@ def kept(
         return place, True
 
 
-def _run(line: list[str], requirements: tuple[str, ...]) -> None:
+def _run(line: list[str], requirements: tuple[str, ...]) -> str:
     done = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
-        return
+        return done.stdout
     where = ", ".join(requirements)
     if "No space left" in done.stderr:
         raise MachineError("no room left for what pip installs", where=where, todo="free some")

@@ -73,6 +73,12 @@ PINS = (
         ("nodelayer/resources/rie.json",),
     ),
     Pin(
+        "programs",
+        "programs of others that are installed to run or to test with",
+        ("scripts/refresh_programs.py",),
+        ("nodelayer", "tests"),
+    ),
+    Pin(
         "actions",
         "the actions of workflows, by commit",
         ("scripts/refresh_actions.py",),
@@ -177,7 +183,7 @@ def _one(root: Path, pin: Pin, *, kept: bool, daemon: Callable[[], object]) -> O
 def _content(root: Path, pin: Pin) -> Mapping[Path, bytes]:
     places = [root / place for place in pin.places]
     files = [each for place in places for each in (place.rglob("*") if place.is_dir() else [place])]
-    return {path: path.read_bytes() for path in files if path.is_file()}
+    return {path: path.read_bytes() for path in files if path.is_file() and path.suffix != ".pyc"}
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:

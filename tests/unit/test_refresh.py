@@ -84,6 +84,12 @@ def test_a_crash_in_a_comparison_is_a_failure_and_no_difference(make, tmp_path):
     assert done.failures
 
 
+def test_what_python_leaves_beside_a_script_is_no_change(make, tmp_path):
+    (pin,) = make(first="from pathlib import Path; Path('facts/x.pyc').touch(); print('same')")
+    (done,) = run(tmp_path, [refresh.Pin(pin.name, pin.what, pin.command, ("facts",))])
+    assert not done.changed
+
+
 def test_what_did_part_of_its_work_is_told_as_changed_and_as_failed(make, tmp_path):
     (done,) = run(tmp_path, make(first=HALF))
     assert (done.changed, done.code, done.failures) == (True, 5, ("and one failed",))
