@@ -4,7 +4,7 @@
     python scripts/refresh_programs.py --write
 
 What is looked at is each text "name==1.2.3" or "name[extra]==1.2.3" in nodelayer/*.py and below tests; the
-version changes, and nothing else. benchmarks/ is left alone: its figures name what they were measured against.
+version changes, and nothing else. benchmarks/ is left alone: its figures name what they were measured with.
 """
 
 import argparse
