@@ -14,7 +14,7 @@ import pytest
 from publish import emulators
 from publish.conftest import make_layer
 from support import ROOT, Outcome
-from tools import Tools
+from tools import GH, Tools
 
 from nodelayer import architecture
 from nodelayer.cache import DownloadCache
@@ -22,7 +22,7 @@ from nodelayer.cache import DownloadCache
 AWS_CLI = ("awscli==1.46.3",)
 OF_A_CLONE_S_OWN = {".git", ".venv", "dist", "layers.json", "layers.txt", "layers.schema.json"}
 _TIMEOUT_S = 300
-PROGRAMS = ("bash", "make", "git", "zip", "jq", "openssl", "awk")
+PROGRAMS = ("bash", "make", "git", "zip", "jq", "openssl", "awk", "sha256sum")
 
 
 @pytest.fixture(scope="session")
@@ -93,9 +93,15 @@ def make_clone(folder, account, cache_folder):
         (programs / name).write_text(f'#!/bin/sh\nexec "{Path(sys.executable).parent / name}" "$@"\n')
         (programs / name).chmod(0o755)
     (folder / ".venv" / ".made-from-pyproject").touch()
-    aws = Tools(DownloadCache(cache_folder)).pip(*AWS_CLI) / "bin"
-    path = os.pathsep.join(map(str, (programs, aws, os.environ["PATH"])))
-    return Clone(folder, account.environ(PATH=path, DOCKER_HOST="unix:///dev/null/none"))
+    tools = Tools(DownloadCache(cache_folder))
+    aws, gh = (tools.pip(*each) / "bin" for each in (AWS_CLI, (GH,)))
+    path = os.pathsep.join(map(str, (programs, aws, gh, os.environ["PATH"])))
+    nobody = {
+        "GH_TOKEN": None,
+        "GITHUB_TOKEN": None,
+        "GH_CONFIG_DIR": folder / ".gh",
+    }  # gh is signed in nowhere
+    return Clone(folder, account.environ(PATH=path, DOCKER_HOST="unix:///dev/null/none", **nobody))
 
 
 @pytest.fixture(scope="session")

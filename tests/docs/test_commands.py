@@ -1,7 +1,9 @@
 """Each command of the documentation is typed, and answers as its page shows; or why not stands here."""
 
+import json
 import re
 import shlex
+import shutil
 import zipfile
 
 import botocore.session
@@ -10,6 +12,7 @@ from botocore import xform_name
 from docs.pages import PAGES, name_of
 from support import ROOT
 
+from actions import sigstore
 from docs import messages, pages
 from nodelayer.snippets import FORMATS
 
@@ -25,6 +28,7 @@ SHARED = "no emulator has the Serverless Application Repository"
 LAMBDA = "the paths are those of a Lambda function, which the layer is not unpacked to here"
 LONG = "takes minutes, and measures"
 SOURCES = "asks sources that change; tests/unit/test_refresh.py does so, where they can be reached"
+GITHUB = "asks GitHub; tests/actions/test_attestations.py has gh verify without it"
 FUNCTION = "the emulator runs functions in Docker only"
 
 NOT_TYPED = {
@@ -50,6 +54,9 @@ NOT_TYPED = {
     "invoke bench --only catalog": LONG,
     "python benchmarks/runtime/heap.py": LONG,
     "python benchmarks/runtime/endurance.py": LONG,
+    "gh attestation verify nodejs-12.16.1-x86_64.zip --repo OWNER/nodelayer "
+    "--signer-workflow OWNER/nodelayer/.github/workflows/release.yml --source-ref refs/tags/v1.2.3": GITHUB,
+    "gh attestation trusted-root > trusted_root.jsonl": GITHUB,
     "aws sso login": ACCOUNT,
     "aws cloudformation deploy --region us-east-1 --stack-name nodelayer "
     "--template-file aws/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
@@ -112,6 +119,7 @@ _PATHS = re.compile(
 )
 _OF_EVERY_CALL = {"region", "query", "output", "profile", "cli-binary-format"}
 PROGRAMS = ("invoke", "make", "aws", "git", "mkdir", "echo", "zip", "awk", "openssl", "sh")
+PROGRAMS += ("gh", "jq", "sha256sum")
 """What may be typed unseen: it does no harm outside of the clone's folder and the emulator."""
 
 each_page = pytest.mark.parametrize("page", [page for page in PAGES if pages.commands(page)], ids=name_of)
@@ -133,6 +141,19 @@ def with_a_function(clone):
     assert outcome.code == 0, outcome.err
 
 
+def a_release(clone):
+    """What docs/security.md speaks of: some assets, downloaded, and the layer in a region."""
+    published(clone)
+    outcome = clone.type("cd dist && sha256sum *.zip *.json > ../SHA256SUMS && cp *.zip *_64.json ..")
+    assert outcome.code == 0, outcome.err
+    signers = sigstore.make(clone.folder.with_name("signers"))
+    run = sigstore.Workflow("OWNER/nodelayer", "release.yml", "refs/tags/v1.2.3", "1" * 40)
+    files = sorted((clone.folder / "dist").iterdir())
+    bundle = sigstore.attest(signers, files, sigstore.PROVENANCE, sigstore.provenance(run), run)
+    (clone.folder / "attestation-12.16.1-x86_64.jsonl").write_text(json.dumps(bundle) + "\n")
+    shutil.copy(signers / sigstore.ROOTS, clone.folder)
+
+
 def the_three_hashes_are_one(told):
     """Of AWS, of the manifest, of the zip: what a consumer compares."""
     hashes = [out for line, out in told.items() if re.search("CodeSha256|code_sha256|openssl", line)]
@@ -141,8 +162,12 @@ def the_three_hashes_are_one(told):
     assert len(hashes[0].strip()) == 44
 
 
-BEFORE_PAGE = {"docs/consuming.md": with_a_function, "docs/catalog.md": published}
-AFTER_PAGE = {"docs/consuming.md": the_three_hashes_are_one}
+BEFORE_PAGE = {
+    "docs/consuming.md": with_a_function,
+    "docs/catalog.md": published,
+    "docs/security.md": a_release,
+}
+AFTER_PAGE = dict.fromkeys(("docs/consuming.md", "docs/security.md"), the_three_hashes_are_one)
 
 
 def in_ireland_only(clone, account):

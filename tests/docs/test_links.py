@@ -17,6 +17,8 @@ OF_OTHERS = {
     "--experimental-modules": "Node.js",
     "--max-old-space-size": "Node.js",
     "--layers": "AWS CLI",
+    "--predicate-type": "gh attestation verify",
+    "--repo": "gh",
     "--image": "scripts/derive_abi_policy.py",
     "--compare": "scripts/derive_abi_policy.py",
     "--write": "scripts/",
