@@ -20,7 +20,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
-from support import ROOT
 
 HERE = Path(__file__).resolve().parent
 DOUBLES = HERE / "doubles"
@@ -70,6 +69,16 @@ def _steps(document):
     yield from (document.get("runs") or {}).get("steps") or ()
 
 
+def copy_checkout(source, folder):
+    """What git knows of a checkout, and what it would take up, as it lies there."""
+    line = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+    listed = subprocess.run(line, cwd=source, capture_output=True, text=True, check=True).stdout
+    for name in filter(None, listed.split("\0")):
+        if (source / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(source / name, folder / name)
+
+
 class Stage:
     """A repository on a "GitHub" of files, and the runners' environment."""
 
@@ -81,20 +90,18 @@ class Stage:
         self._act = act
         self._variables = variables
         self.settings = {"AWS_ROLE": ROLE, "AWS_ACCOUNT": ACCOUNT}
+        self.actions = {}  # by owner/name@ref a folder that is taken for that repository
 
     @property
     def bare(self):
         return self.home / "repositories" / f"{self.repository}.git"
 
-    def begin(self, source=ROOT, replace=()):
-        """Put the files of a repository, some replaced, on the branch main."""
+    def begin(self, files, source=None):
+        """Put files on the branch main, by name their text, over those of a checkout if one is given."""
         self.work.mkdir(parents=True)
-        listed = self.git("ls-files", "-z", "--cached", "--others", "--exclude-standard", folder=source)
-        for name in filter(None, listed.split("\0")):
-            if (source / name).is_file():
-                (self.work / name).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy2(source / name, self.work / name)
-        for name, text in dict(replace).items():
+        if source:
+            copy_checkout(source, self.work)
+        for name, text in files.items():
             (self.work / name).parent.mkdir(parents=True, exist_ok=True)
             (self.work / name).write_text(text)
         self.git("init", "-q", "-b", "main")
@@ -169,6 +176,8 @@ class Stage:
             double = DOUBLES / action.partition("/")[2]
             assert double.is_dir(), f"no double of {action}"
             line += ["--local-repository", f"{action}@{sha}={double}"]
+        for action, where in self.actions.items():
+            line += ["--local-repository", f"{action}={where}"]
         for key, value in self.settings.items():
             line += ["--var", f"{key}={value}"]
         given = self._environment()

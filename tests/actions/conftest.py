@@ -11,7 +11,12 @@ from actions.act import Stage
 from conftest import STANDIN
 from publish import emulators
 from publish.faults import FaultProxy
+<<<<<<< Updated upstream
 from tools import GH, Tools
+=======
+from support import ROOT
+from tools import Tools
+>>>>>>> Stashed changes
 
 from nodelayer.cache import DownloadCache
 
@@ -103,14 +108,12 @@ def github(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def stage(  # noqa: PLR0913, PLR0917 - fixtures
-    tmp_path_factory, act, gh, proxy, github, index, cache_folder
-):
-    """The repository on its branch main, with two versions to build and nothing released yet."""
+def variables(gh, proxy, github, index, cache_folder):
+    """What the runners have in their environment; no AWS credentials."""
     aws = {name: value for name, value in proxy.environ().items() if name.startswith("AWS_")}
     for secret in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         aws.pop(secret)  # they come from the action that asks for them, or from nowhere
-    variables = {
+    given = {
         **aws,
         **github.environ(),
         "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}",
@@ -119,10 +122,14 @@ def stage(  # noqa: PLR0913, PLR0917 - fixtures
         "NODEJS_ORG_MIRROR": index.address,
         "NODELAYER_BASE_IMAGE": STANDIN,
     }
-    if cache_folder:
-        variables["NODELAYER_CACHE_DIR"] = str(cache_folder)
+    return given | ({"NODELAYER_CACHE_DIR": str(cache_folder)} if cache_folder else {})
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory, act, variables):
+    """The repository on its branch main, with two versions to build and nothing released yet."""
     made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables)
     made.settings["REGIONS"] = ",".join(REGIONS)
-    made.begin(replace={"supported.toml": SUPPORTED})
+    made.begin({"supported.toml": SUPPORTED}, source=ROOT)
     made.prepare()
     return made

@@ -107,10 +107,12 @@ def test_what_is_published_is_what_is_released(first, ministack, github):
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
     for region in REGIONS:
-        (there,) = ministack.client(region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")[
+        (there,) = ministack.client("lambda", region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")[
             "LayerVersions"
         ]
-        content = ministack.client(region).get_layer_version_by_arn(Arn=there["LayerVersionArn"])["Content"]
+        content = ministack.client("lambda", region).get_layer_version_by_arn(Arn=there["LayerVersionArn"])[
+            "Content"
+        ]
         assert content["CodeSha256"] == digest
 
 

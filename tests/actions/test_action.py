@@ -1,0 +1,103 @@
+"""The composite action, and the reusable workflow, used by a repository that is not ours."""
+
+import json
+import zipfile
+
+import pytest
+from actions.act import ROLE, Stage, copy_checkout
+from actions.conftest import REGIONS
+from support import ROOT
+
+pytestmark = [pytest.mark.docker, pytest.mark.network]
+
+WORKFLOW = """\
+on: workflow_dispatch
+permissions: {}
+jobs:
+  layer:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: actions/checkout@3d3c42e5aac5ba805825da76410c181273ba90b1 # v7.0.1
+        with:
+          persist-credentials: false
+      - uses: aws-actions/configure-aws-credentials@e6de054238d6b7531b4efff3b6587d9aade6a06c # v6.2.3
+        with:
+          role-to-assume: ROLE
+          aws-region: us-east-1
+      - id: layer
+        uses: nodelayer/nodelayer/actions/build-layer@v1
+        with:
+          node-version: file
+          regions: eu-west-1,us-east-1
+      - env:
+          OUTPUTS: ${{ toJSON(steps.layer.outputs) }}
+        run: |
+          printf 'outputs=%s\\n' "$(printf %s "$OUTPUTS" | tr -d '\\n')"
+          cp "$(printf %s "$OUTPUTS" | jq -r .zip)" "$KEPT"
+""".replace("ROLE", ROLE)
+HOSTILE = """\
+on: workflow_dispatch
+permissions: {}
+jobs:
+  layer:
+    runs-on: ubuntu-24.04
+    steps:
+      - uses: nodelayer/nodelayer/actions/build-layer@v1
+        with:
+          node-version: '12.16.1"; touch "$KEPT"; echo "$(touch $KEPT)'
+"""
+
+
+@pytest.fixture(scope="module")
+def app(tmp_path_factory, act, variables):
+    """Somebody's repository with an .nvmrc, and a workflow that uses ours by its major."""
+    folder = tmp_path_factory.mktemp("app")
+    house = folder / "nodelayer"
+    copy_checkout(ROOT, house)
+    kept = folder / "kept.zip"
+    made = Stage(folder, act=act, variables=variables | {"KEPT": str(kept)}, repository="somebody/app")
+    made.actions["nodelayer/nodelayer@v1"] = house
+    made.begin(
+        {
+            ".nvmrc": "12.16.1\n",
+            ".github/workflows/layer.yml": WORKFLOW,
+            ".github/workflows/hostile.yml": HOSTILE,
+        }
+    )
+    return made, kept
+
+
+@pytest.fixture(scope="module")
+def used(app):
+    made, kept = app
+    run = made.dispatch("layer.yml", ref="main")
+    assert run.code == 0, run.text
+    (line,) = [line for line in run.log["layer"].splitlines() if line.startswith("outputs=")]
+    return json.loads(line.removeprefix("outputs=")), kept
+
+
+def test_one_step_builds_the_version_that_the_repository_asks_for(used):
+    outputs, kept = used
+    assert outputs["zip"].endswith("nodejs-12.16.1-x86_64.zip")
+    assert outputs["layer-name"] == "nodejs-12-16-1-x86_64"
+    with zipfile.ZipFile(kept) as opened:
+        assert "bootstrap" in opened.namelist()
+
+
+def test_it_publishes_where_regions_are_named_and_gives_the_arns(used, ministack):
+    outputs, _ = used
+    (arns,) = json.loads(outputs["layer-arns"]).values()
+    assert set(arns) == {"eu-west-1", "us-east-1"} < set(REGIONS)
+    assert outputs["layer-arn"] == arns["us-east-1"]  # AWS_REGION
+    for region, arn in arns.items():
+        content = ministack.client("lambda", region).get_layer_version_by_arn(Arn=arn)["Content"]
+        assert content["CodeSha256"] == outputs["code-sha256"]
+
+
+def test_what_a_caller_writes_is_no_program(app):
+    made, kept = app
+    kept.unlink(missing_ok=True)
+    run = made.dispatch("hostile.yml", ref="main")
+    assert run.code != 0
+    assert not kept.exists()
+    assert "does not say which Node.js" in run.log["layer"]
