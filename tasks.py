@@ -29,6 +29,8 @@ from nodelayer import (
     emulator,
     fanout,
     fetch,
+    github,
+    github_release,
     node_release,
     own_release,
     release_notes,
@@ -57,6 +59,7 @@ from nodelayer.errors import (
     NotFoundError,
     NotVerifiedError,
     RefusedError,
+    machine_error,
 )
 from nodelayer.progress import Reporter, megabytes
 from nodelayer.record import BuildRecord
@@ -707,6 +710,63 @@ def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "", path: 
     Reporter().say(f"{ours}: {len(merged.layers)} layers, {versions} layer versions")
 
 
+_REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
+
+
+@task(
+    name="publish-release",
+    help={
+        "tag": "v1.2.3",
+        "title": "the release's title",
+        "notes": "file with its text in Markdown",
+        "assets": "folder whose files become its assets; SHA256SUMS is written into it",
+        "target": "commit to tag, where the tag is not there yet",
+        "prerelease": "mark it so; a tag as v1.2.3-rc.1 does by itself",
+        "latest": "--no-latest: never GitHub's latest release; otherwise the newest version is",
+        "move-major": "move the tag v1 there afterwards, if it is the newest of that major",
+        "dry-run": "show the plan and stop",
+        "repository": _REPOSITORY,
+        "outputs": step_outputs.HELP,
+    },
+)
+@command
+def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    tag: str,
+    title: str,
+    notes: str,
+    assets: str,
+    target: str = "",
+    prerelease: bool = False,  # noqa: FBT001, FBT002
+    latest: bool = True,  # noqa: FBT001, FBT002
+    move_major: bool = False,  # noqa: FBT001, FBT002
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    repository: str = "",
+    outputs: str = "",
+) -> None:
+    """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
+    order = github_release.Order(
+        tag=tag,
+        title=title,
+        notes=_text_of(notes, "--notes"),
+        assets=github_release.read_folder(Path(assets)),
+        target=target,
+        prerelease=prerelease,
+        latest=latest,
+        move_major=move_major,
+    )
+    reporter = Reporter()
+    place = github.open_github(os.environ, reporter, repository)
+    if dry_run:
+        print(tables.columns(github_release.rows(order, github_release.plan(order, place))), end="")
+        return
+    release, changed = github_release.publish(order, place, Path(assets))
+    if not changed:
+        reporter.say("Everything is there already")
+    _tell(outputs, {"url": release["html_url"], "id": release["id"]})
+    print(release["html_url"])
+
+
 _STACK = "name of the CloudFormation stack"
 _STACK_REGION = "region of the stack; left out: the one that is configured"
 
@@ -1188,6 +1248,19 @@ def _bench(source: str, *, signature: bool) -> build.Workbench:
         emulator=lambda arch: emulator.rie(arch, cache=cache, reporter=reporter),
         engine=functools.cache(lambda: docker.connect(reporter)),
     )
+
+
+def _text_of(file: str, flag: str) -> str:
+    try:
+        return Path(file).read_text(encoding="utf-8")
+    except OSError as error:
+        raise machine_error(error, Path(file), flag) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInputError("not text in UTF-8", where=file, todo=f"mend {flag}") from error
+
+
+def _tell(place: str, values: Mapping[str, object]) -> None:
+    outputs.write(place, {name: str(value) for name, value in values.items()})
 
 
 def _cache_folder() -> Path | None:

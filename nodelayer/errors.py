@@ -64,7 +64,7 @@ class FunctionError(NodelayerError):
 
 
 class RefusedError(NodelayerError):
-    """AWS understood and said no: a missing right, a quota, a wrong account, an unfit request."""
+    """AWS or GitHub understood and said no: a missing right, a quota, a wrong account, an unfit request."""
 
     code = 9
 
