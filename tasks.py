@@ -53,6 +53,7 @@ from nodelayer import regions as region_names
 from nodelayer import source as sources
 from nodelayer import supported as supporting
 from nodelayer import tour as tours
+from nodelayer import watch as watching
 from nodelayer.arn import LayerVersionArn
 from nodelayer.cache import DownloadCache
 from nodelayer.conversation import Aim
@@ -298,13 +299,8 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
         jobs=jobs,
         batch=batch,
     )
-    chosen = supporting.load(Path(supported) if supported else ROOT / supporting.FILE)
     reporter = Reporter()
-    opened = _bench(source, signature=True).source
-    releases = {each: opened.releases(each) for each in chosen.of(architecture.parse(arch))}
-    made = matrices.plan(chosen, releases, wanted, today=datetime.now(UTC).date())
-    for line in made.left_out:
-        reporter.say(line)
+    made = _matrix(wanted, supported, source, architecture.parse(arch), reporter)
     if not json:
         reporter.say(tables.columns(made.rows).rstrip("\n"))
     reporter.say(made.summary)
@@ -720,8 +716,9 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
     name="publish-release",
     help={
         "tag": "v1.2.3",
-        "title": "the release's title",
-        "notes": "file with its text in Markdown",
+        "title": "the release's title; left out: nodelayer and the version",
+        "notes": "file with its text in Markdown; left out: what release-notes says, from --manifest",
+        "manifest": "file or URL of the manifest; what is of this version becomes assets too, as layers.json and .txt",
         "assets": "folder whose files become its assets; SHA256SUMS is written into it",
         "target": "commit to tag, where the tag is not there yet",
         "prerelease": "mark it so; a tag as v1.2.3-rc.1 does by itself",
@@ -736,9 +733,10 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
 def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     tag: str,
-    title: str,
-    notes: str,
     assets: str,
+    title: str = "",
+    notes: str = "",
+    manifest: str = "layers.json",
     target: str = "",
     prerelease: bool = False,  # noqa: FBT001, FBT002
     latest: bool = True,  # noqa: FBT001, FBT002
@@ -748,17 +746,18 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     outputs: str = "",
 ) -> None:
     """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
+    reporter = Reporter()
+    text = _text_of(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
     order = github_release.Order(
         tag=tag,
-        title=title,
-        notes=_text_of(notes, "--notes"),
+        title=title or f"nodelayer {tag.removeprefix('v')}",
+        notes=text,
         assets=github_release.read_folder(Path(assets)),
         target=target,
         prerelease=prerelease,
         latest=latest,
         move_major=move_major,
     )
-    reporter = Reporter()
     place = github.open_github(os.environ, reporter, repository)
     if dry_run:
         print(tables.columns(github_release.rows(order, github_release.plan(order, place))), end="")
@@ -768,6 +767,53 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
         reporter.say("Everything is there already")
     _tell(outputs, {"url": release["html_url"], "id": release["id"]})
     print(release["html_url"])
+
+
+@task(
+    help={
+        "manifest": "file or URL of the manifest; fetch-manifest writes one",
+        "workflow": "the workflow to start, as it is at the newest release",
+        "supported": "the supported set",
+        "source": _SOURCE,
+        "dry-run": "say what would be started, and stop",
+        "repository": _REPOSITORY,
+    }
+)
+@command
+def watch(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    manifest: str = "layers.json",
+    workflow: str = "release.yml",
+    supported: str = "",
+    source: str = "auto",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    repository: str = "",
+) -> None:
+    """Start the release workflow for the Node.js versions that are supported and not published yet."""
+    reporter = Reporter()
+    place = github.open_github(os.environ, reporter, repository)
+    known = manifests.open_manifest(manifest)
+    tag = watching.newest_tag(place)
+    if tag is None:
+        reporter.say("Nothing of ours is released yet: nothing to add to")
+        return
+    wish = matrices.Wish(missing=known, by=own_release.version_of(tag))
+    made = _matrix(wish, supported, source, architecture.ALL, reporter)
+    versions = watching.versions_of(made)
+    if not versions:
+        reporter.say(f"Nothing is missing in {tag}")
+    elif (run_at_work := watching.at_work(place, workflow)) is not None:
+        reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is at work: {run_at_work['html_url']}")
+    elif dry_run:
+        print(f"{workflow} at {tag}: {','.join(versions)}")
+    else:
+        watching.start(place, workflow, tag, versions)
+        reporter.say(f"Started {workflow} at {tag}")
+        print(",".join(versions))
+    for failure in made.failures:
+        reporter.fail(f"nodelayer: {failure}")
+    if made.failures:
+        raise Exit(code=made.failures[0].code)
 
 
 @task(
@@ -813,7 +859,9 @@ def fetch_manifest(
 ) -> None:
     """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
     manifests.check_writable(Path(out))
-    fetched = layers_branch.fetch(layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch))
+    fetched = layers_branch.fetch(
+        layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch)
+    )
     merged = manifests.update(Path(out), lambda known: known.merge(fetched))
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
@@ -1065,12 +1113,18 @@ def release(
 @task(
     name="check-tag",
     positional=["tag"],
-    help={"tag": "the tag that was pushed, as in v1.2.3", "outputs": step_outputs.HELP},
+    help={
+        "tag": "the tag that was pushed, as in v1.2.3",
+        "released": "and has a published release at GitHub already",
+        "outputs": step_outputs.HELP + " (tag, version, major, prerelease)",
+    },
 )
 @command
-def check_tag(_ctx: Context, tag: str, outputs: str = "") -> None:
+def check_tag(_ctx: Context, tag: str, released: bool = False, outputs: str = "") -> None:  # noqa: FBT001, FBT002
     """Check that a tag is this checkout's version, and that the changelog tells of it; print the version."""
     checked = own_release.check_tag(tag, ROOT)
+    if released:
+        watching.check_released(github.open_github(os.environ, Reporter()), tag)
     step_outputs.write(outputs, checked.outputs)
     print(checked.version)
 
@@ -1095,21 +1149,8 @@ def print_release_notes(
     repository: str = "",
 ) -> None:
     """Print the notes of a GitHub release as Markdown: what is new, layers, ARNs, how to verify them."""
-    version = own_release.version_of(tag)
-    told = release_notes.tell(
-        version,
-        manifests.open_manifest(manifest),
-        artifact.built_records(Path(dist)),
-        nodes=[spec.strip() for spec in node.split(",")] if node else (),
-        changes="" if node else own_release.changes(version, ROOT),
-        repository=repository or os.environ.get("GITHUB_REPOSITORY", ""),
-    )
-    text, left_out = release_notes.render(told)
-    if left_out:
-        Reporter().warn(
-            f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
-        )
-    print(text, end="")
+    known = manifests.open_manifest(manifest)
+    print(_told(tag, known, node, Path(dist), repository, Reporter()), end="")
 
 
 @task(
@@ -1350,6 +1391,51 @@ def _text_of(file: str, flag: str) -> str:
         raise machine_error(error, Path(file), flag) from error
     except UnicodeDecodeError as error:
         raise InvalidInputError("not text in UTF-8", where=file, todo=f"mend {flag}") from error
+
+
+def _matrix(
+    wish: matrices.Wish,
+    supported: str,
+    source: str,
+    architectures: Sequence[architecture.Architecture],
+    reporter: Reporter,
+) -> matrices.Matrix:
+    """The matrix of a wish on this day; what is left out is told."""
+    chosen = supporting.load(Path(supported) if supported else ROOT / supporting.FILE)
+    opened = _bench(source, signature=True).source
+    releases = {each: opened.releases(each) for each in chosen.of(architectures)}
+    made = matrices.plan(chosen, releases, wish, today=datetime.now(UTC).date())
+    for line in made.left_out:
+        reporter.say(line)
+    return made
+
+
+def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
+    """The notes of a release, whose part of the manifest is laid among the assets."""
+    known = manifests.open_manifest(manifest)
+    own = known.of_nodelayer(own_release.version_of(tag))
+    manifests.update(assets / github_release.LAYERS, lambda _: own)
+    return _told(tag, known, "", assets, repository, reporter)
+
+
+def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
+    tag: str, known: manifests.Manifest, node: str, dist: Path, repository: str, reporter: Reporter
+) -> str:
+    version = own_release.version_of(tag)
+    told = release_notes.tell(
+        version,
+        known,
+        artifact.built_records(dist),
+        nodes=node_release.split(node) if node else (),
+        changes="" if node else own_release.changes(version, ROOT),
+        repository=repository or os.environ.get("GITHUB_REPOSITORY", ""),
+    )
+    text, left_out = release_notes.render(told)
+    if left_out:
+        reporter.warn(
+            f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
+        )
+    return text
 
 
 def _tell(place: str, values: Mapping[str, object]) -> None:

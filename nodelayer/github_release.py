@@ -25,6 +25,9 @@ from nodelayer.github import GitHub
 from nodelayer.progress import megabytes
 
 SUMS = "SHA256SUMS"
+LAYERS, LAYERS_TEXT = "layers.json", "layers.txt"
+GROWING = frozenset({SUMS, LAYERS, LAYERS_TEXT})
+"""What tells of the others, and changes when there are more."""
 MOST_ASSETS = 1000
 MOST_BYTES = 2 * 1024**3
 """https://docs.github.com/repositories/releasing-projects-on-github/about-releases#storage-and-bandwidth-quotas"""
@@ -42,6 +45,9 @@ _TYPES = {
     ".md": "text/markdown; charset=utf-8",
     SUMS: "text/plain; charset=utf-8",
 }
+
+_FIRST_STAYS = re.compile(r"attestation-.+\.jsonl")
+"""A second run signs the same files anew, with another key: the first signature is as good, and stays."""
 
 Kind = Literal["keep", "add", "send again", "replace"]
 
@@ -203,7 +209,9 @@ def plan(order: Order, github: GitHub, sums: Path | None = None) -> Plan:
             todo="check out the tag's commit and build that, or take a new version",
         )
     remote = {each["name"]: each for each in _assets(github, release)}
-    known = {asset.name for asset in order.assets} | {SUMS}
+    draft = release is None or bool(release["draft"])
+    assets = [asset for asset in order.assets if draft or not _stays(asset, remote.get(asset.name))]
+    known = {asset.name for asset in assets} | {SUMS}
     half = [each for each in remote.values() if each["state"] != "uploaded"]
     others = {name: each for name, each in remote.items() if name not in known and each not in half}
     if len(known) + len(others) > MOST_ASSETS:
@@ -212,9 +220,8 @@ def plan(order: Order, github: GitHub, sums: Path | None = None) -> Plan:
             where=order.tag,
             todo="make several releases of them",
         )
-    text = _sums_text(order.assets, others)
-    wanted = [*order.assets, _sums_asset(text, sums)]
-    draft = release is None or bool(release["draft"])
+    text = _sums_text(assets, others)
+    wanted = [*assets, _sums_asset(text, sums)]
     steps = tuple(_step(asset, remote.get(asset.name), draft=draft) for asset in wanted)
     changed = [asset.name for kind, asset in steps if kind != "keep"]
     if changed and release is not None and release.get("immutable"):
@@ -320,6 +327,10 @@ def _sums_asset(text: str, folder: Path | None) -> Asset:
     return Asset(path, len(data), hashlib.sha256(data).hexdigest())
 
 
+def _stays(asset: Asset, remote: Mapping[str, Any] | None) -> bool:
+    return remote is not None and remote["state"] == "uploaded" and bool(_FIRST_STAYS.fullmatch(asset.name))
+
+
 def _step(asset: Asset, remote: Mapping[str, Any] | None, *, draft: bool) -> tuple[Kind, Asset]:
     """What is to be done with one asset. Raises RefusedError where bytes that are published would change."""
     if remote is None:
@@ -328,7 +339,7 @@ def _step(asset: Asset, remote: Mapping[str, Any] | None, *, draft: bool) -> tup
         return "keep", asset
     if remote["state"] != "uploaded":
         return "send again", asset
-    if draft or asset.name == SUMS:  # which only grows: no line of it can change
+    if draft or asset.name in GROWING:
         return "replace", asset
     raise RefusedError(
         f"{asset.name} is published with other bytes ({remote.get('digest') or 'no digest'})",

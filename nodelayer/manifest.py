@@ -153,6 +153,10 @@ class Manifest(_Value):
         """What either holds. The order does not matter, nor how often it is done."""
         return Manifest.of([*self.layers, *other.layers])
 
+    def of_nodelayer(self, version: str) -> "Manifest":
+        """What one version of nodelayer has built of it."""
+        return Manifest.of(layer for layer in self.layers if layer.nodelayer_version == version)
+
     def json_text(self) -> str:
         """As it is written: sorted, two blanks to a step, one newline at the end."""
         data = self.model_dump(by_alias=True)

@@ -76,10 +76,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Wish:
-    """What the flags say. No specs: the supported set. `missing`: build only what this manifest lacks."""
+    """What the flags say. No specs: the supported set. `missing`: build only what this manifest lacks of what
+    the nodelayer version `by` builds.
+    """
 
     specs: tuple[str, ...] = ()
     missing: Manifest | None = None
+    by: str = __version__
     jobs: int = MATRIX_JOBS
     batch: int = 1
 
@@ -158,7 +161,7 @@ def plan(
         )
     chosen = batches[wish.batch - 1] if batches else []
     if wish.missing is not None:
-        chosen = lacking(chosen, wish.missing)
+        chosen = lacking(chosen, wish.missing, wish.by)
     return Matrix(
         jobs=tuple(in_jobs(chosen, wish.jobs, supported.runners)),
         batch=wish.batch,
@@ -239,12 +242,12 @@ def in_batches(pairs: Iterable[Pair], size: int = BATCH) -> list[list[Pair]]:
     return [every[start : start + size] for start in range(0, len(every), size)]
 
 
-def lacking(pairs: Iterable[Pair], known: Manifest) -> list[Pair]:
-    """Those of which no region has a live layer version that this nodelayer built."""
+def lacking(pairs: Iterable[Pair], known: Manifest, by: str) -> list[Pair]:
+    """Those of which no region has a live layer version that this version of nodelayer built."""
     there = {
         (layer.node_version, layer.architecture)
         for layer in known.layers
-        if layer.nodelayer_version == __version__ and any(True for _ in layer.live())
+        if layer.nodelayer_version == by and any(True for _ in layer.live())
     }
     return [pair for pair in pairs if (pair.version, pair.architecture.name) not in there]
 

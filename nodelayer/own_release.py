@@ -155,7 +155,7 @@ def version_of(tag: str) -> str:
     if version == tag or not pyproject.is_semver(version):
         raise InvalidInputError(
             f"{tag!r} is no tag of a release",
-            todo="name it v and a semantic version, v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
+            todo="name it as v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
         )
     return version
 

@@ -1,4 +1,4 @@
-"""The version of nodelayer itself: in a checkout what pyproject.toml says, which an installation may lag behind."""
+"""The version of nodelayer: in a checkout that of pyproject.toml, which an installation may lag behind."""
 
 import tomllib
 from importlib.metadata import version

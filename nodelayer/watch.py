@@ -1,4 +1,4 @@
-"""New releases of Node.js, found where no manifest has them yet, and a run of the release workflow started for them.
+"""New releases of Node.js that no manifest has yet: a run of the release workflow is started for them.
 
 https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
 """
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 from urllib.parse import quote
 
+from nodelayer.errors import RefusedError
 from nodelayer.github import GitHub
 from nodelayer.matrix import Matrix
 from nodelayer.node_release import sort_key
@@ -22,10 +23,15 @@ def newest_tag(github: GitHub) -> str | None:
     return str(release["tag_name"]) if release else None
 
 
-def is_released(github: GitHub, tag: str) -> bool:
-    """Whether the tag has a release that everybody sees."""
+def check_released(github: GitHub, tag: str) -> None:
+    """Raises RefusedError unless the tag has a release that everybody sees."""
     release = github.find(f"releases/tags/{quote(tag, safe='')}")
-    return release is not None and not release["draft"]
+    if release is None or release["draft"]:
+        raise RefusedError(
+            f"{tag} is not released",
+            where=github.repository,
+            todo="release it first, with somebody's approval",
+        )
 
 
 def at_work(github: GitHub, workflow: str) -> dict[str, Any] | None:

@@ -11,12 +11,8 @@ from actions.act import Stage
 from conftest import STANDIN
 from publish import emulators
 from publish.faults import FaultProxy
-<<<<<<< Updated upstream
-from tools import GH, Tools
-=======
 from support import ROOT
-from tools import Tools
->>>>>>> Stashed changes
+from tools import GH, Tools
 
 from nodelayer.cache import DownloadCache
 

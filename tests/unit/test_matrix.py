@@ -150,7 +150,7 @@ def entry(version="24.1.0", architecture="x86_64", nodelayer=__version__, delete
 )
 def test_missing_is_what_no_region_has_live_of_this_nodelayer(recorded, missing):
     pair = Pair("24.1.0", X86_64)
-    assert lacking([pair], Manifest.of(recorded)) == ([pair] if missing else [])
+    assert lacking([pair], Manifest.of(recorded), __version__) == ([pair] if missing else [])
 
 
 def test_of_an_empty_manifest_everything_is_missing_and_of_a_full_one_nothing():
