@@ -30,6 +30,7 @@ from nodelayer import (
     fanout,
     fetch,
     github,
+    github_failures,
     github_release,
     layers_branch,
     node_release,
@@ -908,6 +909,69 @@ def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
     print(told["html_url"])
 
 
+_WORKFLOW = "the workflow's file: watch.yml"
+_RUN = "the run; left out: $GITHUB_RUN_ID"
+_LABEL = "label of the issue, of one workflow only"
+
+
+@task(
+    name="report-failure",
+    help={
+        "workflow": _WORKFLOW,
+        "run-id": _RUN,
+        "label": _LABEL,
+        "repository": _REPOSITORY,
+        "outputs": outputs.HELP,
+    },
+)
+@command
+def report_failure(
+    _ctx: Context,
+    workflow: str,
+    run_id: str = "",
+    label: str = github_failures.LABEL,
+    repository: str = "",
+    outputs: str = "",
+) -> None:
+    """Open an issue, or add to the open one, where a job has failed in this run and in the one before."""
+    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
+    reporter = Reporter()
+    _say_outcome(
+        github_failures.failure(report, github.open_github(os.environ, reporter, repository)),
+        reporter,
+        outputs,
+    )
+
+
+@task(
+    name="report-success",
+    help={
+        "workflow": _WORKFLOW,
+        "run-id": _RUN,
+        "label": _LABEL,
+        "repository": _REPOSITORY,
+        "outputs": outputs.HELP,
+    },
+)
+@command
+def report_success(
+    _ctx: Context,
+    workflow: str,
+    run_id: str = "",
+    label: str = github_failures.LABEL,
+    repository: str = "",
+    outputs: str = "",
+) -> None:
+    """Close the issue that report-failure has opened, where no job of this run has failed."""
+    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
+    reporter = Reporter()
+    _say_outcome(
+        github_failures.success(report, github.open_github(os.environ, reporter, repository)),
+        reporter,
+        outputs,
+    )
+
+
 _STACK = "name of the CloudFormation stack"
 _STACK_REGION = "region of the stack; left out: the one that is configured"
 
@@ -1436,6 +1500,12 @@ def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
             f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
         )
     return text
+def _say_outcome(outcome: github_failures.Outcome, reporter: Reporter, place: str) -> None:
+    url = str(outcome.issue["html_url"]) if outcome.issue else ""
+    _tell(place, {"issue": url})
+    reporter.say(outcome.told)
+    if url:
+        print(url)
 
 
 def _tell(place: str, values: Mapping[str, object]) -> None:
