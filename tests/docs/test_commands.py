@@ -31,7 +31,15 @@ SOURCES = "asks sources that change; tests/unit/test_refresh.py does so, where t
 GITHUB = "asks GitHub; tests/actions/test_attestations.py has gh verify without it"
 FUNCTION = "the emulator runs functions in Docker only"
 
+RELEASES = "would release what it is run in; tests/unit/test_own_release.py and test_release_notes.py type it"
+
 NOT_TYPED = {
+    "invoke release minor --dry-run": RELEASES,
+    "invoke release minor": RELEASES,
+    "git push --atomic origin main v1.3.0": RELEASES,
+    "invoke check-tag v1.3.0": RELEASES,
+    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY > notes.md": RELEASES,
+    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY --node 24.1.0,26.1.0 > notes.md": RELEASES,
     "make test": "is what runs this",
     "make tour": "is typed by tests/integration/test_tour.py",
     "make lint": "is checked before every commit, and takes long",

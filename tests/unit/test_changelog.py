@@ -32,13 +32,14 @@ SHAPES = [
 ]
 
 
-def shape(head, blank, body, old, links, end):
+def shape(parts):
+    head, blank, body, old, links, end = parts
     return (head + "## [Unreleased]\n" + blank + body.rstrip("\n") + "\n" + old + links).replace("\n", end)
 
 
 @pytest.mark.parametrize("parts", SHAPES)
 def test_what_was_unreleased_is_the_version_s_and_nothing_else_changes(parts):
-    before = Changelog(shape(*parts))
+    before = Changelog(shape(parts))
     after = before.released("1.2.3", DAY)
     end = parts[-1]
     assert after.section("1.2.3") == before.unreleased() != ""

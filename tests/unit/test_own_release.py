@@ -489,12 +489,9 @@ def test_the_words_of_a_hook_are_seen_and_the_last_line_says_what_to_do(shop):
     shop.hook("pre-commit", "echo to stdout; echo the house says no >&2; exit 1")
     outcome = shop.command("release", "patch")
     assert (outcome.code, outcome.out) == (7, "")
-    assert outcome.lines == [
-        "to stdout",
-        "the house says no",
-        "nodelayer: the commit failed, and everything is as it was: "
-        "git's own words stand above; mend that, and run it again",
-    ]
+    *hook, last = outcome.lines
+    assert hook == ["to stdout", "the house says no"]
+    assert last.startswith("nodelayer: the commit failed, and everything is as it was: git's own words stand")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -550,7 +547,7 @@ def test_killed_between_commit_and_tag_the_next_run_finishes_it(shop, tmp_path):
 def test_an_unfinished_release_is_not_taken_for_one_of_another_step(shop, tmp_path):
     kill_at(shop, tmp_path, "post-commit", "true")
     before = shop.stands()
-    with pytest.raises(InvalidInputError, match="Release 1.2.3 is committed and has no tag, and is no minor"):
+    with pytest.raises(InvalidInputError, match="has no tag, and is no minor"):
         shop.plan("minor")
     assert shop.stands() == before
     shop.git("reset", "--quiet", "--keep", "HEAD^")  # as the line says
@@ -607,10 +604,14 @@ def test_a_tag_of_this_version_is_taken(shop, tmp_path, version, outputs):
         *("V1.2.2", "refs/tags/v1.2.2", "v1.2.2 ", "v1.2.2\n::error::x", "v1.2.2-rc_1", "", "v", "v१.2.2"),
     ],
 )
-def test_what_is_no_tag_of_a_release_is_refused(shop, tmp_path, tag):
-    outcome = shop.command("check-tag", tag, "--outputs", str(tmp_path / "outputs"))
+def test_what_is_no_tag_of_a_release_is_refused(shop, tag):
+    with pytest.raises(InvalidInputError, match="is no tag of a release: name it v and a semantic version"):
+        own_release.check_tag(tag, shop.root)
+
+
+def test_a_refused_tag_is_one_line_and_no_output(shop, tmp_path):
+    outcome = shop.command("check-tag", "v1.2.2\n::error::x", "--outputs", str(tmp_path / "outputs"))
     assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1), outcome.err
-    assert "is no tag of a release: name it v and a semantic version" in outcome.err
     assert not (tmp_path / "outputs").exists()
 
 
