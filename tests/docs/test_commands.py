@@ -39,7 +39,8 @@ NOT_TYPED = {
     "git push --atomic origin main v1.3.0": RELEASES,
     "invoke check-tag v1.3.0": RELEASES,
     "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY > notes.md": RELEASES,
-    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY --node 24.1.0,26.1.0 > notes.md": RELEASES,
+    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY --node 24.1.0,26.1.0 "
+    "> notes.md": RELEASES,
     "make test": "is what runs this",
     "make tour": "is typed by tests/integration/test_tour.py",
     "make lint": "is checked before every commit, and takes long",
