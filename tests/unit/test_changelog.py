@@ -17,7 +17,7 @@ OLD = "## [1.2.2] - 2026-01-02\n\n### Added\n\n- Walls.\n\n## [1.2.1] - 2026-01-
 AT = "https://github.com/o/r"
 COMPARED = f"[Unreleased]: {AT}/compare/v1.2.2...HEAD\n[1.2.2]: {AT}/compare/v1.2.1...v1.2.2\n"
 ISSUE = f"[#7]: {AT}/issues/7\n"
-TRAP = "```\n## [Unreleased]\n```\n\n<!--\n## [1.2.3]\n-->\n\n"
+TRAP = "> ## [Unreleased]\n\n```\n## [Unreleased]\n```\n\n<!--\n## [1.2.3]\n-->\n\n"
 
 SHAPES = [
     (head, blank, body, old, links, end)

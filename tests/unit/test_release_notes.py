@@ -145,8 +145,9 @@ def test_layers_of_another_nodelayer_are_not_told():
 
 
 def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
-    gone = layer("14.0.0").model_dump()
-    gone["regions"]["us-east-1"]["deleted"] = "2026-02-02T00:00:00Z"
+    gone = layer("14.0.0", regions=(*THREE, "eu-north-1")).model_dump()
+    for region in ("us-east-1", "eu-north-1"):  # the latter has nothing else
+        gone["regions"][region]["deleted"] = "2026-02-02T00:00:00Z"
     text, _ = notes(
         [
             layer(),
