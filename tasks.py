@@ -719,7 +719,7 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
         "tag": "v1.2.3",
         "title": "the release's title; left out: nodelayer and the version",
         "notes": "file with its text in Markdown; left out: what release-notes says, from --manifest",
-        "manifest": "file or URL of the manifest; what is of this version becomes assets too, as layers.json and .txt",
+        "manifest": "file or URL of the manifest; what is of this version becomes an asset too, layers.json",
         "assets": "folder whose files become its assets; SHA256SUMS is written into it",
         "target": "commit to tag, where the tag is not there yet",
         "prerelease": "mark it so; a tag as v1.2.3-rc.1 does by itself",
@@ -921,7 +921,7 @@ _LABEL = "label of the issue, of one workflow only"
         "run-id": _RUN,
         "label": _LABEL,
         "repository": _REPOSITORY,
-        "outputs": outputs.HELP,
+        "outputs": step_outputs.HELP,
     },
 )
 @command
@@ -950,7 +950,7 @@ def report_failure(
         "run-id": _RUN,
         "label": _LABEL,
         "repository": _REPOSITORY,
-        "outputs": outputs.HELP,
+        "outputs": step_outputs.HELP,
     },
 )
 @command
@@ -1500,6 +1500,8 @@ def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
             f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
         )
     return text
+
+
 def _say_outcome(outcome: github_failures.Outcome, reporter: Reporter, place: str) -> None:
     url = str(outcome.issue["html_url"]) if outcome.issue else ""
     _tell(place, {"issue": url})
