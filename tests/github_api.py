@@ -7,13 +7,13 @@ NO_PROXY must not hold `localhost`, which would mean github.localhost as well.
 
 What it keeps lies in DIR, to be read and written from outside at any time: releases/TAG/release.json and
 releases/TAG/assets/NAME, issues/N.json, pulls/N.json, runs/ID.json ({"run": …, "jobs": […]}), repository.git
-(a bare one, whose refs are GitHub's), config.json, faults.json (see `fault`), calls.log (a line for each
-request).
+(a bare one, whose refs are GitHub's), dispatches.jsonl, config.json, faults.json (see `fault`), calls.log (a
+line for each request).
 
 Paths, statuses and fields as these pages have them, of https://docs.github.com:
 rest/releases/releases · rest/releases/assets (state starter, 422 for a name that is there, digest) ·
-rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflow-jobs · rest/issues/issues ·
-rest/issues/comments · rest/pulls/pulls · rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
+rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflow-jobs ·
+rest/actions/workflows · rest/issues/issues · rest/issues/comments · rest/pulls/pulls · rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
 rest/using-the-rest-api/rate-limits-for-the-rest-api (403 with retry-after) ·
 code-security/supply-chain-security/understanding-your-software-supply-chain/immutable-releases
 """
@@ -97,7 +97,9 @@ class State:
 
     @property
     def config(self):
-        """`immutable`: releases are, once published; `token`: the one that is accepted; `no_pulls`."""
+        """`immutable`: releases are, once published; `token`: the one that is accepted; `no_pulls`;
+        `workflows`: those that are there without a run yet, and can be started.
+        """
         return self._read(self.folder / "config.json", {})
 
     def fault(self, method, path, do, **more):
@@ -395,12 +397,22 @@ def list_jobs(state, _query, _body, number):
 def list_runs(state, query, _body, workflow):
     found = [each["run"] for each in state.all("runs")]
     found = [each for each in found if each["path"] == f".github/workflows/{workflow}"]
-    if not found:
+    if not found and workflow not in state.config.get("workflows", ()):
         raise RefusalError(404, "Not Found")
     for name, field in (("branch", "head_branch"), ("status", "status")):
         found = [each for each in found if name not in query or each[field] == query[name]]
     found.sort(key=lambda each: -each["run_number"])
     return 200, {"total_count": len(found), "workflow_runs": found}
+
+
+@route("POST", r"actions/workflows/([\w.-]+)/dispatches")
+def dispatch(state, _query, body, workflow):
+    if workflow not in state.config.get("workflows", ()):
+        raise RefusalError(404, "Not Found")
+    one(each for each in refs(state, "") if each["ref"].rpartition("/")[2] == body["ref"])
+    with (state.folder / "dispatches.jsonl").open("a") as opened:
+        opened.write(json.dumps({"workflow": workflow, **body}) + "\n")
+    return 204, None
 
 
 def issue_of(state, number):

@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import yaml
+from github_api import REPOSITORY
 
 HERE = Path(__file__).resolve().parent
 DOUBLES = HERE / "doubles"
-REPOSITORY = "nodelayer/nodelayer"
 ACCOUNT = "123456789012"
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-publisher"
 
@@ -53,10 +53,10 @@ class Run:
         return "\n".join(lines)
 
 
-def uses_in(folder):
-    """Every action of somebody else that the workflows and composite actions in a folder use: (name, sha)."""
+def uses_in(*files):
+    """Every action of somebody else that workflows and composite actions use: (name, sha)."""
     found = set()
-    for file in sorted([*folder.rglob("*.yml"), *folder.rglob("*.yaml")]):
+    for file in files:
         for step in _steps(yaml.safe_load(file.read_text())):
             if match := _USES.fullmatch(step.get("uses", "")):
                 found.add(match.groups())
@@ -172,7 +172,7 @@ class Stage:
         line += ["--secret", "GITHUB_TOKEN=a-token-of-this-run"]
         for runner in _RUNNERS:
             line += ["--platform", f"{runner}=-self-hosted"]
-        for action, sha in sorted(uses_in(tree / ".github") | uses_in(tree / "actions")):
+        for action, sha in sorted(uses_in(tree / ".github" / "workflows" / workflow)):
             double = DOUBLES / action.partition("/")[2]
             assert double.is_dir(), f"no double of {action}"
             line += ["--local-repository", f"{action}@{sha}={double}"]

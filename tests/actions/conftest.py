@@ -4,8 +4,10 @@ import functools
 import http.server
 import json
 import os
+import shutil
 import threading
 
+import github_api
 import pytest
 from actions.act import Stage
 from conftest import STANDIN
@@ -95,12 +97,46 @@ def index(tmp_path_factory):
         yield running
 
 
+class GitHub:
+    """GitHub's API, as real `gh` meets it: releases, issues, and what was started."""
+
+    def __init__(self, state, port):
+        self._state = state
+        self._port = port
+
+    def environ(self):
+        names = ("GH_HOST", "http_proxy")  # the token is the job's own
+        return {name: value for name, value in github_api.environ(self._port).items() if name in names}
+
+    def holds(self, bare):
+        """The refs that it tells of and moves are those of this repository."""
+        shutil.rmtree(self._state.git_folder)
+        self._state.git_folder.symlink_to(bare)
+
+    def release(self, tag):
+        (found,) = [each for each in self._state.releases() if each["tag_name"] == tag]
+        assert not found["draft"]
+        return found
+
+    def assets(self, tag):
+        return self._state.folder / "releases" / self.release(tag)["folder"] / "assets"
+
+    def dispatched(self):
+        file = self._state.folder / "dispatches.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def state(self):
+        """Every release as it stands, and where the tags point."""
+        tags = self._state.git("for-each-ref", "--format=%(refname) %(objectname)", "refs/tags")
+        return self._state.releases(), tags
+
+
 @pytest.fixture(scope="module")
 def github(tmp_path_factory):
-    from github_api import serving  # noqa: PLC0415 - only where it is used
-
-    with serving(tmp_path_factory.mktemp("github-api")) as running:
-        yield running
+    folder = tmp_path_factory.mktemp("github-api")
+    (folder / "config.json").write_text(json.dumps({"workflows": ["release.yml", "watch.yml"]}))
+    with github_api.running(folder) as (state, port):
+        yield GitHub(state, port)
 
 
 @pytest.fixture(scope="module")
@@ -113,8 +149,8 @@ def variables(gh, proxy, github, index, cache_folder):
         **aws,
         **github.environ(),
         "PATH": f"{gh.parent}{os.pathsep}{os.environ['PATH']}",
-        "NO_PROXY": "127.0.0.1,localhost",
-        "no_proxy": "127.0.0.1,localhost",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
         "NODEJS_ORG_MIRROR": index.address,
         "NODELAYER_BASE_IMAGE": STANDIN,
     }
@@ -122,10 +158,11 @@ def variables(gh, proxy, github, index, cache_folder):
 
 
 @pytest.fixture(scope="module")
-def stage(tmp_path_factory, act, variables):
+def stage(tmp_path_factory, act, variables, github):
     """The repository on its branch main, with two versions to build and nothing released yet."""
     made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables)
     made.settings["REGIONS"] = ",".join(REGIONS)
     made.begin({"supported.toml": SUPPORTED}, source=ROOT)
+    github.holds(made.bare)
     made.prepare()
     return made
