@@ -1477,8 +1477,7 @@ def _matrix(
 def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
     """The notes of a release, whose part of the manifest is laid among the assets."""
     known = manifests.open_manifest(manifest)
-    own = known.of_nodelayer(own_release.version_of(tag))
-    manifests.update(assets / github_release.LAYERS, lambda _: own)
+    manifests.copy_into(assets, known.of_nodelayer(own_release.version_of(tag)))
     return _told(tag, known, "", assets, repository, reporter)
 
 

@@ -25,8 +25,7 @@ from nodelayer.github import GitHub
 from nodelayer.progress import megabytes
 
 SUMS = "SHA256SUMS"
-LAYERS, LAYERS_TEXT = "layers.json", "layers.txt"
-GROWING = frozenset({SUMS, LAYERS, LAYERS_TEXT})
+GROWING = frozenset({SUMS, "layers.json", "layers.txt"})
 """What tells of the others, and changes when there are more."""
 MOST_ASSETS = 1000
 MOST_BYTES = 2 * 1024**3

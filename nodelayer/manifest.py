@@ -332,6 +332,12 @@ def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
     return changed
 
 
+def copy_into(folder: Path, known: Manifest) -> None:
+    """A manifest and its text as files of a folder that nobody else writes to. Raises MachineError."""
+    _replace(folder / FILE, known.json_text())
+    _replace(folder / f"{Path(FILE).stem}.txt", known.text())
+
+
 def merge_files(ours: Path, theirs: Path, base: Path | None, name: str) -> None:
     """Merge `theirs` into `ours`, which git calls `name`, as a merge driver does: no other file is touched.
 

@@ -13,7 +13,8 @@ line for each request).
 Paths, statuses and fields as these pages have them, of https://docs.github.com:
 rest/releases/releases · rest/releases/assets (state starter, 422 for a name that is there, digest) ·
 rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflow-jobs ·
-rest/actions/workflows · rest/issues/issues · rest/issues/comments · rest/pulls/pulls · rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
+rest/actions/workflows · rest/issues/issues · rest/issues/comments · rest/pulls/pulls ·
+rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
 rest/using-the-rest-api/rate-limits-for-the-rest-api (403 with retry-after) ·
 code-security/supply-chain-security/understanding-your-software-supply-chain/immutable-releases
 """

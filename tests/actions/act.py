@@ -9,12 +9,14 @@ Differs from GitHub: jobs run on this machine as they are (self-hosted), no toke
 environment waits for approval, permissions and concurrency are not enforced.
 """
 
+import functools
 import json
 import os
 import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -82,13 +84,15 @@ def copy_checkout(source, folder):
 class Stage:
     """A repository on a "GitHub" of files, and the runners' environment."""
 
-    def __init__(self, folder, *, act, variables, repository=REPOSITORY):
+    def __init__(self, folder, *, act, variables, repository=REPOSITORY, github=None):
         self.folder = folder
         self.home = folder / "github"
         self.work = folder / "work"
         self.repository = repository
         self._act = act
         self._variables = variables
+        self._github = github  # is told how each run goes
+        self._runs = 0
         self.settings = {"AWS_ROLE": ROLE, "AWS_ACCOUNT": ACCOUNT}
         self.actions = {}  # by owner/name@ref a folder that is taken for that repository
 
@@ -180,21 +184,19 @@ class Stage:
             line += ["--local-repository", f"{action}={where}"]
         for key, value in self.settings.items():
             line += ["--var", f"{key}={value}"]
-        given = self._environment()
+        self._runs += 1
+        tell = functools.partial(self._tell, self._runs, workflow, event["ref"])
+        given = self._environment() | {"GITHUB_RUN_ID": str(self._runs)}
         for key, value in given.items():
             line += ["--env", f"{key}={value}"]
-        began = time.monotonic()
-        done = subprocess.run(
-            line,
-            cwd=tree,
-            env=_of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])},
-            capture_output=True,
-            text=True,
-            timeout=_A_RUN_S,
-            check=False,
-        )
+        run = _watched(line, tree, _of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])}, tell)
         shutil.rmtree(tree)
-        return _read(done, time.monotonic() - began)
+        return run
+
+    def _tell(self, number, workflow, ref, jobs, code=None):
+        if self._github:
+            conclusion = None if code is None else "failure" if code else "success"
+            self._github.tell(number, workflow, ref.split("/", 2)[2], jobs, conclusion)
 
     def steps(self):
         """What the doubles were given in the last run."""
@@ -215,18 +217,37 @@ def _of_the_machine():
     }
 
 
-def _read(done, seconds):
+def _watched(line, folder, environ, tell):
+    """How act ends. Each job is told of as it ends: what it failed at can be asked for by the next."""
     jobs, log, rest = {}, {}, []
-    for line in done.stdout.splitlines():
-        try:
-            entry = json.loads(line)
-        except ValueError:
-            rest.append(line)
-            continue
-        name = entry.get("job", "").rpartition("/")[2].strip()
-        if entry.get("raw_output"):
-            log[name] = log.get(name, "") + entry["msg"]
-        elif "jobResult" in entry:
-            jobs[name] = entry["jobResult"]
-        rest.append(f"[{name}] {entry.get('msg', '').rstrip()}")
-    return Run(done.returncode, jobs, log, seconds, "\n".join([*rest, done.stderr]))
+    tell(jobs)
+    began = time.monotonic()
+    running = subprocess.Popen(
+        line, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+    too_long = threading.Timer(_A_RUN_S, running.kill)
+    too_long.start()
+    try:
+        for printed in running.stdout:
+            try:
+                entry = json.loads(printed)
+            except ValueError:
+                rest.append(printed.rstrip())
+                continue
+            name = entry.get("job", "").rpartition("/")[2].strip()
+            if entry.get("matrix"):
+                name = re.sub(r"-\d+$", "", name)  # act numbers them
+            if entry.get("raw_output"):
+                log[name] = log.get(name, "") + entry["msg"]
+            elif "jobResult" in entry:
+                jobs[name] = entry["jobResult"]
+                tell(jobs)
+            rest.append(f"[{name}] {entry.get('msg', '').rstrip()}")
+        code = running.wait()
+    finally:
+        too_long.cancel()
+        running.kill()
+        running.stdout.close()
+        running.wait()
+    tell(jobs, code)
+    return Run(code, jobs, log, time.monotonic() - began, "\n".join(rest))

@@ -121,6 +121,27 @@ class GitHub:
     def assets(self, tag):
         return self._state.folder / "releases" / self.release(tag)["folder"] / "assets"
 
+    def tell(self, number, workflow, branch, jobs, conclusion):
+        """What GitHub knows of a run while it goes on, and once it has ended."""
+        url = f"{github_api.WEB}/{github_api.REPOSITORY}/actions/runs/{number}"
+        run = {
+            "id": number,
+            "run_number": number,
+            "path": f".github/workflows/{workflow}",
+            "head_branch": branch,
+            "status": "completed" if conclusion else "in_progress",
+            "conclusion": conclusion,
+            "html_url": url,
+        }
+        listed = [
+            {"name": name, "conclusion": result, "html_url": f"{url}/job/{name}"}
+            for name, result in jobs.items()
+        ]
+        (self._state.folder / "runs" / f"{number}.json").write_text(json.dumps({"run": run, "jobs": listed}))
+
+    def issues(self):
+        return self._state.all("issues")
+
     def dispatched(self):
         file = self._state.folder / "dispatches.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
@@ -160,7 +181,7 @@ def variables(gh, proxy, github, index, cache_folder):
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory, act, variables, github):
     """The repository on its branch main, with two versions to build and nothing released yet."""
-    made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables)
+    made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables, github=github)
     made.settings["REGIONS"] = ",".join(REGIONS)
     made.begin({"supported.toml": SUPPORTED}, source=ROOT)
     github.holds(made.bare)
