@@ -119,7 +119,7 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         "source": _SOURCE,
         "signature": _SIGNATURE,
         "outputs": step_outputs.HELP
-        + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer)",
+        + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer; node-version: with commas)",
     }
 )
 @command

@@ -201,7 +201,10 @@ def describe(  # noqa: PLR0913 - what a record says
 
 
 def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
-    """What is told to a later step of a GitHub job: a line for each layer, in the same order throughout."""
+    """What is told to a later step of a GitHub job: a line for each layer, in the same order throughout.
+
+    `node-version` has the versions once each, with commas between, as --node takes them.
+    """
     stems = [record.zip.removesuffix(".zip") for record in records]
     lines: dict[str, Sequence[object]] = {
         "zip": [out / record.zip for record in records],
@@ -211,7 +214,8 @@ def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
         "sha256": [record.sha256 for record in records],
         "code-sha256": [record.code_sha256 for record in records],
     }
-    return {name: "\n".join(map(str, values)) for name, values in lines.items()}
+    told = {name: "\n".join(map(str, values)) for name, values in lines.items()}
+    return told | {"node-version": ",".join(dict.fromkeys(record.node_version for record in records))}
 
 
 def _check(order: Order) -> None:

@@ -79,6 +79,7 @@ def used(app):
 def test_one_step_builds_the_version_that_the_repository_asks_for(used):
     outputs, kept = used
     assert outputs["zip"].endswith("nodejs-12.16.1-x86_64.zip")
+    assert outputs["node-version"] == "12.16.1"
     assert outputs["layer-name"] == "nodejs-12-16-1-x86_64"
     with zipfile.ZipFile(kept) as opened:
         assert "bootstrap" in opened.namelist()

@@ -257,6 +257,7 @@ def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(
         "record": f"{stem}.json",
         "sbom": f"{stem}.cdx.json",
         "layer-name": record["layer_name"],
+        "node-version": record["node_version"],
         "sha256": record["sha256"],
         "code-sha256": record["code_sha256"],
     }
