@@ -31,6 +31,7 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-publisher"
 
 _RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
 _A_RUN_S = 900
+_CALLED = ".github/workflows"
 _USES = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST")
 _OF_CLIENTS = ("PIP_", "NPM_", "npm_", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -99,6 +100,12 @@ class Stage:
     @property
     def bare(self):
         return self.home / "repositories" / f"{self.repository}.git"
+
+    def offer(self, name, source):
+        """Another repository that workflows can check out: the files of a folder."""
+        other = Stage(self.folder / name.replace("/", "-"), act=self._act, variables={}, repository=name)
+        other.home = self.home
+        other.begin({}, source=source)
 
     def begin(self, files, source=None):
         """Put files on the branch main, by name their text, over those of a checkout if one is given."""
@@ -176,10 +183,11 @@ class Stage:
         line += ["--secret", "GITHUB_TOKEN=a-token-of-this-run"]
         for runner in _RUNNERS:
             line += ["--platform", f"{runner}=-self-hosted"]
-        for action, sha in sorted(uses_in(tree / ".github" / "workflows" / workflow)):
-            double = DOUBLES / action.partition("/")[2]
-            assert double.is_dir(), f"no double of {action}"
-            line += ["--local-repository", f"{action}@{sha}={double}"]
+        used = [tree / ".github" / "workflows" / workflow]
+        used += [file for where in self.actions.values() for file in where.glob(f"{_CALLED}/*.yml")]
+        for action, sha in sorted(uses_in(*used)):
+            if (double := DOUBLES / action.partition("/")[2]).is_dir():
+                line += ["--local-repository", f"{action}@{sha}={double}"]
         for action, where in self.actions.items():
             line += ["--local-repository", f"{action}={where}"]
         for key, value in self.settings.items():

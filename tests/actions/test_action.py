@@ -35,6 +35,30 @@ jobs:
           printf 'outputs=%s\\n' "$(printf %s "$OUTPUTS" | tr -d '\\n')"
           cp "$(printf %s "$OUTPUTS" | jq -r .zip)" "$KEPT"
 """.replace("ROLE", ROLE)
+CALLING = """\
+on: workflow_dispatch
+permissions: {}
+jobs:
+  layer:
+    uses: nodelayer/nodelayer/.github/workflows/publish.yml@v1
+    permissions:
+      contents: read
+      id-token: write
+    with:
+      nodelayer: nodelayer/nodelayer
+      ref: main
+      node-version: ^12.16.1 <12.17
+      regions: sa-east-1,us-east-1
+      public: true
+      role-to-assume: ROLE
+  use:
+    needs: layer
+    runs-on: ubuntu-24.04
+    steps:
+      - env:
+          ARN: ${{ needs.layer.outputs.layer-arn }}
+        run: printf 'arn=%s\\n' "$ARN"
+""".replace("ROLE", ROLE)
 HOSTILE = """\
 on: workflow_dispatch
 permissions: {}
@@ -57,10 +81,12 @@ def app(tmp_path_factory, act, variables):
     kept = folder / "kept.zip"
     made = Stage(folder, act=act, variables=variables | {"KEPT": str(kept)}, repository="somebody/app")
     made.actions["nodelayer/nodelayer@v1"] = house
+    made.offer("nodelayer/nodelayer", ROOT)
     made.begin(
         {
             ".nvmrc": "12.16.1\n",
             ".github/workflows/layer.yml": WORKFLOW,
+            ".github/workflows/calling.yml": CALLING,
             ".github/workflows/hostile.yml": HOSTILE,
         }
     )
@@ -93,6 +119,21 @@ def test_it_publishes_where_regions_are_named_and_gives_the_arns(used, ministack
     for region, arn in arns.items():
         content = ministack.client("lambda", region).get_layer_version_by_arn(Arn=arn)["Content"]
         assert content["CodeSha256"] == outputs["code-sha256"]
+
+
+def test_the_reusable_workflow_builds_without_credentials_and_publishes_with_them(app, ministack):
+    made, _ = app
+    run = made.dispatch("calling.yml", ref="main")
+    assert run.code == 0, run.text
+    assert {step["job"] for step in made.steps() if step["action"] == "configure-aws-credentials"} == {
+        "publish"
+    }
+    arn = run.log["use"].strip().removeprefix("arn=")
+    assert arn.split(":")[3] == "us-east-1"
+    client = ministack.client("lambda", "us-east-1")
+    name, _, number = arn.partition(":layer:")[2].partition(":")
+    policy = client.get_layer_version_policy(LayerName=name, VersionNumber=int(number))["Policy"]
+    assert json.loads(policy)["Statement"][0]["Principal"] == "*"
 
 
 def test_what_a_caller_writes_is_no_program(app):

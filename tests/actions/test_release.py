@@ -84,7 +84,7 @@ def broken(stage, again, proxy):
 def healed(stage, broken, proxy):
     proxy.clear()
     proxy.calls.clear()
-    return stage.dispatch("release.yml", ref=broken[0], inputs={"regions": DEAD})
+    return stage.dispatch("release.yml", ref=broken[0], inputs={"node": "12.16.1", "regions": DEAD})
 
 
 def test_a_tag_runs_every_job(first):
@@ -194,11 +194,10 @@ def test_a_dead_region_is_named_with_the_command_for_it(broken):
     assert f"Not done: {DEAD}. Just those: invoke publish --built" in broken[1].log["publish"]
 
 
-def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
+def test_one_version_in_one_region_is_done_later(stage, broken, healed, proxy):
     assert healed.code == 0, healed.text
-    assert published(recorded(stage), broken[0]) == {
-        (version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS
-    }
+    there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS}
+    assert published(recorded(stage), broken[0]) == there - {(LINE[0], DEAD)}
     sent = {call.region for call in proxy.calls if call.operation == "PublishLayerVersion"}
     assert sent == {DEAD}
 
