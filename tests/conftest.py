@@ -67,6 +67,8 @@ _TOGETHER = {
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
         "tests/unit/test_derive_abi_policy.py",
+        "tests/actions/test_release.py",
+        "tests/actions/test_action.py",
     ),
 }
 
