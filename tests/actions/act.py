@@ -5,6 +5,8 @@
     run = stage.push_tag("v1.2.3")
     assert run.jobs["build 12.16.1-x86_64"] == "success"
 
+With NODELAYER_TRANSCRIPTS=FOLDER each run leaves there how it went, short and whole.
+
 Differs from GitHub: jobs run on this machine as they are (self-hosted), no token for OIDC is given out, no
 environment waits for approval, permissions and concurrency are not enforced.
 """
@@ -199,6 +201,9 @@ class Stage:
             line += ["--env", f"{key}={value}"]
         run = _watched(line, tree, _of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])}, tell)
         shutil.rmtree(tree)
+        if kept := os.environ.get("NODELAYER_TRANSCRIPTS"):
+            to = Path(kept) / f"{self.folder.name}-{self._runs:02}-{workflow}.txt"
+            to.write_text(f"{name} at {at}: {run.transcript()}\n\n{run.text}\n")
         return run
 
     def _tell(self, number, workflow, ref, jobs, code=None):

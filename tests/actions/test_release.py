@@ -222,7 +222,8 @@ def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
     assert asked["inputs"] == {"node": LINE[1], "unattended": "true"}
     run = stage.dispatch(asked["workflow"], ref=asked["ref"], inputs=asked["inputs"])
     assert run.code == 0, run.text
-    assert {(LINE[1], region) for region in REGIONS} <= published(recorded(stage), asked["ref"])
+    there = {region for version, region in published(recorded(stage), asked["ref"]) if version == LINE[1]}
+    assert there == set(REGIONS)
     assert f"nodejs-{LINE[1]}-x86_64.zip" in {file.name for file in github.assets(asked["ref"]).iterdir()}
     assert f"{LINE[1]}" in github.release(asked["ref"])["body"]
     assert stage.schedule("watch.yml").code == 0
