@@ -29,6 +29,7 @@ from nodelayer import (
     emulator,
     fanout,
     fetch,
+    git,
     github,
     github_failures,
     github_release,
@@ -39,7 +40,6 @@ from nodelayer import (
     release_notes,
     run,
     sam,
-    signed_git,
     snippets,
     tables,
     upkeep,
@@ -839,7 +839,7 @@ def push_manifest(
 ) -> None:
     """Merge manifests into the one on the branch layers and push it; many at once lose nothing."""
     reporter = Reporter()
-    place = layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch)
+    place = layers_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
     pushed = layers_branch.push(layers_branch.read_fragments(Path(fragments)), place, message, reporter)
     _tell(outputs, {"added": len(pushed.added), "commit": pushed.commit})
     print(tables.columns(pushed.added), end="")
@@ -860,9 +860,7 @@ def fetch_manifest(
 ) -> None:
     """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
     manifests.check_writable(Path(out))
-    fetched = layers_branch.fetch(
-        layers_branch.Place(signed_git.open_git(Path.cwd(), os.environ), remote, branch)
-    )
+    fetched = layers_branch.fetch(layers_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch))
     merged = manifests.update(Path(out), lambda known: known.merge(fetched))
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
@@ -899,7 +897,7 @@ def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
     order = pull_request.Order(branch, base, title, body, message or title, remote)
     reporter = Reporter()
     place = github.open_github(os.environ, reporter, repository)
-    result = pull_request.open_or_update(order, signed_git.open_git(Path.cwd(), os.environ), place)
+    result = pull_request.open_or_update(order, git.open_git(Path.cwd(), os.environ), place)
     told = result.pull or {"number": "", "html_url": ""}
     _tell(outputs, {"number": told["number"], "url": told["html_url"], "what": result.what})
     if result.pull is None:

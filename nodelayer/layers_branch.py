@@ -12,9 +12,9 @@ from pathlib import Path
 
 from nodelayer import manifest as manifests
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.git import Git, failed, scratch
 from nodelayer.manifest import Manifest
 from nodelayer.progress import Reporter
-from nodelayer.signed_git import Git, failed, scratch
 
 BRANCH = "layers"
 TEXT_FILE = "layers.txt"

@@ -16,7 +16,7 @@ from pathlib import Path
 from nodelayer import changelog, pyproject
 from nodelayer.changelog import Changelog
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
-from nodelayer.git import Git, last_line
+from nodelayer.git import Git, open_git
 from nodelayer.node_release import sort_key
 from nodelayer.progress import Reporter
 from nodelayer.pyproject import Pyproject
@@ -68,7 +68,7 @@ def plan(  # noqa: PLR0913 - each is a flag, or is passed in
 
     Raises NodelayerError where the checkout, its branch, the remote or the two files are not fit for it.
     """
-    git = Git(root)
+    git = open_git(root, os.environ)
     _check_checkout(git, branch, remote)
     _check_clean(git, reporter)
     _check_identity(git)
@@ -92,7 +92,7 @@ def plan(  # noqa: PLR0913 - each is a flag, or is passed in
 
 def release(root: Path, planned: Plan) -> None:
     """Commit and tag. Raises NodelayerError, or what stopped it; then everything is as it was."""
-    git = Git(root)
+    git = open_git(root, os.environ)
     with _put_back(git, planned):
         for name, data in planned.files.items():
             _write(root / name, data)
@@ -162,16 +162,16 @@ def version_of(tag: str) -> str:
 
 def _check_checkout(git: Git, branch: str, remote: str) -> None:
     """Raises InvalidInputError where this is no repository on that branch with that remote."""
-    done = git.run("rev-parse", "--show-toplevel")
-    if done.returncode:
+    done = git.attempt("rev-parse", "--show-toplevel")
+    if done.code:
         raise InvalidInputError(
-            f"no git repository ({last_line(done.stderr)})",
+            f"no git repository ({done.reason})",
             where=str(git.folder),
             todo="release from a clone of the repository",
         )
-    if Path(done.stdout.removesuffix("\n")).resolve() != git.folder.resolve():
+    if Path(done.out.removesuffix("\n")).resolve() != git.folder.resolve():
         raise InvalidInputError(
-            f"this folder is part of another git repository ({done.stdout.strip()})",
+            f"this folder is part of another git repository ({done.out.strip()})",
             where=str(git.folder),
             todo="release from a clone of the repository",
         )
@@ -192,10 +192,10 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
 
 def _check_clean(git: Git, reporter: Reporter) -> None:
     """Raises InvalidInputError where something tracked is changed or staged; what is untracked is named."""
-    done = git.run("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
-    if done.returncode:
-        raise MachineError(f"git status fails ({last_line(done.stderr)})", where=str(git.folder))
-    entries = [each for each in done.stdout.split("\0") if each]
+    done = git.attempt("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
+    if done.code:
+        raise MachineError(f"git status fails ({done.reason})", where=str(git.folder))
+    entries = [each for each in done.out.split("\0") if each]
     changed = [each[3:] for each in entries if not each.startswith("??")]
     if changed:
         todo = "commit, or git stash"
@@ -246,17 +246,17 @@ def _check_remote(git: Git, planned: Plan, reporter: Reporter) -> None:
     """
     branch, tag = f"refs/heads/{planned.branch}", f"refs/tags/{planned.tag}"
     with reporter.work(f"asking {planned.remote}"):
-        done = git.run("ls-remote", "--quiet", "--", planned.remote, branch, tag, seconds=_REMOTE_SECONDS)
-    if done.returncode:
+        done = git.attempt("ls-remote", "--quiet", "--", planned.remote, branch, tag, seconds=_REMOTE_SECONDS)
+    if done.code:
         reporter.warn(
-            f"{planned.remote} cannot be asked ({last_line(done.stderr)}): not known whether "
+            f"{planned.remote} cannot be asked ({done.reason}): not known whether "
             f"it has newer commits, or {planned.tag}"
         )
         return
-    there = {name: commit for commit, _, name in (line.partition("\t") for line in done.stdout.splitlines())}
+    there = {name: commit for commit, _, name in (line.partition("\t") for line in done.out.splitlines())}
     if tag in there:
         raise _tagged(planned.tag, f"on {planned.remote}", "git fetch --tags, and see what is released")
-    if branch in there and git.run("merge-base", "--is-ancestor", there[branch], "HEAD").returncode:
+    if branch in there and git.attempt("merge-base", "--is-ancestor", there[branch], "HEAD").code:
         again = shlex.join(["git", "pull", "--rebase", planned.remote, planned.branch])
         raise InvalidInputError(
             f"{planned.remote} has commits on {planned.branch} that are not here",
@@ -306,9 +306,9 @@ def _undo(git: Git, planned: Plan, head: str, before: Mapping[str, bytes]) -> No
     for name, data in before.items():
         _write(git.folder / name, data)
     for words in [*steps, ("reset", "--quiet", "--", *FILES)]:
-        done = git.run(*words)
-        if done.returncode:
-            raise MachineError(f"git {words[0]}: {last_line(done.stderr)}")
+        done = git.attempt(*words)
+        if done.code:
+            raise MachineError(f"git {words[0]}: {done.reason}")
 
 
 def _read(path: Path) -> str:

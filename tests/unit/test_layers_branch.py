@@ -9,10 +9,10 @@ from support import Outcome, command, environment
 
 from nodelayer import layers_branch
 from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
+from nodelayer.git import open_git
 from nodelayer.layers_branch import Chance, Place
 from nodelayer.manifest import Layer, Manifest, Published, parse
 from nodelayer.progress import Reporter
-from nodelayer.signed_git import open_git
 
 QUIET = Reporter(quiet=True)
 REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1")

@@ -376,7 +376,7 @@ REFUSED = [
     (no_remote, 2, "there is no remote 'origin'"),
     (no_name, 7, "git does not know who you are: git config --global user.name NAME"),
     (no_email, 7, "git does not know who you are"),
-    (no_repository, 2, "no git repository (fatal: not a git repository"),
+    (no_repository, 2, "no git repository (not a git repository"),
     (within_another, 2, "this folder is part of another git repository ("),
     (nothing_committed, 2, "nothing is committed on main yet"),
     (file_gone, 2, "there is no CHANGELOG.md"),
@@ -608,7 +608,7 @@ def test_a_tag_of_this_version_is_taken(shop, tmp_path, version, outputs):
     ],
 )
 def test_what_is_no_tag_of_a_release_is_refused(shop, tag):
-    with pytest.raises(InvalidInputError, match="is no tag of a release: name it v and a semantic version"):
+    with pytest.raises(InvalidInputError, match="is no tag of a release: name it as v"):
         own_release.check_tag(tag, shop.root)
 
 
