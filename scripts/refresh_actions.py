@@ -12,9 +12,8 @@ since it was pinned is never followed.
 
 import argparse
 import datetime as dt
-import json
+import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +28,8 @@ from nodelayer.errors import (
     NotVerifiedError,
     UnreachableError,
 )
+from nodelayer.github import open_github
+from nodelayer.progress import Reporter
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDERS = (".github", "actions")
@@ -42,9 +43,9 @@ _USES = re.compile(
 _VERSION = re.compile(r"v?(\d+)\.(\d+)\.(\d+)", re.ASCII)
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_TAGS = 5  # a tag of a tag of …
-_TIMEOUT_S = 120
 
-Api = Callable[[str], Any]
+Ask = Callable[[str, str], Any]
+"""What GitHub's REST API answers of a repository, for a path below it. Raises NodelayerError."""
 
 
 @dataclass(frozen=True)
@@ -55,23 +56,9 @@ class Pin:
     commit: str
 
 
-def api(path: str) -> Any:  # noqa: ANN401 - JSON, judged by who asked for it
-    """What GitHub's REST API answers to a GET, by gh. Raises UnreachableError or MachineError."""
-    try:
-        done = subprocess.run(
-            ["gh", "api", path], capture_output=True, text=True, timeout=_TIMEOUT_S, check=False
-        )
-    except FileNotFoundError as error:
-        raise MachineError("gh is not installed", todo="see https://cli.github.com") from error
-    except subprocess.TimeoutExpired as error:
-        raise UnreachableError(f"silent for {_TIMEOUT_S} s", where=path, todo="try again") from error
-    if done.returncode:
-        said = done.stderr.strip().splitlines() or ["gh gives no reason"]
-        raise UnreachableError(said[-1], where=path, todo="see `gh auth status`")
-    try:
-        return json.loads(done.stdout)
-    except ValueError as error:
-        raise UnreachableError("gh prints no JSON", where=path, todo="see `gh auth status`") from error
+def ask_github(action: str, path: str) -> Any:  # noqa: ANN401 - JSON, judged by who asked for it
+    """An `Ask`, by gh; what stands on standard error is failures, so it does not tell of tries."""
+    return open_github(os.environ, Reporter(quiet=True), action).get(path)
 
 
 def number(version: str) -> tuple[int, ...] | None:
@@ -80,7 +67,7 @@ def number(version: str) -> tuple[int, ...] | None:
     return tuple(int(part) for part in found.groups()) if found else None
 
 
-def newest(action: str, ask: Api, before: dt.datetime) -> Pin:
+def newest(action: str, ask: Ask, before: dt.datetime) -> Pin:
     """The highest version that was released before a time, with the commit its tag names.
 
     Raises NotFoundError where there is none, UnreachableError where GitHub answers something else.
@@ -88,7 +75,7 @@ def newest(action: str, ask: Api, before: dt.datetime) -> Pin:
     try:
         found = {
             numbers: str(each["tag_name"])
-            for each in ask(f"repos/{action}/releases?per_page=100")
+            for each in ask(action, "releases?per_page=100")
             if not each["draft"] and not each["prerelease"]
             if (numbers := number(each["tag_name"]))
             if dt.datetime.fromisoformat(each["published_at"]) <= before
@@ -103,14 +90,14 @@ def newest(action: str, ask: Api, before: dt.datetime) -> Pin:
         ) from error
 
 
-def _commit(action: str, tag: str, ask: Api) -> str:
-    target = ask(f"repos/{action}/git/ref/tags/{tag}")["object"]
+def _commit(action: str, tag: str, ask: Ask) -> str:
+    target = ask(action, f"git/ref/tags/{tag}")["object"]
     for _ in range(_MOST_TAGS):
         if target["type"] == "commit":
             if not _COMMIT.fullmatch(target["sha"]):
                 break
             return str(target["sha"])
-        target = ask(f"repos/{action}/git/tags/{target['sha']}")["object"]
+        target = ask(action, f"git/tags/{target['sha']}")["object"]
     raise NotFoundError(f"the tag {tag} names no commit", where=action)
 
 
@@ -156,7 +143,7 @@ def repinned(text: str, pins: Mapping[tuple[str, Pin], Pin]) -> str:
     return _USES.sub(put, text)
 
 
-def run(arguments: Sequence[str], *, root: Path = ROOT, ask: Api = api) -> int:
+def run(arguments: Sequence[str], *, root: Path = ROOT, ask: Ask = ask_github) -> int:
     """The command; returns its exit code. Raises NodelayerError."""
     parser = argparse.ArgumentParser(description="Pin actions to their newest releases.")
     what = parser.add_mutually_exclusive_group(required=True)

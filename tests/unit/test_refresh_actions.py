@@ -3,6 +3,7 @@
 import datetime as dt
 import importlib.util
 import json
+import re
 import subprocess
 import sys
 import threading
@@ -107,11 +108,11 @@ def github():
 def ask(github):
     """GitHub's answers without gh, for what is decided of them."""
 
-    def answer(path):
+    def answer(action, path):
         try:
-            return github[path.partition("?")[0]]
+            return github[f"repos/{action}/{path.partition('?')[0]}"]
         except KeyError:
-            raise UnreachableError("gh: Not Found (HTTP 404)", where=path) from None
+            raise NotFoundError("GitHub has no such thing", where=path) from None
 
     return answer
 
@@ -179,7 +180,7 @@ def test_a_tag_that_has_moved_is_not_followed_and_keeps_nothing_else_back(refres
 
 def test_an_action_that_is_gone_keeps_nothing_else_back(refresh, root, github, ask, capsys):
     del github["repos/owner/name/releases"]
-    assert refresh.run(["--write"], root=root, ask=ask) == UnreachableError.code
+    assert refresh.run(["--write"], root=root, ask=ask) == NotFoundError.code
     assert len(capsys.readouterr().err.splitlines()) == 1
     assert content(root)["ci.yml"] == CHANGED
 
@@ -214,7 +215,10 @@ def test_a_pin_of_a_major_version_becomes_one_of_a_release(refresh, ask):
 def test_every_action_of_this_project_is_one_that_the_script_sees(refresh):
     texts = {path: path.read_text() for path in refresh.files(ROOT)}
     pinned = [
-        line for text in texts.values() for line in text.splitlines() if "uses:" in line and "@" in line
+        line
+        for text in texts.values()
+        for line in text.splitlines()
+        if re.match(r" *(?:- )?uses:.*@", line)  # not in a comment
     ]
     assert pinned
     seen = {found["commit"] for text in texts.values() for found in refresh._USES.finditer(text)}
@@ -275,10 +279,10 @@ def test_gh_brings_the_same(refresh, root):
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_what_gh_says_of_a_failure_is_told(refresh, github):
+def test_what_github_says_of_a_failure_is_told(refresh, github):
     github.clear()
-    with pytest.raises(UnreachableError, match=r"Not Found \(HTTP 404\) \[repos/a/b/releases"):
-        refresh.newest("a/b", refresh.api, NOW)
+    with pytest.raises(NotFoundError, match=r"GitHub has no such thing.* \[GET repos/a/b/releases\]"):
+        refresh.newest("a/b", refresh.ask_github, NOW)
 
 
 def test_without_gh_it_says_so_once(refresh, root, monkeypatch, capsys):
