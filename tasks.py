@@ -1228,12 +1228,14 @@ def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
 
 @task
 def lint(_ctx: Context) -> None:
-    """Check style, types, the import contract, the Dockerfile and the CloudFormation templates."""
+    """Check style, types, the import contract, the Dockerfile, workflows and CloudFormation templates."""
     _tool("ruff", "check", ".")
     _tool("ruff", "format", "--check", ".")
     _tool("mypy")
     _tool("lint-imports")
     _tool("hadolint", "docker/Dockerfile")
+    _tool("actionlint", "-shellcheck=", "-pyflakes=")  # the same whatever else is installed
+    _tool("zizmor", "--offline", "--pedantic", "--quiet", ".github", "actions")
     regions = ["us-east-1", "cn-north-1", "us-gov-west-1"]  # one of each partition that cfn-lint knows
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
 
