@@ -269,7 +269,7 @@ def download(
     help={
         "node": f"these instead of the supported set: {_SPECS}; every: all from {matrices.FIRST} on",
         "arch": "x86_64, arm64 or all (default)",
-        "missing": "only what the manifest has no live layer version of, built by this nodelayer",
+        "missing": "only what some region lacks that has other layers of this nodelayer",
         "manifest": "file or URL of the manifest for --missing; none there: everything is missing",
         "jobs": "at most so many jobs; more layers than that share jobs",
         "batch": "which part of what one workflow run has no room for, from 1 on",
@@ -803,7 +803,7 @@ def watch(  # noqa: PLR0913, PLR0917 - each is a flag
     versions = watching.versions_of(made)
     if not versions:
         reporter.say(f"Nothing is missing in {tag}")
-    elif (run_at_work := watching.at_work(place, workflow)) is not None:
+    elif (run_at_work := watching.at_work(place, workflow, tag)) is not None:
         reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is at work: {run_at_work['html_url']}")
     elif dry_run:
         print(f"{workflow} at {tag}: {','.join(versions)}")

@@ -19,6 +19,7 @@ from nodelayer.errors import (
     NotFoundError,
     NotVerifiedError,
     RefusedError,
+    UnreachableError,
     machine_error,
 )
 from nodelayer.github import GitHub
@@ -37,6 +38,7 @@ _FILE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(?<!\.)", re.ASCII)
 """GitHub renames what has other characters, or a dot at either end; nobody would find it by its name."""
 _TAG = re.compile(r"(?!-)[A-Za-z0-9._+/-]+", re.ASCII)
 _SHA = re.compile(r"[0-9a-f]{40}")
+_LOOKS = 5
 _TYPES = {
     ".json": "application/json",
     ".zip": "application/zip",
@@ -259,10 +261,23 @@ def rows(order: Order, planned: Plan) -> list[tuple[str, str, str]]:
 
 
 def publish(order: Order, github: GitHub, folder: Path) -> tuple[Mapping[str, Any], bool]:
-    """The published release as GitHub tells it, and whether anything was done. Raises NodelayerError."""
-    planned = plan(order, github, folder)
-    if planned.idle and planned.release is not None:
-        return planned.release, False
+    """The published release as GitHub tells it, and whether anything was done. Raises NodelayerError.
+
+    It is looked at again when all is done: what another has added meanwhile belongs into SHA256SUMS.
+    """
+    done = False
+    for _ in range(_LOOKS):
+        planned = plan(order, github, folder)
+        if planned.idle and planned.release is not None:
+            return planned.release, done
+        _carry_out(order, planned, github)
+        done = True
+    raise UnreachableError(
+        f"the release was changed by others {_LOOKS} times meanwhile", where=order.tag, todo="run it again"
+    )
+
+
+def _carry_out(order: Order, planned: Plan, github: GitHub) -> None:
     release = planned.release or github.persist(lambda: _draft(order, github))
     if planned.release is not None and planned.text:
         release = github.patch(f"releases/{release['id']}", planned.text)
@@ -278,8 +293,14 @@ def publish(order: Order, github: GitHub, folder: Path) -> tuple[Mapping[str, An
         release = github.patch(f"releases/{release['id']}", body)
     major = _major(order, github, _commit_of(github, order.tag))
     if major:
-        _move(major, order, github)
-    return release, True
+        try:
+            _move(major, order, github)
+        except RefusedError as error:
+            raise RefusedError(
+                f"the release is out, and {major} could not be moved to it ({error.what})",
+                where=order.tag,
+                todo=f"git push --force origin '{order.tag}^{{}}:refs/tags/{major}'",
+            ) from error
 
 
 def _of_tag(releases: Iterable[Mapping[str, Any]], tag: str, github: GitHub) -> Mapping[str, Any] | None:

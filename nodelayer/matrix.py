@@ -243,13 +243,19 @@ def in_batches(pairs: Iterable[Pair], size: int = BATCH) -> list[list[Pair]]:
 
 
 def lacking(pairs: Iterable[Pair], known: Manifest, by: str) -> list[Pair]:
-    """Those of which no region has a live layer version that this version of nodelayer built."""
-    there = {
-        (layer.node_version, layer.architecture)
-        for layer in known.layers
-        if layer.nodelayer_version == by and any(True for _ in layer.live())
-    }
-    return [pair for pair in pairs if (pair.version, pair.architecture.name) not in there]
+    """Those that are not live, as this version of nodelayer built them, in each region that any of its layers
+    is in: what one region did not take is missing there.
+    """
+    there: dict[tuple[str, str], set[str]] = {}
+    for layer in known.of_nodelayer(by).layers:
+        regions = there.setdefault((layer.node_version, layer.architecture), set())
+        regions |= {region for region, _ in layer.live()}
+    everywhere = set().union(*there.values())
+    return [
+        pair
+        for pair in pairs
+        if not everywhere or there.get((pair.version, pair.architecture.name), set()) < everywhere
+    ]
 
 
 def in_jobs(pairs: Iterable[Pair], most: int, runners: Mapping[Architecture, str]) -> list[Job]:

@@ -34,10 +34,11 @@ def check_released(github: GitHub, tag: str) -> None:
         )
 
 
-def at_work(github: GitHub, workflow: str) -> dict[str, Any] | None:
-    """A run of the workflow that has begun or is about to, if there is one among the last fifty."""
+def at_work(github: GitHub, workflow: str, tag: str) -> dict[str, Any] | None:
+    """A run of the workflow at that tag that has begun or will; None where the last fifty have none."""
     runs = github.get(f"actions/workflows/{quote(workflow)}/runs?per_page={_LOOKED_AT}")["workflow_runs"]
-    return next((run for run in runs if run["status"] in _AT_WORK), None)
+    here = (run for run in runs if run["head_branch"] == tag and run["status"] in _AT_WORK)
+    return next(here, None)
 
 
 def versions_of(matrix: Matrix) -> tuple[str, ...]:

@@ -165,7 +165,8 @@ def configure_aws_credentials(given):
 
 def upload_pages_artifact(given):
     target = HOME / "artifacts" / given["name"]
-    shutil.rmtree(target, ignore_errors=True)
+    if target.exists():
+        raise StepError(f'Multiple artifacts named "{given["name"]}" would be found for this workflow run')
     target.mkdir(parents=True)
     with tarfile.open(target / "artifact.tar", "w") as opened:
         opened.add(WORKSPACE / given["path"], ".")

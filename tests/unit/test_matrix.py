@@ -153,6 +153,12 @@ def test_missing_is_what_no_region_has_live_of_this_nodelayer(recorded, missing)
     assert lacking([pair], Manifest.of(recorded), __version__) == ([pair] if missing else [])
 
 
+def test_what_one_region_did_not_take_is_missing():
+    known = Manifest.of([entry(regions=2), entry("24.1.1", regions=1)])
+    pairs = [Pair("24.1.0", X86_64), Pair("24.1.1", X86_64)]
+    assert lacking(pairs, known, __version__) == pairs[1:]
+
+
 def test_of_an_empty_manifest_everything_is_missing_and_of_a_full_one_nothing():
     assert built(plan(Wish(missing=Manifest()))) == built(plan())
     full = Manifest.of(entry(version, architecture) for version, architecture in built(plan()))
