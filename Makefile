@@ -1,7 +1,7 @@
 # The front door: makes .venv, then hands every target on to invoke.
 #   make build-layer NODE=12.16.1     is   .venv/bin/invoke build-layer --node 12.16.1
 #   make test                         is   .venv/bin/invoke test
-#   make venv EXTRAS=                 leaves out what only tests and checks need
+#   make venv EXTRAS=                 leaves out what only tests and checks need; the rest by version and hash
 # Anything else goes through ARGS:      make run NODE=12.16.1 ARGS="--event function/events/hello.json"
 
 PYTHON ?= python3
@@ -20,14 +20,22 @@ help: $(STAMP)
 
 venv: $(STAMP)
 
-$(STAMP): pyproject.toml
+# What publishes installs exactly what requirements.txt names by hash; tests meet whatever pyproject.toml allows.
+PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
+ifeq ($(EXTRAS),)
+INSTALL = $(PIP) --require-hashes -r requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
+else
+INSTALL = $(PIP) --editable '.[$(EXTRAS)]'
+endif
+
+$(STAMP): pyproject.toml requirements.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; again when pyproject.toml changes)" >&2
 	@$(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install -qq --disable-pip-version-check --editable '.$(if $(EXTRAS),[$(EXTRAS)])'
+	@$(INSTALL)
 	@touch $@
 
-Makefile pyproject.toml: ;
+Makefile pyproject.toml requirements.txt: ;
 
 %: $(STAMP)
 	@$(VENV)/bin/invoke $@ $(FLAGS)

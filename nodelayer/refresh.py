@@ -79,6 +79,12 @@ PINS = (
         ("nodelayer", "tests"),
     ),
     Pin(
+        "requirements",
+        "what nodelayer runs on, by hash",
+        ("scripts/refresh_requirements.py",),
+        ("requirements.txt",),
+    ),
+    Pin(
         "actions",
         "the actions of workflows, by commit",
         ("scripts/refresh_actions.py",),
