@@ -907,21 +907,16 @@ def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
     print(told["html_url"])
 
 
-_WORKFLOW = "the workflow's file: watch.yml"
-_RUN = "the run; left out: $GITHUB_RUN_ID"
-_LABEL = "label of the issue, of one workflow only"
+_REPORT = {
+    "workflow": "the workflow's file: watch.yml",
+    "run-id": "the run; left out: $GITHUB_RUN_ID",
+    "label": "label of the issue, of one workflow only",
+    "repository": _REPOSITORY,
+    "outputs": step_outputs.HELP,
+}
 
 
-@task(
-    name="report-failure",
-    help={
-        "workflow": _WORKFLOW,
-        "run-id": _RUN,
-        "label": _LABEL,
-        "repository": _REPOSITORY,
-        "outputs": step_outputs.HELP,
-    },
-)
+@task(name="report-failure", help=_REPORT)
 @command
 def report_failure(
     _ctx: Context,
@@ -932,25 +927,10 @@ def report_failure(
     outputs: str = "",
 ) -> None:
     """Open an issue, or add to the open one, where a job has failed in this run and in the one before."""
-    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
-    reporter = Reporter()
-    _say_outcome(
-        github_failures.failure(report, github.open_github(os.environ, reporter, repository)),
-        reporter,
-        outputs,
-    )
+    _report(github_failures.failure, workflow, run_id, label, repository, outputs)
 
 
-@task(
-    name="report-success",
-    help={
-        "workflow": _WORKFLOW,
-        "run-id": _RUN,
-        "label": _LABEL,
-        "repository": _REPOSITORY,
-        "outputs": step_outputs.HELP,
-    },
-)
+@task(name="report-success", help=_REPORT)
 @command
 def report_success(
     _ctx: Context,
@@ -961,13 +941,7 @@ def report_success(
     outputs: str = "",
 ) -> None:
     """Close the issue that report-failure has opened, where no job of this run has failed."""
-    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
-    reporter = Reporter()
-    _say_outcome(
-        github_failures.success(report, github.open_github(os.environ, reporter, repository)),
-        reporter,
-        outputs,
-    )
+    _report(github_failures.success, workflow, run_id, label, repository, outputs)
 
 
 _STACK = "name of the CloudFormation stack"
@@ -1501,9 +1475,19 @@ def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
     return text
 
 
-def _say_outcome(outcome: github_failures.Outcome, reporter: Reporter, place: str) -> None:
+def _report(  # noqa: PLR0913, PLR0917 - the flags of both
+    tell: Callable[[github_failures.Report, github.GitHub], github_failures.Outcome],
+    workflow: str,
+    run_id: str,
+    label: str,
+    repository: str,
+    outputs: str,
+) -> None:
+    reporter = Reporter()
+    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
+    outcome = tell(report, github.open_github(os.environ, reporter, repository))
     url = str(outcome.issue["html_url"]) if outcome.issue else ""
-    _tell(place, {"issue": url})
+    _tell(outputs, {"issue": url})
     reporter.say(outcome.told)
     if url:
         print(url)

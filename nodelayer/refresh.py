@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodelayer.errors import InvalidInputError, UnreachableError, machine_error
+from nodelayer.errors import InvalidInputError, NodelayerError, UnreachableError, machine_error
 from nodelayer.progress import Reporter
 
 _TIMEOUT_S = 1200
@@ -107,6 +107,15 @@ class Outcome:
     skipped: str = ""
     failures: tuple[str, ...] = ()
     code: int = 0
+
+
+def typed(script: Callable[[Sequence[str]], int]) -> int:
+    """The exit code of a script as it was typed; a failure is told as one line."""
+    try:
+        return script(sys.argv[1:])
+    except NodelayerError as error:
+        sys.stderr.write(f"{error}\n")
+        return error.code
 
 
 def chosen(text: str, flag: str, pins: Sequence[Pin] = PINS) -> tuple[Pin, ...]:

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from nodelayer import refresh
 from nodelayer.errors import (
     InvalidInputError,
     MachineError,
@@ -200,14 +201,5 @@ def _write(texts: Mapping[Path, str], pins: Mapping[tuple[str, Pin], Pin]) -> No
                 raise MachineError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
-def main() -> int:
-    """Run it, with a failure told as one line."""
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

@@ -23,11 +23,10 @@ from urllib.parse import urlencode
 import requests
 from requests.utils import parse_dict_header
 
-from nodelayer import architecture
+from nodelayer import architecture, refresh
 from nodelayer.errors import (
     InvalidInputError,
     MachineError,
-    NodelayerError,
     NotFoundError,
     NotVerifiedError,
     UnreachableError,
@@ -231,14 +230,5 @@ def _text(path: Path) -> str:
         raise InvalidInputError(f"cannot be read: {error.strerror}", where=str(path)) from error
 
 
-def main() -> int:
-    """Run it, with a failure told as one line."""
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

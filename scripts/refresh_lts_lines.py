@@ -15,7 +15,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError
+from nodelayer import refresh
+from nodelayer.errors import InvalidInputError, MachineError, NotFoundError
 from nodelayer.node_release import sort_key
 from nodelayer.web import Web, shown
 
@@ -152,13 +153,5 @@ def run(arguments: Sequence[str], *, resource: Path = BUNDLED) -> int:
     return 0
 
 
-def main() -> int:
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from nodelayer import programs
+from nodelayer import programs, refresh
 from nodelayer.errors import MachineError, NodelayerError
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,14 +82,5 @@ def _write(path: Path, text: str) -> None:
         raise MachineError(f"cannot be written: {error.strerror}", where=str(path)) from error
 
 
-def main() -> int:
-    """Run it, with a failure told as one line."""
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

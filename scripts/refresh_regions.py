@@ -17,8 +17,8 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodelayer import programs
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError
+from nodelayer import programs, refresh
+from nodelayer.errors import InvalidInputError, MachineError, NotFoundError
 
 PYPROJECT = Path(__file__).resolve().parent.parent / "pyproject.toml"
 
@@ -95,14 +95,5 @@ def run(arguments: Sequence[str], *, pyproject: Path = PYPROJECT) -> int:
     return 0
 
 
-def main() -> int:
-    """Run it, with a failure told as one line."""
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

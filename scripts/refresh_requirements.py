@@ -15,9 +15,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodelayer import programs
+from nodelayer import programs, refresh
 from nodelayer.cache import DownloadCache
-from nodelayer.errors import NodelayerError, UnreachableError
+from nodelayer.errors import UnreachableError
 from nodelayer.progress import Reporter
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -67,8 +67,4 @@ def run(arguments: Sequence[str], *, root: Path = ROOT, uv: Path | None = None) 
 
 
 if __name__ == "__main__":
-    try:
-        sys.exit(run(sys.argv[1:]))
-    except NodelayerError as failed:
-        print(failed, file=sys.stderr)
-        sys.exit(failed.code)
+    sys.exit(refresh.typed(run))

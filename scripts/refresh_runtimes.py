@@ -18,8 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from nodelayer import programs
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError
+from nodelayer import programs, refresh
+from nodelayer.errors import InvalidInputError, MachineError, NotFoundError
 
 BUNDLED = Path(__file__).resolve().parent.parent / "nodelayer" / "resources" / "runtimes.json"
 PACKAGE = "cfn-lint"
@@ -127,14 +127,5 @@ def _bundled(path: Path) -> dict[str, Facts]:
     return dict(known)
 
 
-def main() -> int:
-    """Run it, with a failure told as one line."""
-    try:
-        return run(sys.argv[1:])
-    except NodelayerError as error:
-        print(error, file=sys.stderr)
-        return error.code
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(refresh.typed(run))

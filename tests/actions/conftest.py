@@ -142,6 +142,9 @@ class GitHub:
     def issues(self):
         return self._state.all("issues")
 
+    def pulls(self):
+        return self._state.all("pulls")
+
     def dispatched(self):
         file = self._state.folder / "dispatches.jsonl"
         return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []

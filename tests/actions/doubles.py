@@ -163,6 +163,12 @@ def configure_aws_credentials(given):
     return {"aws-account-id": account}
 
 
+def create_github_app_token(given):
+    if not given["client-id"] or not given["private-key"]:
+        raise StepError("The 'client-id' and 'private-key' inputs must be set to a non-empty string")
+    return {"token": "a-token-of-the-app"}
+
+
 def upload_pages_artifact(given):
     target = HOME / "artifacts" / given["name"]
     if target.exists():
@@ -216,7 +222,7 @@ ACTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(checkout, setup_python, upload_artifact, download_artifact, attest, configure_aws_credentials),
-        *(upload_pages_artifact, deploy_pages),
+        *(create_github_app_token, upload_pages_artifact, deploy_pages),
     )
 }
 
