@@ -18,46 +18,15 @@ from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
-from nodelayer import (
-    architecture,
-    artifact,
-    aws,
-    build,
-    catalog,
-    conversation,
-    docker,
-    emulator,
-    fanout,
-    fetch,
-    git,
-    github,
-    github_failures,
-    github_release,
-    layers_branch,
-    node_release,
-    own_release,
-    pull_request,
-    release_notes,
-    run,
-    sam,
-    snippets,
-    tables,
-    upkeep,
-)
-from nodelayer import manifest as manifests
-from nodelayer import matrix as matrices
-from nodelayer import outputs as step_outputs
-from nodelayer import plan as plans
-from nodelayer import publish as publishing
-from nodelayer import refresh as refreshing
-from nodelayer import regions as region_names
-from nodelayer import source as sources
-from nodelayer import supported as supporting
-from nodelayer import tour as tours
-from nodelayer import watch as watching
-from nodelayer.arn import LayerVersionArn
-from nodelayer.cache import DownloadCache
-from nodelayer.conversation import Aim
+from nodelayer import architecture, github_failures, pull_request
+from nodelayer.aws import account as aws
+from nodelayer.aws import regions as region_names
+from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.catalog import page as catalog
+from nodelayer.catalog import snippets
+from nodelayer.cli import tour as tours
+from nodelayer.emulation import invoke as run
+from nodelayer.emulation import rie as emulator
 from nodelayer.errors import (
     InvalidInputError,
     NodelayerError,
@@ -66,8 +35,31 @@ from nodelayer.errors import (
     RefusedError,
     machine_error,
 )
-from nodelayer.progress import Reporter, megabytes
-from nodelayer.record import BuildRecord
+from nodelayer.github import api as github
+from nodelayer.github import manifest_branch, step_outputs
+from nodelayer.github import matrix as matrices
+from nodelayer.github import release as github_release
+from nodelayer.github import targets as supporting
+from nodelayer.github import watch as watching
+from nodelayer.layer import artifact, build, docker_builder
+from nodelayer.layer.record import BuildRecord
+from nodelayer.manifest import model as manifests
+from nodelayer.node import versions as node_release
+from nodelayer.node.sources import auto as sources
+from nodelayer.project import release as own_release
+from nodelayer.project import release_notes
+from nodelayer.project.pins import run as refreshing
+from nodelayer.publish.layers import download as fetch
+from nodelayer.publish.layers import plan as plans
+from nodelayer.publish.layers import publisher as publishing
+from nodelayer.publish.layers import run as conversation
+from nodelayer.publish.layers import upkeep
+from nodelayer.publish.layers.run import Aim
+from nodelayer.sam import stack as sam
+from nodelayer.util import git, tables
+from nodelayer.util import parallel as fanout
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter, megabytes
 
 ROOT = Path(__file__).resolve().parent
 HOUSE = build.House(
@@ -832,18 +824,18 @@ def watch(  # noqa: PLR0913, PLR0917 - each is a flag
 def push_manifest(
     _ctx: Context,
     fragments: str,
-    branch: str = layers_branch.BRANCH,
+    branch: str = manifest_branch.BRANCH,
     remote: str = "origin",
     message: str = "Layers published",
     outputs: str = "",
 ) -> None:
     """Merge manifests into the one on the branch layers and push it; many at once lose nothing."""
     reporter = Reporter()
-    place = layers_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
-    pushed = layers_branch.push(layers_branch.read_fragments(Path(fragments)), place, message, reporter)
+    place = manifest_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
+    pushed = manifest_branch.push(manifest_branch.read_fragments(Path(fragments)), place, message, reporter)
     _tell(outputs, {"added": len(pushed.added), "commit": pushed.commit})
     print(tables.columns(pushed.added), end="")
-    layers_branch.say(pushed, place, reporter)
+    manifest_branch.say(pushed, place, reporter)
 
 
 @task(
@@ -856,11 +848,13 @@ def push_manifest(
 )
 @command
 def fetch_manifest(
-    _ctx: Context, branch: str = layers_branch.BRANCH, remote: str = "origin", out: str = manifests.FILE
+    _ctx: Context, branch: str = manifest_branch.BRANCH, remote: str = "origin", out: str = manifests.FILE
 ) -> None:
     """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
     manifests.check_writable(Path(out))
-    fetched = layers_branch.fetch(layers_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch))
+    fetched = manifest_branch.fetch(
+        manifest_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
+    )
     merged = manifests.update(Path(out), lambda known: known.merge(fetched))
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
@@ -1211,7 +1205,7 @@ def lint(_ctx: Context) -> None:
     _tool("actionlint", "-shellcheck=", "-pyflakes=")  # the same whatever else is installed
     _tool("zizmor", "--offline", "--pedantic", "--quiet", ".github", "actions")
     regions = ["us-east-1", "cn-north-1", "us-gov-west-1"]  # one of each partition that cfn-lint knows
-    _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "aws/*.yaml")
+    _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "cloudformation/*.yaml")
 
 
 @task(
@@ -1238,7 +1232,9 @@ def refresh(
     pins = refreshing.chosen(only, "--only") or refreshing.PINS
     kept = pins if compare else refreshing.chosen(keep, "--keep")
     reporter = Reporter()
-    done = refreshing.run(ROOT, pins, kept=kept, daemon=lambda: docker.connect(reporter), reporter=reporter)
+    done = refreshing.run(
+        ROOT, pins, kept=kept, daemon=lambda: docker_builder.connect(reporter), reporter=reporter
+    )
     refreshing.write_summary(summary, done)
     changed = [each.pin.name for each in done if each.changed]
     print("".join(f"{name}\n" for name in changed), end="")
@@ -1418,7 +1414,7 @@ def _bench(source: str, *, signature: bool) -> build.Workbench:
         ),
         reporter=reporter,
         emulator=lambda arch: emulator.rie(arch, cache=cache, reporter=reporter),
-        engine=functools.cache(lambda: docker.connect(reporter)),
+        engine=functools.cache(lambda: docker_builder.connect(reporter)),
     )
 
 

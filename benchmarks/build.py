@@ -20,9 +20,10 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodelayer import __version__, architecture, emulator
-from nodelayer.cache import DownloadCache
-from nodelayer.progress import Reporter, megabytes
+from nodelayer import __version__, architecture
+from nodelayer.emulation import rie
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter, megabytes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -54,9 +55,7 @@ def measure(version: str, folder: Path) -> Measured:
     cache, out = folder / f"cache-{version}", folder / "dist"
     build = ("build-layer", f"--node={version}", f"--out={out}", "--builder=local", "--source=npm")
     first, again = invoke(cache, *build), invoke(cache, *build)
-    emulator.rie(
-        architecture.X86_64, cache=DownloadCache(cache), reporter=Reporter()
-    )  # once a job, not a layer
+    rie.rie(architecture.X86_64, cache=DownloadCache(cache), reporter=Reporter())  # once a job, not a layer
     tried = invoke(cache, "test-layer", f"--node={version}", f"--out={out}")
     size = (out / f"nodejs-{version}-x86_64.zip").stat().st_size
     return Measured(version, first, again, tried, size)

@@ -25,7 +25,10 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from nodelayer import __version__, aws, catalog, manifest
+from nodelayer import __version__
+from nodelayer.aws import account as aws
+from nodelayer.catalog import page as catalog
+from nodelayer.manifest import model as manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -32,14 +32,18 @@ from typing import Any
 import boto3
 import botocore
 
-from nodelayer import __version__, architecture, archive, build, local_aws, manifest, programs
-from nodelayer.archive import Entry
-from nodelayer.cache import DownloadCache
+from nodelayer import __version__, architecture
+from nodelayer.emulation import ministack
 from nodelayer.errors import MachineError, NodelayerError
-from nodelayer.manifest import Layer, Manifest, Published
-from nodelayer.progress import Reporter, megabytes
-from nodelayer.record import BuilderRecord, code_sha256
-from nodelayer.source import SourceRecord
+from nodelayer.layer import archive, build
+from nodelayer.layer.archive import Entry
+from nodelayer.layer.record import BuilderRecord, code_sha256
+from nodelayer.manifest import model as manifest
+from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.util import venv
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter, megabytes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -259,12 +263,12 @@ def high_water(pid: int) -> int:
 def environ(server: Server) -> dict[str, str]:
     """This machine's variables without what it says of AWS and proxies, pointed at the server."""
     kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
-    return local_aws.environ(server.endpoint, kept, account="AKIAIOSFODNN7EXAMPLE")
+    return ministack.environ(server.endpoint, kept, account="AKIAIOSFODNN7EXAMPLE")
 
 
 def aws_cli(cache: DownloadCache) -> Path:
     """The Python of an environment that has the AWS CLI, which is made once, below the download cache."""
-    made, _ = programs.environment(AWSCLI, cache=cache, reporter=Reporter(quiet=True))
+    made, _ = venv.environment(AWSCLI, cache=cache, reporter=Reporter(quiet=True))
     return made / "bin" / "python"
 
 

@@ -24,10 +24,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from nodelayer import __version__, architecture
-from nodelayer.cache import DownloadCache
 from nodelayer.errors import NodelayerError
-from nodelayer.progress import Reporter, megabytes
-from nodelayer.source import open_source
+from nodelayer.node.sources.auto import open_source
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter, megabytes
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

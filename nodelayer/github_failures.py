@@ -10,7 +10,7 @@ from typing import Any
 from urllib.parse import quote, urlencode
 
 from nodelayer.errors import InvalidInputError
-from nodelayer.github import GitHub
+from nodelayer.github.api import GitHub
 
 LABEL = "nodelayer-watch"
 _FAILED = frozenset({"failure", "timed_out", "startup_failure"})

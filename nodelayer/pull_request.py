@@ -12,8 +12,8 @@ from typing import Any, Literal
 from urllib.parse import quote
 
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
-from nodelayer.git import Git, failed
-from nodelayer.github import GitHub
+from nodelayer.github.api import GitHub
+from nodelayer.util.git import Git, failed
 
 _NEEDS_SETTING = "not permitted to create"
 

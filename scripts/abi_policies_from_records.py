@@ -6,7 +6,7 @@
 `abilists` holds glibc's own lists of symbols and versions for every release and architecture, packed (format:
 the README of ziglang/libc-abi-tools). The nodes of GCC's libraries are those its manual gives for a release
 (libstdc++ manual, "ABI Policy and Guidelines"; libgcc's version scripts). A policy made here is replaced by
-one of scripts/derive_abi_policy.py as soon as the image can be read.
+one of nodelayer/project/pins/abi_policies.py as soon as the image can be read.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from nodelayer import abi
+from nodelayer.layer import abi
 
 Release = tuple[int, int, int]
 
@@ -232,7 +232,7 @@ def policy(system: System, architecture: str, records: Abilists) -> abi.Policy:
                 ),
                 *system.notes,
             ),
-            refresh=f"scripts/derive_abi_policy.py --image {system.image} "
+            refresh=f"nodelayer/project/pins/abi_policies.py --image {system.image} "
             f"--runtime {system.runtime} --arch {architecture} --write",
         ),
         libraries=libraries(system, architecture, records),
@@ -243,7 +243,9 @@ def main() -> None:
     """Write every bundled policy, or only those named."""
     parser = argparse.ArgumentParser(description="make the bundled ABI policies from published records")
     parser.add_argument("abilists", type=Path, help="glibc's packed lists, from the PyPI package ziglang")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "nodelayer" / "abi")
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent.parent / "nodelayer" / "layer" / "policies"
+    )
     arguments = parser.parse_args()
     records = Abilists(arguments.abilists.read_bytes())
     for system in SYSTEMS:

@@ -18,8 +18,9 @@ import zipfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from nodelayer import architecture, elf
-from nodelayer.progress import megabytes
+from nodelayer import architecture
+from nodelayer.layer import elf
+from nodelayer.util.console import megabytes
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGE = ROOT / "docs" / "abi.md"

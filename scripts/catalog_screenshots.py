@@ -17,7 +17,9 @@ from typing import Literal
 import deflate
 from playwright.sync_api import sync_playwright
 
-from nodelayer import aws, catalog, manifest
+from nodelayer.aws import account as aws
+from nodelayer.catalog import page as catalog
+from nodelayer.manifest import model as manifest
 
 ROOT = Path(__file__).resolve().parent.parent
 IMAGES = ROOT / "docs" / "images"

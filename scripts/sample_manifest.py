@@ -13,7 +13,7 @@ from pathlib import Path
 
 import boto3
 
-from nodelayer.manifest import Layer, Manifest, Published
+from nodelayer.manifest.model import Layer, Manifest, Published
 
 LINES = {
     12: 23,

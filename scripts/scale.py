@@ -15,7 +15,8 @@ from pathlib import Path
 from statistics import mean, median
 from typing import Any
 
-from nodelayer import matrix, quotas
+from nodelayer.aws import quotas
+from nodelayer.github import matrix
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

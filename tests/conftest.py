@@ -31,7 +31,7 @@ def no_docker():
     try:
         client.images.get(STANDIN.format(arch=architecture.of_host().debian))
     except docker.errors.ImageNotFound:
-        return "no stand-in base image: scripts/standin-base.sh makes it"
+        return "no stand-in base image: tests/images/standin-base.sh makes it"
     finally:
         client.close()
     return ""

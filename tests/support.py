@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from invoke import Collection
 
-from nodelayer import archive
+from nodelayer.layer import archive
 
 ROOT = Path(__file__).resolve().parent.parent
 REPORT = pytest.StashKey()

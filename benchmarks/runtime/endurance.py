@@ -21,8 +21,9 @@ from pathlib import Path
 from rig import RESULTS, Rig
 from speed import SMALL, processor, say
 
-from nodelayer import __version__, build
+from nodelayer import __version__
 from nodelayer.errors import NodelayerError
+from nodelayer.layer import build
 
 NODES = ("12.16.1", "24.21.0")
 STEPS = 10

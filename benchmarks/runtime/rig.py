@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from nodelayer import architecture, archive, build
-from nodelayer.cache import DownloadCache
+from nodelayer import architecture
 from nodelayer.errors import MachineError, NodelayerError, NotFoundError
-from nodelayer.progress import Reporter
-from nodelayer.source import open_source
+from nodelayer.layer import archive, build
+from nodelayer.node.sources.auto import open_source
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent

@@ -32,8 +32,9 @@ from rig import (
     Rig,
 )
 
-from nodelayer import __version__, build
+from nodelayer import __version__
 from nodelayer.errors import NodelayerError
+from nodelayer.layer import build
 
 NODES = ("12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0")
 SMALL = 20  # bytes, as everything below

@@ -16,7 +16,7 @@ from publish.faults import FaultProxy
 from support import ROOT
 from tools import GH, Tools
 
-from nodelayer.cache import DownloadCache
+from nodelayer.util.cache import DownloadCache
 
 REGIONS = ("eu-west-1", "sa-east-1", "us-east-1")
 LINE = ("24.20.0", "24.21.0")  # a release, and the one that comes after it

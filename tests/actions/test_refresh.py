@@ -6,7 +6,7 @@ from support import ROOT
 
 pytestmark = pytest.mark.network
 
-FACTS = "nodelayer/resources/runtimes.json"
+FACTS = "nodelayer/aws/runtimes.json"
 
 
 @pytest.fixture(scope="module")

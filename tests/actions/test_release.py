@@ -9,7 +9,7 @@ from actions.act import ROLE
 from actions.conftest import LINE, REGIONS
 from publish.faults import Rule, dead
 
-from nodelayer import manifest as manifests
+from nodelayer.manifest import model as manifests
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 

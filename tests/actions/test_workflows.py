@@ -11,13 +11,13 @@ from invoke.exceptions import ParseError
 from invoke.parser import Parser
 from support import ROOT, contexts
 
-from nodelayer import supported
+from nodelayer.github import targets
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
 PLAYED = ("ci.yml", "publish.yml", "refresh.yml", "release.yml", "watch.yml")
 """Workflows that act runs here."""
-PROGRAMS = {"make", "scripts/standin-base.sh", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit"}
+PROGRAMS = {"make", "tests/images/standin-base.sh", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit"}
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
@@ -79,7 +79,7 @@ def labels(job):
         return _CHOSEN.findall(label.removesuffix(" }}")) if "${{" in label else [label]
     if isinstance(matrix, dict):
         return [row["runner"] for row in matrix["include"]]
-    return list(supported.load(ROOT / supported.FILE).runners.values())
+    return list(targets.load(ROOT / targets.FILE).runners.values())
 
 
 def test_these_are_all_of_them():

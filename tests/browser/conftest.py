@@ -10,9 +10,9 @@ import chromium
 import pytest
 from playwright.sync_api import sync_playwright
 
-from nodelayer import catalog
-from nodelayer.catalog import Site
-from nodelayer.manifest import Layer, Manifest, Published
+from nodelayer.catalog import page as catalog
+from nodelayer.catalog.page import Site
+from nodelayer.manifest.model import Layer, Manifest, Published
 
 TODAY = "2026-11-24T12:00:00Z"
 NAMES = {"eu-west-1": "Europe (Ireland)", "us-east-1": "US East (N. Virginia)"}

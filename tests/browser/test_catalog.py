@@ -8,10 +8,11 @@ from browser.conftest import EVERYWHERE, VARIED, layer
 from playwright.sync_api import Error, expect
 from tools import Tools
 
-from nodelayer import manifest, snippets
-from nodelayer.cache import DownloadCache
+from nodelayer.catalog import snippets
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest import Manifest
+from nodelayer.manifest import model as manifest
+from nodelayer.manifest.model import Manifest
+from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.browser
 

@@ -17,7 +17,7 @@ from support import ROOT, Outcome
 from tools import GH, Tools
 
 from nodelayer import architecture
-from nodelayer.cache import DownloadCache
+from nodelayer.util.cache import DownloadCache
 
 AWS_CLI = ("awscli==1.46.3",)
 OF_A_CLONE_S_OWN = {".git", ".venv", "dist", "layers.json", "layers.txt", "layers.schema.json"}

@@ -14,7 +14,7 @@ from support import ROOT
 
 from actions import sigstore
 from docs import messages, pages
-from nodelayer.snippets import FORMATS
+from nodelayer.catalog.snippets import FORMATS
 
 BUILDS = {"README.md", "docs/getting-started.md"}
 """Pages whose commands build Node.js and run it; the others meet a layer that is made in a moment."""
@@ -68,13 +68,13 @@ NOT_TYPED = {
     "gh attestation trusted-root > trusted_root.jsonl": GITHUB,
     "aws sso login": ACCOUNT,
     "aws cloudformation deploy --region us-east-1 --stack-name nodelayer "
-    "--template-file aws/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
+    "--template-file cloudformation/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
     "--parameter-overrides Repository=OWNER/REPO Tag='v*' Parameters=yes StagingBucket=deployed "
     "PruneEnvironment=prune": ROLES,
     "aws cloudformation describe-stacks --region us-east-1 --stack-name nodelayer "
     "--query 'Stacks[0].Outputs[].[OutputKey,OutputValue]' --output table": ROLES,
     "aws cloudformation deploy --profile reader --region us-east-1 --stack-name nodelayer "
-    "--template-file aws/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
+    "--template-file cloudformation/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
     "--parameter-overrides Repository=OWNER/REPO Publisher=no LayerAccount=123456789012": ROLES,
     "aws cloudformation create-stack-set --stack-set-name nodelayer-staging "
     "--template-body file://aws/staging-bucket.yaml": ACCOUNT,
@@ -82,11 +82,12 @@ NOT_TYPED = {
     "--regions eu-west-1 us-east-1": ACCOUNT,
     "aws lambda invoke --region eu-west-1 --function-name function --cli-binary-format raw-in-base64-out "
     """--payload '{"name": "Ada"}' answer.json""": FUNCTION,
-    "scripts/standin-base.sh amd64 arm64 (root; mmdebstrap, Docker)": DOCKER,
+    "tests/images/standin-base.sh amd64 arm64 (root; mmdebstrap, Docker)": DOCKER,
     "invoke build-layer --node 26 --builder docker --base-image 'nodelayer-standin:{arch}'": DOCKER,
-    "python scripts/derive_abi_policy.py --image public.ecr.aws/lambda/provided:al2023 "
+    "python -m nodelayer.project.pins.abi_policies --image public.ecr.aws/lambda/provided:al2023 "
     "--runtime provided.al2023 --arch x86_64 --compare": IMAGE,
-    "python scripts/derive_abi_policy.py root.tar.gz --runtime provided.al2 --arch arm64 --write": IMAGE,
+    "python -m nodelayer.project.pins.abi_policies root.tar.gz --runtime provided.al2 "
+    "--arch arm64 --write": IMAGE,
     "cd /var/task && NODE_COMPILE_CACHE=/var/task/compiled setpriv --reuid 993 --clear-groups "
     """/opt/nodejs/bin/node -e 'require("/var/task/index.js")'""": LAMBDA,
     "sam build --template sam/layer.yaml": SAM,

@@ -16,8 +16,8 @@ OF_OTHERS = {
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",
     "--repo": "gh",
-    "--image": "scripts/derive_abi_policy.py",
-    "--compare": "scripts/derive_abi_policy.py",
+    "--image": "nodelayer/project/pins/abi_policies.py",
+    "--compare": "nodelayer/project/pins/abi_policies.py",
     "--write": "scripts/",
     "--skip-pull-image": "sam local",
 }

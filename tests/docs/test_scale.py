@@ -6,7 +6,7 @@ import sys
 import pytest
 from support import ROOT
 
-from nodelayer import matrix
+from nodelayer.github import matrix
 
 PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 

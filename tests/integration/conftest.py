@@ -6,9 +6,11 @@ import subprocess
 import pytest
 from support import ROOT, Built, Outcome, command, environment
 
-from nodelayer import architecture, emulator, system_library
-from nodelayer.cache import DownloadCache
-from nodelayer.progress import Reporter
+from nodelayer import architecture
+from nodelayer.emulation import rie as emulator
+from nodelayer.layer import system_library
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 NEEDS_LIBATOMIC = 25
 

@@ -18,11 +18,12 @@ from cyclonedx.validation.json import JsonStrictValidator
 from support import ROOT, command, environment
 from unit.test_outputs import read
 
-from nodelayer import architecture, build, docker, system_library
-from nodelayer.cache import DownloadCache
+from nodelayer import architecture
 from nodelayer.errors import IncompatibleError
-from nodelayer.progress import Reporter
-from nodelayer.source import open_source
+from nodelayer.layer import build, docker_builder, system_library
+from nodelayer.node.sources.auto import open_source
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 
@@ -336,7 +337,7 @@ def build_here(cache_folder):
             ),
             reporter=reporter,
             emulator=lambda _arch: Path("none"),
-            engine=lambda: docker.connect(reporter),
+            engine=lambda: docker_builder.connect(reporter),
         )
         order = build.Order(out, builder="local", compression="fast")
         build.build(build.Job(version, architecture.X86_64), order, bench)

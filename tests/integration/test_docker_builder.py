@@ -15,7 +15,7 @@ import docker
 import pytest
 from support import ROOT, command, environment
 
-from nodelayer import archive
+from nodelayer.layer import archive
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -194,7 +194,8 @@ def test_a_daemon_this_user_may_not_use_is_one_line():
         pytest.skip("only root can become another user")
     script = (
         "import os\n"
-        "from nodelayer import docker, progress\n"
+        "from nodelayer.layer import docker_builder as docker\n"
+        "from nodelayer.util import console as progress\n"
         "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
         "try: docker.connect(progress.Reporter())\n"
         "except docker.UnreachableError as error: print(error)"

@@ -10,9 +10,9 @@ import pytest
 from unit.test_matrix import entry
 from unit.test_outputs import read
 
-from nodelayer import matrix, supported
-from nodelayer.manifest import Manifest
-from nodelayer.node_release import Release
+from nodelayer.github import matrix, targets
+from nodelayer.manifest.model import Manifest
+from nodelayer.node.versions import Release
 
 BOTH = ["linux-x64", "linux-arm64"]
 INDEX = [
@@ -94,7 +94,7 @@ def test_json_alone_leaves_the_table_out(ask):
 
 def test_the_supported_set_goes_by_the_day_and_what_is_not_there_is_told(ask):
     outcome = ask()
-    lines = supported.maintained([Release(version) for version in NEWEST.values()], datetime.now(UTC).date())
+    lines = targets.maintained([Release(version) for version in NEWEST.values()], datetime.now(UTC).date())
     expected = {f"{NEWEST[major]}-x86_64" for major in (*lines, 12)}
     assert expected == {job["id"] for job in jobs(outcome) if job["arch"] == "x86_64"}
     assert "nodelayer: no Node.js 14.21.3 for x86_64 or arm64: nearest: 12.16.1, 22.9.0" in outcome.err

@@ -20,14 +20,14 @@ import requests
 from rich.console import Console
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from nodelayer import web
 from nodelayer.architecture import ARM64, X86_64
-from nodelayer.cache import DownloadCache
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
-from nodelayer.node_files import NOT_CHECKED
-from nodelayer.nodejs_org import NodejsOrg
-from nodelayer.progress import Reporter
-from nodelayer.source import Auto
+from nodelayer.node.sources.auto import Auto
+from nodelayer.node.sources.base import NOT_CHECKED
+from nodelayer.node.sources.nodejs_org import NodejsOrg
+from nodelayer.util import http as web
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 VERSION = "12.16.1"
 XZ = f"/dist/v{VERSION}/node-v{VERSION}-linux-x64.tar.xz"

@@ -17,10 +17,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from nodelayer.architecture import ARM64, X86_64
-from nodelayer.cache import DownloadCache
 from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
-from nodelayer.npm import Npm
-from nodelayer.progress import Reporter
+from nodelayer.node.sources.npm import Npm
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 QUIET = Reporter(quiet=True)
 

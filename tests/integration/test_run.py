@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from support import ROOT, command, environment
 
-from nodelayer import archive, artifact, emulator, run
+from nodelayer.emulation import invoke as run
+from nodelayer.emulation import rie as emulator
 from nodelayer.errors import FunctionError
+from nodelayer.layer import archive, artifact
 
 pytestmark = pytest.mark.network
 

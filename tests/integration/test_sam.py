@@ -1,7 +1,7 @@
 """The SAM application: built, run in a container, deployed to an emulator of AWS that runs it in one too.
 
-The image they run in is a stand-in, Debian 12 (scripts/standin-lambda.sh): nothing here is proved of Amazon
-Linux. One build and one deployment serve all tests.
+The image they run in is a stand-in, Debian 12 (tests/images/standin-lambda.sh): nothing here is proved of
+Amazon Linux. One build and one deployment serve all tests.
 """
 
 import json
@@ -25,11 +25,12 @@ from publish.emulators import ACCOUNT
 from support import ROOT
 from tools import Tools
 
-from nodelayer import aws, emulator
-from nodelayer.cache import DownloadCache
-from nodelayer.manifest import arn_for
-from nodelayer.regions import Partition
-from nodelayer.sam import overrides
+from nodelayer.aws import account as aws
+from nodelayer.aws.regions import Partition
+from nodelayer.emulation import rie as emulator
+from nodelayer.manifest.model import arn_for
+from nodelayer.sam.stack import overrides
+from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.network
 
@@ -63,7 +64,7 @@ def image():
     """The stand-in for AWS's image; what SAM makes of it is gone afterwards."""
     with closing(docker.from_env()) as engine:
         if not engine.images.list(IMAGE):
-            pytest.skip("no stand-in Lambda image: scripts/standin-lambda.sh makes it")
+            pytest.skip("no stand-in Lambda image: tests/images/standin-lambda.sh makes it")
         before = {each.id for each in engine.images.list("samcli/lambda-provided")}
         yield IMAGE
         for each in engine.images.list("samcli/lambda-provided"):

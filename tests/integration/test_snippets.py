@@ -15,8 +15,8 @@ import pytest
 import requests
 from tools import Tools
 
-from nodelayer.cache import DownloadCache
-from nodelayer.snippets import Layer, render
+from nodelayer.catalog.snippets import Layer, render
+from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.network
 

@@ -7,7 +7,7 @@ import subprocess
 import pytest
 from support import command, environment
 
-from nodelayer import tour
+from nodelayer.cli import tour
 
 pytestmark = pytest.mark.network
 

@@ -11,11 +11,11 @@ from publish import emulators
 from publish.faults import FaultProxy
 from publish.shop import Shop
 
-from nodelayer import archive, build, sbom
 from nodelayer.architecture import parse
-from nodelayer.archive import Entry
-from nodelayer.record import BuilderRecord, BuildRecord
-from nodelayer.source import SourceRecord
+from nodelayer.layer import archive, build, sbom
+from nodelayer.layer.archive import Entry
+from nodelayer.layer.record import BuilderRecord, BuildRecord
+from nodelayer.node.sources.auto import SourceRecord
 
 SOURCE = SourceRecord(
     name="npm",

@@ -53,10 +53,10 @@ import docker
 from botocore.config import Config
 from docker.errors import DockerException
 
-from nodelayer import local_aws
-from nodelayer.cache import DownloadCache
-from nodelayer.local_aws import ACCOUNT, MINISTACK, REGION, Program
-from nodelayer.progress import Reporter
+from nodelayer.emulation import ministack as local_aws
+from nodelayer.emulation.ministack import ACCOUNT, MINISTACK, REGION, Program
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _PROXIES = ("http_proxy", "https_proxy", "all_proxy", "no_proxy")

@@ -7,9 +7,14 @@ from pathlib import Path
 from publish.emulators import ACCOUNT
 from support import Outcome, command
 
-from nodelayer import artifact, aws, manifest, plan, publish, regions
-from nodelayer.aws import Access
-from nodelayer.progress import Reporter
+from nodelayer.aws import account as aws
+from nodelayer.aws import regions
+from nodelayer.aws.account import Access
+from nodelayer.layer import artifact
+from nodelayer.manifest import model as manifest
+from nodelayer.publish.layers import plan
+from nodelayer.publish.layers import publisher as publish
+from nodelayer.util.console import Reporter
 
 LAYER = "nodejs-12-16-1-x86_64"
 THREE = ("ap-south-1", "eu-west-1", "us-east-1")

@@ -24,7 +24,7 @@ from botocore.exceptions import (
 from publish import emulators, faults
 from publish.faults import FaultProxy, Rule
 
-from nodelayer import archive, record
+from nodelayer.layer import archive, record
 
 pytestmark = pytest.mark.network
 

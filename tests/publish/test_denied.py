@@ -5,8 +5,9 @@ from publish import faults
 from publish.emulators import ACCOUNT
 from publish.faults import Rule
 
-from nodelayer import artifact, aws
+from nodelayer.aws import account as aws
 from nodelayer.errors import RefusedError
+from nodelayer.layer import artifact
 
 pytestmark = pytest.mark.network
 

@@ -22,8 +22,10 @@ from publish.faults import (
 )
 from publish.shop import LAYER, PUBLIC, THREE
 
-from nodelayer import aws, plan, publish
-from nodelayer.record import code_sha256
+from nodelayer.aws import account as aws
+from nodelayer.layer.record import code_sha256
+from nodelayer.publish.layers import plan
+from nodelayer.publish.layers import publisher as publish
 
 pytestmark = pytest.mark.network
 

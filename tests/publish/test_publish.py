@@ -12,10 +12,13 @@ from publish.faults import Rule, access_denied, dead, hang, too_large
 from publish.shop import LAYER, PUBLIC, THREE, Shop
 from unit.test_outputs import read
 
-from nodelayer import __version__, fanout, plan, publish
-from nodelayer.artifact import FILLER
-from nodelayer.aws import Access
-from nodelayer.quotas import DIRECT_UPLOAD
+from nodelayer import __version__
+from nodelayer.aws.account import Access
+from nodelayer.aws.quotas import DIRECT_UPLOAD
+from nodelayer.layer.artifact import FILLER
+from nodelayer.publish.layers import plan
+from nodelayer.publish.layers import publisher as publish
+from nodelayer.util import parallel
 
 pytestmark = pytest.mark.network
 
@@ -478,7 +481,7 @@ def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
 
 
 def test_parameters_that_a_stop_kept_from_being_written_are_left_to_do(shop, monkeypatch):
-    stop = fanout.Stop()
+    stop = parallel.Stop()
     publisher, selection = shop.publisher(["eu-west-1"], stop)
     wish = plan.Order(parameters=True)
     planned = publisher.plan(shop.artifacts(), selection, wish)

@@ -26,7 +26,7 @@ from publish.emulators import ACCOUNT
 from publish.faults import FaultProxy, Rule
 from support import command
 
-from nodelayer import quotas
+from nodelayer.aws import quotas
 
 pytestmark = pytest.mark.network
 

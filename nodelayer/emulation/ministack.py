@@ -1,0 +1,155 @@
+"""AWS on this machine: an emulator of it, a process of its own that ends with us."""
+
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import requests
+
+from nodelayer.errors import MachineError
+from nodelayer.util import venv
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+ACCOUNT = "123456789012"
+REGION = "us-east-1"
+_START_S = 60
+_KEPT = 4000  # characters of what it has printed, where it fails
+_WHO_ASKS = (
+    "AWS_ENDPOINT_URL",
+    "AWS_ROLE",
+    "AWS_WEB_IDENTITY",
+    "AWS_CONTAINER",
+    "AWS_PROFILE",
+    "AWS_DEFAULT_PROFILE",
+    "AWS_REGION",
+    "AWS_SESSION_TOKEN",
+    "AWS_SECURITY_TOKEN",
+    "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS",
+)
+
+
+@dataclass(frozen=True)
+class Program:
+    """An emulator: what pip installs, how it starts on a {port}, the path that answers once it is ready."""
+
+    name: str
+    requirement: str
+    line: tuple[str, ...]
+    ready: str
+    variables: Mapping[str, str] = field(default_factory=dict)
+
+
+MINISTACK = Program(
+    "ministack",
+    "ministack[full]==1.5.33",
+    ("-m", "ministack"),
+    ready="/_ministack/health",
+    variables={
+        "BIND_HOST": "127.0.0.1",  # it would listen on every interface
+        "MINISTACK_HOST": "127.0.0.1",  # what Content.Location of a layer begins with
+        "GATEWAY_PORT": "{port}",
+        "DOCKER_HOST": "unix:///dev/null/none",  # it would remove the containers of another MiniStack
+        "IOT_MTLS_ENABLED": "0",  # a fixed port
+        "SFTP_ENABLED": "0",  # the same
+        "LOG_LEVEL": "WARNING",
+    },
+)
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it answers, its process, and the file of what it has printed."""
+
+    endpoint: str
+    pid: int
+    log: Path
+
+
+@contextmanager
+def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Iterator[Running]:
+    """An emulator, started and ready.
+
+    Raises UnreachableError where pip cannot install it, MachineError where it does not start.
+    """
+    place, _ = venv.environment(program.requirement, cache=cache, reporter=reporter)
+    with tempfile.TemporaryDirectory(
+        prefix=f"nodelayer-{program.name}-", ignore_cleanup_errors=True
+    ) as folder:
+        port = _free_port()
+        endpoint = f"http://127.0.0.1:{port}"
+        log = Path(folder) / "log"
+        with log.open("wb") as printed:
+            process = subprocess.Popen(
+                [place / "bin" / "python", *(part.format(port=port) for part in program.line)],
+                cwd=folder,
+                env={
+                    "PATH": os.environ.get("PATH", os.defpath),
+                    "HOME": folder,
+                    "TMPDIR": folder,
+                    **{name: value.format(port=port) for name, value in program.variables.items()},
+                },
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        try:
+            _wait(process, f"{endpoint}{program.ready}", log)
+            yield Running(endpoint, process.pid, log)
+        except BaseException as error:
+            error.add_note(f"{program.name} printed:\n{log.read_text(errors='replace')[-_KEPT:]}")
+            raise
+        finally:
+            # nothing it has is worth an orderly end, and whatever it has started goes with it
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+def environ(endpoint: str, given: Mapping[str, str], account: str = ACCOUNT) -> dict[str, str]:
+    """The variables given, but asking the emulator as this account (its key is the account) and nobody else.
+
+    A proxy stays for what needs one, npm and pip; the emulator is asked directly.
+    """
+    kept = {name: value for name, value in given.items() if not name.startswith(_WHO_ASKS)}
+    return {
+        **kept,
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+        "AWS_ENDPOINT_URL": endpoint,
+        "AWS_ACCESS_KEY_ID": account,
+        "AWS_SECRET_ACCESS_KEY": "not-asked-for",
+        "AWS_DEFAULT_REGION": REGION,
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_CONFIG_FILE": os.devnull,
+        "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+    }
+
+
+def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
+    end = time.monotonic() + _START_S
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy would be asked for 127.0.0.1
+        while process.poll() is None and time.monotonic() < end:
+            try:
+                session.get(url, timeout=5)
+            except requests.RequestException:
+                time.sleep(0.05)
+            else:
+                return
+    told = log.read_text(errors="replace").strip().splitlines()
+    raise MachineError(
+        f"the emulator of AWS does not start ({told[-1] if told else 'it says nothing'})", todo="run it again"
+    )
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

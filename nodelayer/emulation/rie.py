@@ -1,0 +1,320 @@
+"""AWS's own Runtime Interface Emulator around a layer that lies unpacked in a folder. No Docker.
+
+What it is: https://github.com/aws/aws-lambda-runtime-interface-emulator. It comes inside aws-sam-cli, whose
+wheel pip downloads by the hash pinned in rie.json.
+"""
+
+import importlib.util
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import uuid
+import zipfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from importlib.resources import files as resources
+from pathlib import Path
+
+import requests
+
+from nodelayer.architecture import Architecture
+from nodelayer.errors import (
+    FunctionError,
+    InvalidInputError,
+    MachineError,
+    NotVerifiedError,
+    UnreachableError,
+)
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+_INVOCATIONS = "/2015-03-31/functions/function/invocations"
+_MARK = "NODELAYER_RUN"
+"""The variable that every process of a run inherits, and is found again by."""
+_TAKEN_ALONG = re.compile(
+    r"PATH|HOME|LANG|LC_\w+|TMPDIR|AWS_(?!LAMBDA_)\w+|https?_proxy|no_proxy", flags=re.IGNORECASE
+)
+"""Of this machine's variables the function sees those: an AWS call it makes works as on the command line."""
+_START_S = 15.0
+_SLACK_S = 60.0
+_TRIES = 3
+_TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
+_OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
+_INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
+_INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one invocation gave.
+
+    `payload` as the caller gets it; `failed` where that is an error, `error_type` its name; `logs` is what
+    the function wrote. Milliseconds as the emulator measured them, None where it did not: `init_ms` from the
+    start of bootstrap to its first request, `duration_ms` of the handler.
+    """
+
+    payload: bytes
+    failed: bool
+    error_type: str | None
+    logs: str
+    init_ms: float | None
+    duration_ms: float | None
+
+
+@dataclass(frozen=True)
+class Sandbox:
+    """What runs inside: the folders of an unpacked layer and of a function, its handler, its seconds."""
+
+    layer: Path
+    function: Path
+    handler: str
+    timeout_s: int
+
+
+def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter) -> Path:
+    """The emulator's program for an architecture, downloaded once and hashed at each use.
+
+    Raises UnreachableError, NotVerifiedError or MachineError.
+    """
+    pinned = json.loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
+    wanted = pinned["files"][architecture.name]
+    with cache.lock("aws-lambda-rie", reporter):
+        if cache.read(wanted["sha256"], reporter) is None:
+            reporter.say(f"Fetching AWS's Runtime Interface Emulator ({pinned['package']}, by pip)")
+            with cache.workspace() as folder, cache.guard():
+                with reporter.work("fetching AWS's Runtime Interface Emulator (pip)"):
+                    wheel = _download(pinned, folder)
+                program = folder / architecture.name
+                with zipfile.ZipFile(wheel) as opened:
+                    program.write_bytes(opened.read(wanted["path"]))
+                program.chmod(0o755)
+                if cache.add(program) != wanted["sha256"]:
+                    raise NotVerifiedError(
+                        "the Runtime Interface Emulator is not the pinned one", where=wheel.name
+                    )
+    return cache.blob_path(wanted["sha256"])
+
+
+def _download(pinned: Mapping[str, str], folder: Path) -> Path:
+    name = f"{pinned['package']}=={pinned['version']}"
+    if importlib.util.find_spec("pip") is None:
+        raise MachineError("this Python has no pip", where=name, todo="python -m ensurepip")
+    requirements = folder / "requirements.txt"
+    requirements.write_text(f"{name} --hash=sha256:{pinned['wheel_sha256']}\n", encoding="utf-8")
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "download",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-input",
+    ]
+    command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--require-hashes"]
+    command += [f"--requirement={requirements}", f"--dest={folder}"]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode == 0:
+        return next(folder.glob("*.whl"))
+    if "DO NOT MATCH THE HASHES" in done.stderr:
+        raise NotVerifiedError(
+            "pip fetched something else than the pinned Runtime Interface Emulator",
+            where=name,
+            todo="try again; if it stays so, do not use this package index",
+        )
+    if "No space left" in done.stderr:
+        raise MachineError("no room left for the Runtime Interface Emulator", where=str(folder.parent))
+    raise UnreachableError(
+        "AWS's Runtime Interface Emulator cannot be fetched by pip",
+        where=name,
+        todo="check the network and what `pip config list` prints",
+    )
+
+
+def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
+    """Start bootstrap under the emulator, cold; invoke once; stop whatever was started, however it ends.
+
+    Raises InvalidInputError for a folder that is none, FunctionError where no answer comes, MachineError
+    where the emulator does not start.
+    """
+    for folder, what in ((sandbox.function, "function"), (sandbox.layer, "layer")):
+        if not folder.is_dir():
+            raise InvalidInputError(f"the {what}'s folder does not exist", where=str(folder))
+    with running(sandbox, rie=rie) as emulator:
+        payload, status = emulator.invoke(event)
+        # it tells of its figures after the answer is out
+        told = emulator.told(_INVOKE if status == requests.codes.ok else _INIT)
+        error_type = _error_type(payload, status)
+        logs = "".join(
+            line for line in emulator.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
+        )
+    return Answer(
+        payload=payload,
+        failed=error_type is not None,
+        error_type=error_type,
+        logs=logs,
+        init_ms=_figure(_INIT, told),
+        duration_ms=_figure(_INVOKE, told),
+    )
+
+
+def _error_type(payload: bytes, status: int) -> str | None:
+    """The name of the error that a payload is, or None.
+
+    The emulator says 200 to a handled error too and has no header for it, so the keys that the Runtime API
+    asks of an error tell: an answer with the same two keys cannot be told apart.
+    """
+    if _TIMED_OUT.fullmatch(payload.strip()):
+        return "Sandbox.Timedout"
+    try:
+        answer = json.loads(payload)
+    except ValueError:
+        return "Runtime.InvalidAnswer"
+    if isinstance(answer, dict) and isinstance(answer.get("errorType"), str) and "errorMessage" in answer:
+        return str(answer["errorType"])
+    return None if status == requests.codes.ok else f"HTTP {status}"
+
+
+def _figure(pattern: re.Pattern[str], told: str) -> float | None:
+    found = pattern.search(told)
+    return float(found[1]) if found else None
+
+
+class Emulator:
+    """A started emulator. Make one with `running`."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]", port: int, scratch: Path, timeout_s: int) -> None:
+        self._process = process
+        self._scratch = scratch
+        self._timeout_s = timeout_s
+        self._url = f"http://127.0.0.1:{port}{_INVOCATIONS}"
+
+    def invoke(self, event: bytes) -> tuple[bytes, int]:
+        """The payload and the HTTP status of one invocation. Raises FunctionError where there is none."""
+        with requests.Session() as session:
+            session.trust_env = False  # a proxy has no business between us and this machine
+            try:
+                answer = session.post(
+                    self._url,
+                    data=event,
+                    headers={"Content-Type": "application/json"},
+                    timeout=self._timeout_s + _SLACK_S,
+                )
+            except requests.RequestException as error:
+                why = "ended" if self._process.poll() is not None else "gave no answer"
+                raise FunctionError(
+                    f"the Runtime Interface Emulator {why}",
+                    where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
+                    todo=self.logs().strip()[-300:] or self.told().strip()[-300:],
+                ) from error
+        return answer.content, answer.status_code
+
+    def logs(self) -> str:
+        """What the function wrote so far, to both of its streams, among the emulator's START, END, REPORT."""
+        return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
+
+    def told(self, awaited: re.Pattern[str] | None = None) -> str:
+        """What the emulator tells of itself; waits up to a second for a line of it."""
+        deadline = time.monotonic() + 1
+        while True:
+            text = (self._scratch / "stderr").read_text(encoding="utf-8", errors="replace")
+            if awaited is None or awaited.search(text) or time.monotonic() > deadline:
+                return text
+            time.sleep(0.01)
+
+
+@contextmanager
+def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = None) -> Iterator[Emulator]:
+    """An emulator with the layer's bootstrap inside, on free ports; gone at the end with all it started.
+
+    `environ` is added to what the function sees. Raises MachineError where it does not start.
+    """
+    mark = uuid.uuid4().hex
+    seen = {name: value for name, value in os.environ.items() if _TAKEN_ALONG.fullmatch(name)}
+    seen |= {
+        "TZ": ":UTC",
+        "_HANDLER": sandbox.handler,
+        "LAMBDA_TASK_ROOT": str(sandbox.function.resolve()),
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(sandbox.timeout_s),
+        **(environ or {}),
+        _MARK: mark,
+    }
+    with tempfile.TemporaryDirectory(prefix="nodelayer-rie-") as scratch:
+        process = None
+        try:
+            process, port = _start(sandbox, rie, seen, Path(scratch))
+            yield Emulator(process, port, Path(scratch), sandbox.timeout_s)
+        finally:
+            _stop(mark)
+            if process is not None:
+                process.wait()
+
+
+def _start(
+    sandbox: Sandbox, rie: Path, environ: Mapping[str, str], scratch: Path
+) -> tuple["subprocess.Popen[bytes]", int]:
+    for _ in range(_TRIES):  # another program may take a free port before the emulator does
+        port, api_port = _free_ports()
+        command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+        command += [
+            "--runtime-api-address",
+            f"127.0.0.1:{api_port}",
+            str(sandbox.layer.resolve() / "bootstrap"),
+        ]
+        with (scratch / "stdout").open("wb") as out, (scratch / "stderr").open("wb") as err:
+            try:
+                process = subprocess.Popen(
+                    command,
+                    stdin=subprocess.DEVNULL,
+                    stdout=out,
+                    stderr=err,
+                    env=environ,
+                    cwd=sandbox.function,
+                    start_new_session=True,
+                )
+            except OSError as error:
+                raise MachineError(
+                    f"the Runtime Interface Emulator cannot be started ({error.strerror})", where=str(rie)
+                ) from error
+        deadline = time.monotonic() + _START_S
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                return process, port
+            time.sleep(0.005)
+        process.kill()
+        process.wait()
+    last = (scratch / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    raise MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
+
+
+def _free_ports() -> tuple[int, int]:
+    with socket.socket() as one, socket.socket() as other:
+        one.bind(("127.0.0.1", 0))
+        other.bind(("127.0.0.1", 0))
+        return int(one.getsockname()[1]), int(other.getsockname()[1])
+
+
+def _stop(mark: str) -> None:
+    """Kill every process that carries the mark, until none does.
+
+    The emulator puts the runtime into a process group of its own, and a function may start others: the
+    variable they all inherit is the one thing they have in common.
+    """
+    wanted = f"{_MARK}={mark}".encode()
+    for _ in range(100):
+        found = False
+        for folder in Path("/proc").iterdir():
+            with suppress(OSError):
+                if folder.name.isdigit() and wanted in (folder / "environ").read_bytes().split(b"\0"):
+                    os.kill(int(folder.name), signal.SIGKILL)
+                    found = True
+        if not found:
+            return
+        time.sleep(0.01)

@@ -1,0 +1,44 @@
+"""Where this machine keeps a shared library of a given architecture."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from nodelayer.architecture import ARM64, X86_64, Architecture
+from nodelayer.errors import NotVerifiedError
+from nodelayer.layer import elf
+
+_TRIPLETS = {X86_64: "x86_64-linux-gnu", ARM64: "aarch64-linux-gnu"}
+_FOLDERS = (
+    "usr/lib/{triplet}",  # Debian's multiarch, and its foreign packages
+    "lib/{triplet}",
+    "usr/{triplet}/lib",  # Debian's cross compilers
+    "usr/lib64",  # Fedora, Amazon Linux
+    "lib64",
+    "usr/lib",  # Arch
+    "lib",
+    "usr/{triplet}/sys-root/usr/lib64",  # Fedora's cross compilers
+)
+
+
+def find(
+    soname: str, architecture: Architecture, *, extra_dirs: Iterable[Path] = (), root: Path = Path("/")
+) -> Path | None:
+    """The file of that name and architecture, links resolved: from `extra_dirs`, else from `root`.
+
+    None where nothing fits. What has the name and is no library of that architecture (a linker script,
+    another machine's file) is passed over.
+    """
+    triplet = _TRIPLETS[architecture]
+    usual = (root / folder.format(triplet=triplet) for folder in _FOLDERS)
+    for folder in (*extra_dirs, *usual):
+        path = folder / soname
+        if path.is_file() and _machine(path) == architecture.elf:
+            return path.resolve()
+    return None
+
+
+def _machine(path: Path) -> str | None:
+    try:
+        return elf.read(path.read_bytes(), name=str(path)).machine
+    except (NotVerifiedError, OSError):
+        return None

@@ -1,0 +1,1 @@
+"""Where Node.js binaries come from: one module for each source."""

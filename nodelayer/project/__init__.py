@@ -1,0 +1,1 @@
+"""Maintaining nodelayer itself: releases, the changelog, pinned facts."""

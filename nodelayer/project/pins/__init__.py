@@ -1,0 +1,1 @@
+"""What refreshes each pinned fact from its own source."""

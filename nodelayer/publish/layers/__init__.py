@@ -1,0 +1,1 @@
+"""Layer versions in every region: plan, publish, verify, backfill, prune."""

@@ -1,0 +1,1 @@
+"""The sample function as a SAM application."""

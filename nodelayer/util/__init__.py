@@ -1,0 +1,1 @@
+"""What every package uses: console, downloads, cache, threads, git. Knows neither Node.js nor Lambda."""

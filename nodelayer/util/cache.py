@@ -1,0 +1,176 @@
+"""The download cache: archives by their sha256, small documents by name, one lock for each download.
+
+- blobs/sha256/<hex>: whole and verified; hashed again whenever it is read
+- documents/<name>: indexes, checksum lists, signatures and keys; the reader verifies them
+- partial/: what is being downloaded
+- programs/: environments of programs that pip installed
+- locks/: one file for each download, so that builds at once share it
+"""
+
+import errno
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import filelock
+import platformdirs
+
+from nodelayer.errors import MachineError
+from nodelayer.util.console import Reporter
+
+_FOLDERS = ("blobs", "documents", "partial", "programs", "locks")
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
+_CHUNK = 1 << 20
+
+
+class DownloadCache:
+    """Content-addressed files below `root`, by default this user's cache folder for nodelayer.
+
+    Threads and processes may share one. Every method raises MachineError where the disk is full or
+    closed to us.
+    """
+
+    def __init__(self, root: Path | None = None) -> None:
+        self.root = (
+            root if root is not None else Path(platformdirs.user_cache_dir("nodelayer", appauthor=False))
+        )
+
+    def blob_path(self, sha256: str) -> Path:
+        return self.root / "blobs" / "sha256" / _flat(sha256)
+
+    def read(self, sha256: str, reporter: Reporter) -> bytes | None:
+        """The bytes with this sha256 (hex), or None; what has changed on disk is dropped, with a line."""
+        path = self.blob_path(sha256)
+        with self._machine():
+            try:
+                data = path.read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+            if hashlib.sha256(data).hexdigest() == sha256:
+                return data
+            reporter.warn(f"a download in the cache was damaged and is fetched again: {path}")
+            path.unlink(missing_ok=True)
+            return None
+
+    def add(self, partial: Path) -> str:
+        """Move a finished file of `partial/` among the blobs, in one step; returns its sha256 in hex."""
+        with self._machine():
+            with partial.open("rb") as stream:
+                sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
+                os.fsync(stream.fileno())
+            path = self.blob_path(sha256)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            partial.replace(path)
+            return sha256
+
+    def read_document(self, name: str) -> bytes | None:
+        """What was written under this name (`nodejs.org/index.json`), or None."""
+        with self._machine():
+            try:
+                return self._document(name).read_bytes()
+            except (FileNotFoundError, NotADirectoryError):
+                return None
+
+    def write_document(self, name: str, data: bytes) -> None:
+        """Keep a small document, in one step."""
+        path = self._document(name)
+        with self._machine():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new-")
+            try:
+                with os.fdopen(handle, "wb") as stream:
+                    stream.write(data)
+                Path(temporary).replace(path)
+            except BaseException:
+                Path(temporary).unlink(missing_ok=True)
+                raise
+
+    def drop_document(self, name: str) -> None:
+        with self._machine():
+            self._document(name).unlink(missing_ok=True)
+
+    def partial(self, name: str) -> Path:
+        """Where a download called `name` grows; kept when it is cut, so that it can go on from there."""
+        with self._machine():
+            folder = self.root / "partial"
+            folder.mkdir(parents=True, exist_ok=True)
+            return folder / _flat(name)
+
+    @contextmanager
+    def workspace(self) -> Iterator[Path]:
+        """A folder on the cache's own file system, gone afterwards."""
+        with self._machine():
+            parent = self.root / "partial"
+            parent.mkdir(parents=True, exist_ok=True)
+            folder = Path(tempfile.mkdtemp(dir=parent, prefix="work-"))
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    @contextmanager
+    def lock(self, name: str, reporter: Reporter) -> Iterator[None]:
+        """Only one build at a time, of threads and processes alike, is inside for the same name."""
+        with self._machine():
+            folder = self.root / "locks"
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = filelock.FileLock(folder / f"{_flat(name)}.lock", thread_local=False)
+            try:
+                lock.acquire(timeout=0)
+            except filelock.Timeout:
+                reporter.say(f"Another build is fetching {name}; waiting for it")
+                lock.acquire()
+        try:
+            yield
+        finally:
+            lock.release()
+
+    def clear(self) -> int:
+        """Remove every download; returns how many bytes that were. Other files below `root` stay."""
+        with self._machine():
+            freed = 0
+            for folder in (self.root / name for name in _FOLDERS):
+                freed += sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file())
+                if folder.exists():
+                    shutil.rmtree(folder)
+            return freed
+
+    @contextmanager
+    def guard(self) -> Iterator[None]:
+        """Turns an OSError of the cache's disk into the one line that says what to do."""
+        with self._machine():
+            yield
+
+    def _document(self, name: str) -> Path:
+        return self.root / "documents" / Path(*(_flat(part) for part in name.split("/")))
+
+    @contextmanager
+    def _machine(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            other = "use another folder: NODELAYER_CACHE_DIR=<folder>"
+            if error.errno in _FULL:
+                raise MachineError(
+                    "no room left for the download", where=str(self.root), todo=f"free some, or {other}"
+                ) from error
+            if error.errno in _FORBIDDEN:
+                raise MachineError(
+                    "the download cache cannot be written", where=str(self.root), todo=other
+                ) from error
+            raise MachineError(
+                f"the download cache does not work ({error.strerror or type(error).__name__})",
+                where=str(self.root),
+                todo=other,
+            ) from error
+
+
+def _flat(part: str) -> str:
+    """A file name that cannot lead elsewhere."""
+    flat = "".join(letter if letter.isalnum() or letter in "._@-+" else "_" for letter in part)
+    return f"_{flat}" if flat in ("", ".", "..") else flat

@@ -1,0 +1,94 @@
+"""Programs of others from Python packages, each in an environment of its own below the download cache.
+
+They pin what nodelayer would rather not, so none is ever installed beside it.
+"""
+
+import importlib.util
+import json
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from nodelayer import architecture
+from nodelayer.errors import MachineError, UnreachableError
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+FOLDER = "programs"
+
+
+def environment(
+    *requirements: str, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
+) -> tuple[Path, bool]:
+    """A virtual environment with these packages, and whether it had to be made. Programs are in its bin/.
+
+    Raises UnreachableError where pip cannot install them, MachineError where this machine lacks something.
+    """
+    name = "-".join((*requirements, f"py{sys.version_info.major}.{sys.version_info.minor}"))
+
+    def make(place: Path) -> None:
+        if importlib.util.find_spec("pip") is None:
+            raise MachineError("this Python has no pip", where=name, todo="python -m ensurepip")
+        with reporter.work(f"installing {', '.join(requirements)} (pip)"):
+            _run([sys.executable, "-m", "venv", "--without-pip", str(place)], requirements)
+            # Compiling what is never imported takes longer than the installation itself.
+            line = [sys.executable, "-m", "pip", "--python", str(place), "install", "-qq", "--no-input"]
+            _run([*line, "--disable-pip-version-check", "--no-compile", *requirements], requirements)
+
+    return kept(name, make, cache=cache, reporter=reporter, folder=folder)
+
+
+def wheel(requirement: str, folder: Path) -> Path:
+    """The one wheel that pip downloads for a requirement into an empty folder. Raises UnreachableError.
+
+    Its dependencies and the Python it asks for do not matter: it is read, not installed.
+    """
+    line = [sys.executable, "-m", "pip", "download", "-qq", "--no-input", "--disable-pip-version-check"]
+    line += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", f"--dest={folder}", requirement]
+    _run(line, (requirement,))
+    return next(folder.glob("*.whl"))
+
+
+def newest(requirement: str) -> str:
+    """The newest version that pip would install of a package. Nothing is. Raises UnreachableError."""
+    line = [sys.executable, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
+    line += ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--report=-", requirement]
+    return str(json.loads(_run(line, (requirement,)))["install"][0]["metadata"]["version"])
+
+
+def kept(
+    name: str, make: Callable[[Path], None], *, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
+) -> tuple[Path, bool]:
+    """A folder of that name, filled once in its final place, which its programs may name; and whether it was.
+
+    `.whole` says that it is finished: what was cut starts anew.
+    """
+    flat = f"{name.replace('/', '_')}-{architecture.of_host()}"
+    place = cache.root / folder / flat
+    with cache.lock(f"{folder}-{flat}", reporter):
+        if (place / ".whole").exists():
+            return place, False
+        with cache.guard():
+            shutil.rmtree(place, ignore_errors=True)
+            place.mkdir(parents=True)
+            make(place)
+            (place / ".whole").touch()
+        return place, True
+
+
+def _run(line: list[str], requirements: tuple[str, ...]) -> str:
+    done = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
+    if done.returncode == 0:
+        return done.stdout
+    where = ", ".join(requirements)
+    if "No space left" in done.stderr:
+        raise MachineError("no room left for what pip installs", where=where, todo="free some")
+    told = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
+    why = f" ({told[-1].removeprefix('ERROR: ')})" if told else ""
+    raise UnreachableError(
+        f"pip cannot install it{why}",
+        where=where,
+        todo="check the network and what `pip config list` prints",
+    )

@@ -1,0 +1,50 @@
+import pytest
+
+from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.errors import InvalidInputError
+
+ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:3"
+
+
+def test_an_arn_is_taken_apart():
+    assert LayerVersionArn.parse(ARN) == LayerVersionArn(
+        "aws", "eu-west-1", "123456789012", "nodejs-12-16-1-x86_64", 3
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        ARN,
+        "arn:aws-cn:lambda:cn-northwest-1:123456789012:layer:a_b:1",
+        "arn:aws-us-gov:lambda:us-gov-east-1:123456789012:layer:a:10",
+        "arn:aws-eusc:lambda:eusc-de-east-1:123456789012:layer:a:1",
+    ],
+)
+def test_an_arn_comes_out_as_it_went_in(text):
+    assert str(LayerVersionArn.parse(text)) == text
+
+
+def test_the_layer_is_the_arn_without_its_number():
+    assert LayerVersionArn.parse(ARN).layer == ARN.rpartition(":")[0]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        ARN.rpartition(":")[0],
+        f"{ARN}:1",
+        f" {ARN}",
+        f"{ARN}\n",
+        ARN.replace(":3", ":0"),
+        ARN.replace("123456789012", "1234"),
+        ARN.replace("lambda", "s3"),
+        ARN.replace("arn:aws:", "arn:azure:"),
+        ARN.replace("nodejs-", "nodejs.", 1),
+        ARN.replace("eu-west-1", "eu-west-1;x"),
+    ],
+)
+def test_what_is_no_arn_of_a_layer_version_is_refused(text):
+    with pytest.raises(InvalidInputError, match="is no ARN of a layer version"):
+        LayerVersionArn.parse(text)

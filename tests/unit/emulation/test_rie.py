@@ -1,0 +1,83 @@
+"""What an answer of the emulator is taken for, and what becomes of a program that is no emulator."""
+
+import pytest
+
+from nodelayer.emulation import rie
+from nodelayer.errors import FunctionError, InvalidInputError, MachineError
+
+
+@pytest.mark.parametrize(
+    ("payload", "status", "error"),
+    [
+        (b'{"a": 1}', 200, None),
+        (b"null", 200, None),
+        (b'"Task timed out after 3.00 seconds"', 200, None),
+        (b'{"errorType": "only that"}', 200, None),
+        (b'{"errorType": "TypeError", "errorMessage": "no"}', 200, "TypeError"),
+        (b'{"errorType": "Runtime.ExitError", "errorMessage": "gone"}', 502, "Runtime.ExitError"),
+        (b"Task timed out after 3.00 seconds", 200, "Sandbox.Timedout"),
+        (b"<html>", 200, "Runtime.InvalidAnswer"),
+        (b"{}", 500, "HTTP 500"),
+    ],
+)
+def test_an_error_is_told_from_an_answer(payload, status, error):
+    assert rie._error_type(payload, status) == error
+
+
+@pytest.fixture
+def sandbox(tmp_path):
+    (tmp_path / "layer").mkdir()
+    (tmp_path / "function").mkdir()
+    return rie.Sandbox(tmp_path / "layer", tmp_path / "function", "function.handler", 1)
+
+
+def program(folder, text):
+    path = folder / "program"
+    path.write_text(f"#!/bin/sh\n{text}\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_a_function_folder_that_does_not_exist_is_said(sandbox, tmp_path):
+    wrong = rie.Sandbox(sandbox.layer, tmp_path / "nowhere", "function.handler", 1)
+    with pytest.raises(InvalidInputError, match="the function's folder does not exist"):
+        rie.invoke_once(wrong, b"{}", rie=tmp_path / "none")
+
+
+def test_an_emulator_that_cannot_be_executed_is_said(sandbox, tmp_path):
+    with pytest.raises(MachineError, match="cannot be started"):
+        rie.invoke_once(sandbox, b"{}", rie=tmp_path / "none")
+
+
+def test_an_emulator_that_ends_at_once_is_said_with_its_last_line(sandbox, tmp_path):
+    with pytest.raises(MachineError, match="does not start: some reason"):
+        rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, "echo some reason >&2; exit 1"))
+
+
+def test_an_emulator_that_breaks_off_is_a_function_that_never_answered(sandbox, tmp_path):
+    # it listens where it was told to, takes the connection and ends
+    listen = (
+        "exec python3 -c 'import socket, sys; "
+        'host, port = sys.argv[2].split(":"); '
+        's = socket.create_server((host, int(port))); s.accept(); s.accept()\' "$@"'
+    )
+    with pytest.raises(FunctionError, match="the Runtime Interface Emulator"):
+        rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, listen))
+
+
+def test_the_function_sees_what_aws_calls_need_and_nothing_of_the_build():
+    seen = [
+        name
+        for name in ("PATH", "HOME", "AWS_PROFILE", "HTTPS_PROXY", "no_proxy", "LC_ALL", "LANG")
+        if rie._TAKEN_ALONG.fullmatch(name)
+    ]
+    assert len(seen) == 7
+    hidden = (
+        "NODE_OPTIONS",
+        "NODE_PATH",
+        "NODELAYER_CACHE_DIR",
+        "npm_config_x",
+        "AWS_LAMBDA_RUNTIME_API",
+        "TOKEN",
+    )
+    assert not [name for name in hidden if rie._TAKEN_ALONG.fullmatch(name)]

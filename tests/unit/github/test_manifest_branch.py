@@ -1,0 +1,215 @@
+"""The branch of the manifest, by real git: many at once, shallow clones, nothing of the user's touched."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from support import Outcome, command, environment
+
+from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
+from nodelayer.github import manifest_branch
+from nodelayer.github.manifest_branch import Chance, Place
+from nodelayer.manifest.model import Layer, Manifest, Published, parse
+from nodelayer.util.console import Reporter
+from nodelayer.util.git import open_git
+
+QUIET = Reporter(quiet=True)
+REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1")
+
+
+def entry(node, region="eu-west-1", version=1):
+    name = f"nodejs-{node.replace('.', '-')}-x86_64"
+    arn = f"arn:aws:lambda:{region}:123456789012:layer:{name}:{version}"
+    return Layer(
+        node_version=node,
+        architecture="x86_64",
+        nodelayer_version="1.0.0",
+        layer_name=name,
+        code_sha256="A" * 43 + "=",
+        size=1,
+        compatible_runtimes=["provided.al2023"],
+        regions={region: Published(version=version, arn=arn, published="2026-01-02T03:04:05Z")},
+    )
+
+
+def run(*line, cwd, **more):
+    done = subprocess.run(
+        list(map(str, line)), cwd=cwd, env=environment(**more), capture_output=True, text=True, check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def git(folder, *words):
+    outcome = run("git", *words, cwd=folder)
+    assert outcome.code == 0, outcome.err
+    return outcome.out.strip()
+
+
+@pytest.fixture
+def remote(tmp_path):
+    """A bare repository with a branch main of three commits."""
+    bare, work = tmp_path / "remote.git", tmp_path / "first"
+    git(tmp_path, "init", "--quiet", "--bare", "-b", "main", bare)
+    git(tmp_path, "init", "--quiet", "-b", "main", work)
+    for number in range(3):
+        (work / "file").write_text(str(number))
+        git(work, "add", ".")
+        git(work, "-c", "user.name=N", "-c", "user.email=E", "commit", "--quiet", "-m", str(number))
+    git(work, "push", "--quiet", bare, "main")
+    return bare
+
+
+@pytest.fixture
+def clone(tmp_path, remote):
+    """A shallow one in which somebody is at work."""
+    folder = tmp_path / "clone"
+    git(tmp_path, "clone", "--quiet", "--depth=1", f"file://{remote}", folder)
+    (folder / "file").write_text("at work")
+    (folder / "new").write_text("new")
+    git(folder, "add", "new")
+    return folder
+
+
+def place_of(folder, remote="origin"):
+    return Place(open_git(folder, environment(GIT_CONFIG_GLOBAL=os.devnull)), remote)
+
+
+def on_branch(remote, name="layers.json"):
+    return git(remote, "show", f"layers:{name}")
+
+
+def everything(folder):
+    """Every file of a clone but the objects, and what git says of it."""
+    files = [path for path in folder.rglob("*") if path.is_file() and "objects" not in path.parts]
+    return {path: path.read_bytes() for path in files}, git(folder, "status", "--porcelain=v2", "--branch")
+
+
+def test_the_branch_is_made_grows_and_holds_nothing_else(remote, clone):
+    before = everything(clone)
+    place = place_of(clone)
+    assert manifest_branch.fetch(place) == Manifest()
+    first = manifest_branch.push(Manifest.of([entry("12.16.1")]), place, "one", QUIET)
+    assert [(row[0], row[2]) for row in first.added] == [("12.16.1", "eu-west-1")]
+    more = Manifest.of([entry("24.1.0"), entry("12.16.1", "us-east-1")])
+    second = manifest_branch.push(more, place, "two", QUIET)
+    assert [(row[0], row[2]) for row in second.added] == [("12.16.1", "us-east-1"), ("24.1.0", "eu-west-1")]
+    assert git(remote, "ls-tree", "--name-only", "layers").split() == [
+        "layers.json",
+        "layers.schema.json",
+        "layers.txt",
+    ]
+    assert on_branch(remote, "layers.txt").count("arn:aws:lambda") == 3
+    assert git(remote, "log", "--format=%s", "layers").split() == ["two", "one"]
+    assert git(remote, "log", "-1", "--format=%an", "layers") == "github-actions[bot]"
+    assert git(remote, "rev-list", "--count", "layers") == "2"  # none of main's
+    assert manifest_branch.fetch(place) == parse(on_branch(remote).encode(), "")
+    assert everything(clone) == before
+
+
+def test_what_is_there_already_makes_no_commit(remote, clone, tmp_path):
+    (tmp_path / "part.json").write_text(Manifest.of([entry("12.16.1")]).json_text())
+    line = command("push-manifest", tmp_path / "part.json", "--remote", remote, "--outputs", tmp_path / "out")
+    first, second = run(*line, cwd=clone), run(*line, cwd=clone)
+    assert (first.code, first.out.split()[:3]) == (0, ["12.16.1", "x86_64", "eu-west-1"])
+    assert first.lines[-1].endswith("1 layer versions in 1 regions added")
+    assert (second.code, second.out) == (0, "")
+    assert second.lines[-1].endswith("nothing new")
+    assert git(remote, "rev-list", "--count", "layers") == "1"
+    assert (tmp_path / "out").read_text().splitlines()[2:] == ["added=0", "commit="]
+
+
+def test_ten_at_once_lose_nothing(remote, clone, tmp_path):
+    parts = []
+    for number in range(10):
+        folder = tmp_path / "parts" / str(number)
+        folder.mkdir(parents=True)
+        layers = [entry(f"12.16.{number}", region) for region in REGIONS]
+        for layer in layers:
+            (folder / f"{next(iter(layer.regions))}.json").write_text(Manifest.of([layer]).json_text())
+        parts.append(folder)
+    running = [
+        subprocess.Popen(
+            command("push-manifest", part), cwd=clone, env=environment(), stderr=subprocess.PIPE, text=True
+        )
+        for part in parts
+    ]
+    ended = [(each.communicate()[1], each.returncode) for each in running]
+    assert [code for _, code in ended] == [0] * 10, ended
+    assert any("somebody else was quicker" in said for said, _ in ended)
+    recorded = parse(on_branch(remote).encode(), "")
+    assert {(layer.node_version, *sorted(layer.regions)) for layer in recorded.layers} == {
+        (f"12.16.{number}", *sorted(REGIONS)) for number in range(10)
+    }
+    assert git(remote, "rev-list", "--count", "layers") == "10"
+
+
+def test_whoever_is_slower_every_time_gives_up_with_one_line(remote, clone):
+    place = place_of(clone)
+    manifest_branch.push(Manifest.of([entry("12.16.1")]), place, "one", QUIET)
+    hook = remote / "hooks" / "pre-receive"
+    hook.write_text(
+        "#!/bin/sh\nunset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY\n"
+        'new=$(git -c user.name=N -c user.email=E commit-tree "layers^{tree}" -p layers -m other)\n'
+        "git update-ref refs/heads/layers $new\nexit 1\n"
+    )
+    hook.chmod(0o755)
+    waits = []
+    with pytest.raises(UnreachableError, match="others were quicker 20 times"):
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), place, "two", QUIET, Chance(waits.append))
+    assert len(waits) == 20
+    assert max(waits) <= 8
+
+
+def test_a_push_that_is_refused_is_not_tried_again(remote, clone):
+    hook = remote / "hooks" / "pre-receive"
+    hook.write_text("#!/bin/sh\necho protected >&2\nexit 1\n")
+    hook.chmod(0o755)
+    waits = []
+    with pytest.raises(RefusedError, match="pre-receive hook declined"):
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), place_of(clone), "", QUIET, Chance(waits.append))
+    assert waits == []
+
+
+def test_a_branch_that_is_anothers_is_left_alone(remote, clone):
+    git(remote, "branch", "layers", "main")
+    with pytest.raises(NotVerifiedError, match=r"the branch has no layers\.json"):
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), place_of(clone), "one", QUIET)
+    assert git(remote, "rev-parse", "layers") == git(remote, "rev-parse", "main")
+
+
+def test_a_remote_that_does_not_answer_is_never_an_empty_manifest(clone, tmp_path):
+    for remote in (tmp_path / "nowhere", "http://user:secret@127.0.0.1:9/x.git"):
+        outcome = run(*command("fetch-manifest", "--remote", remote, "--out", tmp_path / "l.json"), cwd=clone)
+        assert (outcome.code, len(outcome.lines)) == (UnreachableError.code, 1), outcome.err
+        assert "the remote does not answer" in outcome.err
+        assert "secret" not in outcome.err
+        assert not (tmp_path / "l.json").exists()
+
+
+def test_the_manifest_is_fetched_into_a_file(clone, tmp_path):
+    line = command("fetch-manifest", "--out", tmp_path / "layers.json")
+    empty = run(*line, cwd=clone)
+    assert (empty.code, empty.out) == (0, f"{tmp_path / 'layers.json'}\n")
+    assert json.loads((tmp_path / "layers.json").read_text())["layers"] == []
+    manifest_branch.push(Manifest.of([entry("12.16.1")]), place_of(clone), "one", QUIET)
+    assert run(*line, cwd=clone).code == 0
+    assert [
+        each["node_version"] for each in json.loads((tmp_path / "layers.json").read_text())["layers"]
+    ] == ["12.16.1"]
+
+
+@pytest.mark.network
+def test_who_is_signed_in_at_gh_is_signed_in_for_git(clone, tmp_path, gh_folder):
+    """What git would send to a remote of that host; a token is nowhere but in the environment."""
+    path = os.pathsep.join((str(gh_folder), os.environ["PATH"]))
+    variables = {"PATH": path, "GH_HOST": "github.localhost", "GH_TOKEN": "t0ken", "GH_CONFIG_DIR": tmp_path}
+    opened = open_git(clone, environment(**variables))
+    sent = "protocol=https\nhost=github.localhost\n\n"
+    filled = dict(
+        line.split("=", 1) for line in opened.attempt("credential", "fill", sent=sent).out.splitlines()
+    )
+    assert (filled["username"], filled["password"]) == ("x-access-token", "t0ken")
+    shown = opened.run("-c", "alias.line=!cat /proc/$PPID/cmdline", "line")
+    assert "gh' auth git-credential" in shown or "gh auth git-credential" in shown
+    assert "t0ken" not in shown

@@ -1,0 +1,339 @@
+"""Releases by the real gh, at a double of GitHub: whole or unseen, and the same after any interruption."""
+
+import hashlib
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import github_api
+import pytest
+from support import Outcome, command
+
+from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
+from nodelayer.github import api as github
+from nodelayer.github import release as github_release
+from nodelayer.util.console import Reporter
+
+TAG = "v1.2.3"
+NOTES = "Layers of Node.js.\n\n- one\n- two\n"
+pytestmark = pytest.mark.network
+
+RUN = """
+import os, sys
+from pathlib import Path
+from nodelayer import github, github_release
+from nodelayer.progress import Reporter
+folder = Path(sys.argv[1])
+files = github_release.read_folder(folder)
+order = github_release.Order("v1.2.3", "One", sys.argv[2], files, move_major=True)
+print(github_release.publish(order, github.open_github(os.environ, Reporter()), folder)[1])
+"""
+"""The command without Invoke and boto3, which take a second to start."""
+
+
+@dataclass(frozen=True)
+class Desk:
+    """GitHub's double, and a folder of files to release."""
+
+    state: github_api.State
+    environ: dict
+    assets: Path
+    notes: Path
+
+    def type(self, *flags, tag=TAG, **more):
+        line = command("publish-release", "--tag", tag, "--title", "One", "--notes", self.notes)
+        done = subprocess.run(
+            [*line, "--assets", self.assets, *flags],
+            env=self.environ | more,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    def order(self, **changes):
+        assets = github_release.read_folder(self.assets)
+        return github_release.Order(
+            **{"tag": TAG, "title": "One", "notes": NOTES, "assets": assets} | changes
+        )
+
+    def publish(self, **changes):
+        """The release, and whether something was done."""
+        return github_release.publish(self.order(**changes), self.github(), self.assets)
+
+    def github(self):
+        waits = []
+        opened = github.open_github(self.environ, Reporter(quiet=True))
+        return github.GitHub(opened.repository, opened.program, opened.environ, opened.reporter, waits.append)
+
+    def tag(self, name, *, annotated=False, commit="main"):
+        if annotated:
+            who = {"GIT_COMMITTER_NAME": "N", "GIT_COMMITTER_EMAIL": "E"}
+            self.state.git("tag", "-a", "-m", name, name, commit, **who)
+        else:
+            self.state.git("tag", name, commit)
+
+    def commit(self, message):
+        """A new commit of main."""
+        who = {f"GIT_{role}_{what}": what for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
+        made = self.state.git("commit-tree", "main^{tree}", "-p", "main", "-m", message, **who)
+        self.state.git("update-ref", "refs/heads/main", made)
+        return made
+
+    def release(self):
+        (found,) = self.state.releases()
+        return found
+
+    def files(self, folder=TAG):
+        place = self.state.folder / "releases" / folder / "assets"
+        return {path.name: path.read_bytes() for path in place.iterdir()}
+
+    def local(self):
+        return {path.name: path.read_bytes() for path in self.assets.iterdir()}
+
+    def made(self):
+        """Calls that changed something."""
+        return [call for call in self.state.calls() if not call.startswith("GET ")]
+
+
+@pytest.fixture
+def desk(tmp_path, gh_folder):
+    assets, notes = tmp_path / "assets", tmp_path / "notes.md"
+    assets.mkdir()
+    notes.write_text(NOTES)
+    (assets / "nodejs-12.16.1-x86_64.zip").write_bytes(random.Random(1).randbytes(300_000))
+    (assets / "nodejs-12.16.1-x86_64.json").write_text("{}")
+    (assets / "build+1.txt").write_text("text")
+    with github_api.running(tmp_path / "github") as (state, port):
+        path = os.pathsep.join((str(gh_folder), os.environ["PATH"]))
+        made = Desk(state, github_api.environ(port, PATH=path, GH_CONFIG_DIR=tmp_path / "gh"), assets, notes)
+        made.tag(TAG, annotated=True)
+        yield made
+
+
+def test_a_folder_becomes_a_release_that_is_published_last(desk, tmp_path):
+    outcome = desk.type("--outputs", tmp_path / "outputs")
+    assert outcome.code == 0, outcome.err
+    url = f"https://github.localhost/owner/name/releases/tag/{TAG}"
+    assert outcome.out == f"{url}\n"
+    assert (tmp_path / "outputs").read_text().splitlines()[0] == f"url={url}"
+    assert desk.files() == desk.local()
+    assert set(desk.files()) == {
+        "SHA256SUMS",
+        "build+1.txt",
+        "nodejs-12.16.1-x86_64.json",
+        "nodejs-12.16.1-x86_64.zip",
+    }
+    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=desk.assets, check=False)
+    assert checked.returncode == 0
+    changes = desk.made()
+    assert changes[0] == "POST /repos/owner/name/releases 201"
+    assert changes[-1].startswith("PATCH /repos/owner/name/releases/")
+    release = desk.release()
+    assert (release["draft"], release["name"], release["make_latest"]) == (False, "One", "true")
+    assert release["assets_when_published"] == 4
+    assert release["body"] == NOTES.strip()
+
+
+def test_a_second_run_changes_nothing_and_says_so(desk):
+    desk.publish(move_major=True)
+    before = desk.made()
+    outcome = desk.type("--move-major")
+    assert (outcome.code, outcome.lines) == (0, ["Everything is there already"])
+    assert desk.made() == before
+
+
+def test_notes_and_title_follow(desk):
+    desk.publish()
+    _, changed = desk.publish(notes="Other.\r\n", title="Two")
+    assert changed
+    assert (desk.release()["body"], desk.release()["name"]) == ("Other.", "Two")
+    assert desk.publish(notes="Other.", title="Two")[1] is False
+
+
+def test_a_file_more_is_added_and_the_sums_grow(desk):
+    desk.publish()
+    (desk.assets / "new.txt").write_text("new")
+    (desk.assets / "build+1.txt").unlink()
+    desk.publish()
+    files = desk.files()
+    assert files["new.txt"] == b"new"
+    lines = files["SHA256SUMS"].decode().splitlines()
+    assert [line.split("  ")[1] for line in lines] == sorted(set(files) - {"SHA256SUMS"})
+    assert all(hashlib.sha256(files[line[66:]]).hexdigest() == line[:64] for line in lines)
+
+
+def test_bytes_that_are_published_do_not_change(desk):
+    desk.publish()
+    before = desk.made()
+    (desk.assets / "build+1.txt").write_text("other")
+    outcome = desk.type()
+    assert outcome.code == RefusedError.code
+    assert len(outcome.lines) == 1
+    assert "build+1.txt is published with other bytes (sha256:" in outcome.err
+    assert desk.made() == before
+
+
+def test_an_immutable_release_is_whole_and_takes_nothing_more(desk):
+    (desk.state.folder / "config.json").write_text('{"immutable": true}')
+    desk.publish()
+    assert desk.files() == desk.local()
+    assert desk.publish()[1] is False
+    (desk.assets / "new.txt").write_text("new")
+    with pytest.raises(RefusedError, match=r"immutable, and lacks new\.txt, SHA256SUMS"):
+        desk.publish()
+
+
+def test_a_draft_is_taken_up_with_what_is_right_in_it(desk):
+    place = desk.github()
+    release = place.post("releases", {"tag_name": TAG, "draft": True, "name": "Old"})
+    url = release["upload_url"].partition("{")[0]
+    for name, text in (("build+1.txt", "text"), ("nodejs-12.16.1-x86_64.json", "other"), ("own.txt", "own")):
+        file = desk.assets.parent / "sent"
+        file.write_text(text)
+        place.upload(f"{url}?name={name.replace('+', '%2B')}", file, "text/plain")
+    plan = github_release.plan(desk.order(), place)
+    rows = {name: what for what, name, _ in github_release.rows(desk.order(), plan)}
+    assert rows["build+1.txt"] == "keep"
+    assert rows["nodejs-12.16.1-x86_64.json"] == "replace"
+    assert rows["own.txt"] == "leave"
+    desk.publish()
+    assert desk.release()["id"] == release["id"]
+    assert desk.files() == desk.local() | {"own.txt": b"own"}
+    assert b"  own.txt\n" in desk.files()["SHA256SUMS"]
+
+
+@pytest.mark.parametrize("name", ["nodejs-12.16.1-x86_64.zip", "SHA256SUMS"])
+def test_an_upload_that_is_cut_is_sent_again(desk, name):
+    desk.state.fault("POST", "/assets", "cut", skip=0 if name != "SHA256SUMS" else 3)
+    desk.publish()
+    assert [call for call in desk.state.calls() if call.endswith("cut")]
+    assert {asset["state"] for asset in desk.release()["assets"]} == {"uploaded"}
+    assert desk.files() == desk.local()
+
+
+@pytest.mark.parametrize("do", ["502", "502 after", "limit"])
+@pytest.mark.parametrize(
+    ("method", "path"),
+    [
+        ("GET", "/releases$"),
+        ("POST", "/releases$"),
+        ("POST", "/assets$"),
+        ("GET", "/assets$"),
+        ("PATCH", "/releases/"),
+        ("POST", "/git/refs$"),
+    ],
+)
+def test_what_github_fails_once_is_done_once(desk, do, method, path):
+    desk.state.fault(method, path, do)
+    desk.publish(move_major=True)
+    assert [call for call in desk.state.calls() if " 502" in call or " 403" in call]
+    assert desk.release()["draft"] is False
+    assert desk.files() == desk.local()
+    assert desk.state.git("rev-parse", "v1") == desk.state.git("rev-parse", f"{TAG}^{{commit}}")
+
+
+def test_what_github_keeps_otherwise_than_it_was_sent_is_not_published(desk):
+    order = desk.order()
+    (desk.assets / "build+1.txt").write_text("late")
+    with pytest.raises(NotVerifiedError, match=r"GitHub has 4 bytes, sha256:\w+ as build\+1\.txt"):
+        github_release.publish(order, desk.github(), desk.assets)
+    assert desk.release()["draft"] is True
+
+
+def test_the_plan_is_shown_and_nothing_done(desk):
+    outcome = desk.type("--dry-run", "--move-major")
+    assert outcome.code == 0, outcome.err
+    shown = [line.split()[:2] for line in outcome.out.splitlines()]
+    assert shown[0] == ["draft", TAG]
+    assert shown[-3:] == [["add", "SHA256SUMS"], ["publish", TAG], ["move", "v1"]]
+    assert desk.made() == []
+    assert not (desk.assets / "SHA256SUMS").exists()
+
+
+def test_a_tag_that_is_nowhere_needs_its_commit(desk):
+    outcome = desk.type(tag="v9.0.0")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "there is no tag v9.0.0" in outcome.err
+    commit = desk.commit("more")
+    desk.publish(tag="v9.0.0", target=commit, move_major=True)
+    assert desk.state.git("rev-parse", "v9.0.0", "v9").split() == [commit, commit]
+    with pytest.raises(RefusedError, match="is of commit"):
+        desk.publish(tag="v9.0.0", target="0" * 40)
+
+
+def test_the_major_tag_follows_its_newest_version_and_never_goes_back(desk):
+    first = desk.state.git("rev-parse", "main")
+    desk.publish(move_major=True)
+    assert desk.state.git("rev-parse", "v1") == first
+    second = desk.commit("second")
+    desk.tag("v1.10.0")
+    desk.tag("v10.0.0")
+    desk.publish(tag="v1.10.0", move_major=True)
+    assert desk.state.git("rev-parse", "v1") == second
+    third = desk.commit("third")
+    desk.tag("v1.2.4")
+    desk.tag("v1.11.0-rc.1")
+    desk.publish(tag="v1.2.4", move_major=True)
+    desk.publish(tag="v1.11.0-rc.1", move_major=True)
+    assert third != second
+    assert desk.state.git("rev-parse", "v1") == second
+    latest = {each["tag_name"]: each["make_latest"] for each in desk.state.releases()}
+    assert latest == {TAG: "false", "v1.10.0": "true", "v1.2.4": "false", "v1.11.0-rc.1": "false"}
+    assert [each["prerelease"] for each in desk.state.releases()] == [True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a b.zip", "rename"), (".hidden", "rename"), ("empty", "no asset of 0"), ("folder/x", "only files")],
+)
+def test_what_github_would_not_take_as_it_is_is_refused_beforehand(desk, name, message):
+    (desk.assets / name).parent.mkdir(exist_ok=True)
+    (desk.assets / name).write_text("" if name == "empty" else "x")
+    with pytest.raises(InvalidInputError, match=message):
+        desk.order()
+
+
+def test_a_folder_with_too_many_or_too_large_files_is_refused_beforehand(desk):
+    with (desk.assets / "large").open("wb") as file:
+        file.truncate(github_release.MOST_BYTES)
+    with pytest.raises(InvalidInputError, match=r"no asset of 2147\.5 MB"):
+        desk.order()
+    (desk.assets / "large").unlink()
+    for number in range(github_release.MOST_ASSETS):
+        (desk.assets / f"{number}.txt").write_text("x")
+    with pytest.raises(InvalidInputError, match="GitHub takes 1000 assets"):
+        desk.order()
+
+
+@pytest.mark.parametrize("seed", range(13))
+def test_a_release_that_is_killed_at_any_call_ends_as_one_that_was_left_alone(desk, seed):
+    skip = 2 * seed + 1
+    desk.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
+    line = [sys.executable, "-c", RUN, desk.assets, NOTES]
+    killed = subprocess.Popen(line, env=desk.environ, start_new_session=True)
+    until = time.monotonic() + 60
+    while not any(call.endswith("hang") for call in desk.state.calls()):
+        assert time.monotonic() < until
+        assert killed.poll() is None, (
+            f"over after {len(desk.state.calls())} calls, {skip} were to come before"
+        )
+        time.sleep(0.02)
+    os.killpg(killed.pid, signal.SIGKILL)
+    assert killed.wait() == -signal.SIGKILL
+    seen = [each for each in desk.state.releases() if not each["draft"]]
+    assert all(len(each["assets"]) == 4 for each in seen)
+    again = subprocess.run(line, env=desk.environ, capture_output=True, text=True, check=False)
+    assert again.returncode == 0, again.stderr
+    assert desk.release()["assets_when_published"] == 4
+    assert desk.files() == desk.local()
+    assert sorted(each["name"] for each in desk.release()["assets"]) == sorted(desk.local())
+    assert desk.state.git("rev-parse", "v1") == desk.state.git("rev-parse", f"{TAG}^{{commit}}")
+    third = subprocess.run(line, env=desk.environ, capture_output=True, text=True, check=True)
+    assert third.stdout == "False\n"

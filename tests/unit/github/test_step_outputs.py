@@ -1,0 +1,51 @@
+"""Step outputs, as GitHub's runner reads them."""
+
+import pytest
+
+from nodelayer.errors import MachineError
+from nodelayer.github import step_outputs
+
+
+def read(text):
+    """The runner's own reading of the file: `name=value`, or `name<<end`, lines, `end`."""
+    found, lines = {}, iter(text.splitlines())
+    for line in lines:
+        if "<<" in line.partition("=")[0]:
+            name, _, end = line.partition("<<")
+            value = []
+            for each in lines:
+                if each == end:
+                    break
+                value.append(each)
+            found[name] = "\n".join(value)
+        else:
+            name, _, found[name] = line.partition("=")
+    return found
+
+
+def test_values_are_appended_to_what_is_there(tmp_path):
+    file = tmp_path / "outputs"
+    file.write_text("before=1\n")
+    step_outputs.write(str(file), {"zip": "dist/a=b.zip", "any": "true"})
+    assert read(file.read_text()) == {"before": "1", "zip": "dist/a=b.zip", "any": "true"}
+
+
+@pytest.mark.parametrize("value", ["a\nb", "a\nzip=evil\nEOF\n", "a<<b\nc", "\r\n"])
+def test_a_value_of_several_lines_brings_no_name_of_its_own(tmp_path, value):
+    file = tmp_path / "outputs"
+    step_outputs.write(str(file), {"zip": value, "after": "x<<y"})
+    assert set(read(file.read_text())) == {"zip", "after"}
+    assert read(file.read_text())["zip"] == "\n".join(
+        value.splitlines() + ([""] if value.endswith("\n") else [])
+    )
+
+
+def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    step_outputs.write("", {"zip": "x"})
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_is_one_clear_line(tmp_path):
+    with pytest.raises(MachineError, match="--outputs"):
+        step_outputs.write(str(tmp_path), {"zip": "x"})

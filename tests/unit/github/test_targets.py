@@ -1,0 +1,119 @@
+"""The supported set: what its file may say, and which lines are in maintenance on a day."""
+
+from datetime import date
+
+import pytest
+from support import ROOT
+
+from nodelayer.architecture import ARM64, X86_64
+from nodelayer.errors import InvalidInputError, MachineError
+from nodelayer.github import targets
+from nodelayer.node.versions import Release, exact
+
+GOOD = """
+maintenance = true
+versions = ["12.16.1", "lts/iron"]
+[runners]
+arm64 = "ubuntu-24.04-arm"
+x86_64 = "my-runner_2"
+"""
+
+
+def read(folder, text):
+    path = folder / "supported.toml"
+    path.write_text(text)
+    return targets.load(path)
+
+
+def test_the_set_of_this_repository_builds_lines_and_exact_versions_on_two_architectures():
+    found = targets.load(ROOT / targets.FILE)
+    assert found.maintenance
+    assert "12.16.1" in found.versions
+    assert [version for version in found.versions if exact(version) is None] == []
+    assert found.runners == {X86_64: "ubuntu-24.04", ARM64: "ubuntu-24.04-arm"}
+
+
+def test_what_is_read_is_what_stands_there_x86_64_first(tmp_path):
+    found = read(tmp_path, GOOD)
+    assert (found.maintenance, found.versions) == (True, ("12.16.1", "lts/iron"))
+    assert list(found.runners.items()) == [(X86_64, "my-runner_2"), (ARM64, "ubuntu-24.04-arm")]
+    assert found.of([ARM64]) == (ARM64,)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("maintenance = true", "", "key maintenance: Field required"),
+        ("maintenance = true", "maintenance = 1", "key maintenance: Input should be a valid boolean"),
+        ("maintenance = true", "maintenance = true\nlines = 3", "key lines: Extra inputs are not permitted"),
+        ('"lts/iron"', '"twelve"', "key versions.1: 'twelve' does not say which Node.js"),
+        ('"lts/iron"', '"file"', "key versions.1: the set is for every machine"),
+        ('"lts/iron"', "12", "key versions.1: Input should be a valid string"),
+        ("arm64 =", "riscv =", "key runners.riscv: no architecture; use x86_64, arm64"),
+        ('"my-runner_2"', '""', "key runners.x86_64: String should match pattern"),
+        ('"my-runner_2"', '"a,b"', "key runners.x86_64: String should match pattern"),
+        ("[runners]", "[runner]", "key runners: Field required"),
+        ("[runners]", "[runners", "the file is not TOML"),
+    ],
+)
+def test_a_mistake_is_told_with_file_and_key(tmp_path, old, new, said):
+    with pytest.raises(InvalidInputError) as caught:
+        read(tmp_path, GOOD.replace(old, new))
+    line = str(caught.value)
+    assert line.startswith(said)
+    assert str(tmp_path / "supported.toml") in line
+    assert "\n" not in line
+
+
+def test_a_set_without_runners_is_refused(tmp_path):
+    with pytest.raises(InvalidInputError, match="key runners: "):
+        read(tmp_path, GOOD.partition("[runners]")[0] + "[runners]\n")
+
+
+def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
+    with pytest.raises(MachineError, match="--supported"):
+        targets.load(tmp_path / "none.toml")
+    (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
+    with pytest.raises(InvalidInputError, match="not TOML"):
+        targets.load(tmp_path / "bytes.toml")
+
+
+def test_an_architecture_without_a_runner_is_left_out_and_none_at_all_is_refused(tmp_path):
+    found = read(tmp_path, GOOD.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
+    assert found.of([X86_64, ARM64]) == (X86_64,)
+    with pytest.raises(InvalidInputError, match="no runner"):
+        found.of([ARM64])
+
+
+EVERY = [Release(f"{major}.1.0") for major in range(4, 27)]
+
+
+@pytest.mark.parametrize(
+    ("day", "majors"),
+    [
+        (date(2026, 11, 25), (22, 24, 26)),
+        (date(2026, 4, 30), (20, 22, 24, 26)),
+        (date(2026, 5, 1), (22, 24, 26)),
+        (date(2027, 5, 1), (24, 26)),
+        (date(2030, 1, 1), ()),
+    ],
+)
+def test_a_line_is_maintained_to_the_end_of_the_day_its_life_ends(day, majors):
+    assert targets.maintained(EVERY, day) == majors
+
+
+def test_what_has_no_release_yet_is_in_no_set():
+    assert targets.maintained(EVERY[:-2], date(2026, 2, 1)) == (20, 22, 24)
+    assert targets.maintained([], date(2026, 2, 1)) == ()
+
+
+def test_the_current_line_is_the_one_above_every_lts_line():
+    newer = [*EVERY, Release("27.0.0")]
+    assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26, 27)
+    assert 25 not in targets.maintained(EVERY, date(2026, 11, 25))
+    assert targets.maintained(EVERY[:-1], date(2026, 2, 1)) == (20, 22, 24, 25)
+
+
+def test_a_prerelease_makes_no_line():
+    newer = [*EVERY, Release("27.0.0-alpha.1")]
+    assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26)

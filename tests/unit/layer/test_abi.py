@@ -1,0 +1,323 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from nodelayer.architecture import ARM64, X86_64
+from nodelayer.errors import IncompatibleError, InvalidInputError
+from nodelayer.layer import abi, elf, system_library
+from nodelayer.layer.elf import Elf, SymbolVersion
+
+NODE = "nodejs/bin/node"
+POLICIES = abi.load_policies()
+
+# Node.js 12.16.1 on x86_64, as readelf shows it: the newest node of each library and one import of each.
+NODE_12 = Elf(
+    machine="EM_X86_64",
+    soname=None,
+    interpreter="/lib64/ld-linux-x86-64.so.2",
+    libraries=("libdl.so.2", "libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libc.so.6"),
+    requires=(
+        SymbolVersion("libgcc_s.so.1", "GCC_3.4", ("__popcountdi2",), weak=False),
+        SymbolVersion("libstdc++.so.6", "GLIBCXX_3.4.18", ("_ZNSt13random_device7_M_initERKSs",), weak=False),
+        SymbolVersion("libc.so.6", "GLIBC_2.17", ("clock_gettime",), weak=False),
+    ),
+    provides=frozenset(),
+    build_id=None,
+)
+NODE_24 = replace(
+    NODE_12,
+    requires=(
+        *NODE_12.requires,
+        SymbolVersion("libm.so.6", "GLIBC_2.27", ("expf", "powf"), weak=False),
+        SymbolVersion("libc.so.6", "GLIBC_2.9", ("pipe2",), weak=False),
+        SymbolVersion("libc.so.6", "GLIBC_2.25", ("getentropy",), weak=False),
+        SymbolVersion("libc.so.6", "GLIBC_2.28", ("fcntl64",), weak=False),
+    ),
+)
+NODE_26 = replace(
+    NODE_24,
+    libraries=("libatomic.so.1", *NODE_24.libraries),
+    requires=(
+        SymbolVersion("libatomic.so.1", "LIBATOMIC_1.0", ("__atomic_load",), weak=False),
+        *NODE_24.requires,
+    ),
+)
+LIBATOMIC = Elf(
+    machine="EM_X86_64",
+    soname="libatomic.so.1",
+    interpreter=None,
+    libraries=("libc.so.6",),
+    requires=(SymbolVersion("libc.so.6", "GLIBC_2.14", ("memcpy",), weak=False),),
+    provides=frozenset({"LIBATOMIC_1.0", "LIBATOMIC_1.1", "LIBATOMIC_1.2"}),
+    build_id=None,
+)
+
+
+def arm64(of):
+    """The same needs with glibc's names on arm64, where everything up to 2.17 is one node."""
+    return replace(of, machine="EM_AARCH64", interpreter="/lib/ld-linux-aarch64.so.1")
+
+
+def check(files, architecture=X86_64, **options):
+    return abi.check(files, architecture, policies=POLICIES, **options)
+
+
+class TestPolicies:
+    def test_there_is_one_for_each_runtime_and_architecture_that_exist_oldest_first(self):
+        assert [(each.runtime, each.architecture) for each in POLICIES] == [
+            ("provided", "x86_64"),
+            ("provided.al2", "x86_64"),
+            ("provided.al2", "arm64"),
+            ("provided.al2023", "x86_64"),
+            ("provided.al2023", "arm64"),
+        ]
+
+    @pytest.mark.parametrize("policy", POLICIES, ids=lambda each: f"{each.runtime}-{each.architecture}")
+    def test_each_says_where_it_comes_from_and_how_it_is_made_again(self, policy):
+        assert policy.provenance.method
+        assert policy.provenance.sources
+        refresh = policy.provenance.refresh
+        assert f"--runtime {policy.runtime} --arch {policy.architecture}" in refresh
+
+    @pytest.mark.parametrize(
+        ("runtime", "architecture", "newest", "missing"),
+        [
+            ("provided", "x86_64", "GLIBC_2.17", "GLIBC_2.18"),
+            ("provided.al2", "x86_64", "GLIBC_2.26", "GLIBC_2.27"),
+            ("provided.al2", "arm64", "GLIBC_2.26", "GLIBC_2.27"),
+            ("provided.al2023", "x86_64", "GLIBC_2.34", "GLIBC_2.35"),
+            ("provided.al2023", "arm64", "GLIBC_2.34", "GLIBC_2.35"),
+        ],
+    )
+    def test_each_ends_at_its_glibc(self, runtime, architecture, newest, missing):
+        libc = self.policy(runtime, architecture).libraries["libc.so.6"]
+        assert newest in libc
+        assert missing not in libc
+
+    @pytest.mark.parametrize(
+        ("runtime", "cxx", "abi_node"),
+        [
+            ("provided", "GLIBCXX_3.4.19", "CXXABI_1.3.7"),
+            ("provided.al2", "GLIBCXX_3.4.24", "CXXABI_1.3.11"),
+            ("provided.al2023", "GLIBCXX_3.4.29", "CXXABI_1.3.13"),
+        ],
+    )
+    def test_each_ends_at_its_gcc(self, runtime, cxx, abi_node):
+        for policy in POLICIES:
+            if policy.runtime == runtime:
+                nodes = policy.libraries["libstdc++.so.6"]
+                assert max((each for each in nodes if each.startswith("GLIBCXX")), key=abi._natural) == cxx
+                numbered = (each for each in nodes if each.startswith("CXXABI_1"))
+                assert max(numbered, key=abi._natural) == abi_node
+
+    def test_on_arm64_glibc_begins_with_2_17(self):
+        for policy in POLICIES:
+            if policy.architecture == "arm64":
+                assert min(policy.libraries["libc.so.6"], key=abi._natural) == "GLIBC_2.17"
+
+    def test_none_offers_libatomic_nor_what_is_glibcs_own(self):
+        for policy in POLICIES:
+            assert "libatomic.so.1" not in policy.libraries
+            nodes = set().union(*policy.libraries.values())
+            assert not nodes & {"GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR"}
+
+    def test_each_stands_in_its_file_as_the_script_writes_it(self, tmp_path):
+        for policy in POLICIES:
+            file = (
+                abi.resources("nodelayer.layer") / "policies" / f"{policy.runtime}-{policy.architecture}.json"
+            )
+            again = tmp_path / file.name
+            abi.save(policy, again)
+            assert again.read_text() == file.read_text()
+            assert again.stat().st_mode & 0o777 == 0o644
+        assert len(list(tmp_path.iterdir())) == len(POLICIES)
+
+    def test_versions_stand_in_their_order(self):
+        libc = json.loads(abi.dump(self.policy("provided", "x86_64")))["libraries"]["libc.so.6"]
+        assert libc.index("GLIBC_2.9") < libc.index("GLIBC_2.10")
+
+    @staticmethod
+    def policy(runtime, architecture):
+        (found,) = [each for each in POLICIES if (each.runtime, each.architecture) == (runtime, architecture)]
+        return found
+
+
+class TestCheck:
+    def test_node_12_starts_on_every_runtime(self):
+        verdict = check({NODE: NODE_12})
+        assert verdict.compatible == ("provided", "provided.al2", "provided.al2023")
+        assert verdict.problems == ()
+
+    def test_node_24_starts_on_the_newest_only_and_the_others_say_why(self):
+        verdict = check({NODE: NODE_24})
+        assert verdict.compatible == ("provided.al2023",)
+        told = [
+            (each.library, each.version, each.symbols)
+            for each in verdict.problems
+            if each.runtime == "provided.al2"
+        ]
+        assert told == [
+            ("libc.so.6", "GLIBC_2.28", ("fcntl64",)),
+            ("libm.so.6", "GLIBC_2.27", ("expf", "powf")),
+        ]
+        assert {each.file for each in verdict.problems} == {NODE}
+        assert verdict.missing_libraries("provided.al2") == ()
+
+    def test_node_26_lacks_a_library_and_that_alone_on_the_newest(self):
+        verdict = check({NODE: NODE_26})
+        assert verdict.compatible == ()
+        (problem,) = [each for each in verdict.problems if each.runtime == "provided.al2023"]
+        assert (problem.library, problem.version) == ("libatomic.so.1", None)
+        assert problem.symbols == ("__atomic_load",)
+        assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
+
+    def test_node_26_starts_once_the_layer_carries_the_library(self):
+        verdict = check({NODE: NODE_26, "lib/libatomic.so.1": LIBATOMIC})
+        assert verdict.compatible == ("provided.al2023",)
+        assert verdict.missing_libraries("provided.al2") == ()
+
+    def test_a_carried_library_has_to_fit_as_well(self):
+        too_new = replace(
+            LIBATOMIC, requires=(SymbolVersion("libc.so.6", "GLIBC_ABI_DT_RELR", (), weak=False),)
+        )
+        verdict = check({NODE: NODE_26, "lib/libatomic.so.1": too_new})
+        assert verdict.compatible == ()
+        assert [
+            (each.file, each.version) for each in verdict.problems if each.runtime == "provided.al2023"
+        ] == [("lib/libatomic.so.1", "GLIBC_ABI_DT_RELR")]
+
+    def test_a_carried_library_has_to_define_what_is_needed_of_it(self):
+        old = replace(LIBATOMIC, provides=frozenset({"LIBATOMIC_0.9"}))
+        verdict = check({NODE: NODE_26, "lib/libatomic.so.1": old}, runtimes=["provided.al2023"])
+        (problem,) = verdict.problems
+        assert (problem.library, problem.version) == ("libatomic.so.1", "LIBATOMIC_1.0")
+
+    def test_a_library_elsewhere_in_the_layer_is_not_found_by_the_loader(self):
+        verdict = check({NODE: NODE_26, "nodejs/lib/libatomic.so.1": LIBATOMIC})
+        assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
+
+    def test_the_carried_library_goes_before_the_systems_own(self):
+        carried = Elf(
+            "EM_X86_64", "libm.so.6", None, (), (), provides=frozenset({"GLIBC_2.27"}), build_id=None
+        )
+        with_it = check({NODE: NODE_24, "lib/libm.so.6": carried}, runtimes=["provided.al2"])
+        assert [each.library for each in with_it.problems] == ["libc.so.6"]
+
+    def test_a_weak_need_keeps_nothing_from_starting(self):
+        weak = replace(
+            NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.99", ("some_day",), weak=True),)
+        )
+        assert "provided" in check({NODE: weak}).compatible
+
+    def test_a_library_without_version_nodes_takes_every_import(self):
+        bare = replace(LIBATOMIC, provides=frozenset())
+        assert check({NODE: NODE_26, "lib/libatomic.so.1": bare}).compatible == ("provided.al2023",)
+
+    def test_an_interpreter_the_system_has_not_got_is_a_problem_no_layer_solves(self):
+        musl = replace(
+            NODE_12,
+            interpreter="/lib/ld-musl-x86_64.so.1",
+            libraries=("libc.musl-x86_64.so.1",),
+            requires=(),
+        )
+        verdict = check({NODE: musl}, runtimes=["provided.al2023"])
+        assert {each.library for each in verdict.problems} == {
+            "/lib/ld-musl-x86_64.so.1",
+            "libc.musl-x86_64.so.1",
+        }
+        assert verdict.missing_libraries("provided.al2023") == ("libc.musl-x86_64.so.1",)
+
+    def test_on_arm64_there_is_no_provided(self):
+        assert check({NODE: arm64(NODE_12)}, ARM64).compatible == ("provided.al2", "provided.al2023")
+        with pytest.raises(InvalidInputError, match="provided has no arm64 form"):
+            check({NODE: arm64(NODE_12)}, ARM64, runtimes=["provided"])
+
+    def test_runtimes_narrow_what_is_looked_at(self):
+        verdict = check({NODE: NODE_24}, runtimes=["provided.al2023", "provided.al2"])
+        assert verdict.compatible == ("provided.al2023",)
+        assert {each.runtime for each in verdict.problems} == {"provided.al2"}
+
+    def test_an_unknown_runtime_is_the_users_mistake(self):
+        with pytest.raises(
+            InvalidInputError, match=r"unknown runtime 'al2023'.*use one of provided, "
+        ) as told:
+            check({NODE: NODE_12}, runtimes=["al2023"])
+        assert told.value.code == 2
+
+    def test_a_file_of_another_architecture_is_refused(self):
+        with pytest.raises(IncompatibleError, match="nodejs/bin/node is made for EM_X86_64, not for arm64"):
+            check({NODE: NODE_12}, ARM64)
+
+
+class TestRefusal:
+    def test_it_names_symbol_version_and_library_and_a_runtime_that_may_do(self):
+        verdict = check({NODE: NODE_24}, runtimes=["provided.al2"])
+        assert str(abi.refuse(verdict)) == (
+            "the layer does not start on provided.al2: "
+            "nodejs/bin/node needs GLIBC_2.28 (fcntl64) of libc.so.6; "
+            "nodejs/bin/node needs GLIBC_2.27 (expf, powf) of libm.so.6: "
+            "choose an older Node.js version, or a newer runtime: --runtime provided.al2023"
+        )
+        assert abi.refuse(verdict).code == 6
+
+    def test_a_missing_library_is_to_be_put_into_the_layer(self):
+        line = str(abi.refuse(check({NODE: NODE_26})))
+        assert line == (
+            "the layer does not start on provided.al2023, nor on provided.al2 or provided: "
+            "nodejs/bin/node needs libatomic.so.1 (__atomic_load), which is not there: "
+            "put libatomic.so.1 of that system into the layer's lib/"
+        )
+
+    def test_on_the_newest_runtime_only_another_version_helps(self):
+        new = replace(NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.38", ("strlcpy",), weak=False),))
+        assert str(abi.refuse(check({NODE: new}))).endswith("of libc.so.6: choose another Node.js version")
+
+    def test_many_problems_and_many_symbols_stay_one_short_line(self):
+        symbols = tuple(f"symbol_{number:03}" for number in range(200))
+        libraries = ("libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1")
+        many = replace(
+            NODE_12,
+            libraries=libraries,
+            requires=tuple(SymbolVersion(each, "GLIBC_2.99", symbols, weak=False) for each in libraries),
+        )
+        line = str(abi.refuse(check({NODE: many})))
+        assert "symbol_000, symbol_001, symbol_002, …" in line
+        assert "; and 2 more" in line
+        assert len(line) < 500
+
+    def test_nothing_stands_in_the_way_of_what_starts(self):
+        assert abi.explain(check({NODE: NODE_12}), "provided") == ""
+
+
+class TestRealLibraries:
+    """The host's own, whatever distribution it is."""
+
+    def test_libatomic_of_this_host_serves_node_26_where_it_fits_itself(self):
+        path = system_library.find("libatomic.so.1", X86_64)
+        if path is None:
+            pytest.skip("this host has no libatomic.so.1 for x86_64")
+        carried = elf.read(path.read_bytes(), name=str(path))
+        alone = check({"lib/libatomic.so.1": carried})
+        together = check({NODE: NODE_26, "lib/libatomic.so.1": carried})
+        assert together.compatible == tuple(each for each in alone.compatible if each == "provided.al2023")
+        assert together.missing_libraries("provided.al2023") == ()
+
+    def test_a_policy_made_of_the_hosts_libraries_takes_the_hosts_libraries(self):
+        names = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2")
+        found = {name: system_library.find(name, X86_64) for name in names}
+        if None in found.values():
+            pytest.skip("this host lacks a C or C++ library for x86_64")
+        read = {name: elf.read(path.read_bytes(), name=name) for name, path in found.items()}
+        policy = abi.Policy(
+            runtime="provided.al2023",
+            architecture="x86_64",
+            provenance=POLICIES[0].provenance,
+            libraries={name: each.provides for name, each in read.items()},
+        )
+        files = {"nodejs/x": read["libstdc++.so.6"]}
+        assert abi.check(files, X86_64, policies=[policy]).compatible == ("provided.al2023",)
+        older = policy.model_copy(
+            update={"libraries": {**policy.libraries, "libc.so.6": frozenset({"GLIBC_2.2.5"})}}
+        )
+        assert abi.check(files, X86_64, policies=[older]).compatible == ()

@@ -1,0 +1,176 @@
+"""Parts of a build that need neither network nor Docker: names, refusals, what exists already."""
+
+import hashlib
+import io
+import json
+
+import pytest
+from support import ROOT
+
+from nodelayer import __version__
+from nodelayer.architecture import ARM64, X86_64
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
+from nodelayer.layer import abi, archive, build, docker_builder
+from nodelayer.layer.archive import Entry
+from nodelayer.layer.record import code_sha256
+from nodelayer.node.sources.base import NOT_AVAILABLE, NodeFiles, SourceRecord
+from nodelayer.util.console import Reporter
+
+HOUSE = build.House(
+    runtime=ROOT / "runtime",
+    function=ROOT / "function",
+    dockerfiles=ROOT / "docker",
+    event=ROOT / "function" / "events" / "hello.json",
+)
+
+
+class Shelf:
+    """A source with one release on it, whose binary is what the test says."""
+
+    name = "npm"
+
+    def __init__(self, node):
+        self.node = node
+        self.asked = 0
+
+    def releases(self, _architecture):
+        return []
+
+    def fetch(self, version, architecture):
+        self.asked += 1
+        record = SourceRecord(name="npm", package="node", sha256="0" * 64, signature=NOT_AVAILABLE)
+        return NodeFiles(version, architecture, self.node, b"licence", record)
+
+
+def no_docker():
+    raise UnreachableError("no Docker daemon answers")
+
+
+def bench(shelf):
+    return build.Workbench(HOUSE, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker)
+
+
+def test_names_are_those_users_see():
+    job = build.Job("12.16.1", ARM64)
+    assert job.stem == "nodejs-12.16.1-arm64"
+    assert job.layer_name == "nodejs-12-16-1-arm64"
+    assert "12.16.1" in job.description
+    assert __version__ in job.description
+    assert len(job.description) <= 256
+
+
+@pytest.mark.parametrize("order", [{"builder": "x"}, {"compression": "x"}, {"runtimes": ("nodejs20.x",)}])
+def test_a_word_that_is_unknown_is_refused_before_anything_is_fetched(tmp_path, order):
+    shelf = Shelf(b"")
+    with pytest.raises(InvalidInputError):
+        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path, **order), bench(shelf))
+    assert shelf.asked == 0
+
+
+def test_a_build_that_fails_leaves_what_stood_there(tmp_path):
+    (tmp_path / "nodejs-1.2.3-x86_64.zip").write_bytes(b"old")
+    with pytest.raises(NodelayerError):
+        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path), bench(Shelf(b"no ELF at all")))
+    assert [path.name for path in tmp_path.iterdir()] == ["nodejs-1.2.3-x86_64.zip"]
+
+
+def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
+    (tmp_path / "dist").write_text("")
+    with pytest.raises(MachineError, match="file exists"):
+        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path / "dist"), bench(Shelf(b"")))
+
+
+def test_the_client_is_bootstrap_and_its_scripts():
+    entries = {entry.path: entry.mode for entry in build.client(ROOT / "runtime")}
+    assert entries["bootstrap"] == 0o755
+    assert {path: mode for path, mode in entries.items() if path != "bootstrap"} == {
+        f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()
+    }
+
+
+def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
+    one, other = Entry("a", b"1"), Entry("b", b"2")
+    whole = build.digest([one, other])
+    assert build.digest([other, one]) == whole
+    for changed in (Entry("a", b"3"), Entry("a", b"1", 0o755), Entry("c", b"1")):
+        assert build.digest([changed, other]) != whole
+
+
+def record_of(out, version, **changes):
+    """A finished layer of next to nothing, and its record."""
+    stem = f"nodejs-{version}-x86_64"
+    packed = io.BytesIO()
+    archive.write([Entry("bootstrap", b"")], packed)
+    (out / f"{stem}.zip").write_bytes(packed.getvalue())
+    content = {
+        "layer_name": stem,
+        "description": "",
+        "license": "MIT",
+        "node_version": version,
+        "architecture": "x86_64",
+        "nodelayer_version": __version__,
+        "compatible_runtimes": [],
+        "compatible_architectures": ["x86_64"],
+        "zip": f"{stem}.zip",
+        "sha256": hashlib.sha256(packed.getvalue()).hexdigest(),
+        "code_sha256": code_sha256(hashlib.sha256(packed.getvalue()).digest()),
+        "size": len(packed.getvalue()),
+        "unzipped_size": 0,
+        "compression": "fast",
+        "source": {"name": "npm", "sha256": "", "signature": ""},
+        "runtime_sha256": build.digest(build.client(ROOT / "runtime")),
+        "builder": {"name": "local"},
+        "files": [],
+    }
+    (out / f"{stem}.json").write_text(json.dumps({**content, **changes}))
+
+
+def test_a_finished_layer_is_found_again(tmp_path):
+    record_of(tmp_path, "12.16.1")
+    found = build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE)
+    assert found is not None
+    assert found.zip == "nodejs-12.16.1-x86_64.zip"
+
+
+@pytest.mark.parametrize(
+    "changes", [{"nodelayer_version": "0.0.0"}, {"runtime_sha256": "other"}, {"sha256": "other"}, {"size": 1}]
+)
+def test_a_layer_of_another_client_or_with_another_zip_is_not_taken_for_it(tmp_path, changes):
+    record_of(tmp_path, "12.16.1", **changes)
+    assert build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE) is None
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
+def test_a_record_that_is_none_means_there_is_no_layer(tmp_path, text):
+    (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
+    assert build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE) is None
+
+
+def test_the_newest_layer_is_so_by_version_and_not_by_its_letters(tmp_path):
+    for version in ("9.11.2", "12.16.1", "10.0.0"):
+        record_of(tmp_path, version)
+    assert build.newest(tmp_path, X86_64).version == "12.16.1"
+    with pytest.raises(NotFoundError, match="no arm64 layer is built"):
+        build.newest(tmp_path, ARM64)
+
+
+def test_clean_takes_layers_and_unfinished_ones_and_leaves_the_rest(tmp_path):
+    record_of(tmp_path, "12.16.1")
+    (tmp_path / ".nodejs-12.16.1-x86_64-abc").mkdir()
+    (tmp_path / "mine.txt").write_text("")
+    assert len(build.clean(tmp_path)) == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
+    assert build.clean(tmp_path / "nowhere") == []
+
+
+def test_every_runtime_has_a_base_image_and_amazon_linux_2023_is_pinned_by_digest():
+    images = {name: docker_builder.base_reference(name, None, X86_64) for name in abi.RUNTIMES}
+    assert "@sha256:" in images["provided.al2023"]
+    assert docker_builder.short(images["provided.al2"]).endswith("amazonlinux:2")
+    dockerfile = (ROOT / "docker" / "Dockerfile").read_text()
+    assert f"ARG BASE_IMAGE={images['provided.al2023']}\n" in dockerfile
+
+
+def test_a_base_image_is_an_argument_with_the_architecture_in_its_name():
+    assert docker_builder.base_reference("provided.al2023", "mine:{arch}", ARM64) == "mine:arm64"
+    assert docker_builder.base_reference("provided.al2023", "mine:{arch}", X86_64) == "mine:amd64"

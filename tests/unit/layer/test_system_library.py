@@ -1,0 +1,51 @@
+import struct
+
+import pytest
+
+from nodelayer.architecture import ARM64, X86_64, of_host
+from nodelayer.layer import elf, system_library
+
+
+def host_library(soname):
+    path = system_library.find(soname, of_host())
+    if path is None:
+        pytest.skip(f"this host has no {soname}")
+    return path.read_bytes()
+
+
+def test_the_library_of_this_machine_is_found_with_its_links_resolved():
+    found = system_library.find("libc.so.6", of_host())
+    assert found is not None
+    assert found == found.resolve()
+    assert elf.read(found.read_bytes(), name="it").machine == of_host().elf
+
+
+def test_a_named_folder_comes_first(tmp_path):
+    (tmp_path / "libc.so.6").write_bytes(host_library("libm.so.6"))
+    assert system_library.find("libc.so.6", of_host(), extra_dirs=[tmp_path]) == tmp_path / "libc.so.6"
+
+
+def test_a_linker_script_and_another_machines_library_are_passed_over(tmp_path):
+    other = ARM64 if of_host() == X86_64 else X86_64
+    data = bytearray(host_library("libm.so.6"))
+    struct.pack_into("<H", data, 18, 183 if other == ARM64 else 62)  # e_machine
+    folders = [tmp_path / "script", tmp_path / "foreign", tmp_path / "own"]
+    for folder, content in zip(
+        folders, [b"/* GNU ld script */", bytes(data), host_library("libm.so.6")], strict=True
+    ):
+        folder.mkdir()
+        (folder / "libm.so.6").write_bytes(content)
+    assert system_library.find("libm.so.6", of_host(), extra_dirs=folders) == folders[2] / "libm.so.6"
+    assert system_library.find("libm.so.6", other, extra_dirs=folders) == folders[1] / "libm.so.6"
+
+
+def test_a_foreign_system_is_searched_in_its_own_folders(tmp_path):
+    triplet = "aarch64-linux-gnu" if of_host() == ARM64 else "x86_64-linux-gnu"
+    folder = tmp_path / "usr" / "lib" / triplet
+    folder.mkdir(parents=True)
+    (folder / "libm.so.6").write_bytes(host_library("libm.so.6"))
+    assert system_library.find("libm.so.6", of_host(), root=tmp_path) == folder / "libm.so.6"
+
+
+def test_what_is_nowhere_is_none(tmp_path):
+    assert system_library.find("libnowhere.so.1", of_host(), extra_dirs=[tmp_path]) is None

@@ -1,0 +1,356 @@
+import json
+import random
+import subprocess
+import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+import nodelayer
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NotFoundError,
+    NotVerifiedError,
+    UnreachableError,
+)
+from nodelayer.manifest import model as manifest
+from nodelayer.manifest.model import Layer, Manifest, Published
+
+ROOT = Path(__file__).resolve().parents[3]
+OLD = Path(__file__).resolve().parents[2] / "data" / "layers-schema-1.json"
+
+
+def published(region, name, version=1, **more):
+    arn = f"arn:aws:lambda:{region}:123456789012:layer:{name}:{version}"
+    return Published(**{"version": version, "arn": arn, "published": "2026-01-02T03:04:05Z", **more})
+
+
+def layer(  # noqa: PLR0913 - what differs between entries
+    node="12.16.1", arch="x86_64", regions=("eu-west-1",), version=1, *, build="1.0.0", content="A", **more
+):
+    name = f"nodejs-{node.replace('.', '-')}-{arch}"
+    return Layer(
+        node_version=node,
+        architecture=arch,
+        nodelayer_version=build,
+        layer_name=name,
+        code_sha256=content * 43 + "=",
+        size=13_700_000,
+        compatible_runtimes=["provided.al2023"],
+        regions={region: published(region, name, version, **more) for region in regions},
+    )
+
+
+def found(manifest_, spec, region="eu-west-1", arch="x86_64"):
+    return manifest.look_up(manifest_, spec, region, arch)
+
+
+# ---- look-up
+
+
+def test_an_exact_version_is_found():
+    assert found(Manifest.of([layer()]), "12.16.1").published.arn.endswith(":layer:nodejs-12-16-1-x86_64:1")
+
+
+@pytest.mark.parametrize(
+    ("spec", "version"),
+    [
+        ("12", "12.22.12"),
+        ("^12.16 <12.20", "12.16.1"),
+        ("latest", "14.0.0"),
+        ("lts", "12.22.12"),
+        ("lts/erbium", "12.22.12"),
+    ],
+)
+def test_a_spec_means_the_newest_that_is_published_in_the_region(spec, version):
+    known = Manifest.of(
+        [layer("12.16.1"), layer("12.22.12"), layer("14.0.0"), layer("16.0.0", regions=("us-east-1",))]
+    )
+    assert found(known, spec).layer.node_version == version
+
+
+def test_of_several_builds_the_newest_nodelayer_counts_by_semver():
+    known = Manifest.of(
+        [layer(build=build, content=content) for build, content in [("1.9.0", "A"), ("1.10.0", "B")]]
+    )
+    assert found(known, "12").layer.nodelayer_version == "1.10.0"
+
+
+def test_of_one_nodelayer_the_later_layer_version_counts():
+    known = Manifest.of([layer(content="B", version=1), layer(content="A", version=2)])
+    assert found(known, "12").published.version == 2
+
+
+def test_a_deleted_layer_version_is_not_given_out():
+    known = Manifest.of([layer(deleted="2026-02-03T04:05:06Z"), layer("12.4.0")])
+    assert found(known, "12").layer.node_version == "12.4.0"
+
+
+def test_where_it_is_not_published_the_line_says_where_it_is_and_what_is_there():
+    known = Manifest.of([layer(regions=("us-east-1", "us-west-2")), layer("18.0.0")])
+    with pytest.raises(NotFoundError) as error:
+        found(known, "12")
+    assert str(error.value) == (
+        "no layer of Node.js 12 for x86_64 in eu-west-1: for x86_64 it is in us-east-1, us-west-2; "
+        "eu-west-1 has 18.0.0 for x86_64"
+    )
+
+
+def test_another_architecture_is_named():
+    with pytest.raises(NotFoundError, match="for arm64 it is in eu-west-1"):
+        found(Manifest.of([layer(arch="arm64")]), "12")
+
+
+def test_what_is_no_spec_is_refused():
+    with pytest.raises(InvalidInputError):
+        found(Manifest.of([layer()]), "twelve")
+
+
+def test_the_python_api_takes_a_file(tmp_path):
+    path = tmp_path / "layers.json"
+    manifest.update(path, lambda _: Manifest.of([layer()]))
+    assert nodelayer.arn_for("12", "eu-west-1", manifest=path).endswith(":1")
+
+
+@pytest.fixture
+def served():
+    """A manifest at a URL; what is put into the list is what comes."""
+    answers = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self):
+            status, data = answers[0]
+            self.send_response(status)
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_address[1]}/layers.json", answers
+    server.shutdown()
+    server.server_close()
+
+
+def test_the_python_api_takes_a_url(served):
+    url, answers = served
+    answers.append((200, Manifest.of([layer()]).json_text().encode()))
+    assert nodelayer.arn_for("12", "eu-west-1", manifest=url).endswith(":1")
+
+
+def test_a_url_with_nothing_behind_it_is_one_line(served):
+    url, answers = served
+    answers.append((404, b"<html>"))
+    with pytest.raises(NotFoundError, match="there is no manifest"):
+        manifest.open_manifest(url)
+
+
+def test_a_host_that_does_not_answer_is_one_line():
+    with pytest.raises(UnreachableError, match="name another manifest with --manifest"):
+        manifest.open_manifest("http://127.0.0.1:9/layers.json")
+
+
+# ---- merge
+
+
+def some_manifest(chance):
+    layers = []
+    for _ in range(chance.randrange(4)):
+        more = {
+            "public": chance.random() < 0.5,
+            "organizations": chance.sample(["o-aaaaaaaaaa", "o-bbbbbbbbbb"], chance.randrange(3)),
+            "deleted": chance.choice([None, None, "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"]),
+            "published": chance.choice(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"]),
+        }
+        layers.append(
+            layer(
+                chance.choice(["12.16.1", "18.0.0"]),
+                regions=chance.sample(["eu-west-1", "us-east-1", "sa-east-1"], chance.randrange(4)),
+                version=chance.randrange(1, 4),
+                content=chance.choice("AB"),
+                **more,
+            )
+        )
+    return Manifest.of(layers)
+
+
+@pytest.mark.parametrize("seed", range(200))
+def test_merging_does_not_care_for_order_grouping_or_repetition(seed):
+    chance = random.Random(seed)
+    a, b, c = (some_manifest(chance) for _ in range(3))
+    assert a.merge(b) == b.merge(a)
+    assert a.merge(b).merge(c) == a.merge(b.merge(c))
+    assert a.merge(a) == a
+    assert a.merge(b).merge(b) == a.merge(b)
+
+
+def test_merging_keeps_the_entries_of_both():
+    merged = Manifest.of([layer()]).merge(Manifest.of([layer("18.0.0"), layer(regions=("us-east-1",))]))
+    assert [(each.node_version, sorted(each.regions)) for each in merged.layers] == [
+        ("12.16.1", ["eu-west-1", "us-east-1"]),
+        ("18.0.0", ["eu-west-1"]),
+    ]
+
+
+def test_a_deletion_and_a_permission_survive_a_merge_with_what_knows_nothing_of_them():
+    told = Manifest.of([layer(public=True, deleted="2026-02-03T04:05:06Z")])
+    merged = Manifest.of([layer()]).merge(told)
+    assert merged == told
+
+
+def test_git_merges_two_release_branches_without_a_conflict(tmp_path):
+    def git(*words):
+        done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr + done.stdout
+        return done.stdout
+
+    path = tmp_path / "layers.json"
+    invoke = Path(sys.executable).parent / "invoke"
+    git("init", "-q", "-b", "main")
+    git("config", "user.name", "a")
+    git("config", "user.email", "a@example.org")
+    git(
+        "config",
+        "merge.nodelayer.driver",
+        f"'{invoke}' --search-root='{ROOT}' merge-manifest %A %B --path %P",
+    )
+    (tmp_path / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
+    manifest.update(path, lambda _: Manifest.of([layer("14.0.0")]))
+    (tmp_path / "layers.json.lock").unlink()
+    git("add", "-A")
+    git("commit", "-qm", "first")
+    for branch, node in (("one", "12.16.1"), ("two", "18.0.0")):
+        git("checkout", "-q", "-b", branch, "main")
+        manifest.update(path, lambda known, node=node: known.merge(Manifest.of([layer(node)])))
+        git("commit", "-qam", branch)
+    git("merge", "-q", "-m", "both", "one")
+    assert [each.node_version for each in manifest.read(path).layers] == ["12.16.1", "14.0.0", "18.0.0"]
+    assert path.with_suffix(".txt").read_text() == manifest.read(path).text()
+    assert git("status", "--porcelain", "--untracked-files=no") == ""
+
+
+# ---- reading and writing
+
+
+def test_it_is_written_sorted_with_text_and_schema_beside_it(tmp_path):
+    path = tmp_path / "layers.json"
+    manifest.update(path, lambda _: Manifest.of([layer("18.0.0"), layer("12.16.1"), layer("9.0.0")]))
+    raw = json.loads(path.read_text())
+    assert [each["node_version"] for each in raw["layers"]] == ["9.0.0", "12.16.1", "18.0.0"]
+    assert (tmp_path / "layers.txt").read_text().splitlines()[1] == (
+        "eu-west-1 12.16.1 x86_64 arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
+    )
+    assert (tmp_path / "layers.schema.json").read_text() == (ROOT / "layers.schema.json").read_text()
+
+
+def test_what_is_written_keeps_to_the_published_schema():
+    schema = json.loads((ROOT / "layers.schema.json").read_text())
+    jsonschema.Draft202012Validator.check_schema(schema)
+    chance = random.Random(1)
+    for _ in range(20):
+        jsonschema.validate(json.loads(some_manifest(chance).json_text()), schema)
+
+
+def test_the_sample_in_the_docs_keeps_to_the_schema_and_is_read():
+    sample = ROOT / "docs" / "layers.sample.json"
+    jsonschema.validate(json.loads(sample.read_text()), json.loads((ROOT / "layers.schema.json").read_text()))
+    assert manifest.read(sample).json_text() == sample.read_text()
+
+
+def test_a_deleted_layer_version_is_not_in_the_text():
+    assert Manifest.of([layer(deleted="2026-02-03T04:05:06Z")]).text() == ""
+
+
+def test_a_manifest_of_schema_1_is_read(tmp_path):
+    path = tmp_path / "layers.json"
+    path.write_bytes(OLD.read_bytes())
+    known = manifest.read(path)
+    assert found(known, "12").published.published == "2026-05-06T07:08:09Z"
+    assert [each.node_version for each in known.layers] == ["12.16.1", "18.20.8"]
+    manifest.update(path, lambda known: known)
+    assert json.loads(path.read_text())["schema_version"] == 2
+    assert manifest.read(path) == known
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "not JSON"),
+        ("[]", "no schema_version"),
+        ('{"schema_version": "2"}', "no schema_version"),
+        ('{"schema_version": 3}', "newer than the 2 known here"),
+        ('<<<<<<< HEAD\n{"schema_version": 2}', "merge-manifest"),
+        ('{"schema_version": 2, "layers": [{}]}', "node_version: field required"),
+        ('{"schema_version": 2, "layers": [], "more": 1}', "more: extra inputs"),
+        ('{"schema_version": 1, "layers": [7]}', "does not hold what it should"),
+        ('{"schema_version": 1, "layers": 7}', "does not hold what it should"),
+    ],
+)
+def test_what_is_no_manifest_is_refused_with_the_reason(tmp_path, text, told):
+    path = tmp_path / "layers.json"
+    path.write_text(text)
+    with pytest.raises(NotVerifiedError, match=told):
+        manifest.read(path)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"version": 2},
+        {"arn": "arn:aws:lambda:us-east-1:123456789012:layer:nodejs-12-16-1-x86_64:1"},
+        {"arn": "arn:aws:lambda:eu-west-1:123456789012:layer:other:1"},
+        {"arn": "arn:aws:s3:::bucket"},
+        {"published": "yesterday"},
+    ],
+)
+def test_an_entry_that_contradicts_itself_is_refused(tmp_path, change):
+    path = tmp_path / "layers.json"
+    raw = json.loads(Manifest.of([layer()]).json_text())
+    raw["layers"][0]["regions"]["eu-west-1"].update(change)
+    path.write_text(json.dumps(raw))
+    with pytest.raises(NotVerifiedError):
+        manifest.read(path)
+
+
+def test_a_failed_change_leaves_the_file_as_it_was(tmp_path):
+    path = tmp_path / "layers.json"
+    manifest.update(path, lambda _: Manifest.of([layer()]))
+    before = path.read_bytes()
+    with pytest.raises(ZeroDivisionError):
+        manifest.update(path, lambda _: 1 / 0)
+    assert path.read_bytes() == before
+    assert manifest.update(path, lambda known: known).layers  # the lock is free again
+
+
+def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(MachineError, match="--manifest"):
+        manifest.check_writable(tmp_path / "none" / "layers.json")
+
+
+def test_a_link_to_the_manifest_stays_a_link(tmp_path):
+    (tmp_path / "kept").mkdir()
+    link = tmp_path / "layers.json"
+    link.symlink_to(tmp_path / "kept" / "layers.json")
+    manifest.update(link, lambda _: Manifest.of([layer()]))
+    assert link.is_symlink()
+    assert manifest.read(tmp_path / "kept" / "layers.json").layers
+
+
+def test_writers_at_once_lose_nothing(tmp_path):
+    path = tmp_path / "layers.json"
+
+    def write(number):
+        manifest.update(path, lambda known: known.merge(Manifest.of([layer(f"12.{number}.0")])))
+
+    threads = [threading.Thread(target=write, args=[number]) for number in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(manifest.read(path).layers) == 20

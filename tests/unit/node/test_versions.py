@@ -1,0 +1,518 @@
+"""What each kind of spec means, file lookups included, held against Node's own semver."""
+
+import json
+import random
+import re
+import shutil
+import subprocess
+
+import pytest
+
+from nodelayer.errors import InvalidInputError, NotFoundError
+from nodelayer.node.versions import (
+    SPECS,
+    Release,
+    exact,
+    lts_codename,
+    lts_lines,
+    nearest,
+    resolve,
+    sort_key,
+    spec_from_files,
+    split,
+)
+
+# Out of order, as a registry may list them.
+RELEASES = [
+    Release("26.1.0"),
+    Release("12.16.1", "Erbium", "2020-02-18"),
+    Release("12.9.1"),
+    Release("12.22.12", "Erbium", "2022-04-05"),
+    Release("12.13.0", "Erbium", "2019-10-21"),
+    Release("12.16.0", "Erbium"),
+    Release("0.12.18"),
+    Release("10.24.1", "Dubnium"),
+    Release("14.15.0", "Fermium"),
+    Release("14.14.0"),
+    Release("16.20.2", "Gallium"),
+    Release("15.14.0"),
+    Release("27.0.0-nightly20261101"),
+    Release("26.2.0-rc.1"),
+    Release("12.16.2-rc.1"),
+]
+
+
+def meant(spec, releases=RELEASES):
+    return resolve(spec, releases).version
+
+
+def refusal(kind, call, *arguments):
+    with pytest.raises(kind) as caught:
+        call(*arguments)
+    assert type(caught.value) is kind
+    assert "\n" not in str(caught.value)
+    assert len(str(caught.value)) < 400
+    return str(caught.value)
+
+
+class TestExact:
+    @pytest.mark.parametrize("spec", ["12.16.1", "v12.16.1", "=12.16.1", "= v12.16.1", " 12.16.1\n"])
+    def test_an_exact_spec_means_that_version_however_it_is_written(self, spec):
+        assert exact(spec) == "12.16.1"
+        assert resolve(spec, RELEASES) == Release("12.16.1", "Erbium", "2020-02-18")
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            *("12", "12.16", "^12.16.1", ">=12.16.1", "12.16.x", "lts", "latest", "", "012.16.1", "12.16.01"),
+            *("12.16.1 || 14.0.0", "12.16.1.0", "12.16.1-", "12.16.1-rc..1", "12.16.1-rc.01", "vv12.16.1"),
+            *("1\u0662.16.1", "12.16.1-\u0662", "1234567890.0.0"),
+        ],
+    )
+    def test_what_needs_an_index_or_is_no_version_is_not_exact(self, spec):
+        assert exact(spec) is None
+
+    def test_a_version_that_is_not_there_is_told_with_its_neighbours(self):
+        line = refusal(NotFoundError, resolve, "12.16.2", RELEASES)
+        assert line == "no Node.js 12.16.2 here: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
+
+    def test_a_prerelease_is_found_by_its_exact_name_only(self):
+        assert meant("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
+        assert meant("v12.16.2-rc.1") == "12.16.2-rc.1"
+        for spec in ("27", ">=27.0.0-0", "^27.0.0-nightly20261101", "27.x", "27.0.0"):
+            refusal(NotFoundError, resolve, spec, RELEASES)
+
+    @pytest.mark.parametrize("spec", ["latest", "*", ">=26", "26", ">=26.2.0-rc.0 || 26.1"])
+    def test_no_word_and_no_range_picks_a_prerelease(self, spec):
+        assert meant(spec) == "26.1.0"
+
+
+class TestPartialAndRanges:
+    @pytest.mark.parametrize(
+        ("spec", "version"),
+        [
+            *(("12", "12.22.12"), ("v12", "12.22.12"), ("12.16", "12.16.1"), ("12.x", "12.22.12")),
+            *(("12.16.x", "12.16.1"), ("0", "0.12.18"), ("0.12", "0.12.18"), ("12.9", "12.9.1")),
+        ],
+    )
+    def test_a_partial_version_means_the_newest_that_begins_so(self, spec, version):
+        assert meant(spec) == version
+
+    @pytest.mark.parametrize(
+        ("spec", "version"),
+        [
+            *(("^12.13.0", "12.22.12"), ("~12.16.0", "12.16.1"), (">=12 <12.16", "12.13.0")),
+            *(("12.9 - 12.16.0", "12.16.0"), ("^12.16 || >=24", "26.1.0"), ("<12", "10.24.1")),
+            *(("^0.12.0", "0.12.18"), ("14 || 12", "14.15.0"), (">12.9.1 <=12.13.0", "12.13.0")),
+            *(("<=12.16", "12.16.1"), ("  >=  14   <15  ", "14.15.0"), ("\t12\t", "12.22.12")),
+        ],
+    )
+    def test_a_range_means_the_newest_inside(self, spec, version):
+        assert meant(spec) == version
+
+    def test_twelve_sorts_above_nine_in_every_place(self):
+        assert meant("12", [Release("12.9.1"), Release("12.16.1"), Release("12.16.0")]) == "12.16.1"
+        assert meant("*", [Release("9.0.0"), Release("10.0.0")]) == "10.0.0"
+
+    def test_a_range_with_nothing_inside_is_told_with_its_neighbours(self):
+        assert "nearest: 16.20.2, 26.1.0" in refusal(NotFoundError, resolve, "^18.3", RELEASES)
+
+    @pytest.mark.parametrize(
+        "spec",
+        [
+            *("", "   ", "twelve", "12.", "12..1", "12.16.1.1", "file", "iojs", "12,14", "12 && 14", "!12"),
+            *("012", "12.016", "<>12", "latest || 12", "99999999999999999999", "9" * 5000, "12.x.1"),
+            *("lts12", "\u0661\u0662", "1\u0662", "\uff11\uff12", "12\x00", "12; rm", "../12", "**", "*12"),
+            *("12\n14 abc", "x" * 300, ">", "^", "12 ||| 14", "12;14", "9" * 30),
+        ],
+    )
+    def test_what_is_no_spec_is_refused_in_one_line_with_examples(self, spec):
+        with pytest.raises(InvalidInputError) as caught:
+            resolve(spec, RELEASES)
+        assert "\n" not in str(caught.value)
+        assert str(caught.value).endswith(SPECS)
+
+    def test_what_is_no_spec_is_refused_even_where_no_release_is_known(self):
+        refusal(InvalidInputError, resolve, "twelve", [])
+
+
+class TestWords:
+    @pytest.mark.parametrize("spec", ["latest", "current", "node", "stable", "Latest"])
+    def test_words_for_the_newest_mean_it(self, spec):
+        assert meant(spec) == "26.1.0"
+
+    @pytest.mark.parametrize(
+        ("spec", "version"),
+        [
+            *(("lts", "16.20.2"), ("lts/*", "16.20.2"), ("LTS", "16.20.2"), ("lts/-0", "16.20.2")),
+            *(("lts/-1", "14.15.0"), ("lts/-2", "12.22.12"), ("lts/-3", "10.24.1")),
+            *(("lts/erbium", "12.22.12"), ("lts/Erbium", "12.22.12"), ("lts/fermium", "14.15.0")),
+        ],
+    )
+    def test_nvms_words_for_lts_lines_mean_their_newest_release(self, spec, version):
+        assert meant(spec) == version
+
+    def test_a_release_of_an_lts_major_that_came_before_lts_is_not_lts(self):
+        assert meant("lts/fermium", [Release("14.15.0", "Fermium"), Release("14.99.0")]) == "14.15.0"
+
+    def test_an_lts_line_that_is_not_there_is_told_with_those_that_are(self):
+        line = refusal(NotFoundError, resolve, "lts/argon", RELEASES)
+        assert line == "no LTS line 'argon' here: there is dubnium, erbium, fermium, gallium"
+
+    @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
+    def test_further_back_than_there_are_lines_is_told_with_how_many_there_are(self, spec):
+        assert refusal(NotFoundError, resolve, spec, RELEASES) == (
+            f"no Node.js {spec} here: there are 4 LTS lines"
+        )
+
+    @pytest.mark.parametrize("spec", ["lts/-" + "9" * 300, "lts/-\u0661", "lts/--1", "lts/-", "lts/12"])
+    def test_what_looks_like_an_lts_word_and_is_none_is_not_found(self, spec):
+        with pytest.raises(NotFoundError, match="no LTS line"):
+            resolve(spec, RELEASES)
+
+    @pytest.mark.parametrize("spec", ["lts", "latest", "12", "12.16.1", "lts/erbium", "lts/-1"])
+    def test_a_source_without_a_release_gives_one_line(self, spec):
+        refusal(NotFoundError, resolve, spec, [])
+
+
+class TestNearest:
+    @pytest.mark.parametrize(
+        ("spec", "line"),
+        [
+            ("13", "nearest: 12.22.12, 14.14.0; the newest is 26.1.0"),
+            ("12.16.99", "nearest: 12.16.1, 12.22.12; the newest is 26.1.0"),
+            ("99", "nearest: 26.1.0"),
+            ("0.1.0", "nearest: 0.12.18; the newest is 26.1.0"),
+            ("latest", "the newest is 26.1.0"),
+        ],
+    )
+    def test_it_names_what_is_around_and_the_newest_but_no_prerelease(self, spec, line):
+        assert nearest(spec, RELEASES) == line
+
+    def test_without_any_release_it_says_so(self):
+        assert nearest("12", []) == "the source lists no release for this architecture"
+
+
+class TestOrder:
+    def test_versions_sort_as_semver_says(self):
+        # https://semver.org/#spec-item-11
+        names = ["alpha", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
+        inorder = ["0.12.18", *(f"1.0.0-{name}" for name in names), "1.0.0", "1.0.9", "1.0.10", "2.0.0"]
+        mixed = random.Random(7).sample(inorder, len(inorder))
+        assert sorted(mixed, key=sort_key) == inorder
+
+    @pytest.mark.parametrize("text", ["", "12", "12.16", "12.16.1.1", "x.1.2", "12.16.1+b", "1.0.0-a..b"])
+    def test_what_is_no_version_has_no_place_in_the_order(self, text):
+        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
+            sort_key(text)
+
+
+class TestLtsLines:
+    @pytest.mark.parametrize(
+        ("version", "published", "codename"),
+        [
+            ("12.13.0", None, "Erbium"),
+            ("12.12.0", None, None),
+            ("12.12.0", "2030-01-01", None),
+            ("12.22.12", None, "Erbium"),
+            ("13.14.0", "2030-01-01", None),
+            ("4.2.0", None, "Argon"),
+            ("4.1.2", None, None),
+            ("0.12.18", None, None),
+            ("24.11.0", None, "Krypton"),
+            ("22.10.0", None, None),
+            ("22.11.0", None, "Jod"),
+        ],
+    )
+    def test_a_release_is_lts_from_its_lines_first_lts_release_on(self, version, published, codename):
+        assert lts_codename(version, published) == codename
+
+    def test_where_the_first_release_is_not_known_the_date_tells(self):
+        unknown = [line for line in lts_lines().values() if line.first is None]
+        for line in unknown:
+            version = f"{line.major}.99.0"
+            assert lts_codename(version, line.since) == line.codename
+            assert lts_codename(version, f"{line.since}T09:30:00.000Z") == line.codename
+            assert lts_codename(version, "2015-01-01") is None
+            assert lts_codename(version, None) is None
+
+    def test_the_bundled_lines_are_whole_and_in_order(self):
+        lines = [line for _, line in sorted(lts_lines().items())]
+        assert [line.major for line in lines][:11] == list(range(4, 26, 2))
+        assert [line.codename[0] for line in lines] == sorted(line.codename[0] for line in lines)
+        for line in lines:
+            assert line.since < line.end_of_life
+            assert line.first is None or sort_key(line.first)[0] == line.major
+
+
+@pytest.fixture
+def project(tmp_path):
+    """A folder two below another, and what writes a file into one of the three."""
+
+    def write(text, *parts):
+        path = tmp_path.joinpath(*parts)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        return path
+
+    write("", "a", "b", "keep")
+    return tmp_path / "a" / "b", write
+
+
+def package(engines):
+    return json.dumps({"name": "x", "engines": engines})
+
+
+class TestFiles:
+    @pytest.mark.parametrize(
+        ("name", "text", "spec"),
+        [
+            (".nvmrc", "12.16.1\n", "12.16.1"),
+            (".nvmrc", "v12.16.1", "v12.16.1"),
+            (".nvmrc", "\n  \r\n# ours\n lts/erbium # the old one\r\n14\n", "lts/erbium"),
+            (".nvmrc", b"\xef\xbb\xbf12.16.1\n", "12.16.1"),
+            (".nvmrc", "\ufeff\n# ours\n\n  v12.16.1  # for now\n", "v12.16.1"),
+            (".node-version", "12.16\n", "12.16"),
+            ("package.json", package({"node": " ^12.16 || >=24 "}), "^12.16 || >=24"),
+        ],
+    )
+    def test_the_spec_is_what_the_file_says(self, project, name, text, spec):
+        here, write = project
+        path = write(text, "a", "b", name)
+        assert spec_from_files(here) == (spec, path.resolve())
+
+    def test_in_one_folder_nvmrc_comes_before_node_version_before_engines(self, project):
+        here, write = project
+        write(package({"node": "10"}), "a", "b", "package.json")
+        assert spec_from_files(here)[0] == "10"
+        write("12", "a", "b", ".node-version")
+        assert spec_from_files(here)[0] == "12"
+        write("14", "a", "b", ".nvmrc")
+        assert spec_from_files(here)[0] == "14"
+
+    def test_the_nearest_folder_wins_whatever_file_it_has(self, project):
+        here, write = project
+        write("14", ".nvmrc")
+        assert spec_from_files(here)[0] == "14"
+        write("12", "a", ".node-version")
+        assert spec_from_files(here)[0] == "12"
+        write(package({"node": "10"}), "a", "b", "package.json")
+        assert spec_from_files(here)[0] == "10"
+
+    @pytest.mark.parametrize(
+        "text",
+        [
+            *("{}", package({}), package({"npm": "6"}), package({"node": ""}), package({"node": 12})),
+            *(package({"node": " "}), package([]), package("12"), package(None), "[]", '"12"', "null"),
+        ],
+    )
+    def test_a_package_that_asks_for_no_node_is_passed_over(self, project, text):
+        here, write = project
+        write("14", ".nvmrc")
+        write(text, "a", "b", "package.json")
+        assert spec_from_files(here)[0] == "14"
+
+    def test_a_folder_called_nvmrc_is_passed_over(self, project):
+        here, write = project
+        write("14", ".nvmrc")
+        (here / ".nvmrc").mkdir()
+        assert spec_from_files(here)[0] == "14"
+
+    @pytest.mark.parametrize(
+        ("name", "text"),
+        [
+            (".nvmrc", ""),
+            (".nvmrc", "# nothing\n\n"),
+            (".nvmrc", b"\xff\xfe1\x002\x00"),
+            ("package.json", "{"),
+            ("package.json", ""),
+            ("package.json", b"\xff"),
+            ("package.json", "[" * 100_000),
+        ],
+    )
+    def test_a_file_that_says_nothing_readable_is_one_line_that_names_it(self, project, name, text):
+        here, write = project
+        write("14", ".nvmrc")
+        path = write(text, "a", "b", name)
+        with pytest.raises(InvalidInputError) as caught:
+            spec_from_files(here)
+        assert caught.value.where == str(path.resolve())
+        assert "\n" not in str(caught.value)
+
+    def test_no_file_at_all_is_not_found_and_says_where_it_looked(self, project):
+        here, _ = project
+        if any(
+            (above / name).exists()
+            for above in here.parents
+            for name in (".nvmrc", ".node-version", "package.json")
+        ):
+            pytest.skip("a folder above this machine's temporary files names a version")
+        assert str(here) in str(refusal_of_files(here))
+
+
+def refusal_of_files(folder):
+    with pytest.raises(NotFoundError) as caught:
+        spec_from_files(folder)
+    assert "\n" not in str(caught.value)
+    return caught.value
+
+
+# The same ranges asked of the package `semver`, which npm brings along.
+
+VERSIONS = [
+    *("0.0.0", "0.0.1", "0.0.3", "0.0.4", "0.1.0", "0.10.48", "0.11.16", "0.12.0", "0.12.7", "0.12.18"),
+    *("1.0.0", "1.0.1", "1.1.0", "1.2.0", "1.2.3", "1.2.4", "2.0.0", "3.3.1", "4.0.0", "4.2.0", "4.9.1"),
+    *("5.12.0", "6.17.1", "8.17.0", "9.11.2", "10.0.0", "10.13.0", "10.24.1", "11.15.0", "12.0.0", "12.0.1"),
+    *("12.13.0", "12.15.0", "12.16.0", "12.16.1", "12.16.2", "12.16.3", "12.17.0", "12.22.12", "13.0.0"),
+    *("13.14.0", "14.0.0", "14.0.1", "14.15.0", "14.21.3", "15.14.0", "16.0.0", "16.20.2", "17.9.1"),
+    *("18.20.8", "20.9.0", "22.11.0", "23.11.1", "24.0.0", "24.11.0", "25.0.0", "26.0.0", "26.1.0", "27.0.0"),
+]
+PARTS = [
+    *("12", "12.16", "12.16.1", "12.x", "12.16.x", "*", "v12", "0", "0.12", "0.12.7", "0.0.3", "1.0.0-rc.1"),
+    *("12.16.1+build", "012", "x.x"),
+]
+OPERATORS = ["", "^", "~", "~>", ">=", ">", "<", "<=", "=", ">= ", "^v", "==", "!", "=>"]
+RANGES = [
+    *(operator + part for operator in OPERATORS for part in PARTS),
+    *("||", "|| 12", "12 ||", "12||14", "12 || 14 || 16", "^12.16 || >=24", ">=12 <14 || >=16", "12 | 14"),
+    *("12 - 14", "12.16 - 13.2", "12.16.1 - 12", "0.12 - 1", "* - 12", "12 - *", "12 -14", "12- 14"),
+    *("12 - 14 || 16", "12 - 14 16", "^12 - 14", "12 - <14", "v12 - v14", "12.0.0 - 14.0.0-rc.1"),
+    *(">=12 <14", ">=12<14", ">=12.0.0<14.0.0", ">10 !=12", ">=12, <14", "12 14", "12 12.16", "^12 <12.16"),
+    *("^0", "^0.0", "^0.x", "~0", "~0.0", "<0", ">0", "<0.0.0", "<0.12", "<=0.12", ">0.12", "~0.12.x"),
+    *(
+        ">x",
+        "<x",
+        ">=x",
+        "<=x",
+        ">*",
+        "=*",
+        "^*",
+        "~x",
+        "* 12",
+        "12 *",
+        "12*",
+        "^12*",
+        "**",
+        "<=**",
+        "*=*",
+        "*12",
+    ),
+    *(">=12.0.0-0", "<13.0.0-0", "^12.0.0-0", "<12.16.1-beta", ">12.16.1-beta", "~12.16.1-beta", "*-beta"),
+    *("12.x-beta", "12-beta", "^12-beta", ">=12-beta", "12.16.1-beta - 13", "12.16.1-beta.01", "12.16.1-01"),
+    *("12a", "a12", "12.", ".12", "12..1", "12.16.1.1", "-1", "12-", "^", "~", ">", ">=", "abc", "12 abc"),
+    *("vv12", "v 12", "= v12", "=v 12", "V12", "^>12", "<>12", "<<12", "1.2.3 - 1.2.4 - 1.2.5", "'12'"),
+    *("99999999999999999999", "^9007199254740992.0.0", "\t12\t", "12\n14", ">=\u00a012", "\u0661\u0662"),
+    *("~>12", "~>0.10", "^ 12.16", "27", "^27", ">12 <12", "12.16 - 12.22.12", ">=12 <14 || 20"),
+    *(">=12.16.1-rc.1 <12.16.2", ">1.2.3-alpha", "~0.10", "^0.10.48"),
+    *("1\u0662", "^1\u0662", "12.x.1", "x.1", ">=vx.1", "12.*.*", "12.x.x", "12.16.X"),
+]
+# Where we refuse what semver takes: there every one of these is a slip, and a layer is costly to get wrong.
+STRICTER = {
+    *("~>12.x.1", "^12.x.1"),  # the number is not looked at
+    *("12.16.1*", ">=12.16.1*"),  # the star is not looked at
+    "12+b",  # the build is not looked at
+    "",  # nothing written is no wish for the newest
+    "\ufeff12",
+}
+SEMVER = """
+const semver = require(process.argv[1]);
+const { ranges, versions } = JSON.parse(require("fs").readFileSync(0));
+const inside = (range) => versions.filter((version) => semver.satisfies(version, range));
+console.log(JSON.stringify(ranges.map((range) => semver.validRange(range) === null ? null : inside(range))));
+"""
+
+
+@pytest.fixture(scope="module")
+def by_semver(tmp_path_factory):
+    """Gives, for each range, the versions in it, or None for what is no range, as npm's own semver has it."""
+    node = shutil.which("node")
+    if node is None:
+        pytest.skip("node is not installed")
+    folder = tmp_path_factory.mktemp("semver")
+    (folder / "package.json").write_text("{}")
+    line = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
+    subprocess.run([*line, "semver@7.8.6"], cwd=folder, check=True, timeout=120)
+
+    def asked(ranges, versions):
+        done = subprocess.run(
+            [node, "-e", SEMVER, str(folder / "node_modules" / "semver")],
+            input=json.dumps({"ranges": ranges, "versions": versions}),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        return dict(zip(ranges, json.loads(done.stdout), strict=True))
+
+    return asked
+
+
+def by_us(spec):
+    try:
+        return [version for version in VERSIONS if found(spec, version)]
+    except InvalidInputError:
+        return None
+
+
+def found(spec, version):
+    try:
+        return resolve(spec, [Release(version)]).version == version
+    except NotFoundError:
+        return False
+
+
+class TestSeveralSpecs:
+    def test_commas_part_them_each_once_in_the_order_they_came(self):
+        assert split("12.16.1,24") == ("12.16.1", "24")
+        assert split(" ^12.16 || >=24 , lts/erbium,24,24") == ("^12.16 || >=24", "lts/erbium", "24")
+        assert split("12.1 - 12.3") == ("12.1 - 12.3",)
+
+    @pytest.mark.parametrize("text", ["", ",", "12,", ",12", "12,,24", " "])
+    def test_an_empty_one_is_refused(self, text):
+        with pytest.raises(InvalidInputError, match="a version is missing"):
+            split(text)
+
+    @pytest.mark.parametrize("spec", ["12,24", "12.16.1,", "^12,^24", "lts,latest", "12 , 24", "v12.16.1,24"])
+    def test_no_spec_holds_a_comma(self, spec):
+        with pytest.raises(InvalidInputError):
+            resolve(spec, RELEASES)
+
+
+@pytest.mark.network
+class TestAgainstSemver:
+    def test_no_range_of_semver_holds_a_comma(self, by_semver):
+        ranges = [f"{one},{other}" for one in RANGES[::9] for other in ("", "24", "^12")]
+        theirs = by_semver(ranges, VERSIONS)
+        assert len(theirs) > 50
+        assert set(theirs.values()) == {None}
+
+    def test_every_range_holds_the_versions_that_semver_says(self, by_semver):
+        theirs = by_semver(RANGES, VERSIONS)
+        assert sum(inside is None for inside in theirs.values()) > 30
+        assert sum(inside not in (None, []) for inside in theirs.values()) > 150
+        assert {spec: by_us(spec) for spec in theirs} == theirs
+
+    def test_the_newest_in_a_range_is_the_one_resolved(self, by_semver):
+        releases = [Release(version) for version in VERSIONS]
+        random.Random(12).shuffle(releases)
+        for spec, inside in by_semver(RANGES, VERSIONS).items():
+            if inside:
+                assert meant(spec, releases) == max(inside, key=sort_key), spec
+
+    def test_what_semver_takes_and_we_do_not_is_a_slip(self, by_semver):
+        theirs = by_semver(sorted(STRICTER), VERSIONS)
+        assert None not in theirs.values()
+        assert {spec: by_us(spec) for spec in theirs} == dict.fromkeys(theirs)
+
+    def test_ranges_put_together_by_chance_hold_what_semver_says_or_are_refused(self, by_semver):
+        chance = random.Random(20200218)
+        pieces = [*PARTS, *OPERATORS, " ", " ", " - ", " || ", ".", "-", "x", "*", "26", "1", "v", "rc.1"]
+        ranges = {"".join(chance.choices(pieces, k=chance.randint(1, 6))).strip() for _ in range(6000)}
+        theirs = by_semver(sorted(ranges), VERSIONS)
+        wrong = {
+            spec: (ours, inside)
+            for spec, inside in theirs.items()
+            if (ours := by_us(spec)) is not None and ours != inside
+        }
+        assert wrong == {}
+        assert sum(bool(inside) for inside in theirs.values()) > 250

@@ -1,0 +1,317 @@
+"""The notes of a release, read as GitHub reads them."""
+
+import base64
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from markdown_it import MarkdownIt
+from support import ROOT
+
+from nodelayer.errors import InvalidInputError, NotFoundError
+from nodelayer.layer.record import BuilderRecord, BuildRecord
+from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.project import release_notes
+
+THREE = ("ap-south-1", "eu-west-1", "us-east-1")
+CHANGES = "### Added\n\n- A door."
+REPOSITORY = "owner/nodelayer"
+
+
+def sha256(node, arch, build):
+    return hashlib.sha256(f"{node} {arch} {build}".encode()).digest()
+
+
+def layer(node="12.16.1", arch="x86_64", regions=THREE, build="1.2.3", **more):
+    name = f"nodejs-{node.replace('.', '-')}-{arch}"
+    return Layer(
+        **{
+            "node_version": node,
+            "architecture": arch,
+            "nodelayer_version": build,
+            "layer_name": name,
+            "code_sha256": base64.b64encode(sha256(node, arch, build)).decode(),
+            "size": 13_754_321,
+            "compatible_runtimes": ["provided.al2", "provided.al2023"],
+            "regions": {
+                region: Published(
+                    version=3,
+                    arn=f"arn:aws:lambda:{region}:123456789012:layer:{name}:3",
+                    published="2026-01-02T03:04:05Z",
+                )
+                for region in regions
+            },
+            **more,
+        }
+    )
+
+
+def record(node="12.16.1", arch="x86_64", build="1.2.3"):
+    """The build record of the same zip."""
+    digest = sha256(node, arch, build)
+    return BuildRecord(
+        layer_name=f"nodejs-{node.replace('.', '-')}-{arch}",
+        description="",
+        license="MIT",
+        node_version=node,
+        architecture=arch,
+        nodelayer_version=build,
+        compatible_runtimes=["provided.al2", "provided.al2023"],
+        compatible_architectures=[arch],
+        zip=f"nodejs-{node}-{arch}.zip",
+        sha256=digest.hex(),
+        code_sha256=base64.b64encode(digest).decode(),
+        size=13_754_321,
+        unzipped_size=38_400_512,
+        compression="best",
+        source=SourceRecord(name="npm", package="", sha256="", signature="none"),
+        runtime_sha256="",
+        builder=BuilderRecord(name="local"),
+        files=[],
+    )
+
+
+def notes(layers, records=(), *, version="1.2.3", nodes=(), changes=CHANGES):
+    told = release_notes.tell(
+        version, Manifest.of(layers), records, nodes=nodes, changes=changes, repository=REPOSITORY
+    )
+    return release_notes.render(told)
+
+
+def parsed(text):
+    return MarkdownIt("commonmark", {"html": True}).enable("table").parse(text)
+
+
+def tables(text):
+    """Each table as rows of cells, each cell as the text and the code in it."""
+    found = []
+    for token in parsed(text):
+        if token.type == "table_open":
+            found.append([])
+        elif token.type == "tr_open":
+            found[-1].append([])
+        elif token.type == "inline" and found and token.level > 2:
+            found[-1][-1].append("".join(each.content for each in token.children or []))
+    return found
+
+
+def test_the_changes_the_layers_and_every_arn_are_told():
+    text, left_out = notes([layer(), layer("24.1.0", "arm64")], [record()])
+    assert (left_out, text.startswith(f"{CHANGES}\n\n## Layers\n")) == ((), True)
+    layers, *arns = tables(text)
+    assert layers == [
+        ["Node.js", "architecture", "runs on", "zip", "sha256 of the zip"],
+        *(
+            [node, arch, "provided.al2, provided.al2023", "13.8 MB", sha256(node, arch, "1.2.3").hex()]
+            for node, arch in (("12.16.1", "x86_64"), ("24.1.0", "arm64"))
+        ),
+    ]
+    assert arns == [
+        [
+            ["region", "ARN"],
+            *([region, f"arn:aws:lambda:{region}:123456789012:layer:{name}:3"] for region in THREE),
+        ]
+        for name in ("nodejs-12-16-1-x86_64", "nodejs-24-1-0-arm64")
+    ]
+    assert "<summary>Node.js 12.16.1, x86_64: 3 regions</summary>" in text
+    assert f"CodeSha256 `{layer().code_sha256}`" in text
+    assert "Every layer is in each of 3 regions." in text
+    assert "gh attestation verify nodejs-12.16.1-x86_64.zip --repo owner/nodelayer" in text
+    assert "sha256sum --check --ignore-missing SHA256SUMS" in text
+
+
+def test_what_is_said_of_checksums_is_what_sha256sum_does(tmp_path):
+    line = next(line for line in notes([layer()])[0].splitlines() if line.startswith("sha256sum"))
+    (tmp_path / "a.zip").write_bytes(b"a")
+    sums = f"{hashlib.sha256(b'a').hexdigest()}  a.zip\n{'0' * 64}  not-downloaded.zip\n"
+    (tmp_path / "SHA256SUMS").write_text(sums)
+    assert subprocess.run(line.split(), cwd=tmp_path, capture_output=True, check=False).returncode == 0
+    (tmp_path / "a.zip").write_bytes(b"b")
+    assert subprocess.run(line.split(), cwd=tmp_path, capture_output=True, check=False).returncode == 1
+
+
+def test_layers_of_another_nodelayer_are_not_told():
+    old, new = layer(build="1.2.2"), layer("24.1.0")
+    text, _ = notes([old, new], [record("14.0.0", build="1.2.2")])
+    assert [row[0] for row in tables(text)[0][1:]] == ["24.1.0"]
+    assert not [word for word in ("12.16.1", "14.0.0", old.code_sha256) if word in text]
+    with pytest.raises(NotFoundError, match=r"no layer of nodelayer 2\.0\.0 is published or built"):
+        notes([old, new], version="2.0.0")
+
+
+def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
+    gone = layer("14.0.0", regions=(*THREE, "eu-north-1")).model_dump()
+    for region in ("us-east-1", "eu-north-1"):  # the latter has nothing else
+        gone["regions"][region]["deleted"] = "2026-02-02T00:00:00Z"
+    text, _ = notes(
+        [
+            layer(),
+            layer("24.1.0", regions=THREE[:1]),
+            layer("24.1.0", "arm64", regions=THREE[:1]),
+            Layer(**gone),
+            layer("10.0.0", regions=("sa-east-1",), build="1.0.0"),
+        ],
+        [record("26.1.0")],
+    )
+    assert "5 of 5 layers are not in each of the 4 regions.\n" in text
+    assert [line for line in text.splitlines() if line.startswith("- **")] == [
+        "- **not in sa-east-1**: Node.js 12.16.1, x86_64",
+        "- **not in sa-east-1, us-east-1**: Node.js 14.0.0, x86_64",
+        "- **not in eu-west-1, sa-east-1, us-east-1**: Node.js 24.1.0, arm64; Node.js 24.1.0, x86_64",
+        "- **published nowhere**: Node.js 26.1.0, x86_64",
+    ]
+
+
+def test_what_is_built_and_published_nowhere_says_so():
+    text, _ = notes([], [record()])
+    assert ("Published in no region." in text, "<details>" in text) == (True, False)
+    assert tables(text)[0][1][4] == record().sha256
+
+
+def test_new_releases_of_node_have_a_sentence_and_links_for_a_changelog():
+    text, _ = notes([layer(), layer("24.1.0"), layer("26.1.0")], nodes=("24.1.0", "26"), changes="")
+    assert text.splitlines()[0] == (
+        "AWS Lambda layers of Node.js [24.1.0](https://nodejs.org/en/blog/release/v24.1.0) and "
+        "[26.1.0](https://nodejs.org/en/blog/release/v26.1.0), built by nodelayer 1.2.3."
+    )
+    assert [row[0] for row in tables(text)[0][1:]] == ["24.1.0", "26.1.0"]
+    assert "12.16.1" not in text
+    with pytest.raises(NotFoundError, match=r"Node\.js 25"):
+        notes([layer()], nodes=("25",))
+
+
+HOSTILE = [
+    "a|b",
+    "`code`",
+    "``` x",
+    "<script>alert(1)</script>",
+    "</code></details><img src=x onerror=y>",
+    "[link](javascript:x)",
+    "![](https://evil.example/x.png)",
+    "https://evil.example/",
+    "@everyone #1",
+    "line\n\n## heading\n\n| a |\n|---|\n",
+    "\\",
+    "&lt;b&gt; &amp;",
+    "\u202eright to left\x00\x1b[31m",
+    "*_~",
+]
+
+
+@pytest.mark.parametrize("words", HOSTILE)
+def test_text_from_a_manifest_stays_text(words):
+    plain, _ = notes([layer(compatible_runtimes=["provided.al2"])])
+    text, _ = notes([layer(compatible_runtimes=[words])])
+    # Nothing new on the page but the one cell: the same tokens, and the same tags, with other words within.
+    assert [(each.type, each.tag, each.map) for each in parsed(text)] == [
+        (each.type, each.tag, each.map) for each in parsed(plain)
+    ]
+    inline = [child for token in parsed(text) for child in token.children or []]
+    tags = [child.content for child in inline if child.type == "html_inline"]
+    assert tags in ([], ["<code>", "</code>"])
+    kinds = {child.type for child in inline} - {
+        "html_inline",
+        "text",
+        "code_inline",
+        "softbreak",
+        "strong_open",
+    }
+    assert kinds - {"strong_close", "text_special"} == set()
+    seen = tables(text)[0][1][2].removeprefix("<code>").removesuffix("</code>")
+    assert seen == "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in words)
+
+
+def many(versions, regions):
+    return [
+        layer(f"{20 + number // 50}.{number % 50}.0", arch, regions)
+        for number in range(versions)
+        for arch in ("x86_64", "arm64")
+    ]
+
+
+def test_what_is_too_long_for_github_leaves_the_arns_out_and_says_where_they_are():
+    regions = [f"eu-west-{number}" for number in range(1, 35)]
+    whole, left_out = notes(many(12, regions))
+    assert (left_out, len(whole) < release_notes.MOST) == ((), True)
+    text, left_out = notes(many(100, regions))
+    assert (left_out, len(text) < release_notes.MOST) == (("ARNs",), True)
+    assert ("arn:aws:" in text, "are in `layers.txt` among the assets" in text) == (False, True)
+    assert len(tables(text)[0]) == 201
+    assert text.startswith(CHANGES)
+
+
+def test_where_not_even_the_layers_fit_they_are_left_out_as_well():
+    text, left_out = notes(many(500, THREE))
+    assert (left_out, len(text) < 3000, tables(text)) == (("ARNs", "layers"), True, [])
+    assert "1000 layers: more than fit here. `SHA256SUMS` among the assets has their zips." in text
+
+
+def test_the_limit_is_met_to_the_character():
+    room = release_notes.MOST - len(notes([layer()], changes="x")[0]) + 1
+    exact, left_out = notes([layer()], changes="x" * room)
+    assert (len(exact), left_out) == (release_notes.MOST, ())
+    assert notes([layer()], changes="x" * (room + 1))[1] == ("ARNs",)
+    with pytest.raises(InvalidInputError, match=r"longer than the 125000 characters.*section of 1\.2\.3"):
+        notes([layer()], changes="x" * release_notes.MOST)
+
+
+@pytest.mark.parametrize("name", ["", "owner", "owner/", "a/b/c", "owner/na me", "owner/x`rm`", "$(x)/y"])
+def test_what_is_no_repository_is_refused(name):
+    with pytest.raises(InvalidInputError, match="which repository"):
+        release_notes.tell("1.2.3", Manifest.of([layer()]), [], changes="x", repository=name)
+
+
+# ---- the command
+
+
+@pytest.fixture
+def checkout(tmp_path):
+    shutil.copy(ROOT / "tasks.py", tmp_path)
+    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [1.2.3] - 2026-11-25\n\n{CHANGES}\n")
+    (tmp_path / "layers.json").write_text(Manifest.of([layer(), layer("24.1.0")]).json_text())
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "nodejs-12.16.1-x86_64.json").write_text(record().model_dump_json())
+    return tmp_path
+
+
+def command(checkout, *words, repository=REPOSITORY):
+    program = Path(sys.executable).parent / "invoke"
+    environ = {**os.environ, "GITHUB_REPOSITORY": repository}
+    return subprocess.run(
+        [program, "release-notes", *words],
+        cwd=checkout,
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_the_command_prints_the_notes(checkout):
+    done = command(checkout, "--tag", "v1.2.3")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == notes([layer(), layer("24.1.0")], [record()])[0]
+    done = command(checkout, "--tag", "v1.2.3", "--node", "24.1.0", "--repository", "a/b", repository="")
+    assert (done.returncode, done.stdout.count("24.1.0") > 1, "12.16.1" in done.stdout) == (0, True, False)
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "message"),
+    [
+        (["--tag", "v1.2"], 2, "'v1.2' is no tag of a release"),
+        (["--tag", "v1.2.4"], 2, "the changelog tells nothing of 1.2.4"),
+        (["--tag", "v1.2.4", "--node", "24"], 3, "no Node.js 24 here"),
+        (["--tag", "v1.2.3", "--node", "25"], 3, "no Node.js 25 here"),
+        (["--tag", "v1.2.3", "--manifest", "none.json"], 3, "there is no manifest [none.json]"),
+        (["--tag", "v1.2.3", "--repository", "x"], 2, "which repository?"),
+    ],
+)
+def test_the_command_refuses_in_one_line(checkout, words, code, message):
+    done = command(checkout, *words)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
+    assert message in done.stderr

@@ -1,0 +1,57 @@
+"""A layer version that is fetched back over a bad line."""
+
+import hashlib
+import socket
+import threading
+from contextlib import contextmanager
+
+import pytest
+
+from nodelayer.aws.account import Content
+from nodelayer.errors import UnreachableError
+from nodelayer.layer.record import code_sha256
+from nodelayer.publish.layers import download
+
+SECRET = "X-Amz-Security-Token=IQoJb3JpZ2lu&X-Amz-Signature=0123abcd"  # noqa: S105 - it opens nothing
+ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
+
+
+@contextmanager
+def answering(raw):
+    """A host that sends these bytes to whoever asks, and closes; yields a presigned URL on it."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve():
+            while True:
+                try:
+                    connection, _ = listener.accept()
+                except OSError:
+                    return
+                with connection:
+                    connection.recv(65536)
+                    connection.sendall(raw)
+
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}/snapshots/layer?{SECRET}"
+
+
+@pytest.fixture(autouse=True)
+def direct(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+
+
+def content(location):
+    return Content(1, ARN, code_sha256(hashlib.sha256(b"").digest()), 100, location, "2026-01-01T00:00:00Z")
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
+    ],
+)
+def test_a_download_that_fails_is_one_error_and_tells_no_signature(tmp_path, raw):
+    with answering(raw) as url, pytest.raises(UnreachableError) as caught:
+        download.download(content(url), tmp_path / "layer.zip")
+    assert "X-Amz" not in str(caught.value)

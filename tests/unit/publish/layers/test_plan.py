@@ -1,0 +1,128 @@
+from pathlib import Path
+
+import pytest
+
+from nodelayer.aws.account import PRIVATE, Access, Listed, Terms
+from nodelayer.errors import InvalidInputError
+from nodelayer.layer.artifact import FILLER, Artifact
+from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.publish.layers import plan
+from nodelayer.publish.layers.plan import Step
+
+NAME = "nodejs-12-16-1-x86_64"
+SHA256 = "A" * 43 + "="
+ARTIFACT = Artifact(
+    path=Path("dist/nodejs-12.16.1-x86_64.zip"),
+    node_version="12.16.1",
+    nodelayer_version="1.0.0",
+    code_sha256=SHA256,
+    size=1000,
+    unzipped_size=2000,
+    terms=Terms(NAME, "Node.js 12.16.1", "MIT", ("provided.al2023",), ("x86_64",)),
+)
+
+
+def arn(region, version):
+    return f"arn:aws:lambda:{region}:123456789012:layer:{NAME}:{version}"
+
+
+def step(region, latest=0, existing=None, **more):
+    listed = Listed(existing, arn(region, existing), "", "2026-01-01T00:00:00Z") if existing else None
+    return Step(region, ARTIFACT, existing=listed, latest=latest, **more)
+
+
+def numbers(*steps, known=None):
+    """What aligning gives: by region the number, and how many layer versions fill up to it."""
+    found = plan.aligned(steps, known or Manifest())
+    return {each.region: (each.target, each.fillers, each.publishes) for each in found}
+
+
+def test_where_nothing_is_there_the_first_number_is_taken_everywhere():
+    assert numbers(step("a"), step("b")) == {"a": (1, 0, True), "b": (1, 0, True)}
+
+
+def test_the_longest_history_decides_and_the_others_fill_up():
+    assert numbers(step("a", latest=4), step("b", latest=1), step("c")) == {
+        "a": (5, 0, True),
+        "b": (5, 3, True),
+        "c": (5, 4, True),
+    }
+
+
+def test_what_has_the_number_already_is_left_alone():
+    assert numbers(step("a", latest=3, existing=3), step("b", latest=1)) == {
+        "a": (3, 0, False),
+        "b": (3, 1, True),
+    }
+
+
+def test_a_number_that_is_taken_by_other_content_moves_all_of_them():
+    assert numbers(step("a", latest=2, existing=2), step("b", latest=5)) == {
+        "a": (6, 3, True),
+        "b": (6, 0, True),
+    }
+
+
+def test_a_number_that_the_same_content_left_behind_is_not_gone_back_to():
+    # existing 2, but 4 is used by later content: 2 cannot be had elsewhere where 3 is reached already
+    assert numbers(step("a", latest=4, existing=2), step("b", latest=3)) == {
+        "a": (5, 0, True),
+        "b": (5, 1, True),
+    }
+
+
+def test_regions_that_are_not_in_this_run_count():
+    published = Published(version=7, arn=arn("us-east-1", 7), published="2026-01-01T00:00:00Z")
+    known = Manifest.of(
+        [
+            Layer(
+                node_version="12.16.1",
+                architecture="x86_64",
+                nodelayer_version="1.0.0",
+                layer_name=NAME,
+                code_sha256=SHA256,
+                size=1000,
+                compatible_runtimes=["provided.al2023"],
+                regions={"us-east-1": published},
+            )
+        ]
+    )
+    assert numbers(step("eu-west-1", latest=1), known=known) == {"eu-west-1": (7, 5, True)}
+
+
+def test_aligning_what_is_aligned_does_nothing():
+    assert [idle for *_, idle in numbers(step("a", 3, 3), step("b", 9, 3)).values()] == [False, False]
+
+
+def test_words_say_what_will_be_done_in_order():
+    full = step("a", latest=1, target=4, permit=Access(public=True))
+    assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
+    assert step("a", existing=1, recorded=True).words == "nothing"
+    assert step("a", existing=1, recorded=True, doubled=(2, 3)).words == "delete the double 2, 3"
+
+
+def test_access_is_only_ever_added():
+    both = Access(public=True, organizations=frozenset({"o-abcdefghij"}))
+    assert both - Access(public=True) == Access(organizations=frozenset({"o-abcdefghij"}))
+    assert not PRIVATE - both
+    assert str(both) == "public, o-abcdefghij"
+
+
+def test_a_fillers_description_ends_with_its_mark_and_fits():
+    long = Terms(NAME, "x" * 256, "MIT", (), ("x86_64",))
+    filler = Artifact(**{**vars(ARTIFACT), "terms": long}).filler
+    assert (len(filler.description), filler.description.endswith(FILLER)) == (256, True)
+
+
+def test_a_summary_counts():
+    planned = plan.Plan((step("a", latest=1, target=4), step("b", existing=1, recorded=True)))
+    assert plan.summary(planned, "123456789012", "aws") == (
+        "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 more to fill the "
+        "numbering, 1 as they should be, 0.0 MB of code storage in all"
+    )
+
+
+@pytest.mark.parametrize("organization", ["x", "o-", "o-SHOUTED1234", "o-abc\n"])
+def test_what_is_no_organization_is_refused(organization):
+    with pytest.raises(InvalidInputError, match="is no organization"):
+        plan.check_access(public=False, organization=organization)

@@ -1,0 +1,272 @@
+"""The download cache: what is read is what was put in, whoever else is at it."""
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+
+from nodelayer.errors import MachineError
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+QUIET = Reporter(quiet=True)
+
+
+@pytest.fixture
+def cache(tmp_path):
+    return DownloadCache(tmp_path / "cache")
+
+
+def put(cache, data):
+    with cache.workspace() as folder:
+        (folder / "file").write_bytes(data)
+        return cache.add(folder / "file")
+
+
+def test_a_file_is_found_by_its_sha256(cache):
+    sha256 = put(cache, b"data")
+    assert sha256 == hashlib.sha256(b"data").hexdigest()
+    assert cache.read(sha256, QUIET) == b"data"
+    assert cache.read("0" * 64, QUIET) is None
+
+
+def test_a_file_that_changed_on_disk_is_dropped_with_a_word(cache, capsys):
+    sha256 = put(cache, b"data")
+    cache.blob_path(sha256).write_bytes(b"date")
+    assert cache.read(sha256, Reporter()) is None
+    assert "damaged" in capsys.readouterr().err
+    assert not cache.blob_path(sha256).exists()
+
+
+def test_a_document_is_replaced_whole(cache):
+    assert cache.read_document("host/index.json") is None
+    cache.write_document("host/index.json", b"one")
+    cache.write_document("host/index.json", b"two")
+    assert cache.read_document("host/index.json") == b"two"
+    cache.drop_document("host/index.json")
+    assert cache.read_document("host/index.json") is None
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a/../../../evil", "a\0b", "..", "."])
+def test_a_name_never_leads_out_of_the_cache(cache, tmp_path, name):
+    cache.write_document(name, b"x")
+    assert cache.read_document(name) == b"x"
+    outside = [path for path in tmp_path.rglob("*") if path.is_file() and cache.root not in path.parents]
+    assert outside == []
+    with cache.lock(name, QUIET):
+        pass
+    assert not (tmp_path / "evil.lock").exists()
+
+
+@pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", ".", "", "a/b", "documents/../../x"])
+def test_a_download_grows_inside_the_cache_whatever_it_is_called(cache, name):
+    assert cache.partial(name).parent == cache.root / "partial"
+    assert cache.partial(name) == cache.partial(name)
+
+
+@pytest.mark.parametrize("name", ["../../../mine", "..", "", "/etc/hostname", "sha256/../../../../mine"])
+def test_what_is_no_sha256_finds_nothing_and_harms_nothing(cache, tmp_path, name):
+    put(cache, b"data")
+    (tmp_path / "mine").write_text("mine")
+    before = sorted(path for path in tmp_path.rglob("*"))
+    assert cache.read(name, QUIET) is None
+    assert sorted(path for path in tmp_path.rglob("*")) == before
+
+
+def test_a_document_is_read_whole_while_others_write_it(cache):
+    texts = [bytes([letter]) * 50_000 for letter in b"abc"]
+    cache.write_document("a/list.json", texts[0])
+    done = threading.Event()
+
+    def write(text):
+        while not done.is_set():
+            cache.write_document("a/list.json", text)
+
+    threads = [threading.Thread(target=write, args=(text,)) for text in texts]
+    for thread in threads:
+        thread.start()
+    try:
+        seen = {cache.read_document("a/list.json") for _ in range(500)}
+    finally:
+        done.set()
+        for thread in threads:
+            thread.join()
+    assert seen <= set(texts)
+    assert [path.name for path in (cache.root / "documents" / "a").iterdir()] == ["list.json"]
+
+
+def test_the_same_file_twice_is_kept_once(cache):
+    assert put(cache, b"data") == put(cache, b"data")
+    assert [path.read_bytes() for path in (cache.root / "blobs").rglob("*") if path.is_file()] == [b"data"]
+
+
+def test_a_file_that_is_there_moves_in_without_a_copy(cache):
+    partial = cache.partial("node.tar.xz")
+    partial.write_bytes(b"data")
+    number = partial.stat().st_ino
+    sha256 = cache.add(partial)
+    assert not partial.exists()
+    assert cache.blob_path(sha256).stat().st_ino == number
+
+
+def test_a_workspace_is_gone_afterwards_whatever_happened_in_it(cache):
+    def fail():
+        with cache.workspace() as folder:
+            (folder / "file").write_text("x")
+            seen.append(folder)
+            raise InterruptedError
+
+    seen = []
+    with pytest.raises(InterruptedError):
+        fail()
+    assert not seen[0].exists()
+
+
+def test_one_thread_at_a_time_is_inside_for_a_name(cache):
+    inside, most = [], []
+
+    def work():
+        with cache.lock("download", QUIET):
+            inside.append(1)
+            most.append(len(inside))
+            time.sleep(0.02)
+            inside.pop()
+
+    threads = [threading.Thread(target=work) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == [1] * 8
+
+
+def test_one_process_at_a_time_is_inside_and_the_other_says_it_waits(cache):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
+        "with DownloadCache(Path(sys.argv[1])).lock('download', Reporter()):\n"
+        "    print('in', flush=True); sys.stdin.readline(); print('out', flush=True)\n"
+    )
+    line = [sys.executable, "-c", code, cache.root]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(line, **pipes) as first:
+        assert first.stdout.readline() == "in\n"
+        with subprocess.Popen(line, **pipes) as second:
+            assert "waiting for it" in second.stderr.readline()
+            assert second.poll() is None
+            first.communicate("\n")
+            assert second.stdout.readline() == "in\n"
+            second.communicate("\n")
+    assert (first.returncode, second.returncode) == (0, 0)
+
+
+def test_a_lock_of_a_process_that_was_killed_is_free(cache):
+    code = (
+        "import sys, time; from pathlib import Path\n"
+        "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
+        "with DownloadCache(Path(sys.argv[1])).lock('download', Reporter()):\n"
+        "    print('in', flush=True); time.sleep(60)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, cache.root], stdout=subprocess.PIPE) as process:
+        process.stdout.readline()
+        process.kill()
+    with cache.lock("download", QUIET):
+        pass
+
+
+def test_clear_takes_downloads_and_leaves_what_is_not_ours(cache):
+    put(cache, b"12345")
+    cache.write_document("a", b"123")
+    (cache.root / "mine.txt").write_text("mine")
+    assert cache.clear() >= 8
+    assert [path.name for path in cache.root.iterdir()] == ["mine.txt"]
+    assert DownloadCache(cache.root / "nowhere").clear() == 0
+
+
+def test_a_cache_that_cannot_be_made_is_one_line_naming_it_and_the_way_out(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = DownloadCache(tmp_path / "file" / "cache")
+    with pytest.raises(MachineError, match="NODELAYER_CACHE_DIR") as caught:
+        cache.write_document("a", b"")
+    assert str(cache.root) in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda cache: cache.write_document("a", b""),
+        lambda cache: cache.partial("a"),
+        lambda cache: cache.workspace().__enter__(),
+        lambda cache: cache.lock("a", QUIET).__enter__(),
+    ],
+    ids=["write_document", "partial", "workspace", "lock"],
+)
+@pytest.mark.parametrize("where", ["", "below"])
+def test_every_way_into_a_cache_that_cannot_be_made_is_one_line(tmp_path, call, where):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(MachineError, match="NODELAYER_CACHE_DIR") as caught:
+        call(DownloadCache(tmp_path / "file" / where))
+    assert "\n" not in str(caught.value)
+
+
+def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
+    (tmp_path / "file").write_text("")
+    cache = DownloadCache(tmp_path / "file")
+    assert cache.read("0" * 64, QUIET) is None
+    assert cache.read_document("a/b") is None
+    assert cache.clear() == 0
+
+
+@pytest.fixture
+def small(tmp_path):
+    if os.geteuid() != 0 or shutil.which("mount") is None:
+        pytest.skip("only root can mount a small file system, with mount installed")
+    point = tmp_path / "small"
+    point.mkdir()
+    done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", point], check=False)
+    if done.returncode:
+        pytest.skip("no tmpfs can be mounted here")
+    yield point
+    subprocess.run(["umount", point], check=True)
+
+
+def test_a_full_disk_is_one_line_and_leaves_no_document(small):
+    cache = DownloadCache(small)
+    with pytest.raises(MachineError, match="no room left for the download"):
+        cache.write_document("large", bytes(200_000))
+    assert cache.read_document("large") is None
+
+
+def test_a_read_only_disk_is_one_line(small):
+    cache = DownloadCache(small)
+    cache.write_document("a", b"x")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    with pytest.raises(MachineError, match="cannot be written"):
+        cache.write_document("b", b"x")
+    assert cache.read_document("a") == b"x"
+
+
+def test_every_way_into_a_read_only_cache_is_one_line_and_what_is_there_is_read(small):
+    cache = DownloadCache(small)
+    sha256 = put(cache, b"data")
+    partial = cache.partial("cut")
+    partial.write_bytes(b"half")
+    cache.write_document("a", b"x")
+    subprocess.run(["mount", "-o", "remount,ro", small], check=True)
+    assert cache.read(sha256, QUIET) == b"data"
+    for call in (
+        cache.clear,
+        lambda: cache.add(partial),
+        lambda: cache.drop_document("a"),
+        lambda: cache.lock("a", QUIET).__enter__(),
+        lambda: cache.workspace().__enter__(),
+    ):
+        with pytest.raises(MachineError, match="cannot be written") as caught:
+            call()
+        assert str(small) in str(caught.value)
+        assert "\n" not in str(caught.value)

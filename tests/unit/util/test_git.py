@@ -1,0 +1,52 @@
+"""git as it is run: how long it may take, what is kept of its output, which variables it has."""
+
+import os
+import socket
+import time
+
+import pytest
+from support import environment
+
+from nodelayer.errors import MachineError
+from nodelayer.util.git import open_git
+
+
+@pytest.fixture
+def git(tmp_path):
+    opened = open_git(tmp_path, environment(GIT_DIR="/of/another", LANGUAGE="de"))
+    opened.run("init", "--quiet", "-b", "main")
+    return opened
+
+
+def test_a_remote_that_is_silent_is_waited_for_as_long_as_is_said(git):
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        began = time.monotonic()
+        tried = git.attempt("ls-remote", f"git://127.0.0.1:{silent.getsockname()[1]}/x", seconds=1)
+        assert time.monotonic() - began < 10
+    assert (tried.code, tried.reason) == (124, "no answer within 1 s")
+
+
+def test_what_fails_has_a_reason_and_no_answer(git):
+    assert git.answer("symbolic-ref", "HEAD") == "refs/heads/main"
+    assert git.answer("rev-parse", "--verify", "--quiet", "HEAD") is None
+    assert git.attempt("rev-parse", "--verify", "HEAD").reason == "Needed a single revision"
+
+
+def test_what_is_shown_goes_to_standard_error(git, capfd):
+    assert git.shown("-c", "alias.say=!echo out; echo err >&2; exit 3; :", "say") == 3
+    assert capfd.readouterr() == ("", "out\nerr\n")
+
+
+def test_git_writes_no_index_that_it_was_only_asked_about(git, tmp_path):
+    (tmp_path / "file").write_text("x")
+    git.run("add", "file")
+    index = (tmp_path / ".git" / "index").read_bytes()
+    os.utime(tmp_path / "file", (1, 1))
+    git.run("status")
+    assert (tmp_path / ".git" / "index").read_bytes() == index
+
+
+@pytest.mark.parametrize("way", ["attempt", "shown"])
+def test_a_folder_that_is_not_there_is_one_line(tmp_path, way):
+    with pytest.raises(MachineError, match=r"git does not start \(No such file or directory\) \[.*/gone\]"):
+        getattr(open_git(tmp_path / "gone", environment()), way)("status")
