@@ -36,7 +36,6 @@ from nodelayer import (
     layers_branch,
     node_release,
     own_release,
-    pull_request,
     release_notes,
     run,
     sam,
@@ -865,46 +864,6 @@ def fetch_manifest(
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
     print(out)
-
-
-@task(
-    name="open-pull-request",
-    help={
-        "branch": "the pull request's branch, which belongs to this command: it is written anew each time",
-        "base": "the branch to change",
-        "title": "the pull request's title",
-        "body-file": "file with its text in Markdown",
-        "message": "of the commit; left out: the title",
-        "remote": "name of a remote, or its address",
-        "repository": _REPOSITORY,
-        "outputs": step_outputs.HELP,
-    },
-)
-@command
-def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
-    _ctx: Context,
-    branch: str,
-    title: str,
-    body_file: str,
-    base: str = "main",
-    message: str = "",
-    remote: str = "origin",
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Open a pull request of what has changed in the work tree, or update it; the checkout stays as it is."""
-    body = _text_of(body_file, "--body-file").strip()
-    order = pull_request.Order(branch, base, title, body, message or title, remote)
-    reporter = Reporter()
-    place = github.open_github(os.environ, reporter, repository)
-    result = pull_request.open_or_update(order, git.open_git(Path.cwd(), os.environ), place)
-    told = result.pull or {"number": "", "html_url": ""}
-    _tell(outputs, {"number": told["number"], "url": told["html_url"], "what": result.what})
-    if result.pull is None:
-        reporter.say("Nothing has changed: no pull request")
-        return
-    reporter.say(f"Pull request {told['number']}: {result.what}")
-    print(told["html_url"])
 
 
 _REPORT = {

@@ -98,7 +98,7 @@ class State:
 
     @property
     def config(self):
-        """`immutable`: releases are, once published; `token`: the one that is accepted; `no_pulls`;
+        """`immutable`: releases are, once published; `token`: the one that is accepted;
         `workflows`: those that are there without a run yet, and can be started.
         """
         return self._read(self.folder / "config.json", {})
@@ -499,8 +499,6 @@ def list_pulls(state, query, _body):
 
 @route("POST", r"pulls")
 def create_pull(state, _query, body):
-    if state.config.get("no_pulls"):
-        raise RefusalError(403, "GitHub Actions is not permitted to create or approve pull requests.")
     for name in ("head", "base"):
         if not [each for each in refs(state, "heads/") if each["ref"] == f"refs/heads/{body[name]}"]:
             raise RefusalError(422, "Validation Failed", resource="PullRequest", code="invalid", field=name)

@@ -17,7 +17,17 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
 PLAYED = ("ci.yml", "publish.yml", "refresh.yml", "release.yml", "watch.yml")
 """Workflows that act runs here."""
-PROGRAMS = {"make", "scripts/standin-base.sh", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit"}
+SCRIPTS = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir()}
+PROGRAMS = {
+    "make",
+    "scripts/standin-base.sh",
+    "sudo",
+    ".venv/bin/invoke",
+    "cp",
+    "cat",
+    "printf",
+    "exit",
+} | SCRIPTS
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
