@@ -31,7 +31,6 @@ from nodelayer import (
     fetch,
     git,
     github,
-    github_failures,
     github_release,
     layers_branch,
     node_release,
@@ -866,43 +865,6 @@ def fetch_manifest(
     print(out)
 
 
-_REPORT = {
-    "workflow": "the workflow's file: watch.yml",
-    "run-id": "the run; left out: $GITHUB_RUN_ID",
-    "label": "label of the issue, of one workflow only",
-    "repository": _REPOSITORY,
-    "outputs": step_outputs.HELP,
-}
-
-
-@task(name="report-failure", help=_REPORT)
-@command
-def report_failure(
-    _ctx: Context,
-    workflow: str,
-    run_id: str = "",
-    label: str = github_failures.LABEL,
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Open an issue, or add to the open one, where a job has failed in this run and in the one before."""
-    _report(github_failures.failure, workflow, run_id, label, repository, outputs)
-
-
-@task(name="report-success", help=_REPORT)
-@command
-def report_success(
-    _ctx: Context,
-    workflow: str,
-    run_id: str = "",
-    label: str = github_failures.LABEL,
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Close the issue that report-failure has opened, where no job of this run has failed."""
-    _report(github_failures.success, workflow, run_id, label, repository, outputs)
-
-
 _STACK = "name of the CloudFormation stack"
 _STACK_REGION = "region of the stack; left out: the one that is configured"
 
@@ -1432,24 +1394,6 @@ def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
             f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
         )
     return text
-
-
-def _report(  # noqa: PLR0913, PLR0917 - the flags of both
-    tell: Callable[[github_failures.Report, github.GitHub], github_failures.Outcome],
-    workflow: str,
-    run_id: str,
-    label: str,
-    repository: str,
-    outputs: str,
-) -> None:
-    reporter = Reporter()
-    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
-    outcome = tell(report, github.open_github(os.environ, reporter, repository))
-    url = str(outcome.issue["html_url"]) if outcome.issue else ""
-    _tell(outputs, {"issue": url})
-    reporter.say(outcome.told)
-    if url:
-        print(url)
 
 
 def _tell(place: str, values: Mapping[str, object]) -> None:
