@@ -683,31 +683,6 @@ def make_catalog(
     print(written.page)
 
 
-@task(
-    name="merge-manifest",
-    positional=["ours", "theirs"],
-    help={
-        "ours": "the manifest that takes the other's entries",
-        "theirs": "the other one",
-        "base": "their common ancestor, as git's merge drivers get it",
-        "path": "what git calls the file: then only OURS is written, not what lies beside it",
-    },
-)
-@command
-def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "", path: str = "") -> None:
-    """Merge two manifests: what either holds is in the result. Works as a git merge driver."""
-    for each in (ours, theirs):
-        if not Path(each).exists():
-            raise NotFoundError("there is no manifest", where=each, todo="name a file")
-    if path:
-        manifests.merge_files(Path(ours), Path(theirs), Path(base) if base else None, path)
-        return
-    other = manifests.read(Path(theirs))
-    merged = manifests.update(Path(ours), lambda known: known.merge(other))
-    versions = sum(len(layer.regions) for layer in merged.layers)
-    Reporter().say(f"{ours}: {len(merged.layers)} layers, {versions} layer versions")
-
-
 _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
 
 
