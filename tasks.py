@@ -18,7 +18,7 @@ from typing import NoReturn, ParamSpec
 
 from invoke import Context, Exit, task
 
-from nodelayer import architecture, github_failures, pull_request
+from nodelayer import architecture
 from nodelayer.aws import account as aws
 from nodelayer.aws import regions as region_names
 from nodelayer.aws.arn import LayerVersionArn
@@ -677,31 +677,6 @@ def make_catalog(
     print(written.page)
 
 
-@task(
-    name="merge-manifest",
-    positional=["ours", "theirs"],
-    help={
-        "ours": "the manifest that takes the other's entries",
-        "theirs": "the other one",
-        "base": "their common ancestor, as git's merge drivers get it",
-        "path": "what git calls the file: then only OURS is written, not what lies beside it",
-    },
-)
-@command
-def merge_manifest(_ctx: Context, ours: str, theirs: str, base: str = "", path: str = "") -> None:
-    """Merge two manifests: what either holds is in the result. Works as a git merge driver."""
-    for each in (ours, theirs):
-        if not Path(each).exists():
-            raise NotFoundError("there is no manifest", where=each, todo="name a file")
-    if path:
-        manifests.merge_files(Path(ours), Path(theirs), Path(base) if base else None, path)
-        return
-    other = manifests.read(Path(theirs))
-    merged = manifests.update(Path(ours), lambda known: known.merge(other))
-    versions = sum(len(layer.regions) for layer in merged.layers)
-    Reporter().say(f"{ours}: {len(merged.layers)} layers, {versions} layer versions")
-
-
 _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
 
 
@@ -859,83 +834,6 @@ def fetch_manifest(
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
     print(out)
-
-
-@task(
-    name="open-pull-request",
-    help={
-        "branch": "the pull request's branch, which belongs to this command: it is written anew each time",
-        "base": "the branch to change",
-        "title": "the pull request's title",
-        "body-file": "file with its text in Markdown",
-        "message": "of the commit; left out: the title",
-        "remote": "name of a remote, or its address",
-        "repository": _REPOSITORY,
-        "outputs": step_outputs.HELP,
-    },
-)
-@command
-def open_pull_request(  # noqa: PLR0913, PLR0917 - each is a flag
-    _ctx: Context,
-    branch: str,
-    title: str,
-    body_file: str,
-    base: str = "main",
-    message: str = "",
-    remote: str = "origin",
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Open a pull request of what has changed in the work tree, or update it; the checkout stays as it is."""
-    body = _text_of(body_file, "--body-file").strip()
-    order = pull_request.Order(branch, base, title, body, message or title, remote)
-    reporter = Reporter()
-    place = github.open_github(os.environ, reporter, repository)
-    result = pull_request.open_or_update(order, git.open_git(Path.cwd(), os.environ), place)
-    told = result.pull or {"number": "", "html_url": ""}
-    _tell(outputs, {"number": told["number"], "url": told["html_url"], "what": result.what})
-    if result.pull is None:
-        reporter.say("Nothing has changed: no pull request")
-        return
-    reporter.say(f"Pull request {told['number']}: {result.what}")
-    print(told["html_url"])
-
-
-_REPORT = {
-    "workflow": "the workflow's file: watch.yml",
-    "run-id": "the run; left out: $GITHUB_RUN_ID",
-    "label": "label of the issue, of one workflow only",
-    "repository": _REPOSITORY,
-    "outputs": step_outputs.HELP,
-}
-
-
-@task(name="report-failure", help=_REPORT)
-@command
-def report_failure(
-    _ctx: Context,
-    workflow: str,
-    run_id: str = "",
-    label: str = github_failures.LABEL,
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Open an issue, or add to the open one, where a job has failed in this run and in the one before."""
-    _report(github_failures.failure, workflow, run_id, label, repository, outputs)
-
-
-@task(name="report-success", help=_REPORT)
-@command
-def report_success(
-    _ctx: Context,
-    workflow: str,
-    run_id: str = "",
-    label: str = github_failures.LABEL,
-    repository: str = "",
-    outputs: str = "",
-) -> None:
-    """Close the issue that report-failure has opened, where no job of this run has failed."""
-    _report(github_failures.success, workflow, run_id, label, repository, outputs)
 
 
 _STACK = "name of the CloudFormation stack"
@@ -1469,24 +1367,6 @@ def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
             f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
         )
     return text
-
-
-def _report(  # noqa: PLR0913, PLR0917 - the flags of both
-    tell: Callable[[github_failures.Report, github.GitHub], github_failures.Outcome],
-    workflow: str,
-    run_id: str,
-    label: str,
-    repository: str,
-    outputs: str,
-) -> None:
-    reporter = Reporter()
-    report = github_failures.Report(workflow, run_id or os.environ.get("GITHUB_RUN_ID", ""), label)
-    outcome = tell(report, github.open_github(os.environ, reporter, repository))
-    url = str(outcome.issue["html_url"]) if outcome.issue else ""
-    _tell(outputs, {"issue": url})
-    reporter.say(outcome.told)
-    if url:
-        print(url)
 
 
 def _tell(place: str, values: Mapping[str, object]) -> None:

@@ -6,14 +6,14 @@ prints its port. gh finds it with the variables of `environ`, which name it as p
 NO_PROXY must not hold `localhost`, which would mean github.localhost as well.
 
 What it keeps lies in DIR, to be read and written from outside at any time: releases/TAG/release.json and
-releases/TAG/assets/NAME, issues/N.json, pulls/N.json, runs/ID.json ({"run": …, "jobs": […]}), repository.git
+releases/TAG/assets/NAME, issues/N.json, pulls/N.json, runs/ID.json, repository.git
 (a bare one, whose refs are GitHub's), dispatches.jsonl, config.json, faults.json (see `fault`), calls.log (a
 line for each request).
 
 Paths, statuses and fields as these pages have them, of https://docs.github.com:
 rest/releases/releases · rest/releases/assets (state starter, 422 for a name that is there, digest) ·
-rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflow-jobs ·
-rest/actions/workflows · rest/issues/issues · rest/issues/comments · rest/pulls/pulls ·
+rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflows ·
+rest/issues/issues · rest/issues/comments · rest/pulls/pulls ·
 rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
 rest/using-the-rest-api/rate-limits-for-the-rest-api (403 with retry-after) ·
 code-security/supply-chain-security/understanding-your-software-supply-chain/immutable-releases
@@ -98,7 +98,7 @@ class State:
 
     @property
     def config(self):
-        """`immutable`: releases are, once published; `token`: the one that is accepted; `no_pulls`;
+        """`immutable`: releases are, once published; `token`: the one that is accepted;
         `workflows`: those that are there without a run yet, and can be started.
         """
         return self._read(self.folder / "config.json", {})
@@ -384,26 +384,11 @@ def move_ref(state, _query, body, name):
     return 200, one(each for each in refs(state, name) if each["ref"] == f"refs/{name}")
 
 
-@route("GET", r"actions/runs/(\d+)")
-def get_run(state, _query, _body, number):
-    return 200, one(each["run"] for each in state.all("runs") if each["run"]["id"] == int(number))
-
-
-@route("GET", r"actions/runs/(\d+)/jobs")
-def list_jobs(state, _query, _body, number):
-    jobs = one(each["jobs"] for each in state.all("runs") if each["run"]["id"] == int(number))
-    return 200, {"total_count": len(jobs), "jobs": jobs}
-
-
 @route("GET", r"actions/workflows/([\w.-]+)/runs")
-def list_runs(state, query, _body, workflow):
-    found = [each["run"] for each in state.all("runs")]
-    found = [each for each in found if each["path"] == f".github/workflows/{workflow}"]
+def list_runs(state, _query, _body, workflow):
+    found = [each for each in state.all("runs") if each["path"] == f".github/workflows/{workflow}"]
     if not found and workflow not in state.config.get("workflows", ()):
         raise RefusalError(404, "Not Found")
-    for name, field in (("branch", "head_branch"), ("status", "status")):
-        found = [each for each in found if name not in query or each[field] == query[name]]
-    found.sort(key=lambda each: -each["run_number"])
     return 200, {"total_count": len(found), "workflow_runs": found}
 
 
@@ -421,67 +406,41 @@ def issue_of(state, number):
     return one(each for each in state.all("issues") if each["number"] == int(number))
 
 
-def issue_shown(issue):
-    labels = [{"name": name} for name in issue["labels"]]
-    return {**issue, "labels": labels, "comments": len(issue["comments"])}
+def save_issue(state, issue):
+    state.write(state.folder / "issues" / f"{issue['number']}.json", issue)
 
 
 @route("GET", r"issues")
 def list_issues(state, query, _body):
-    """Pull requests are issues as well, as they are for GitHub."""
-    wanted = set(query["labels"].split(",")) if "labels" in query else set()
-    kind = query.get("state", "open")
-    pulls = [{**each, "labels": [], "comments": [], "pull_request": {}} for each in state.all("pulls")]
-    found = [
-        issue_shown(each)
-        for each in [*state.all("issues"), *pulls]
-        if wanted <= set(each["labels"]) and kind in {"all", each["state"]}
+    return 200, [
+        each
+        for each in state.all("issues")
+        if each["state"] == query["state"] and query["labels"] in each["labels"]
     ]
-    return 200, found
 
 
 @route("POST", r"issues")
 def create_issue(state, _query, body):
     number = state.next()
-    url = f"{WEB}/{REPOSITORY}/issues/{number}"
-    issue = {
-        "labels": [],
-        "body": None,
-        **body,
-        "number": number,
-        "state": "open",
-        "html_url": url,
-        "comments": [],
-    }
-    state.write(state.folder / "issues" / f"{number}.json", issue)
-    return 201, issue_shown(issue)
+    issue = {"labels": [], **body, "number": number, "state": "open", "comments": []}
+    issue["html_url"] = f"{WEB}/{REPOSITORY}/issues/{number}"
+    save_issue(state, issue)
+    return 201, issue
 
 
 @route("PATCH", r"issues/(\d+)")
 def edit_issue(state, _query, body, number):
-    for kind in ("issues", "pulls"):
-        for each in state.all(kind):
-            if each["number"] == int(number):
-                state.write(state.folder / kind / f"{number}.json", each | body)
-                return 200, each | body
-    raise RefusalError(404, "Not Found")
-
-
-@route("GET", r"issues/(\d+)/comments")
-def list_comments(state, _query, _body, number):
-    return 200, [{"body": each} for each in issue_of(state, number)["comments"]]
+    issue = issue_of(state, number) | body
+    save_issue(state, issue)
+    return 200, issue
 
 
 @route("POST", r"issues/(\d+)/comments")
 def create_comment(state, _query, body, number):
-    for kind in ("issues", "pulls"):
-        for each in state.all(kind):
-            if each["number"] == int(number):
-                each["comments"] = [*each.get("comments", []), body["body"]]
-                state.write(state.folder / kind / f"{number}.json", each)
-                url = f"{each['html_url']}#issuecomment-{len(each['comments'])}"
-                return 201, {"body": body["body"], "html_url": url}
-    raise RefusalError(404, "Not Found")
+    issue = issue_of(state, number)
+    issue["comments"].append(body["body"])
+    save_issue(state, issue)
+    return 201, {"html_url": f"{issue['html_url']}#issuecomment-{len(issue['comments'])}"}
 
 
 @route("GET", r"pulls")
@@ -499,8 +458,6 @@ def list_pulls(state, query, _body):
 
 @route("POST", r"pulls")
 def create_pull(state, _query, body):
-    if state.config.get("no_pulls"):
-        raise RefusalError(403, "GitHub Actions is not permitted to create or approve pull requests.")
     for name in ("head", "base"):
         if not [each for each in refs(state, "heads/") if each["ref"] == f"refs/heads/{body[name]}"]:
             raise RefusalError(422, "Validation Failed", resource="PullRequest", code="invalid", field=name)
@@ -611,19 +568,15 @@ class Handler(BaseHTTPRequestHandler):
 
     def _paged(self, path, query, data):
         """One page of a list, and where the next one is."""
-        key = next(
-            (name for name in ("jobs", "workflow_runs") if isinstance(data, dict) and name in data), None
-        )
-        whole = data[key] if key else data
-        if not isinstance(whole, list) or self.command != "GET":
+        if not isinstance(data, list):
             return data, {}
         size, page = int(query.get("per_page", _PAGE)), int(query.get("page", 1))
-        part = whole[(page - 1) * size : page * size]
+        part = data[(page - 1) * size : page * size]
         headers = {}
-        if page * size < len(whole):
+        if page * size < len(data):
             kept = {name: value for name, value in query.items() if name != "content-type"}
             headers["Link"] = f'<{API}{path}?{urlencode({**kept, "page": page + 1})}>; rel="next"'
-        return {**data, key: part} if key else part, headers
+        return part, headers
 
     def _receive(self, file):
         """The body, whatever its size, to a file."""

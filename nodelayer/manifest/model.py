@@ -2,7 +2,7 @@
 
 Two manifests merge to one that holds what either holds, whatever the order: layer version numbers are never
 used again, nothing recorded is taken out, and what changes (a permission given, a version deleted) changes in
-one direction only. So two writers, two machines and two git branches never lose each other's entries.
+one direction only. So two writers and two machines never lose each other's entries.
 """
 
 import glob
@@ -284,12 +284,9 @@ def parse(data: bytes, where: str) -> Manifest:
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
-        todo = (
-            "merge its two sides with `invoke merge-manifest`"
-            if b"<<<<<<<" in data
-            else "take it from its last commit"
-        )
-        raise NotVerifiedError("the manifest is not JSON", where=where, todo=todo) from error
+        raise NotVerifiedError(
+            "the manifest is not JSON", where=where, todo="take it from its last commit"
+        ) from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if not isinstance(version, int) or version < 1:
         raise NotVerifiedError("no manifest: it has no schema_version", where=where, todo="mend --manifest")
@@ -336,20 +333,6 @@ def copy_into(folder: Path, known: Manifest) -> None:
     """A manifest and its text as files of a folder that nobody else writes to. Raises MachineError."""
     _replace(folder / FILE, known.json_text())
     _replace(folder / f"{Path(FILE).stem}.txt", known.text())
-
-
-def merge_files(ours: Path, theirs: Path, base: Path | None, name: str) -> None:
-    """Merge `theirs` into `ours`, which git calls `name`, as a merge driver does: no other file is touched.
-
-    The text is merged by lines: what one side took away since `base` is gone. Raises NodelayerError.
-    """
-    if name.endswith(".txt"):
-        mine, other = (set(path.read_text(encoding="utf-8").splitlines()) for path in (ours, theirs))
-        old = set(base.read_text(encoding="utf-8").splitlines()) if base else set()
-        merged = _sorted_text((mine | other) - (old - mine) - (old - other))
-    else:
-        merged = read(ours).merge(read(theirs)).json_text()
-    _replace(ours, merged)
 
 
 def check_writable(path: Path) -> None:
@@ -402,23 +385,6 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 
 
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
-
-
-def _sorted_text(lines: Iterable[str]) -> str:
-    """The lines of layers.txt in the order of Manifest.text."""
-
-    def key(line: str) -> tuple[SortKey, str, str, int, str]:
-        region, node, architecture, arn = line.split(" ")
-        return node_release.sort_key(node), architecture, region, LayerVersionArn.parse(arn).version, arn
-
-    try:
-        return "".join(f"{line}\n" for line in sorted(lines, key=key))
-    except (ValueError, InvalidInputError) as error:
-        raise NotVerifiedError(
-            "a line is not `region node architecture arn`",
-            where="layers.txt",
-            todo="publish or merge layers.json, which writes it anew",
-        ) from error
 
 
 def _order(layer: Layer) -> tuple[SortKey, str, SortKey, str]:

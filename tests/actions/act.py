@@ -206,10 +206,9 @@ class Stage:
             to.write_text(f"{name} at {at}: {run.transcript()}\n\n{run.text}\n")
         return run
 
-    def _tell(self, number, workflow, ref, jobs, code=None):
+    def _tell(self, number, workflow, ref, status):
         if self._github:
-            conclusion = None if code is None else "failure" if code else "success"
-            self._github.tell(number, workflow, ref.split("/", 2)[2], jobs, conclusion)
+            self._github.tell(number, workflow, ref.split("/", 2)[2], status)
 
     def steps(self):
         """What the doubles were given in the last run."""
@@ -231,9 +230,9 @@ def _of_the_machine():
 
 
 def _watched(line, folder, environ, tell):
-    """How act ends. Each job is told of as it ends: what it failed at can be asked for by the next."""
+    """How act ends; what GitHub's API says of the run follows it."""
     jobs, log, rest = {}, {}, []
-    tell(jobs)
+    tell("in_progress")
     began = time.monotonic()
     running = subprocess.Popen(
         line, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -254,7 +253,6 @@ def _watched(line, folder, environ, tell):
                 log[name] = log.get(name, "") + entry["msg"]
             elif "jobResult" in entry:
                 jobs[name] = entry["jobResult"]
-                tell(jobs)
             rest.append(f"[{name}] {entry.get('msg', '').rstrip()}")
         code = running.wait()
     finally:
@@ -262,5 +260,5 @@ def _watched(line, folder, environ, tell):
         running.kill()
         running.stdout.close()
         running.wait()
-    tell(jobs, code)
+    tell("completed")
     return Run(code, jobs, log, time.monotonic() - began, "\n".join(rest))

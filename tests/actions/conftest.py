@@ -121,23 +121,11 @@ class GitHub:
     def assets(self, tag):
         return self._state.folder / "releases" / self.release(tag)["folder"] / "assets"
 
-    def tell(self, number, workflow, branch, jobs, conclusion):
+    def tell(self, number, workflow, branch, status):
         """What GitHub knows of a run while it goes on, and once it has ended."""
-        url = f"{github_api.WEB}/{github_api.REPOSITORY}/actions/runs/{number}"
-        run = {
-            "id": number,
-            "run_number": number,
-            "path": f".github/workflows/{workflow}",
-            "head_branch": branch,
-            "status": "completed" if conclusion else "in_progress",
-            "conclusion": conclusion,
-            "html_url": url,
-        }
-        listed = [
-            {"name": name, "conclusion": result, "html_url": f"{url}/job/{name}"}
-            for name, result in jobs.items()
-        ]
-        (self._state.folder / "runs" / f"{number}.json").write_text(json.dumps({"run": run, "jobs": listed}))
+        run = {"id": number, "path": f".github/workflows/{workflow}", "head_branch": branch, "status": status}
+        run["html_url"] = f"{github_api.WEB}/{github_api.REPOSITORY}/actions/runs/{number}"
+        (self._state.folder / "runs" / f"{number}.json").write_text(json.dumps(run))
 
     def issues(self):
         return self._state.all("issues")

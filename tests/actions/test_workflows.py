@@ -17,7 +17,8 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
 PLAYED = ("ci.yml", "publish.yml", "refresh.yml", "release.yml", "watch.yml")
 """Workflows that act runs here."""
-PROGRAMS = {"make", "tests/images/standin-base.sh", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit"}
+SCRIPTS = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir()}
+PROGRAMS = {"make", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit", "tests/images/standin-base.sh"}
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
@@ -148,7 +149,9 @@ def test_no_value_becomes_part_of_a_program(file):
 
 @each_file
 def test_what_is_run_is_a_command_and_no_logic(file):
-    assert [words for words, _ in lines(file) if words[0].removeprefix("$HOUSE/") not in PROGRAMS] == []
+    assert [
+        words for words, _ in lines(file) if words[0].removeprefix("$HOUSE/") not in PROGRAMS | SCRIPTS
+    ] == []
     for step in steps(file):
         reader = shlex.shlex(step.get("run", ""), posix=True, punctuation_chars=True)
         assert [word for word in reader if set(word) <= set("();<>|&") and word != ">>"] == [], step

@@ -1,7 +1,5 @@
 import json
 import random
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -204,37 +202,6 @@ def test_a_deletion_and_a_permission_survive_a_merge_with_what_knows_nothing_of_
     assert merged == told
 
 
-def test_git_merges_two_release_branches_without_a_conflict(tmp_path):
-    def git(*words):
-        done = subprocess.run(["git", *words], cwd=tmp_path, capture_output=True, text=True, check=False)
-        assert done.returncode == 0, done.stderr + done.stdout
-        return done.stdout
-
-    path = tmp_path / "layers.json"
-    invoke = Path(sys.executable).parent / "invoke"
-    git("init", "-q", "-b", "main")
-    git("config", "user.name", "a")
-    git("config", "user.email", "a@example.org")
-    git(
-        "config",
-        "merge.nodelayer.driver",
-        f"'{invoke}' --search-root='{ROOT}' merge-manifest %A %B --path %P",
-    )
-    (tmp_path / ".gitattributes").write_text((ROOT / ".gitattributes").read_text())
-    manifest.update(path, lambda _: Manifest.of([layer("14.0.0")]))
-    (tmp_path / "layers.json.lock").unlink()
-    git("add", "-A")
-    git("commit", "-qm", "first")
-    for branch, node in (("one", "12.16.1"), ("two", "18.0.0")):
-        git("checkout", "-q", "-b", branch, "main")
-        manifest.update(path, lambda known, node=node: known.merge(Manifest.of([layer(node)])))
-        git("commit", "-qam", branch)
-    git("merge", "-q", "-m", "both", "one")
-    assert [each.node_version for each in manifest.read(path).layers] == ["12.16.1", "14.0.0", "18.0.0"]
-    assert path.with_suffix(".txt").read_text() == manifest.read(path).text()
-    assert git("status", "--porcelain", "--untracked-files=no") == ""
-
-
 # ---- reading and writing
 
 
@@ -285,7 +252,6 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
         ("[]", "no schema_version"),
         ('{"schema_version": "2"}', "no schema_version"),
         ('{"schema_version": 3}', "newer than the 2 known here"),
-        ('<<<<<<< HEAD\n{"schema_version": 2}', "merge-manifest"),
         ('{"schema_version": 2, "layers": [{}]}', "node_version: field required"),
         ('{"schema_version": 2, "layers": [], "more": 1}', "more: extra inputs"),
         ('{"schema_version": 1, "layers": [7]}', "does not hold what it should"),

@@ -1,0 +1,29 @@
+#!/bin/sh
+# report-outcome.sh LABEL: keep one issue with this label open while a workflow fails.
+#
+# RESULTS holds the results of the run's jobs. If a job failed, an issue is opened, or the open one gets a comment.
+# If none failed, the open issue is closed. Needs gh, signed in (GH_TOKEN), and the variables of a job.
+set -eu
+label=$1
+issues=repos/$GITHUB_REPOSITORY/issues
+run=$GITHUB_SERVER_URL/$GITHUB_REPOSITORY/actions/runs/$GITHUB_RUN_ID
+
+comment() {
+  gh api --method POST "$issues/$number/comments" --raw-field body="$1" --jq .html_url
+}
+
+number=$(gh api "$issues?state=open&labels=$label" --jq '.[0].number // empty')
+case $RESULTS in
+  *failure* | *cancelled*) # a job that exceeds its time is cancelled
+    if [ "$number" ]; then
+      comment "Failed again: $run"
+    else
+      gh api --method POST "$issues" --raw-field title="$GITHUB_WORKFLOW fails" --raw-field body="Failed: $run" \
+        --raw-field labels[]="$label" --jq .html_url
+    fi ;;
+  *)
+    if [ "$number" ]; then
+      comment "It works again: $run"
+      gh api --method PATCH "$issues/$number" --raw-field state=closed --silent
+    fi ;;
+esac
