@@ -308,12 +308,9 @@ def test_what_is_not_typed_is_a_call_that_aws_has(line):
     assert [flag for flag in flags if flag not in taken | _OF_EVERY_CALL] == []
 
 
-def test_the_snippets_of_a_page_are_what_the_command_prints(small):
-    outcome = small.type("python scripts/docs_snippets.py")
-    assert (outcome.code, outcome.err) == (0, "")
-
-
-def test_there_is_a_snippet_of_each_format():
+def test_consuming_md_shows_what_each_format_prints(small):
     page = (ROOT / "docs" / "consuming.md").read_text(encoding="utf-8")
-    shown = re.findall(r"made by scripts/docs_snippets\.py: ([\w-]+)", page)
+    shown = dict(re.findall(r"<!-- invoke arn --format ([\w-]+) -->\n```\w+\n(.*?)```\n", page, re.DOTALL))
     assert sorted(["arn", *shown]) == sorted(FORMATS)
+    lookup = "invoke arn --node 12.16.1 --region eu-west-1 --manifest docs/layers.sample.json"
+    assert {each: small.type(f"{lookup} --format {each}").out for each in shown} == shown
