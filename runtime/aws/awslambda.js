@@ -14,9 +14,9 @@ module.exports = {
     return handler;
   },
   get HttpResponseStream() {
-    return require('./stream.js').HttpResponseStream;
+    return require('./invoke-streaming.js').HttpResponseStream;
   },
   get InvokeStore() {
-    return require('./store.js').InvokeStore;
+    return require('./invoke-store.js').InvokeStore;
   },
 };

@@ -4,9 +4,9 @@
 // cold start.
 
 const load = nearby();
-const Api = load('./api.js').Api;
+const Api = load('./runtime-api.js').Api;
 const log = load('./log.js');
-const loop = load('./loop.js');
+const loop = load('./invocation-loop.js');
 
 const env = process.env;
 
@@ -43,18 +43,18 @@ function start() {
 
 function several() {
   try {
-    if (load('./workers.js').start()) return;
+    if (load('./worker-pool.js').start()) return;
   } catch (error) {
     const refuse = () => {
       throw error;
     };
     return loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), refuse);
   }
-  load('./concurrent.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
+  load('./concurrent-loop.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
 }
 
 function loadHandler() {
-  return load('./handler.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
+  return load('./handler-loader.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
 }
 
 // What a function finds in AWS's own Node.js runtimes.

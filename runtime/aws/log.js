@@ -1,13 +1,13 @@
 'use strict';
 // The log: console.* and the runtime's own lines, by level, each with the request it belongs to. What a line looks like
-// and where it goes is in lines.js.
+// and where it goes is in log-writer.js.
 
 const LEVELS = { TRACE: 1, DEBUG: 2, INFO: 3, WARN: 4, ERROR: 5, FATAL: 6 };
 // Libraries such as Powertools read these.
 const REQUEST_ID = Symbol.for('aws.lambda.runtime.requestId');
 const TENANT_ID = Symbol.for('aws.lambda.runtime.tenantId');
 
-// For lines.js. telemetry: the descriptor that takes frames, if Lambda gave one; socket: gives the one that takes lines.
+// For log-writer.js. telemetry: the descriptor that takes frames, if Lambda gave one; socket: gives the one that takes lines.
 const settings = { json: false, telemetry: 0, socket: () => -1 };
 let lowest = LEVELS.TRACE;
 let store = null;
@@ -52,12 +52,12 @@ function current() {
 }
 
 function emit(level, values) {
-  require('./lines.js').emit(level, values);
+  require('./log-writer.js').emit(level, values);
 }
 
 // A line of the runtime itself about what was thrown: 'Invoke Error', 'Uncaught Exception' and so on. Never throws.
 function error(label, thrown) {
-  if (LEVELS.ERROR >= lowest) require('./lines.js').error(label, thrown);
+  if (LEVELS.ERROR >= lowest) require('./log-writer.js').error(label, thrown);
 }
 
 // A line of the runtime about itself.

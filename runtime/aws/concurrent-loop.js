@@ -3,14 +3,14 @@
 // current one. No invocation can wait for the event loop to be empty, since the others keep it busy.
 
 const { parentPort } = require('worker_threads');
-const answers = require('./answers.js');
-const Api = require('./api.js').Api;
+const answers = require('./responses.js');
+const Api = require('./runtime-api.js').Api;
 const createContext = require('./context.js').create;
-const idle = require('./idle.js');
+const idle = require('./before-exit.js');
 const log = require('./log.js');
-const metadata = require('./handler.js').metadata;
-const outcome = require('./outcome.js');
-const store = require('./store.js');
+const metadata = require('./handler-loader.js').metadata;
+const outcome = require('./error-report.js');
+const store = require('./invoke-store.js');
 
 const EXIT_API = 1;
 const EXIT_REJECTION = 128;
@@ -45,7 +45,7 @@ function run(address, load) {
     handler = loaded;
     const { streaming: streams, highWaterMark } = metadata(handler);
     streaming = streams ? { highWaterMark } : null;
-    invoke = streaming === null ? require('./invoke.js').invoke : require('./stream.js').invoke;
+    invoke = streaming === null ? require('./invoke-buffered.js').invoke : require('./invoke-streaming.js').invoke;
     parentPort.postMessage('ready');
     polling.next(onNext);
   }

@@ -21,8 +21,8 @@ function searchNodePath() {
   const module = require('module');
   if (!module.register) return !process.env.NODE_PATH;
   if (holdsPackages(process.env.NODE_PATH || '')) {
-    if (module.registerHooks) module.registerHooks({ resolve: require('./esm-node-path.js').resolveSync });
-    else module.register(url.pathToFileURL(require.resolve('./esm-node-path.js')).href);
+    if (module.registerHooks) module.registerHooks({ resolve: require('./esm-node-path-hooks.js').resolveSync });
+    else module.register(url.pathToFileURL(require.resolve('./esm-node-path-hooks.js')).href);
   }
   return true;
 }

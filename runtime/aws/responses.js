@@ -1,7 +1,7 @@
 'use strict';
 // What an invocation gave, handed in to the Runtime API: an answer, an answer in pieces, an error.
 
-const { Api, PATH } = require('./api.js');
+const { Api, PATH } = require('./runtime-api.js');
 
 const PIPELINED = 64 * 1024; // UTF-16 units; a longer answer may be refused for its length, so it is waited for
 const TOO_LARGE = 413;

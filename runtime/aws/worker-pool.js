@@ -11,7 +11,7 @@ const PAUSE_MS = 100;
 
 function start() {
   if (!threads.isMainThread) return false;
-  require('./store.js').follow(); // throws where this Node.js cannot
+  require('./invoke-store.js').follow(); // throws where this Node.js cannot
   const count = workerCount(process.env);
   let alive = 0;
   let ready = false;

@@ -36,7 +36,7 @@ const InvokeStore = {
   PROTECTED_KEYS: PROTECTED,
   getContext() {
     if (storage !== null) return storage.getStore();
-    const headers = require('./loop.js').headers();
+    const headers = require('./invocation-loop.js').headers();
     if (headers !== source) {
       source = headers;
       current = contextOf(headers);

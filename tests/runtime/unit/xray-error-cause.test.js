@@ -1,7 +1,7 @@
 'use strict';
 
 const { assert, test, hostile, AWS } = require('./harness.js');
-const cause = require(`${AWS}/xray.js`).cause;
+const cause = require(`${AWS}/xray-error-cause.js`).cause;
 
 function withStack(...lines) {
   const error = new TypeError('m');

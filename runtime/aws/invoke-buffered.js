@@ -2,7 +2,7 @@
 // One call of a handler that answers as a whole: by promise, by return value, by callback, or by context.done, succeed
 // and fail. The first answer wins. docs/runtime.md says where AWS's clients differ from one another and from this.
 
-const idle = require('./idle.js');
+const idle = require('./before-exit.js');
 
 const CALLBACK_PARAMETERS = 3;
 // AWS's runtime takes what a plain function returns from Node.js 24 on, and takes it at once; up to 22 it is ignored, and

@@ -1,6 +1,6 @@
 'use strict';
 // The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): where it is, and what comes from it.
-// What goes to it besides, answers and errors, is in answers.js, and how to read a reply is in replies.js: nothing of
+// What goes to it besides, answers and errors, is in responses.js, and how to read a reply is in http-parser.js: nothing of
 // that is needed before the first GET, and each kilobyte that is loaded costs a cold start 25 microseconds.
 
 const connect = require('./socket.js').connect;
@@ -128,7 +128,7 @@ class Connection {
   }
 
   take(bytes, length) {
-    if (this.reader === null) this.reader = new (require('./replies.js').Reader)(this);
+    if (this.reader === null) this.reader = new (require('./http-parser.js').Reader)(this);
     this.reader.take(bytes, length);
   }
 

@@ -3,10 +3,10 @@
 // streaming): chunks as they are written, and an error midway as trailers.
 
 const Writable = require('stream').Writable;
-const answers = require('./answers.js');
+const answers = require('./responses.js');
 const errors = require('./errors.js');
-const idle = require('./idle.js');
-const isThenable = require('./invoke.js').isThenable;
+const idle = require('./before-exit.js');
+const isThenable = require('./invoke-buffered.js').isThenable;
 const log = require('./log.js');
 
 const HTTP_TYPE = 'application/vnd.awslambda.http-integration-response';

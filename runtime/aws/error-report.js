@@ -25,7 +25,7 @@ function refusal(why) {
 function report(thrown) {
   const errors = require('./errors.js');
   const description = errors.describe(thrown);
-  return { description, type: errors.type(description), cause: require('./xray.js').cause(thrown) };
+  return { description, type: errors.type(description), cause: require('./xray-error-cause.js').cause(thrown) };
 }
 
 function rejection(reason) {

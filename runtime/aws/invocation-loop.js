@@ -2,9 +2,9 @@
 // One invocation after the other for as long as Lambda lets us live. Exit codes: 1 when the Runtime API is gone, 128 for
 // an unhandled rejection, 129 for an uncaught exception; Lambda then starts a new process.
 
-const idle = require('./idle.js');
+const idle = require('./before-exit.js');
 const log = require('./log.js');
-const trace = require('./trace.js');
+const trace = require('./trace-id.js');
 
 const EXIT_API = 1;
 const EXIT_REJECTION = 128;
@@ -28,7 +28,7 @@ let deadline = null; // the watch over time-outs, for those who asked for it
 function run(connected, load) {
   api = connected;
   process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
-  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', require('./outcome.js').rejection(reason), EXIT_REJECTION));
+  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', require('./error-report.js').rejection(reason), EXIT_REJECTION));
   idle.watch();
   trace.install();
   api.unref(); // a module that waits for what never comes shall be found out
@@ -46,7 +46,7 @@ function run(connected, load) {
 function ready(loaded) {
   if (dying) return;
   try {
-    const metadata = require('./handler.js').metadata(loaded);
+    const metadata = require('./handler-loader.js').metadata(loaded);
     if (metadata.streaming) streaming = metadata;
   } catch (error) {
     return die('Init Error', error, EXIT_EXCEPTION);
@@ -63,16 +63,16 @@ function begin() {
   api.next(onNext);
   afterwards();
   equip();
-  if (process.env.NODELAYER_TIMEOUT_WARNING_MS) deadline = require('./deadline.js');
+  if (process.env.NODELAYER_TIMEOUT_WARNING_MS) deadline = require('./timeout-warning.js');
   createContext = require('./context.js').create;
-  invoke = streaming === null ? require('./invoke.js').invoke : require('./stream.js').invoke;
+  invoke = streaming === null ? require('./invoke-buffered.js').invoke : require('./invoke-streaming.js').invoke;
 }
 
 // With what nothing needs before the first GET is out, or before something has failed.
 function equip() {
   if (answers !== null) return;
-  answers = require('./answers.js');
-  outcome = require('./outcome.js');
+  answers = require('./responses.js');
+  outcome = require('./error-report.js');
 }
 
 function onNext(error, invocation) {

@@ -2,7 +2,7 @@
 
 const path = require('path');
 const { assert, test, node, folder, AWS, MAJOR } = require('./harness.js');
-const { load, metadata } = require(`${AWS}/handler.js`);
+const { load, metadata } = require(`${AWS}/handler-loader.js`);
 
 const [, MINOR] = process.versions.node.split('.').map(Number);
 const ESM = MAJOR > 12 || MINOR >= 17;
@@ -62,7 +62,7 @@ test('a package may hold the handler', () => {
 test('a package on NODE_PATH may hold it as well', () => {
   const root = folder({ 'task/x.js': '', 'opt/node_modules/layered/index.js': 'exports.handler = () => "layered";' });
   const done = node(
-    `console.log(require(aws + 'handler.js').load(${JSON.stringify(`${root}/task`)}, 'layered.handler')())`,
+    `console.log(require(aws + 'handler-loader.js').load(${JSON.stringify(`${root}/task`)}, 'layered.handler')())`,
     { NODE_PATH: `${root}/opt/node_modules` }
   );
   assert.strictEqual(done.out, 'layered\n', done.err);
@@ -136,7 +136,7 @@ test('a broken package.json is no obstacle to .cjs', () => {
 test('loads no built-in module for a CommonJS handler', () => {
   const root = folder({ 'app.js': 'exports.handler = () => 1;', 'package.json': '{}', 'empty.js': '' });
   const done = node(`require(${JSON.stringify(`${root}/empty.js`)}); const had = new Set(process.moduleLoadList);
-    require(aws + 'handler.js').load(${JSON.stringify(root)}, 'app.handler')();
+    require(aws + 'handler-loader.js').load(${JSON.stringify(root)}, 'app.handler')();
     const news = process.moduleLoadList.filter((name) => !had.has(name)); console.log(news.join());`);
   assert.strictEqual(done.out, '\n', done.err);
 });
@@ -147,7 +147,7 @@ if (!ESM) {
     const error = await failure(root, 'app.handler');
     assert.strictEqual(error.name, 'Runtime.ImportModuleError');
     assert.ok(error.message.includes('NODE_OPTIONS=--experimental-modules'), error.message);
-    const program = `require(aws + 'handler.js').load(${JSON.stringify(root)}, 'app.handler').then((f) => console.log(f()));`;
+    const program = `require(aws + 'handler-loader.js').load(${JSON.stringify(root)}, 'app.handler').then((f) => console.log(f()));`;
     assert.strictEqual(node(program, { NODE_OPTIONS: '--experimental-modules' }).out, '1\n');
   });
 } else {
@@ -219,7 +219,7 @@ if (!ESM) {
       'task/sub.mjs': 'import "dual/none";',
     });
     const run = (name) => node(
-      `require(aws + 'handler.js').load(${JSON.stringify(`${root}/task`)}, '${name}.handler')
+      `require(aws + 'handler-loader.js').load(${JSON.stringify(`${root}/task`)}, '${name}.handler')
         .then((handler) => console.log(handler()), (error) => console.log(error.name + ' ' + error.message));`,
       { NODE_PATH: `/not/there/node_modules:${path.join(root, packages)}:${root}/opt/plain` }
     ).out;

@@ -20,7 +20,7 @@ function load(root, handler) {
   let exported;
   try {
     const found = locate(root.startsWith('/') ? root : `${process.cwd()}/${root}`, file);
-    exported = isEsModule(found) ? require('./esm.js').load(found) : requireFile(found);
+    exported = isEsModule(found) ? require('./esm-loader.js').load(found) : requireFile(found);
   } catch (error) {
     throw explain(error);
   }
@@ -99,7 +99,7 @@ function requireFile(file) {
     return require(file);
   } catch (error) {
     // An ES module that Node.js knew by its syntax, and that awaits at its top level.
-    if (codeOf(error) === 'ERR_REQUIRE_ASYNC_MODULE') return require('./esm.js').load(file);
+    if (codeOf(error) === 'ERR_REQUIRE_ASYNC_MODULE') return require('./esm-loader.js').load(file);
     throw error;
   }
 }
