@@ -1,42 +1,25 @@
 'use strict';
-// What happens once nothing is left to run. The listener lies where AWS's clients have it, since APM agents wrap it.
+// Runs an action when the event loop is empty. The listener lies where AWS's clients have it, because APM agents wrap it.
 
 const LISTENER = Symbol.for('aws.lambda.beforeExit');
 
-let watching = false;
-let shared = false;
+// Concurrent invocations never enable it: they share one event loop, which says nothing about any one of them.
+let enabled = false;
 
-function nothing() {}
+function doNothing() {}
 
-function watch() {
-  watching = true;
-  global[LISTENER] = nothing;
+function enable() {
+  enabled = true;
+  global[LISTENER] = doNothing;
   process.on('beforeExit', () => global[LISTENER]());
 }
 
-// Several invocations at once share one event loop: none of them can tell when it alone has nothing left to run.
-function share() {
-  shared = true;
+function schedule(action) {
+  if (enabled) global[LISTENER] = action;
 }
 
-function then(act) {
-  if (!shared) global[LISTENER] = act;
+function cancel() {
+  if (enabled) global[LISTENER] = doNothing;
 }
 
-function reset() {
-  if (watching) global[LISTENER] = nothing;
-}
-
-function possible() {
-  return !shared;
-}
-
-function neverAnswered() {
-  const named = require('./errors.js').named;
-  return named(
-    'Runtime.NoAnswer',
-    'the handler can never answer: its promise is pending and nothing is left to run (an await on something that was lost?)'
-  );
-}
-
-module.exports = { watch, share, then, reset, possible, neverAnswered };
+module.exports = { enable, isEnabled: () => enabled, schedule, cancel };

@@ -1,83 +1,68 @@
 'use strict';
-// A worker's life: invocations as they come, any number of them at once. Each has its own async context; there is no
-// current one. No invocation can wait for the event loop to be empty, since the others keep it busy.
+// Serves concurrent invocations in one worker thread. Each invocation has its own async context, so no variable holds
+// "the current one". None waits for an empty event loop, because the others keep it busy.
 
 const { parentPort } = require('worker_threads');
-const answers = require('./responses.js');
-const Api = require('./runtime-api.js').Api;
+const { EXIT_CODES, exitWithoutApi, logError, onFatalError } = require('./invocation-loop.js');
+const { InvokeStore, contextOf, enableConcurrency } = require('./invoke-store.js');
+const { RuntimeApi } = require('./runtime-api.js');
 const createContext = require('./context.js').create;
-const idle = require('./before-exit.js');
+const errorReport = require('./error-report.js');
 const log = require('./log.js');
-const metadata = require('./handler-loader.js').metadata;
-const outcome = require('./error-report.js');
-const store = require('./invoke-store.js');
+const responses = require('./responses.js');
+const streamingOptions = require('./handler-loader.js').streamingOptions;
 
-const EXIT_API = 1;
-const EXIT_REJECTION = 128;
-const EXIT_EXCEPTION = 129;
-
-function run(address, load) {
-  const polling = new Api(address); // its connection waits for the next invocation nearly always
-  const posting = new Api(address);
-  const busy = new Set(); // request ids
+function run(address, loadHandler) {
+  const pollApi = new RuntimeApi(address); // its connection nearly always waits for the next invocation
+  const responseApi = new RuntimeApi(address);
+  const inProgress = new Set(); // request ids
   let handler;
   let streaming;
   let invoke;
-  let dying = false;
-  let lost = () => {}; // tells the caller of an invocation that this worker does not come to
+  let started = false;
+  let rejectInvocation = null; // once the worker exits: reports an invocation that it will not complete
 
-  store.follow();
-  idle.share();
-  log.setStore(() => {
-    const { InvokeStore } = store;
-    return { requestId: InvokeStore.getRequestId(), tenantId: InvokeStore.getTenantId() };
-  });
-  process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
-  process.on('unhandledRejection', (reason) => {
-    die('Unhandled Promise Rejection', outcome.rejection(reason), EXIT_REJECTION);
-  });
+  enableConcurrency();
+  log.setInvocationSource(() => ({ requestId: InvokeStore.getRequestId(), tenantId: InvokeStore.getTenantId() }));
+  onFatalError(exitWithError);
   Promise.resolve()
-    .then(load)
-    .then(ready)
-    .catch((error) => die('Init Error', error, EXIT_EXCEPTION, true));
+    .then(loadHandler)
+    .then(start)
+    .catch((error) => exitWithError('Init Error', error, EXIT_CODES.uncaughtException));
 
-  function ready(loaded) {
+  function start(loaded) {
     handler = loaded;
-    const { streaming: streams, highWaterMark } = metadata(handler);
-    streaming = streams ? { highWaterMark } : null;
+    streaming = streamingOptions(handler);
     invoke = streaming === null ? require('./invoke-buffered.js').invoke : require('./invoke-streaming.js').invoke;
+    started = true;
     parentPort.postMessage('ready');
-    polling.next(onNext);
+    pollApi.next(onNext);
   }
 
   function onNext(error, invocation) {
-    if (dying) return void (error === null && lost(invocation.id)); // it was on its way already
-    if (error !== null) {
-      log.system(`${error.message}; this worker ends`);
-      process.exit(EXIT_API);
-    }
-    polling.next(onNext);
-    setImmediate(() => store.InvokeStore.run(store.contextOf(invocation.headers), serve, invocation));
+    if (rejectInvocation !== null) return void (error === null && rejectInvocation(invocation.id));
+    if (error !== null) return exitWithoutApi(error, 'this worker');
+    pollApi.next(onNext);
+    setImmediate(() => InvokeStore.run(contextOf(invocation.headers), serve, invocation));
   }
 
   function serve({ id, headers, body }) {
-    if (dying) return lost(id);
-    busy.add(id);
-    const own = store.InvokeStore.getContext();
-    const over = () => busy.delete(id);
-    const refused = (why) => store.InvokeStore.run(own, fail, outcome.refusal(why)); // what it logs has the request id
-    const fail = (thrown) => {
-      log.error('Invoke Error', thrown);
-      answers.fail(posting, id, outcome.report(thrown), over);
+    if (rejectInvocation !== null) return rejectInvocation(id);
+    inProgress.add(id);
+    const store = InvokeStore.getContext();
+    const done = () => inProgress.delete(id);
+    const fail = (thrown) => responses.reportError(responseApi, id, logError('Invoke Error', thrown), done);
+    const onRefused = (reason) => {
+      InvokeStore.run(store, fail, errorReport.responseRefused(reason)); // so that the log line has the request id
     };
     const succeed = (value) => {
       let json;
       try {
-        json = outcome.stringify(value);
+        json = responses.stringify(value);
       } catch (error) {
         return fail(error);
       }
-      answers.respond(posting, id, json, (refusal) => (refusal === null ? over() : refused(refusal)));
+      responses.send(responseApi, id, json, (refusal) => (refusal === null ? done() : onRefused(refusal)));
     };
     let event;
     let context;
@@ -88,36 +73,30 @@ function run(address, load) {
       return fail(error);
     }
     if (streaming === null) return invoke(handler, event, context, succeed, fail);
-    const stream = new Api(`${posting.host}:${posting.port}`); // a stream may take long
-    const next = () => {
-      stream.connection.close();
-      over();
+    const streamApi = new RuntimeApi(address); // a stream may occupy its connection for long
+    const closeThen = (action) => (thrown) => {
+      streamApi.connection.close();
+      action(thrown);
     };
-    const failed = (thrown) => {
-      stream.connection.close();
-      fail(thrown);
-    };
-    invoke(stream, handler, event, context, streaming.highWaterMark, { next, fail: failed, report: outcome.report });
+    invoke(streamApi, handler, event, context, streaming.highWaterMark, { next: closeThen(done), fail: closeThen(fail) });
   }
 
-  // Whatever this worker was busy with is lost with it, and its callers are told.
-  function die(label, thrown, code, init) {
-    if (dying) return;
-    dying = true;
-    log.error(label, thrown);
-    const report = outcome.report(thrown);
-    let left = 0;
-    const told = () => {
-      left -= 1;
-      if (left <= 0) process.exit(code);
+  // Reports the error for every invocation in progress, since the worker loses them, and then ends.
+  function exitWithError(label, thrown, exitCode) {
+    if (rejectInvocation !== null) return;
+    const report = logError(label, thrown);
+    let pending = 0;
+    const onReported = () => {
+      pending -= 1;
+      if (pending <= 0) process.exit(exitCode);
     };
-    lost = (id) => {
-      left += 1;
-      answers.fail(posting, id, report, told);
+    rejectInvocation = (id) => {
+      pending += 1;
+      responses.reportError(responseApi, id, report, onReported);
     };
-    if (init) answers.failInit(posting, report, told);
-    else if (busy.size === 0) told();
-    else busy.forEach(lost);
+    if (!started) responses.reportInitError(responseApi, report, onReported);
+    else if (inProgress.size === 0) onReported();
+    else inProgress.forEach(rejectInvocation);
   }
 }
 

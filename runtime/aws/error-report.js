@@ -1,44 +1,33 @@
 'use strict';
-// What an invocation gave, as the Runtime API takes it.
+// Error reports for the Runtime API, and the errors of the runtime itself. Loaded when something fails.
 
-// Throws Runtime.JSONStringifyError.
-function stringify(value) {
-  if (value === undefined) return 'null';
-  let text;
-  let why = `a value of type ${typeof value} has no JSON`;
-  try {
-    text = JSON.stringify(value);
-  } catch (error) {
-    why = error instanceof Error ? error.message : 'its toJSON threw';
-  }
-  if (text === undefined) {
-    throw require('./errors.js').named('Runtime.JSONStringifyError', `Unable to stringify response body: ${why}`);
-  }
-  return text;
-}
+const errors = require('./errors.js');
 
-function refusal(why) {
-  return require('./errors.js').named('Runtime.ResponseRefused', `the Runtime API refused the response: ${why}`);
-}
-
-// An error for Api.fail and Api.failInit.
-function report(thrown) {
-  const errors = require('./errors.js');
+// What responses.reportError and reportInitError send.
+function create(thrown) {
   const description = errors.describe(thrown);
-  return { description, type: errors.type(description), cause: require('./xray-error-cause.js').cause(thrown) };
+  return { description, type: errors.headerType(description), cause: require('./xray-error-cause.js').create(thrown) };
 }
 
-function rejection(reason) {
-  const named = require('./errors.js').named;
-  let text;
+function responseRefused(reason) {
+  return errors.named('Runtime.ResponseRefused', `the Runtime API refused the response: ${reason}`);
+}
+
+function noAnswer() {
+  return errors.named(
+    'Runtime.NoAnswer',
+    'the handler can never answer: its promise is pending and nothing is left to run (an await on something that was lost?)'
+  );
+}
+
+function unhandledRejection(reason) {
+  let message;
   try {
-    text = String(reason);
-  } catch (error) {
-    text = 'something that cannot be read';
+    message = String(reason);
+  } catch (_) {
+    message = 'something that cannot be read';
   }
-  const error = named('Runtime.UnhandledPromiseRejection', text);
-  error.reason = reason;
-  return error;
+  return Object.assign(errors.named('Runtime.UnhandledPromiseRejection', message), { reason });
 }
 
-module.exports = { stringify, refusal, report, rejection };
+module.exports = { create, responseRefused, noAnswer, unhandledRejection };

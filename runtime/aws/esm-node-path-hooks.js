@@ -1,27 +1,29 @@
 'use strict';
-// The hook that lets import find what is on NODE_PATH, once the ordinary search has failed.
+// Module hooks (https://nodejs.org/api/module.html#customization-hooks): import searches NODE_PATH if Node.js's own search
+// has failed.
 
 const module_ = require('module');
 const path = require('path');
 const url = require('url');
 
 const NOT_FOUND = 'ERR_MODULE_NOT_FOUND';
+const PATH_OR_URL = /^[./#]|^[a-z][a-z0-9+.-]*:/i;
 
-// Only `package` and `package/file`, and only what is asked for by import: require has searched NODE_PATH already.
-function isOurs(error, specifier) {
-  return Boolean(error) && error.code === NOT_FOUND && !/^[./#]|^[a-z][a-z0-9+.-]*:/i.test(specifier);
+// The contexts to try in order, for `package` and `package/file`. After the first come those of a file beside each
+// node_modules of NODE_PATH, so that `exports` and its conditions apply.
+function* contexts(specifier, context) {
+  yield context;
+  if (PATH_OR_URL.test(specifier)) return;
+  for (const entry of (process.env.NODE_PATH || '').split(path.delimiter)) {
+    if (path.basename(entry) !== 'node_modules') continue;
+    const parentURL = url.pathToFileURL(path.join(path.dirname(path.resolve(entry)), '_.mjs')).href;
+    yield Object.assign({}, context, { parentURL });
+  }
 }
 
-// As if a file beside the node_modules had asked, so that `exports` and its conditions count.
-function parents() {
-  return (process.env.NODE_PATH || '')
-    .split(path.delimiter)
-    .filter((entry) => path.basename(entry) === 'node_modules')
-    .map((entry) => url.pathToFileURL(path.join(path.dirname(path.resolve(entry)), '_.mjs')).href);
-}
-
-// For entries of other names: what require would take.
-function required(specifier, failure) {
+// For entries of NODE_PATH with another name: what require would load.
+function requirePath(specifier, failure) {
+  if (PATH_OR_URL.test(specifier)) throw failure;
   try {
     return url.pathToFileURL(module_.createRequire(__filename).resolve(specifier)).href;
   } catch (_) {
@@ -30,35 +32,29 @@ function required(specifier, failure) {
 }
 
 function resolveSync(specifier, context, next) {
-  try {
-    return next(specifier, context);
-  } catch (failure) {
-    if (!isOurs(failure, specifier)) throw failure;
-    for (const parentURL of parents()) {
-      try {
-        return next(specifier, Object.assign({}, context, { parentURL }));
-      } catch (error) {
-        if (error.code !== NOT_FOUND) throw error;
-      }
+  let failure = null;
+  for (const each of contexts(specifier, context)) {
+    try {
+      return next(specifier, each);
+    } catch (error) {
+      if (!error || error.code !== NOT_FOUND) throw error;
+      failure = failure || error;
     }
-    return next(required(specifier, failure), context);
   }
+  return next(requirePath(specifier, failure), context);
 }
 
 async function resolve(specifier, context, next) {
-  try {
-    return await next(specifier, context);
-  } catch (failure) {
-    if (!isOurs(failure, specifier)) throw failure;
-    for (const parentURL of parents()) {
-      try {
-        return await next(specifier, Object.assign({}, context, { parentURL }));
-      } catch (error) {
-        if (error.code !== NOT_FOUND) throw error;
-      }
+  let failure = null;
+  for (const each of contexts(specifier, context)) {
+    try {
+      return await next(specifier, each);
+    } catch (error) {
+      if (!error || error.code !== NOT_FOUND) throw error;
+      failure = failure || error;
     }
-    return next(required(specifier, failure), context);
   }
+  return next(requirePath(specifier, failure), context);
 }
 
 exports.resolve = resolve;

@@ -1,250 +1,246 @@
 'use strict';
-// Replies of the Runtime API, read from what comes over a connection, in whatever pieces it comes.
+// Parses the HTTP/1.1 replies of the Runtime API, in whatever pieces they arrive.
 
 const HEAD_END = Buffer.from('\r\n\r\n');
-const MOST_HEAD = 1 << 20;
-const KEPT = 1 << 20; // the room for a body of up to so many bytes is used again
+const MAX_HEAD_BYTES = 1 << 20;
+const MAX_REUSED_BYTES = 1 << 20;
 
-class Reader {
-  // Calls connection.done(reply, last) for each reply, abandon(error) where nobody can read what came.
+// States of a chunked body.
+const SIZE = 0;
+const DATA = 1;
+const DATA_END = 2;
+const TRAILERS = 3;
+
+class Parser {
+  // Calls connection.onReply(reply, isLast) for each reply, and connection.close(error) for what is not HTTP.
   constructor(connection) {
     this.connection = connection;
-    this.rest = null; // what came and is no whole head yet
-    this.reply = null; // the reply whose body is being read
-    this.target = null; // a body of known length, being filled
-    this.room = null; // for the target, kept: to get memory for each large event anew costs more than to read it
+    this.partialHead = null;
+    this.reply = null; // the reply whose body is incomplete
+    this.body = null; // of known length, filled so far with `filled` bytes
     this.filled = 0;
-    this.chunks = null; // a chunked body being read
+    this.reused = null; // the buffer for bodies, kept: to allocate memory for each large event takes longer than to read it
+    this.chunks = null; // a chunked body, or one that ends with the connection
   }
 
-  take(bytes, length) {
-    if (this.target !== null && this.fill(bytes, length)) return;
+  parse(bytes, length) {
+    if (this.body !== null && this.fillBody(bytes, length)) return;
     try {
-      const from = this.reply === null && this.rest === null ? this.takeWhole(bytes, length) : 0;
-      if (from < length && this.connection.open) this.parse(bytes.slice(from, length));
+      const start = this.reply === null && this.partialHead === null ? this.parseComplete(bytes, length) : 0;
+      if (start < length && this.connection.open) this.parsePartial(bytes.slice(start, length));
     } catch (error) {
       if (!error.protocol) throw error;
-      this.connection.abandon(error);
+      this.connection.close(error);
     }
   }
 
-  // Nearly every reply comes whole, in one read: this makes no Buffer. Gives how far it came.
-  takeWhole(bytes, length) {
+  // Nearly every reply arrives whole in one read; this path creates no Buffer. Returns where it stopped.
+  parseComplete(bytes, length) {
     let at = 0;
     while (at < length && this.connection.open && this.connection.waiting.length > 0) {
       const end = bytes.indexOf(HEAD_END, at);
       if (end < 0 || end + 4 > length) break;
-      const reply = readHead(bytes.utf8Slice(at, end));
-      const size = reply.status < 200 ? NaN : lengthOf(reply);
-      const next = end + 4 + size;
+      const reply = parseHead(bytes.utf8Slice(at, end));
+      const next = end + 4 + (reply.status < 200 ? NaN : bodyLength(reply));
       if (!(next <= length)) break;
       at = next;
-      reply.hold(bytes, end + 4, next);
-      this.done(reply);
+      reply.setBody(bytes, end + 4, next);
+      this.emit(reply);
     }
     return at;
   }
 
-  // True where all of it belonged to the body whose length is known and that is not whole yet.
-  fill(bytes, length) {
-    const wanted = this.target.length - this.filled;
-    if (length > wanted) return false;
-    bytes.copy(this.target, this.filled, 0, length);
+  // Returns true if all bytes belonged to the body of known length.
+  fillBody(bytes, length) {
+    const missing = this.body.length - this.filled;
+    if (length > missing) return false;
+    bytes.copy(this.body, this.filled, 0, length);
     this.filled += length;
-    if (length === wanted) this.parse(bytes.slice(0, 0));
+    if (length === missing) this.parsePartial(bytes.slice(0, 0));
     return true;
   }
 
-  parse(came) {
-    let data = this.rest === null ? came : Buffer.concat([this.rest, came]);
-    this.rest = null;
+  parsePartial(bytes) {
+    let data = this.partialHead === null ? bytes : Buffer.concat([this.partialHead, bytes]);
+    this.partialHead = null;
     while (this.connection.open) {
       if (this.reply === null) {
         const end = data.indexOf(HEAD_END);
         if (end < 0) {
-          if (data.length > MOST_HEAD) throw bad('the head of a reply has no end');
-          if (data.length > 0) this.rest = Buffer.from(data);
+          if (data.length > MAX_HEAD_BYTES) throw protocolError('the head of a reply has no end');
+          if (data.length > 0) this.partialHead = Buffer.from(data);
           return;
         }
-        this.reply = readHead(data.utf8Slice(0, end));
+        const reply = parseHead(data.utf8Slice(0, end));
         data = data.slice(end + 4);
-        if (this.reply.status < 200) {
-          this.reply = null;
-          continue;
-        }
-        if (this.connection.waiting.length === 0) throw bad('a reply came that nobody had asked for');
-        this.expect(this.reply);
+        if (reply.status < 200) continue; // 100 Continue and the like
+        if (this.connection.waiting.length === 0) throw protocolError('a reply came without a request');
+        this.startBody(reply);
       }
-      const left = this.readBody(data);
-      if (left === null) return;
-      data = left;
+      data = this.parseBody(data);
+      if (data === null) return;
     }
   }
 
-  expect(reply) {
-    this.target = this.chunks = null;
-    reply.length = lengthOf(reply);
+  startBody(reply) {
+    this.reply = reply;
+    this.body = this.chunks = null;
+    reply.length = bodyLength(reply);
     if (!Number.isNaN(reply.length)) return;
-    reply.untilEnd = !isChunked(reply);
+    reply.endsWithConnection = !isChunked(reply);
     this.chunks = { parts: [], left: 0, state: SIZE, line: '' };
   }
 
-  // What is left over once the body is whole, or null where more has to come.
-  readBody(data) {
+  // Returns the bytes after the body, or null if the body is incomplete.
+  parseBody(data) {
     const reply = this.reply;
-    if (reply.untilEnd) {
+    if (reply.endsWithConnection) {
       if (data.length > 0) this.chunks.parts.push(Buffer.from(data));
       return null;
     }
-    if (this.chunks !== null) return this.readChunks(data);
-    if (this.target === null) {
+    if (this.chunks !== null) return this.parseChunks(data);
+    if (this.body === null) {
       if (data.length >= reply.length) {
-        this.finish(data.slice(0, reply.length));
+        this.endBody(data.slice(0, reply.length));
         return data.slice(reply.length);
       }
-      this.target = this.makeRoom(reply.length);
+      this.body = this.allocate(reply.length);
       this.filled = 0;
     }
-    const wanted = this.target.length - this.filled;
-    data.copy(this.target, this.filled, 0, Math.min(wanted, data.length));
-    if (data.length < wanted) {
+    const missing = this.body.length - this.filled;
+    data.copy(this.body, this.filled, 0, Math.min(missing, data.length));
+    if (data.length < missing) {
       this.filled += data.length;
       return null;
     }
-    const body = this.target;
-    this.target = null;
-    this.finish(body);
-    return data.slice(wanted);
+    const body = this.body;
+    this.body = null;
+    this.endBody(body);
+    return data.slice(missing);
   }
 
-  makeRoom(length) {
-    if (length > KEPT) return Buffer.allocUnsafeSlow(length);
-    if (this.room === null || this.room.length < length) this.room = Buffer.allocUnsafeSlow(length);
-    return this.room.slice(0, length);
+  allocate(length) {
+    if (length > MAX_REUSED_BYTES) return Buffer.allocUnsafeSlow(length);
+    if (this.reused === null || this.reused.length < length) this.reused = Buffer.allocUnsafeSlow(length);
+    return this.reused.slice(0, length);
   }
 
-  readChunks(data) {
+  parseChunks(data) {
     const chunks = this.chunks;
     let at = 0;
     while (at < data.length) {
       if (chunks.state === DATA) {
-        const take = Math.min(chunks.left, data.length - at);
-        chunks.parts.push(Buffer.from(data.slice(at, at + take)));
-        at += take;
-        chunks.left -= take;
-        if (chunks.left === 0) chunks.state = AFTER;
+        const size = Math.min(chunks.left, data.length - at);
+        chunks.parts.push(Buffer.from(data.slice(at, at + size)));
+        at += size;
+        chunks.left -= size;
+        if (chunks.left === 0) chunks.state = DATA_END;
         continue;
       }
       const end = data.indexOf(10, at);
       chunks.line += data.latin1Slice(at, end < 0 ? data.length : end);
       if (end < 0) {
-        if (chunks.line.length > MOST_HEAD) throw bad('a line of a chunked reply has no end');
+        if (chunks.line.length > MAX_HEAD_BYTES) throw protocolError('a line of a chunked reply has no end');
         return null;
       }
       at = end + 1;
       const line = chunks.line.trim();
       chunks.line = '';
       if (chunks.state === SIZE) {
-        if (!/^[0-9a-f]{1,12}(\s*;.*)?$/i.test(line)) throw bad('a chunk of a reply has no valid size');
+        if (!/^[0-9a-f]{1,12}(\s*;.*)?$/i.test(line)) throw protocolError('a chunk of a reply has no valid size');
         chunks.left = parseInt(line, 16);
         chunks.state = chunks.left === 0 ? TRAILERS : DATA;
-      } else if (chunks.state === AFTER) {
-        if (line !== '') throw bad('a chunk of a reply is longer than it said');
+      } else if (chunks.state === DATA_END) {
+        if (line !== '') throw protocolError('a chunk of a reply is longer than its size');
         chunks.state = SIZE;
       } else if (line === '') {
         this.chunks = null;
-        this.finish(chunks.parts.length === 1 ? chunks.parts[0] : Buffer.concat(chunks.parts));
+        this.endBody(chunks.parts.length === 1 ? chunks.parts[0] : Buffer.concat(chunks.parts));
         return data.slice(at);
       }
     }
     return null;
   }
 
-  finish(body) {
+  endBody(body) {
     const reply = this.reply;
     this.reply = null;
-    reply.hold(body);
-    this.done(reply);
+    reply.setBody(body);
+    this.emit(reply);
   }
 
-  // The other side ended the connection: gives the reply that ends so, or null.
-  end() {
-    if (this.reply === null || !this.reply.untilEnd) return null;
-    this.reply.hold(Buffer.concat(this.chunks.parts));
+  // The connection has ended. Returns the reply that this completes, or null.
+  endOfInput() {
+    if (this.reply === null || !this.reply.endsWithConnection) return null;
+    this.reply.setBody(Buffer.concat(this.chunks.parts));
     return this.reply;
   }
 
-  done(reply) {
-    const told = reply.headers.get('connection');
-    this.connection.done(reply, told !== undefined && /\bclose\b/i.test(told));
+  emit(reply) {
+    const connection = reply.headers.get('connection');
+    this.connection.onReply(reply, connection !== undefined && /\bclose\b/i.test(connection));
   }
 }
-
-const SIZE = 0;
-const DATA = 1;
-const AFTER = 2;
-const TRAILERS = 3;
 
 class Reply {
   constructor(status, headers) {
     this.status = status;
     this.headers = headers;
     this.length = 0;
-    this.untilEnd = false; // of the connection
+    this.endsWithConnection = false;
     this.bytes = null;
-    this.from = 0;
-    this.to = 0;
+    this.start = 0;
+    this.end = 0;
   }
 
-  hold(bytes, from = 0, to = bytes.length) {
+  setBody(bytes, start = 0, end = bytes.length) {
     this.bytes = bytes;
-    this.from = from;
-    this.to = to;
+    this.start = start;
+    this.end = end;
   }
 
   text() {
-    return this.bytes.utf8Slice(this.from, this.to);
+    return this.bytes.utf8Slice(this.start, this.end);
   }
 
   // Why the API did not do what was asked.
-  refusal() {
-    const text = this.text().slice(0, 1000).trim();
-    return `${this.status}${text ? ` ${text}` : ''}`;
+  errorText() {
+    return `${this.status} ${this.text().slice(0, 1000).trim()}`.trim();
   }
 }
 
-const keys = Object.create(null);
+const searchTexts = Object.create(null);
 
-// Looked up in the text itself: of a dozen headers a few are wanted.
+// Searches the text of the head, because only a few of its dozen headers are read.
 class Headers {
   constructor(text) {
     this.text = text;
-    this.lower = text.toLowerCase();
-    // Some letters become two: then the places would not agree.
-    if (this.lower.length !== text.length) this.lower = text.replace(/[A-Z]+/g, (name) => name.toLowerCase());
+    this.lowerCase = text.toLowerCase();
+    // Some letters become two in lower case, which would shift all positions.
+    if (this.lowerCase.length !== text.length) this.lowerCase = text.replace(/[A-Z]+/g, (name) => name.toLowerCase());
   }
 
   get(name) {
-    const key = keys[name] || (keys[name] = `\r\n${name}:`);
-    const at = this.lower.indexOf(key);
+    const searchText = searchTexts[name] || (searchTexts[name] = `\r\n${name}:`);
+    const at = this.lowerCase.indexOf(searchText);
     if (at < 0) return undefined;
-    const end = this.text.indexOf('\r\n', at + key.length);
-    return this.text.slice(at + key.length, end < 0 ? this.text.length : end).trim();
+    const end = this.text.indexOf('\r\n', at + searchText.length);
+    return this.text.slice(at + searchText.length, end < 0 ? this.text.length : end).trim();
   }
 }
 
-function readHead(text) {
+function parseHead(text) {
   const status = Number(text.slice(9, 12));
-  if (!text.startsWith('HTTP/1.') || !(status >= 100)) throw bad('a reply is no HTTP/1.1');
+  if (!text.startsWith('HTTP/1.') || !(status >= 100)) throw protocolError('a reply is not HTTP/1.1');
   return new Reply(status, new Headers(text));
 }
 
-// NaN for a body that comes in chunks, or until the connection ends.
-function lengthOf(reply) {
+// Returns NaN for a body that is chunked or ends with the connection.
+function bodyLength(reply) {
   if (reply.status === 204 || reply.status === 304) return 0;
   const length = reply.headers.get('content-length');
   if (length === undefined || isChunked(reply)) return NaN;
-  if (!/^\d{1,15}$/.test(length)) throw bad('a reply has no valid length');
+  if (!/^\d{1,15}$/.test(length)) throw protocolError('a reply has no valid length');
   return Number(length);
 }
 
@@ -253,8 +249,8 @@ function isChunked(reply) {
   return encoding !== undefined && /\bchunked\b/i.test(encoding);
 }
 
-function bad(what) {
-  return Object.assign(new Error(what), { code: 'EPROTO', protocol: true });
+function protocolError(message) {
+  return Object.assign(new Error(message), { code: 'EPROTO', protocol: true });
 }
 
-module.exports = { Reader };
+module.exports = { Parser };

@@ -1,95 +1,99 @@
 'use strict';
-// One invocation after the other for as long as Lambda lets us live. Exit codes: 1 when the Runtime API is gone, 128 for
-// an unhandled rejection, 129 for an uncaught exception; Lambda then starts a new process.
+// Serves one invocation after the other until Lambda ends the process.
 
-const idle = require('./before-exit.js');
+const beforeExit = require('./before-exit.js');
 const log = require('./log.js');
-const trace = require('./trace-id.js');
+const traceId = require('./trace-id.js');
 
-const EXIT_API = 1;
-const EXIT_REJECTION = 128;
-const EXIT_EXCEPTION = 129;
+// Lambda starts a new process after each of them.
+const EXIT_CODES = { apiLost: 1, unhandledRejection: 128, uncaughtException: 129 };
 
 let api;
 let handler = null;
-let streaming = null; // { highWaterMark } for a handler that answers through a stream
-let current = null; // the request id of the invocation being worked on
-let headers = null; // of the invocation that came last
-let started = false; // the first GET /next is out
-let dying = false;
-let crash = null; // ends the response stream that is under way with an error
-let answers = null; // what the invocations need, loaded while Lambda answers the first GET
-let outcome;
+let streaming = null; // { highWaterMark } of a handler that streams its response
+let requestId = null; // of the invocation in progress
+let latestHeaders = null; // of the latest invocation
+let started = false; // the first GET /next has been sent
+let exiting = false;
+let abortStream = null; // ends the response stream in progress with an error
+let responses;
 let createContext;
 let invoke;
-let bounded = false; // SIGTERM has a listener of the function's own, and ours behind it
-let deadline = null; // the watch over time-outs, for those who asked for it
+let timeoutWarning = null;
+let shutdownIsLimited = false;
 
-function run(connected, load) {
-  api = connected;
-  process.on('uncaughtException', (error) => die('Uncaught Exception', error, EXIT_EXCEPTION));
-  process.on('unhandledRejection', (reason) => die('Unhandled Promise Rejection', require('./error-report.js').rejection(reason), EXIT_REJECTION));
-  idle.watch();
-  trace.install();
-  api.unref(); // a module that waits for what never comes shall be found out
-  idle.then(() => die('Init Error', idle.neverAnswered(), EXIT_EXCEPTION));
+function run(runtimeApi, loadHandler) {
+  api = runtimeApi;
+  onFatalError(exitWithError);
+  beforeExit.enable();
+  traceId.install();
+  api.unref(); // so that the event loop is empty if the module awaits something that never comes
+  beforeExit.schedule(() => failInit(require('./error-report.js').noAnswer()));
   let loaded;
   try {
-    loaded = load();
+    loaded = loadHandler();
   } catch (error) {
-    return die('Init Error', error, EXIT_EXCEPTION);
+    return failInit(error);
   }
-  if (typeof loaded === 'function') ready(loaded);
-  else loaded.then(ready, (error) => die('Init Error', error, EXIT_EXCEPTION));
+  if (typeof loaded === 'function') onHandler(loaded);
+  else loaded.then(onHandler, failInit);
 }
 
-function ready(loaded) {
-  if (dying) return;
+// Calls exit(label, error, exitCode) for errors that nothing has caught.
+function onFatalError(exit) {
+  process.on('uncaughtException', (error) => exit('Uncaught Exception', error, EXIT_CODES.uncaughtException));
+  process.on('unhandledRejection', (reason) => {
+    const error = require('./error-report.js').unhandledRejection(reason);
+    exit('Unhandled Promise Rejection', error, EXIT_CODES.unhandledRejection);
+  });
+}
+
+function exitWithoutApi(error, what) {
+  log.warn(`${error.message}; ${what} ends`);
+  process.exit(EXIT_CODES.apiLost);
+}
+
+function onHandler(loaded) {
+  if (exiting) return;
   try {
-    const metadata = require('./handler-loader.js').metadata(loaded);
-    if (metadata.streaming) streaming = metadata;
+    streaming = require('./handler-loader.js').streamingOptions(loaded);
   } catch (error) {
-    return die('Init Error', error, EXIT_EXCEPTION);
+    return failInit(error);
   }
   handler = loaded;
-  setImmediate(begin); // a rejection that loading left unhandled comes before that, and is an error of the start
+  setImmediate(start); // after the event of a rejection that the module left unhandled: that is an init error
 }
 
-function begin() {
-  if (dying) return;
+function start() {
+  if (exiting) return;
   started = true;
-  idle.reset();
+  beforeExit.cancel();
   api.ref();
   api.next(onNext);
-  afterwards();
-  equip();
-  if (process.env.NODELAYER_TIMEOUT_WARNING_MS) deadline = require('./timeout-warning.js');
+  afterInvocation();
+  loadLazily();
+}
+
+// What is not needed before the first GET /next loads while Lambda answers it.
+function loadLazily() {
+  responses = require('./responses.js');
+  if (process.env.NODELAYER_TIMEOUT_WARNING_MS) timeoutWarning = require('./timeout-warning.js');
   createContext = require('./context.js').create;
   invoke = streaming === null ? require('./invoke-buffered.js').invoke : require('./invoke-streaming.js').invoke;
 }
 
-// With what nothing needs before the first GET is out, or before something has failed.
-function equip() {
-  if (answers !== null) return;
-  answers = require('./responses.js');
-  outcome = require('./error-report.js');
-}
-
 function onNext(error, invocation) {
-  if (dying) return;
-  if (error !== null) {
-    log.system(`${error.message}; the process ends`);
-    process.exit(EXIT_API);
-  }
-  // A tick of its own: what a handler puts into its async context does not reach the next invocation.
+  if (exiting) return;
+  if (error !== null) return exitWithoutApi(error, 'the process');
+  // In a tick of its own: what a handler puts into its async context must not reach the next invocation.
   process.nextTick(serve, invocation);
 }
 
 function serve(invocation) {
-  const id = (current = invocation.id);
-  headers = invocation.headers;
-  log.setInvocation(id, headers.get('lambda-runtime-aws-tenant-id'));
-  trace.set(headers.get('lambda-runtime-trace-id'));
+  const headers = (latestHeaders = invocation.headers);
+  requestId = invocation.id;
+  log.setInvocation(requestId, headers.get('lambda-runtime-aws-tenant-id'));
+  traceId.set(headers.get('lambda-runtime-trace-id'));
   let event;
   let context;
   try {
@@ -98,65 +102,75 @@ function serve(invocation) {
   } catch (error) {
     return fail(error);
   }
-  if (deadline !== null) deadline.watch(Number(headers.get('lambda-runtime-deadline-ms')));
-  api.unref(); // the function's own timers and sockets alone keep the event loop busy now
+  if (timeoutWarning !== null) timeoutWarning.schedule(Number(headers.get('lambda-runtime-deadline-ms')));
+  api.unref(); // now only the function's own timers and sockets keep the event loop busy
   if (streaming === null) invoke(handler, event, context, succeed, fail);
-  else crash = invoke(api, handler, event, context, streaming.highWaterMark, { next, fail, report: outcome.report });
+  else abortStream = invoke(api, handler, event, context, streaming.highWaterMark, { next, fail });
 }
 
 function succeed(value) {
-  if (dying) return;
+  if (exiting) return;
   let json;
   try {
-    json = outcome.stringify(value);
+    json = responses.stringify(value);
   } catch (error) {
     return fail(error);
   }
-  const id = current;
-  current = null;
+  const id = requestId;
+  requestId = null;
   api.ref();
-  afterwards();
-  answers.answer(api, id, json, onRefused, onNext);
+  afterInvocation();
+  responses.sendThenNext(api, id, json, onRefused, onNext);
 }
 
 function fail(thrown) {
-  if (dying) return;
-  log.error('Invoke Error', thrown);
+  if (exiting) return;
   api.ref();
-  answers.fail(api, current, outcome.report(thrown), next);
+  responses.reportError(api, requestId, logError('Invoke Error', thrown), next);
 }
 
 function next() {
-  if (dying) return;
-  current = crash = null;
+  if (exiting) return;
+  requestId = abortStream = null;
   api.ref();
-  afterwards();
+  afterInvocation();
   api.next(onNext);
 }
 
-function onRefused(why) {
-  const error = outcome.refusal(why);
-  log.error('Invoke Error', error);
-  return outcome.report(error);
+function onRefused(reason) {
+  return logError('Invoke Error', require('./error-report.js').responseRefused(reason));
 }
 
-// The user's code has run: what did it leave?
-function afterwards() {
-  if (deadline !== null) deadline.clear();
-  if (!bounded && process.listenerCount('SIGTERM') > 0) bounded = require('./shutdown.js').bound(api);
-}
-
-function die(label, thrown, code) {
-  if (dying) return;
-  dying = true;
+// Logs what was thrown and returns the report of it.
+function logError(label, thrown) {
   log.error(label, thrown);
-  equip();
-  const end = () => process.exit(code);
-  api.ref();
-  if (current !== null && crash !== null && crash(outcome.report(thrown), end)) return;
-  if (current !== null) answers.fail(api, current, outcome.report(thrown), end);
-  else if (!started) answers.failInit(api, outcome.report(thrown), end);
-  else end();
+  return require('./error-report.js').create(thrown);
 }
 
-module.exports = { run, headers: () => headers };
+// The function's code has run, at init or for an invocation, and may have added a SIGTERM listener.
+function afterInvocation() {
+  if (timeoutWarning !== null) timeoutWarning.cancel();
+  if (!shutdownIsLimited && process.listenerCount('SIGTERM') > 0) {
+    shutdownIsLimited = true;
+    require('./shutdown.js').limit(api);
+  }
+}
+
+function failInit(error) {
+  exitWithError('Init Error', error, EXIT_CODES.uncaughtException);
+}
+
+function exitWithError(label, thrown, exitCode) {
+  if (exiting) return;
+  exiting = true;
+  const report = logError(label, thrown);
+  const exit = () => process.exit(exitCode);
+  const { reportError, reportInitError } = require('./responses.js');
+  api.ref();
+  if (requestId !== null && abortStream !== null && abortStream(report, exit)) return;
+  if (requestId !== null) reportError(api, requestId, report, exit);
+  else if (!started) reportInitError(api, report, exit);
+  else exit();
+}
+
+module.exports = { EXIT_CODES, run, onFatalError, exitWithoutApi, logError, latestHeaders: () => latestHeaders };

@@ -1,34 +1,34 @@
 'use strict';
-// One call of a handler that answers as a whole: by promise, by return value, by callback, or by context.done, succeed
-// and fail. The first answer wins. docs/runtime.md says where AWS's clients differ from one another and from this.
+// Calls a handler whose response is sent as a whole: a promise, a return value, a callback, or context.done, succeed or
+// fail. The first one counts. docs/runtime.md says where AWS's clients differ from each other and from this one.
 
-const idle = require('./before-exit.js');
+const beforeExit = require('./before-exit.js');
 
 const CALLBACK_PARAMETERS = 3;
-// AWS's runtime takes what a plain function returns from Node.js 24 on, and takes it at once; up to 22 it is ignored, and
-// the function is done when nothing is left to run.
-const RETURNED_COUNTS = Number(process.version.slice(1).split('.')[0]) >= 24;
-// A plain function that answers by these may return whatever it likes: a timer, say.
-const REACHES = /\b(?:done|succeed|fail)\b/;
+// On Node.js 24 and later AWS's runtime takes the return value of a plain function as the response, at once. On older
+// versions it ignores the value and responds when the event loop is empty.
+const RETURN_VALUE_COUNTS = Number(process.version.slice(1).split('.')[0]) >= 24;
+// A plain function that calls these may return anything, for example a timer.
+const CONTEXT_CALLS = /\b(?:done|succeed|fail)\b/;
 
 // Calls succeed(value) or fail(thrown), once.
 function invoke(handler, event, context, succeed, fail) {
-  let answered = false;
-  let promised = null; // a callback's answer that waits until nothing is left to run
+  let settled = false;
+  let waiting = null; // { value } of a callback, until the event loop is empty
 
-  function settle(act, value) {
-    if (answered) return;
-    answered = true;
-    idle.reset();
-    act(value);
+  function settle(action, value) {
+    if (settled) return;
+    settled = true;
+    beforeExit.cancel();
+    action(value);
   }
 
   function callback(error, value) {
-    if (answered || promised !== null) return;
+    if (settled || waiting !== null) return;
     if (error !== undefined && error !== null) return settle(fail, error);
-    if (!context.callbackWaitsForEmptyEventLoop || !idle.possible()) return settle(succeed, value);
-    promised = { value };
-    idle.then(() => settle(succeed, value));
+    if (!context.callbackWaitsForEmptyEventLoop || !beforeExit.isEnabled()) return settle(succeed, value);
+    waiting = { value };
+    beforeExit.schedule(() => settle(succeed, value));
   }
 
   function done(error, value) {
@@ -46,29 +46,30 @@ function invoke(handler, event, context, succeed, fail) {
     returned = handler(event, context, callback);
     thenable = isThenable(returned);
   } catch (error) {
-    if (promised === null) settle(fail, error);
+    if (waiting === null) settle(fail, error);
     return;
   }
   if (thenable) {
-    if (promised === null && !answered) idle.then(() => settle(fail, idle.neverAnswered()));
-    promiseOf(returned).then(
-      (value) => settle(succeed, promised === null ? value : promised.value),
+    if (waiting === null && !settled) {
+      beforeExit.schedule(() => settle(fail, require('./error-report.js').noAnswer()));
+    }
+    toPromise(returned).then(
+      (value) => settle(succeed, waiting === null ? value : waiting.value),
       (error) => settle(fail, error)
     );
-  } else if (!answered && promised === null) {
-    const counts = returned !== undefined && handler.length < CALLBACK_PARAMETERS;
+  } else if (!settled && waiting === null) {
+    const takesCallback = handler.length >= CALLBACK_PARAMETERS;
+    const counts = returned !== undefined && !takesCallback;
     const value = counts ? returned : null;
-    const now = counts && RETURNED_COUNTS && !REACHES.test(Function.prototype.toString.call(handler));
-    if (now || !idle.possible()) {
-      if (now || handler.length < CALLBACK_PARAMETERS) settle(succeed, value);
-    } else {
-      idle.then(() => settle(succeed, value));
-    }
+    const atOnce = counts && RETURN_VALUE_COUNTS && !CONTEXT_CALLS.test(Function.prototype.toString.call(handler));
+    if (!atOnce && beforeExit.isEnabled()) beforeExit.schedule(() => settle(succeed, value));
+    else if (!takesCallback) settle(succeed, value);
   }
 }
 
-// Not in line above: a closure there would keep what was returned, the whole answer, until the next full collection.
-function promiseOf(thenable) {
+// A function of its own, because a closure in invoke() would keep the whole response in memory until the next full
+// garbage collection.
+function toPromise(thenable) {
   return thenable instanceof Promise ? thenable : new Promise((resolve) => resolve(thenable));
 }
 

@@ -1,41 +1,45 @@
 'use strict';
-// A line of the log, as AWS's managed runtimes write it: text or JSON, to stdout, in frames to the descriptor that Lambda
-// hands over, or to the socket that it names. Written at once, so that no line is lost in a crash. Loaded with the first line.
+// Formats log lines as AWS's managed runtimes do, as text or JSON, and writes them: to stdout, in frames to the
+// descriptor that Lambda passes, or to the socket that Lambda names. Writes are synchronous, so a crash loses no line.
 
-// What costs time is left until it is needed, or left alone: fs takes 3 ms on Node.js 18, util is for formatting only,
-// process.stdout would load net and tty, and a Date loads ICU's time zones: 5 to 10 ms from a cold disk.
-
-const { current, settings, LEVELS } = require('./log.js');
+// Built-in modules are loaded late or avoided, because they cost start-up time: fs takes 3 ms on Node.js 18, util is for
+// formatting only, process.stdout loads net and tty, and a Date loads ICU's time zones (5 to 10 ms from a cold disk).
 
 const STDOUT = 1;
-const DAY = 86400000;
-const FRAME_HEADER = 16;
-const FRAME_TEXT = 0xa55a0003;
-const FRAME_JSON = 0xa55a0002;
+const DAY_MS = 86400000;
+const FRAME_HEADER_BYTES = 16;
+const TEXT_FRAME = 0xa55a0003;
+const JSON_FRAME = 0xa55a0002;
 
-const { json, telemetry } = settings;
-let today = { day: -1, text: '' };
+const twoDigits = (number) => (number < 10 ? `0${number}` : String(number));
 
-function emit(level, values) {
+let settings; // of log.js
+let cachedDate = { day: -1, text: '' };
+
+function configure(logSettings) {
+  settings = logSettings;
+}
+
+function writeLine(level, values) {
   const now = Date.now();
-  if (json) return send(level, now, jsonLine(level, now, values));
-  send(level, now, textLine(level, now, format(values)));
+  write(level, now, settings.json ? jsonLine(level, now, values) : textLine(level, now, format(values)));
 }
 
 function textLine(level, now, message) {
-  return `${timestamp(now)}\t${current().requestId || '-'}\t${level}\t${message}`;
+  return `${timestamp(now)}\t${settings.getInvocation().requestId || '-'}\t${level}\t${message}`;
 }
 
-// What Date's toISOString gives.
+// The same text as Date's toISOString.
 function timestamp(now) {
-  const day = Math.floor(now / DAY);
-  if (day !== today.day) today = { day, text: date(day) };
-  const seconds = Math.floor((now % DAY) / 1000);
+  const day = Math.floor(now / DAY_MS);
+  if (day !== cachedDate.day) cachedDate = { day, text: isoDate(day) };
+  const seconds = Math.floor((now % DAY_MS) / 1000);
   const clock = [Math.floor(seconds / 3600), Math.floor(seconds / 60) % 60, seconds % 60];
-  return `${today.text}T${clock.map(twoDigits).join(':')}.${String(now % 1000).padStart(3, '0')}Z`;
+  return `${cachedDate.text}T${clock.map(twoDigits).join(':')}.${String(now % 1000).padStart(3, '0')}Z`;
 }
 
-function date(day) {
+// `day` counts from 1970-01-01.
+function isoDate(day) {
   let left = day;
   let year = 1970;
   for (; left >= (isLeap(year) ? 366 : 365); year++) left -= isLeap(year) ? 366 : 365;
@@ -49,10 +53,6 @@ function isLeap(year) {
   return (year % 4 === 0 && year % 100 !== 0) || year % 400 === 0;
 }
 
-function twoDigits(number) {
-  return number < 10 ? `0${number}` : String(number);
-}
-
 function format(values) {
   if (values.length === 0) return '';
   if (values.length === 1 && typeof values[0] === 'string') return values[0];
@@ -60,85 +60,81 @@ function format(values) {
 }
 
 function jsonLine(level, now, values) {
-  const line = record(level, now);
+  const record = createRecord(level, now);
   if (values.length === 1) {
-    line.message = values[0];
+    record.message = values[0];
     try {
-      const text = JSON.stringify(line, errorsInside);
-      // A function and a symbol have no JSON.
+      const text = JSON.stringify(record, expandErrors);
+      // JSON.stringify leaves out the message for these.
       if (typeof values[0] !== 'function' && typeof values[0] !== 'symbol' && values[0] !== undefined) return text;
     } catch (_) {
-      // a cycle or a big integer, for instance
+      // formatted below: a cycle or a BigInt, for instance
     }
   }
-  line.message = format(values);
-  if (values.length > 1) {
-    const found = values.find((value) => value instanceof Error);
-    if (found) {
-      const { errorType, errorMessage, stackTrace } = require('./errors.js').fields(found, true);
-      Object.assign(line, { errorType, errorMessage, stackTrace });
-    }
+  record.message = format(values);
+  const firstError = values.length > 1 && values.find((value) => value instanceof Error);
+  if (firstError) {
+    const { errorType, errorMessage, stackTrace } = require('./errors.js').logFields(firstError, true);
+    Object.assign(record, { errorType, errorMessage, stackTrace });
   }
-  return JSON.stringify(line);
+  return JSON.stringify(record);
 }
 
-function record(level, now) {
-  const { requestId, tenantId } = current();
-  const line = { timestamp: timestamp(now), level, requestId };
-  if (tenantId !== undefined && tenantId !== null && tenantId !== '') line.tenantId = tenantId;
-  return line;
+function createRecord(level, now) {
+  const { requestId, tenantId } = settings.getInvocation();
+  const record = { timestamp: timestamp(now), level, requestId };
+  if (tenantId !== undefined && tenantId !== null && tenantId !== '') record.tenantId = tenantId;
+  return record;
 }
 
-function errorsInside(key, value) {
-  return value instanceof Error ? require('./errors.js').fields(value, true) : value;
+function expandErrors(key, value) {
+  return value instanceof Error ? require('./errors.js').logFields(value, true) : value;
 }
 
-// A line about what was thrown. Never throws.
-function error(label, thrown) {
+// Never throws.
+function writeError(label, thrown) {
   const now = Date.now();
-  const shown = require('./errors.js').shown(thrown, json);
-  if (json) {
-    const line = record('ERROR', now);
-    line.message = shown;
-    return send('ERROR', now, JSON.stringify(line));
-  }
-  // The blank before the tab is AWS's; tools that read these lines know it.
-  send('ERROR', now, textLine('ERROR', now, `${label} \t${JSON.stringify(shown)}`));
+  const message = require('./errors.js').toLogValue(thrown, settings.json);
+  if (settings.json) return write('ERROR', now, JSON.stringify(Object.assign(createRecord('ERROR', now), { message })));
+  // AWS writes the space before the tab, and tools that parse these lines expect it.
+  write('ERROR', now, textLine('ERROR', now, `${label} \t${JSON.stringify(message)}`));
 }
 
-function send(level, now, line) {
-  if (telemetry) return write(telemetry, frame(level, now, json ? line : `${line}\n`));
-  // One line each: Lambda takes the next newline for the next record.
+function write(level, now, line) {
+  if (settings.frameDescriptor) return writeAll(settings.frameDescriptor, frame(level, now, line));
+  // Lambda takes a newline for the end of the record.
   const bytes = Buffer.from(`${line.replace(/\n/g, '\r')}\n`);
-  const socket = settings.socket();
-  if (socket < 0 || !write(socket, bytes)) write(STDOUT, bytes);
+  const socket = settings.getSocketDescriptor();
+  if (socket < 0 || !writeAll(socket, bytes)) writeAll(STDOUT, bytes);
 }
 
-// Type, length and microseconds, big-endian, before the line, as AWS's aws-lambda-nodejs-runtime-interface-client.
+// Type, length and microseconds, big-endian, then the line: the format of aws-lambda-nodejs-runtime-interface-client.
 function frame(level, now, line) {
-  const length = Buffer.byteLength(line);
-  const micros = now * 1000;
-  const bytes = Buffer.allocUnsafe(FRAME_HEADER + length);
-  bytes.writeUInt32BE(((json ? FRAME_JSON : FRAME_TEXT) | (LEVELS[level] * 4)) >>> 0, 0);
+  const { json, levels } = settings;
+  const content = json ? line : `${line}\n`;
+  const length = Buffer.byteLength(content);
+  const microseconds = now * 1000;
+  const bytes = Buffer.allocUnsafe(FRAME_HEADER_BYTES + length);
+  bytes.writeUInt32BE(((json ? JSON_FRAME : TEXT_FRAME) | (levels[level] * 4)) >>> 0, 0);
   bytes.writeUInt32BE(length, 4);
-  bytes.writeUInt32BE(Math.floor(micros / 0x100000000), 8);
-  bytes.writeUInt32BE(micros % 0x100000000, 12);
-  bytes.write(line, FRAME_HEADER);
+  bytes.writeUInt32BE(Math.floor(microseconds / 0x100000000), 8);
+  bytes.writeUInt32BE(microseconds % 0x100000000, 12);
+  bytes.write(content, FRAME_HEADER_BYTES);
   return bytes;
 }
 
-// All of it, whatever a pipe takes at once. False where nobody is left to read.
-function write(descriptor, bytes) {
+// Retries partial writes. Returns false if nobody reads the other end any more.
+function writeAll(descriptor, bytes) {
   const fs = require('fs');
-  for (let done = 0; done < bytes.length; ) {
+  for (let written = 0; written < bytes.length; ) {
     try {
-      done += fs.writeSync(descriptor, bytes, done, bytes.length - done);
-    } catch (failure) {
-      if (failure.code !== 'EAGAIN') return false;
-      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1); // a full pipe: a millisecond for its reader
+      written += fs.writeSync(descriptor, bytes, written, bytes.length - written);
+    } catch (error) {
+      if (error.code !== 'EAGAIN') return false;
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1); // the pipe is full: sleep 1 ms
     }
   }
   return true;
 }
 
-module.exports = { emit, error };
+module.exports = { configure, writeLine, writeError };

@@ -1,148 +1,132 @@
 'use strict';
-// The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): where it is, and what comes from it.
-// What goes to it besides, answers and errors, is in responses.js, and how to read a reply is in http-parser.js: nothing of
-// that is needed before the first GET, and each kilobyte that is loaded costs a cold start 25 microseconds.
+// The Runtime API (https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html): its address, its connection, and GET
+// /next. What is not needed before the first GET is elsewhere, because each kilobyte of code adds 25 microseconds to a
+// cold start: responses.js sends what a function gave, http-parser.js reads replies.
+//
+// In these files a response is what a function gives for an invocation, a reply what the API gives for an HTTP request.
 
 const connect = require('./socket.js').connect;
 
 const PATH = '/2018-06-01/runtime';
-const TRIES = 6;
-const FIRST_PAUSE_MS = 25;
-const later = setTimeout; // a function under test may have replaced the global by the time it is needed
+const MAX_ATTEMPTS = 6;
+const FIRST_DELAY_MS = 25;
+const startTimer = setTimeout; // the function may replace the global
 
-class Api {
+class RuntimeApi {
   constructor(address) {
     const colon = address.lastIndexOf(':');
+    this.address = address;
     this.host = colon < 0 ? address : address.slice(0, colon);
     this.port = colon < 0 ? 80 : Number(address.slice(colon + 1));
-    this.common = `Host: ${address}\r\nUser-Agent: nodelayer-nodejs/${process.version}\r\n`;
-    this.get = `GET ${PATH}/invocation/next HTTP/1.1\r\n${this.common}\r\n`;
+    this.commonHeaders = `Host: ${address}\r\nUser-Agent: nodelayer-nodejs/${process.version}\r\n`;
+    this.nextRequest = `GET ${PATH}/invocation/next HTTP/1.1\r\n${this.commonHeaders}\r\n`;
     this.connection = new Connection(this.host, this.port);
   }
 
-  // The next invocation, { id, headers, body }, or an error that leaves nothing to be done here.
+  // Calls onNext(error, { id, headers, body }) with the next invocation. The error is final: requests were retried.
   next(onNext) {
-    this.request(this.get, null, (error, reply) => this.took(error, reply, onNext));
+    this.request(this.nextRequest, null, (error, reply) => this.onNextReply(error, reply, onNext));
   }
 
-  took(error, reply, onNext) {
+  onNextReply(error, reply, onNext) {
     if (error !== null) return onNext(error);
-    if (reply.status !== 200) return onNext(new Error(`the Runtime API gave no invocation (${reply.refusal()})`));
+    if (reply.status !== 200) return onNext(new Error(`the Runtime API gave no invocation (${reply.errorText()})`));
     const id = reply.headers.get('lambda-runtime-aws-request-id');
     if (!id) return onNext(new Error('the Runtime API gave an invocation without its request id'));
     return onNext(null, { id, headers: reply.headers, body: reply.text() });
   }
 
-  // One request, sent again on a new connection where the old one was lost: each of them may be repeated, an answer
-  // because it names its request id.
-  request(head, body, onReply, tries = 1) {
+  // Sends a request, again on a new connection if the connection is lost. Every request may be repeated: a response
+  // names its request id. Calls onReply(error, reply, attempts).
+  request(head, body, onReply, attempt = 1) {
     const onResult = (error, reply) => {
-      if (error === null) return onReply(null, reply, tries);
-      if (tries >= TRIES) {
+      if (error === null) return onReply(null, reply, attempt);
+      if (attempt >= MAX_ATTEMPTS) {
         return onReply(new Error(`the Runtime API at ${this.host}:${this.port} does not answer: ${error.message}`));
       }
-      const again = () => this.request(head, body, onReply, tries + 1);
-      return tries === 1 ? again() : void later(again, FIRST_PAUSE_MS << (tries - 2));
+      const retry = () => this.request(head, body, onReply, attempt + 1);
+      return attempt === 1 ? retry() : void startTimer(retry, FIRST_DELAY_MS << (attempt - 2));
     };
-    const connection = this.link();
+    const connection = this.openConnection();
     if (body === null) connection.send(head, onResult);
     else connection.sendBuffers([Buffer.from(head), body], onResult);
   }
 
-  link() {
+  openConnection() {
     if (!this.connection.open) this.connection = new Connection(this.host, this.port);
     return this.connection;
   }
 
-  // While the function works its own timers and sockets alone shall keep the process awake.
+  // With ref the connection keeps the event loop busy; with unref only the function's own timers and sockets do.
   ref() {
-    this.connection.ref();
+    this.connection.socket.ref();
   }
 
   unref() {
-    this.connection.unref();
+    this.connection.socket.unref();
   }
 }
 
-// HTTP/1.1 over one connection: requests go out as they come (pipelined where the caller sends two at once), replies come
-// back in their order. A reply is { status, headers, text() }: headers.get(name) takes a name in lower case; text() is to
-// be called before the callback returns, since the bytes are used again.
+// An HTTP/1.1 connection. Requests go out when they are sent, pipelined if the caller sends two at once, and replies
+// come back in the same order. A reply is { status, headers, text() }: headers.get(name) takes a lower-case name, and
+// text() works only until the callback returns, because the buffer is reused.
 class Connection {
   constructor(host, port) {
     this.open = true;
-    this.waiting = []; // a callback(error, reply) for each request without its reply
-    this.reader = null;
-    this.socket = connect(host, port, (bytes, length) => this.take(bytes, length), (error) => this.lost(error));
+    this.waiting = []; // callback(error, reply) of each request without a reply
+    this.parser = null;
+    this.socket = connect(host, port, (bytes, length) => this.onData(bytes, length), (error) => this.onEnd(error));
   }
 
-  // `text` is whole requests, and there is a callback for the reply to each.
+  // `text` is one or more whole requests, with one callback for each.
   send(text, ...onReplies) {
-    if (!this.ready(onReplies)) return;
-    this.socket.write(text);
+    if (this.expectReplies(onReplies)) this.socket.write(text);
   }
 
-  // As `send`, of Buffers. Without a callback it is part of a request; `sent` is called once they are on their way.
-  sendBuffers(buffers, onReply, sent) {
-    if (!this.ready(onReply ? [onReply] : [])) return;
-    this.socket.writeAll(buffers, sent);
+  // Without `onReply` the buffers are only a part of a request. `onSent` is called when they have been written.
+  sendBuffers(buffers, onReply, onSent) {
+    if (this.expectReplies(onReply ? [onReply] : [])) this.socket.writeAll(buffers, onSent);
   }
 
-  ready(onReplies) {
+  expectReplies(onReplies) {
     if (this.open) this.waiting.push(...onReplies);
-    else for (const onReply of onReplies) process.nextTick(onReply, dropped(null));
+    else for (const onReply of onReplies) process.nextTick(onReply, connectionLost(null));
     return this.open;
   }
 
-  ref() {
-    this.socket.ref();
+  onData(bytes, length) {
+    if (this.parser === null) this.parser = new (require('./http-parser.js').Parser)(this);
+    this.parser.parse(bytes, length);
   }
 
-  unref() {
-    this.socket.unref();
+  onReply(reply, isLast) {
+    if (isLast) this.close(null, reply);
+    else this.waiting.shift()(null, reply);
   }
 
-  close() {
+  onEnd(error) {
+    this.settle(error, error === null && this.parser !== null ? this.parser.endOfInput() : null);
+  }
+
+  close(error = null, lastReply = null) {
     if (!this.open) return;
     this.socket.close();
-    this.lost(null);
+    this.settle(error, lastReply);
   }
 
-  // The other side has sent what nobody can read, or its last reply.
-  abandon(why, last, reply) {
-    this.socket.close();
-    this.open = false;
-    const waiting = this.waiting;
-    this.waiting = [];
-    if (last) last(null, reply);
-    for (const onReply of waiting) onReply(dropped(why));
-  }
-
-  lost(error) {
+  settle(error, lastReply) {
     if (!this.open) return;
     this.open = false;
     const waiting = this.waiting;
     this.waiting = [];
-    const whole = error === null && this.reader !== null ? this.reader.end() : null;
-    if (whole !== null) waiting.shift()(null, whole);
-    for (const onReply of waiting) onReply(dropped(error));
-  }
-
-  take(bytes, length) {
-    if (this.reader === null) this.reader = new (require('./http-parser.js').Reader)(this);
-    this.reader.take(bytes, length);
-  }
-
-  // A reply is whole; the last one where the other side says so.
-  done(reply, last) {
-    const onReply = this.waiting.shift();
-    if (last) this.abandon(null, onReply, reply);
-    else onReply(null, reply);
+    if (lastReply !== null) waiting.shift()(null, lastReply);
+    for (const onReply of waiting) onReply(connectionLost(error));
   }
 }
 
-function dropped(error) {
-  const why = error === null ? 'the connection was closed' : error.message;
-  return Object.assign(new Error(why), { code: (error && error.code) || 'ECONNRESET', dropped: true });
+function connectionLost(error) {
+  const reason = error === null ? 'the connection was closed' : error.message;
+  return Object.assign(new Error(reason), { code: (error && error.code) || 'ECONNRESET' });
 }
 
-module.exports = { Api, PATH };
+module.exports = { RuntimeApi, PATH };

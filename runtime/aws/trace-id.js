@@ -1,43 +1,43 @@
 'use strict';
-// The variable _X_AMZN_TRACE_ID, new with every invocation. The C library keeps each string that was ever put into the
-// environment, some 140 bytes an invocation; so this one name lives here, and process.env shows it all the same.
+// The environment variable _X_AMZN_TRACE_ID, which changes with every invocation. The C library never frees a variable's
+// old value, which would leak some 140 bytes an invocation. So this variable is kept here, behind a proxy of process.env.
 
 const NAME = '_X_AMZN_TRACE_ID';
 
-let id; // undefined where the invocation has none
-let shown = null; // what stands in for process.env
+let traceId; // undefined if the invocation has none
+let proxy = null;
 
-// Before any code of the function could have taken hold of process.env.
+// Called before the function's code could keep a reference to process.env.
 function install() {
   const real = process.env;
-  id = real[NAME];
+  traceId = real[NAME];
   delete real[NAME];
-  shown = process.env = new Proxy(real, {
-    get: (env, name) => (name === NAME ? id : env[name]),
+  proxy = process.env = new Proxy(real, {
+    get: (env, name) => (name === NAME ? traceId : env[name]),
     set(env, name, value) {
-      if (name === NAME) id = String(value);
+      if (name === NAME) traceId = String(value);
       else env[name] = value;
       return true;
     },
-    has: (env, name) => (name === NAME ? id !== undefined : name in env),
+    has: (env, name) => (name === NAME ? traceId !== undefined : name in env),
     deleteProperty(env, name) {
-      if (name === NAME) id = undefined;
+      if (name === NAME) traceId = undefined;
       else delete env[name];
       return true;
     },
-    ownKeys: (env) => (id === undefined ? Reflect.ownKeys(env) : [...Reflect.ownKeys(env), NAME]),
+    ownKeys: (env) => (traceId === undefined ? Reflect.ownKeys(env) : [...Reflect.ownKeys(env), NAME]),
     getOwnPropertyDescriptor(env, name) {
       if (name !== NAME) return Reflect.getOwnPropertyDescriptor(env, name);
-      return id === undefined ? undefined : { configurable: true, enumerable: true, writable: true, value: id };
+      return traceId === undefined ? undefined : { configurable: true, enumerable: true, writable: true, value: traceId };
     },
   });
 }
 
 function set(value) {
-  id = value || undefined;
-  if (process.env === shown) return;
-  if (id === undefined) delete process.env[NAME]; // a function has put an object of its own there
-  else process.env[NAME] = id;
+  traceId = value || undefined;
+  if (process.env === proxy) return;
+  if (traceId === undefined) delete process.env[NAME]; // the function has replaced process.env
+  else process.env[NAME] = traceId;
 }
 
 module.exports = { install, set };

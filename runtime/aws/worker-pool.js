@@ -1,24 +1,25 @@
 'use strict';
-// Several invocations at once (AWS_LAMBDA_MAX_CONCURRENCY, Lambda Managed Instances): worker threads, each of which
-// asks for invocations and works on as many as it is given.
+// Concurrent invocations (AWS_LAMBDA_MAX_CONCURRENCY, Lambda Managed Instances): starts worker threads, each of which
+// runs concurrent-loop.js.
 
 const threads = require('worker_threads');
 const log = require('./log.js');
 
 const WORKERS_PER_CPU = 8; // as AWS's runtime
-const HEAP_FLAG = /^--(expose-gc|max-old-space-size|max-semi-space-size)/; // which a worker does not take
-const PAUSE_MS = 100;
+const NOT_FOR_WORKERS = /^--(expose-gc|max-old-space-size|max-semi-space-size)/; // flags that a worker refuses
+const RESTART_DELAY_MS = 100;
 
+// Returns false in a worker itself. Throws if this Node.js does not support concurrent invocations.
 function start() {
   if (!threads.isMainThread) return false;
-  require('./invoke-store.js').follow(); // throws where this Node.js cannot
+  require('./invoke-store.js').enableConcurrency();
   const count = workerCount(process.env);
   let alive = 0;
   let ready = false;
 
-  function begin() {
+  function startWorker() {
     alive += 1;
-    const execArgv = process.execArgv.filter((flag) => !HEAP_FLAG.test(flag));
+    const execArgv = process.execArgv.filter((flag) => !NOT_FOR_WORKERS.test(flag));
     const worker = new threads.Worker(process.argv[1], { env: process.env, execArgv });
     let failed = false;
     worker.once('message', () => (ready = true));
@@ -26,29 +27,29 @@ function start() {
       failed = true;
       log.error('Worker Error', error);
     });
-    worker.on('exit', (code) => {
+    worker.on('exit', (exitCode) => {
       alive -= 1;
-      // One that has worked is replaced; one that never came so far would only fail again.
-      if ((code !== 0 || failed) && ready) return void setTimeout(begin, PAUSE_MS);
-      if (alive === 0) process.exit(code);
+      // Workers are replaced only if one has become ready: otherwise a new one would fail in the same way.
+      if ((exitCode !== 0 || failed) && ready) return void setTimeout(startWorker, RESTART_DELAY_MS);
+      if (alive === 0) process.exit(exitCode);
     });
   }
 
-  for (let index = 0; index < count; index += 1) begin();
+  for (let index = 0; index < count; index += 1) startWorker();
   return true;
 }
 
 function workerCount(env) {
-  const asked = parseInt(env.AWS_LAMBDA_NODEJS_WORKER_COUNT, 10);
-  return asked > 0 ? asked : WORKERS_PER_CPU * cpus();
+  const count = parseInt(env.AWS_LAMBDA_NODEJS_WORKER_COUNT, 10);
+  return count > 0 ? count : WORKERS_PER_CPU * cpuCount();
 }
 
-function cpus() {
+function cpuCount() {
   try {
     const [quota, period] = require('fs').readFileSync('/sys/fs/cgroup/cpu.max', 'latin1').split(/\s+/).map(Number);
     if (quota > 0 && period > 0) return Math.ceil(quota / period);
-  } catch (error) {
-    // no cgroup to ask
+  } catch (_) {
+    // no cgroup limits the processor
   }
   return Math.max(1, require('os').cpus().length);
 }

@@ -2,7 +2,7 @@
 
 const path = require('path');
 const { assert, test, node, folder, AWS, MAJOR } = require('./harness.js');
-const { load, metadata } = require(`${AWS}/handler-loader.js`);
+const { load, streamingOptions } = require(`${AWS}/handler-loader.js`);
 
 const [, MINOR] = process.versions.node.split('.').map(Number);
 const ESM = MAJOR > 12 || MINOR >= 17;
@@ -254,14 +254,14 @@ if (MAJOR >= 24) {
   });
 }
 
-test('metadata: a streaming handler carries symbols', () => {
+test('a symbol marks a handler that streams its response', () => {
   const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
   const mark = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
-  const told = (changes) => metadata(Object.assign(() => 1, changes));
-  assert.deepStrictEqual(told({}), { streaming: false, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: false }), { streaming: false, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: 'response' }), { streaming: true, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: 'response', [mark]: '64' }), { streaming: true, highWaterMark: 64 });
-  assert.deepStrictEqual(told({ [streaming]: 'response', [mark]: 'x' }), { streaming: true, highWaterMark: undefined });
-  assert.throws(() => told({ [streaming]: 'request' }), { name: 'Runtime.MalformedStreamingHandler' });
+  const options = (symbols) => streamingOptions(Object.assign(() => 1, symbols));
+  assert.strictEqual(options({}), null);
+  assert.strictEqual(options({ [streaming]: false }), null);
+  assert.deepStrictEqual(options({ [streaming]: 'response' }), { highWaterMark: undefined });
+  assert.deepStrictEqual(options({ [streaming]: 'response', [mark]: '64' }), { highWaterMark: 64 });
+  assert.deepStrictEqual(options({ [streaming]: 'response', [mark]: 'x' }), { highWaterMark: undefined });
+  assert.throws(() => options({ [streaming]: 'request' }), { name: 'Runtime.MalformedStreamingHandler' });
 });
