@@ -1,11 +1,11 @@
 'use strict';
-// The global `awslambda`, made when a function first reaches for it.
+// The global `awslambda`. Loaded when a function first reads it.
 
 const STREAMING = Symbol.for('aws.lambda.runtime.handler.streaming');
 const HIGH_WATER_MARK = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
 
 module.exports = {
-  // Marks a handler as one that answers through a stream: (event, responseStream, context).
+  // Marks a handler (event, responseStream, context) that streams its response.
   streamifyResponse(handler, options) {
     handler[STREAMING] = 'response';
     if (options && typeof options.highWaterMark === 'number') {
@@ -14,9 +14,9 @@ module.exports = {
     return handler;
   },
   get HttpResponseStream() {
-    return require('./stream.js').HttpResponseStream;
+    return require('./invoke-streaming.js').HttpResponseStream;
   },
   get InvokeStore() {
-    return require('./store.js').InvokeStore;
+    return require('./invoke-store.js').InvokeStore;
   },
 };

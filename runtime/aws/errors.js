@@ -1,27 +1,27 @@
 'use strict';
-// Whatever was thrown, put into words: for the Runtime API, for a header, for the log. Nothing here throws, although
-// what was thrown may be null, a text, a proxy, or an object whose getters throw. Loaded only once something fails.
+// Describes whatever was thrown: for the Runtime API, for a header, for the log. Nothing here throws, although what was
+// thrown may be null, a string, a proxy, or an object whose getters throw. Loaded when something fails.
 
-const MESSAGE_BYTES = 100000; // as JSON; with the trace the whole body stays below 200 kB
-const TRACE_BYTES = 90000;
-const LINE_BYTES = 10000;
-const TYPE_CHARACTERS = 256;
-const CAUSES = 20;
-const DEPTH = 6;
-const ENTRIES = 100;
-const VALUES = 2000;
+const MAX_MESSAGE_BYTES = 100000; // as JSON; with the trace the whole body stays below 200 kB
+const MAX_TRACE_BYTES = 90000;
+const MAX_LINE_BYTES = 10000;
+const MAX_TYPE_CHARACTERS = 256;
+const MAX_CAUSES = 20;
+const MAX_DEPTH = 6;
+const MAX_ENTRIES = 100;
+const MAX_OBJECTS = 2000;
 const UNREADABLE = '[cannot be read]';
 
 function named(name, message) {
   const error = new Error(message);
   Object.defineProperty(error, 'name', { value: name, configurable: true, writable: true });
-  if (Error.captureStackTrace) Error.captureStackTrace(error, named); // again: a stack that begins with the name
+  if (Error.captureStackTrace) Error.captureStackTrace(error, named); // again, so that the stack starts with the name
   return error;
 }
 
-function read(value, key) {
+function read(object, key) {
   try {
-    return value[key];
+    return object[key];
   } catch (_) {
     return undefined;
   }
@@ -40,19 +40,19 @@ function isError(value) {
   });
 }
 
-// { errorType, errorMessage, trace } as the Runtime API takes it.
+// { errorType, errorMessage, trace } in the format of the Runtime API.
 function describe(thrown) {
   if (!isError(thrown)) {
     const errorType = thrown === null ? 'null' : typeof thrown;
-    return { errorType, errorMessage: cut(words(thrown), MESSAGE_BYTES), trace: [] };
+    return { errorType, errorMessage: truncate(toText(thrown), MAX_MESSAGE_BYTES), trace: [] };
   }
-  const errorType = cut(nameOf(thrown), LINE_BYTES);
-  return { errorType, errorMessage: cut(messageOf(thrown), MESSAGE_BYTES), trace: trace(thrown) };
+  const errorType = truncate(nameOf(thrown), MAX_LINE_BYTES);
+  return { errorType, errorMessage: truncate(messageOf(thrown), MAX_MESSAGE_BYTES), trace: traceOf(thrown) };
 }
 
-// The value of a header: visible ASCII only.
-function type(description) {
-  const text = String(description.errorType).slice(0, TYPE_CHARACTERS);
+// The errorType as the value of a header: visible ASCII only.
+function headerType(description) {
+  const text = String(description.errorType).slice(0, MAX_TYPE_CHARACTERS);
   return text.replace(/[^\x20-\x7e]/g, '?').trim() || 'Error';
 }
 
@@ -63,25 +63,25 @@ function nameOf(error) {
 
 function messageOf(error) {
   const message = read(error, 'message');
-  return message === undefined ? '' : words(message);
+  return message === undefined ? '' : toText(message);
 }
 
-// Any value as text; an object that has no words of its own as JSON.
-function words(value) {
+// Any value as text: by its own toString, or else as JSON.
+function toText(value) {
   if (typeof value === 'string') return value;
   try {
-    const plainText = value === null || typeof value !== 'object';
-    if (plainText || (value.toString !== Object.prototype.toString && !Array.isArray(value))) return String(value);
+    const isPrimitive = value === null || typeof value !== 'object';
+    if (isPrimitive || (value.toString !== Object.prototype.toString && !Array.isArray(value))) return String(value);
   } catch (_) {
-    // no words of its own then
+    // its toString throws
   }
-  const copy = typeof value === 'object' ? plain(value) : UNREADABLE;
+  const copy = typeof value === 'object' ? toPlain(value) : UNREADABLE;
   if (typeof copy === 'string') return copy;
   const json = JSON.stringify(copy);
-  return json === undefined || json === '{}' ? tag(value) : json;
+  return json === undefined || json === '{}' ? objectTag(value) : json;
 }
 
-function tag(value) {
+function objectTag(value) {
   try {
     const text = Object.prototype.toString.call(value);
     return text === '[object Object]' ? '{}' : text;
@@ -90,59 +90,59 @@ function tag(value) {
   }
 }
 
-// As AWS does, DEL goes out as %7F.
-function cut(text, limit) {
-  let kept = text.slice(0, limit).replace(/\x7f/g, '%7F');
-  let whole = text.length <= limit;
-  for (let size = bytes(kept); size > limit; size = bytes(kept)) {
-    kept = kept.slice(0, Math.floor((kept.length * limit) / size));
-    whole = false;
+// As AWS's runtime does, it replaces the DEL character by %7F.
+function truncate(text, maxBytes) {
+  let kept = text.slice(0, maxBytes).replace(/\x7f/g, '%7F');
+  let complete = text.length <= maxBytes;
+  for (let size = jsonBytes(kept); size > maxBytes; size = jsonBytes(kept)) {
+    kept = kept.slice(0, Math.floor((kept.length * maxBytes) / size));
+    complete = false;
   }
-  return whole ? kept : `${kept}... [cut: ${text.length} characters in all]`;
+  return complete ? kept : `${kept}... [cut: ${text.length} characters in all]`;
 }
 
-function bytes(text) {
+function jsonBytes(text) {
   return Buffer.byteLength(JSON.stringify(text));
 }
 
-// The stack, then what caused it, as Java and util.inspect show it.
-function trace(thrown) {
+// The lines of the stack, then those of its causes, in the format of util.inspect and Java.
+function traceOf(thrown) {
   const lines = [];
   const seen = [];
   (function add(label, value) {
-    if (seen.includes(value) || seen.length === CAUSES) {
+    if (seen.includes(value) || seen.length === MAX_CAUSES) {
       lines.push(`${label}[${seen.includes(value) ? 'shown above' : 'more causes than are shown'}]`);
       return;
     }
     if (typeof value === 'object') seen.push(value);
-    lines.push(...(label + (isError(value) ? stackOf(value) : words(value))).split('\n', TRACE_BYTES / 3));
-    causes(value).forEach(([name, cause]) => add(name, cause));
+    lines.push(...(label + (isError(value) ? stackOf(value) : toText(value))).split('\n', MAX_TRACE_BYTES / 3));
+    causesOf(value).forEach(([causeLabel, cause]) => add(causeLabel, cause));
   })('', thrown);
-  return fit(lines);
+  return fitTrace(lines);
 }
 
 function stackOf(error) {
   const message = messageOf(error);
   const stack = read(error, 'stack');
-  if (typeof stack !== 'string' || stack === '') return `${nameOf(error)}: ${cut(message, LINE_BYTES)}`;
-  // A message that takes all the room would leave none for the frames behind it.
-  return message.length > LINE_BYTES ? stack.replace(message, () => cut(message, LINE_BYTES)) : stack;
+  if (typeof stack !== 'string' || stack === '') return `${nameOf(error)}: ${truncate(message, MAX_LINE_BYTES)}`;
+  // A long message would leave no room for the frames after it.
+  return message.length > MAX_LINE_BYTES ? stack.replace(message, () => truncate(message, MAX_LINE_BYTES)) : stack;
 }
 
-function causes(error) {
+function causesOf(error) {
   if (!isError(error)) return [];
   const found = [];
   const cause = read(error, 'cause');
   if (cause !== undefined && cause !== null && typeof cause !== 'function') found.push(['Caused by: ', cause]);
-  const errors = read(error, 'errors'); // of an AggregateError; elsewhere the name stands for other things as well
+  const errors = read(error, 'errors'); // of an AggregateError; libraries use the name for other lists too
   try {
     if (Array.isArray(errors)) {
-      errors.slice(0, CAUSES).forEach((one, at) => {
-        if (isError(one)) found.push([`Caused by (${at + 1} of ${errors.length}): `, one]);
+      errors.slice(0, MAX_CAUSES).forEach((each, index) => {
+        if (isError(each)) found.push([`Caused by (${index + 1} of ${errors.length}): `, each]);
       });
     }
   } catch (_) {
-    // a list that cannot be read is not shown
+    // the list cannot be read
   }
   const name = nameOf(error);
   if (name === 'Runtime.UnhandledPromiseRejection') found.push(['Caused by: ', read(error, 'reason')]);
@@ -152,37 +152,37 @@ function causes(error) {
   return found;
 }
 
-function fit(lines) {
+function fitTrace(lines) {
   const kept = [];
-  let room = TRACE_BYTES;
+  let room = MAX_TRACE_BYTES;
   for (const line of lines) {
-    const text = cut(line, LINE_BYTES);
-    room -= bytes(text) + 1;
+    const text = truncate(line, MAX_LINE_BYTES);
+    room -= jsonBytes(text) + 1;
     if (room < 0) return kept.concat(`... [cut: ${lines.length} lines in all]`);
     kept.push(text);
   }
   return kept;
 }
 
-// One level of an error as the log shows it: what it is, its own properties, and where it comes from. AWS's text lines
-// say its name and `stack`, its JSON lines its class and `stackTrace`.
-function fields(error, json) {
-  const all = { errorType: json ? classOf(error) : nameOf(error), errorMessage: messageOf(error) };
+// The fields of one error in a log line. AWS's text lines have the name of the error and `stack`, its JSON lines the class
+// and `stackTrace`.
+function logFields(error, json) {
+  const fields = { errorType: json ? classOf(error) : nameOf(error), errorMessage: messageOf(error) };
   const code = read(error, 'code');
-  if (code !== undefined) all.code = code;
+  if (code !== undefined) fields.code = code;
   keysOf(error).forEach((key) => {
-    all[key] = read(error, key);
+    fields[key] = read(error, key);
   });
   const stack = read(error, 'stack');
-  all[json ? 'stackTrace' : 'stack'] = typeof stack === 'string' ? stack.split('\n') : [];
-  return all;
+  fields[json ? 'stackTrace' : 'stack'] = typeof stack === 'string' ? stack.split('\n') : [];
+  return fields;
 }
 
-// The whole of it for a line of the log, as JSON.stringify takes it.
-function shown(thrown, json) {
-  if (isError(thrown)) return plain(thrown, json);
-  const { errorType, errorMessage, trace: stack } = describe(thrown);
-  return json ? { errorType, errorMessage, stackTrace: stack } : { errorType, errorMessage, stack };
+// What was thrown, with its causes, for JSON.stringify.
+function toLogValue(thrown, json) {
+  if (isError(thrown)) return toPlain(thrown, json);
+  const { errorType, errorMessage, trace } = describe(thrown);
+  return { errorType, errorMessage, [json ? 'stackTrace' : 'stack']: trace };
 }
 
 function classOf(error) {
@@ -199,52 +199,52 @@ function keysOf(error) {
   }
 }
 
-// A copy that JSON.stringify takes: no cycle, no getter, not too deep, not too long.
-function plain(value, json) {
-  const above = [];
-  let left = VALUES;
+// A copy for JSON.stringify: without cycles and getters, with limited depth and size.
+function toPlain(root, json) {
+  const ancestors = [];
+  let objectsLeft = MAX_OBJECTS;
 
-  function own(object) {
+  function copyObject(object) {
     const keys = Object.keys(object);
     const copy = {};
-    keys.slice(0, ENTRIES).forEach((key) => {
-      copy[key] = walk(read(object, key));
+    keys.slice(0, MAX_ENTRIES).forEach((key) => {
+      copy[key] = copyValue(read(object, key));
     });
-    if (keys.length > ENTRIES) copy['...'] = `[cut: ${keys.length} entries in all]`;
+    if (keys.length > MAX_ENTRIES) copy['...'] = `[cut: ${keys.length} entries in all]`;
     return copy;
   }
 
-  function list(array) {
-    const copy = Array.from(array.slice(0, ENTRIES), walk);
-    if (array.length > ENTRIES) copy.push(`[cut: ${array.length} entries in all]`);
+  function copyArray(array) {
+    const copy = Array.from(array.slice(0, MAX_ENTRIES), copyValue);
+    if (array.length > MAX_ENTRIES) copy.push(`[cut: ${array.length} entries in all]`);
     return copy;
   }
 
-  function inside(object) {
+  function copyContent(object) {
     if (ArrayBuffer.isView(object)) return `[${object.byteLength} bytes]`;
-    if (isError(object)) return own(fields(object, json));
-    if (typeof object.toJSON === 'function') return walk(object.toJSON());
-    return Array.isArray(object) ? list(object) : own(object);
+    if (isError(object)) return copyObject(logFields(object, json));
+    if (typeof object.toJSON === 'function') return copyValue(object.toJSON());
+    return Array.isArray(object) ? copyArray(object) : copyObject(object);
   }
 
-  function walk(one) {
-    if (typeof one === 'string') return cut(one, LINE_BYTES);
-    if (typeof one === 'bigint') return String(one);
-    if (typeof one === 'function' || typeof one === 'symbol') return undefined;
-    if (one === null || typeof one !== 'object') return one;
-    if (above.includes(one)) return '[Circular]';
-    if (above.length === DEPTH || --left < 0) return '[...]';
-    above.push(one);
+  function copyValue(value) {
+    if (typeof value === 'string') return truncate(value, MAX_LINE_BYTES);
+    if (typeof value === 'bigint') return String(value);
+    if (typeof value === 'function' || typeof value === 'symbol') return undefined;
+    if (value === null || typeof value !== 'object') return value;
+    if (ancestors.includes(value)) return '[Circular]';
+    if (ancestors.length === MAX_DEPTH || --objectsLeft < 0) return '[...]';
+    ancestors.push(value);
     try {
-      return inside(one);
+      return copyContent(value);
     } catch (_) {
       return UNREADABLE;
     } finally {
-      above.pop();
+      ancestors.pop();
     }
   }
 
-  return walk(value);
+  return copyValue(root);
 }
 
-module.exports = { named, describe, type, fields, shown };
+module.exports = { named, describe, headerType, logFields, toLogValue };

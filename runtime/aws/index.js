@@ -1,85 +1,85 @@
 'use strict';
-// The runtime: the connection to the Runtime API first, so that it is made while the function loads; then the handler;
-// then one invocation after the other. Whatever only some functions need is loaded by those: each file costs every
-// cold start.
+// The entry point of the runtime client: connects to the Runtime API, loads the handler while the connection is
+// established, then serves invocations. What only some functions need is loaded when it is needed, because each file adds
+// to every cold start.
 
-const load = nearby();
-const Api = load('./api.js').Api;
+const load = createLoader();
+const RuntimeApi = load('./runtime-api.js').RuntimeApi;
 const log = load('./log.js');
-const loop = load('./loop.js');
+const invocationLoop = load('./invocation-loop.js');
 
 const env = process.env;
 
-// Our own files, without the search that require() makes for each: it takes most of the time that they take. They see
-// an ordinary require(), which finds them the same way.
-function nearby() {
+// Returns a require() for the client's own files that skips Node.js's search for a file, which takes most of their load
+// time. The require() inside those files does the same.
+function createLoader() {
   const Module = module.constructor;
-  const loaded = Object.create(null);
-  function find(name) {
-    if (loaded[name] !== undefined) return loaded[name].exports;
+  const modules = Object.create(null);
+  function loadFile(name) {
+    if (modules[name] !== undefined) return modules[name].exports;
     const file = `${__dirname}/${name.slice(2)}`;
-    const found = (loaded[name] = new Module(file, module));
-    found.filename = file;
-    found.paths = module.paths;
-    found.require = (other) => (other.startsWith('./') ? find(other) : Module.prototype.require.call(found, other));
-    Module._extensions['.js'](found, file);
-    found.loaded = true;
-    return found.exports;
+    const loaded = (modules[name] = new Module(file, module));
+    loaded.filename = file;
+    loaded.paths = module.paths;
+    loaded.require = (other) => (other.startsWith('./') ? loadFile(other) : Module.prototype.require.call(loaded, other));
+    Module._extensions['.js'](loaded, file);
+    loaded.loaded = true;
+    return loaded.exports;
   }
-  return find;
+  return loadFile;
 }
 
 function start() {
-  if (!env.AWS_LAMBDA_RUNTIME_API) {
-    const why = 'nodelayer: AWS_LAMBDA_RUNTIME_API is not set: this program runs inside Lambda or its emulator\n';
-    require('fs').writeSync(2, why);
+  const address = env.AWS_LAMBDA_RUNTIME_API;
+  if (!address) {
+    require('fs').writeSync(2, 'nodelayer: AWS_LAMBDA_RUNTIME_API is not set: this program runs inside Lambda or its emulator\n');
     process.exit(1);
   }
-  likeManaged();
+  imitateManagedRuntime();
   log.install(env);
-  if (env.AWS_LAMBDA_MAX_CONCURRENCY === undefined) loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), loadHandler);
-  else several();
+  if (env.AWS_LAMBDA_MAX_CONCURRENCY === undefined) invocationLoop.run(new RuntimeApi(address), loadHandler);
+  else startConcurrent(address);
 }
 
-function several() {
+function startConcurrent(address) {
   try {
-    if (load('./workers.js').start()) return;
+    if (load('./worker-pool.js').start()) return;
   } catch (error) {
-    const refuse = () => {
+    // Reported as an init error.
+    return invocationLoop.run(new RuntimeApi(address), () => {
       throw error;
-    };
-    return loop.run(new Api(env.AWS_LAMBDA_RUNTIME_API), refuse);
+    });
   }
-  load('./concurrent.js').run(env.AWS_LAMBDA_RUNTIME_API, loadHandler);
+  load('./concurrent-loop.js').run(address, loadHandler);
 }
 
 function loadHandler() {
-  return load('./handler.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
+  return load('./handler-loader.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
 }
 
-// What a function finds in AWS's own Node.js runtimes.
-function likeManaged() {
+// Sets the variables and globals that AWS's managed Node.js runtimes set.
+function imitateManagedRuntime() {
   const major = process.version.slice(1).split('.')[0];
   if (env.AWS_EXECUTION_ENV === undefined) env.AWS_EXECUTION_ENV = `AWS_Lambda_nodejs${major}.x`;
-  const own = `/opt/nodejs/node${major}/node_modules`;
+  const packages = `/opt/nodejs/node${major}/node_modules`;
   if (env.NODE_PATH && env.NODE_PATH.startsWith('/opt/nodejs/node_modules:')) {
-    env.NODE_PATH = `${own}:${env.NODE_PATH}`;
-    module.constructor._initPaths(); // `module` and `fs` cost Node.js 18 four milliseconds
+    env.NODE_PATH = `${packages}:${env.NODE_PATH}`;
+    module.constructor._initPaths(); // without require('module'), which takes 4 ms on Node.js 18
   }
-  lazily('gc', () => {
-    require('v8').setFlagsFromString('--expose-gc'); // on the command line it would cost V8's code cache
+  defineLazily('gc', () => {
+    require('v8').setFlagsFromString('--expose-gc'); // on the command line it would disable V8's code cache
     return require('vm').runInNewContext('gc');
   });
-  const without = env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA;
-  if (without !== '1' && without !== 'true') lazily('awslambda', () => load('./awslambda.js'));
+  const disabled = env.AWS_LAMBDA_NODEJS_NO_GLOBAL_AWSLAMBDA;
+  if (disabled !== '1' && disabled !== 'true') defineLazily('awslambda', () => load('./awslambda.js'));
 }
 
-function lazily(name, make) {
+function defineLazily(name, create) {
   const define = (value) => {
     Object.defineProperty(global, name, { configurable: true, enumerable: false, writable: true, value });
     return value;
   };
-  Object.defineProperty(global, name, { configurable: true, enumerable: false, get: () => define(make()), set: define });
+  Object.defineProperty(global, name, { configurable: true, enumerable: false, get: () => define(create()), set: define });
 }
 
 start();

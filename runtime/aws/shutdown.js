@@ -1,18 +1,17 @@
 'use strict';
-// SIGTERM, which Lambda sends before it ends the environment of a function with extensions. Without a listener of the
-// function's own the process ends at once, as every process does. With one, it ends when what that listener began is
-// done, and in any case before Lambda would kill it.
+// Lambda sends SIGTERM before it shuts down the environment of a function with extensions. Without a listener of the
+// function the process ends at once. With one, it ends when the work of the listener is done, or at the latest shortly
+// before Lambda would kill it.
 
-const MOST_MS = 450; // Lambda gives 500 ms, 2,000 where there are extensions
-const later = setTimeout;
+const LIMIT_MS = 450; // Lambda gives 500 ms, and 2,000 ms with extensions
+const startTimer = setTimeout; // the function may replace the global
 
-// Called once there is a listener of the function's own; gives true.
-function bound(api) {
+// Called once, when the function has added a listener.
+function limit(api) {
   process.on('SIGTERM', () => {
-    api.unref(); // waiting for the next invocation is no reason to stay
-    later(() => process.exit(0), Number(process.env.NODELAYER_SHUTDOWN_MS) || MOST_MS).unref();
+    api.unref(); // the wait for the next invocation must not keep the process alive
+    startTimer(() => process.exit(0), Number(process.env.NODELAYER_SHUTDOWN_MS) || LIMIT_MS).unref();
   });
-  return true;
 }
 
-module.exports = { bound };
+module.exports = { limit };

@@ -1,5 +1,5 @@
 'use strict';
-// What socket.js does, on `net`: for an address that is a name, and where Node.js does not give its handles away.
+// The connection of socket.js on `net`.
 
 function connect(host, port, onData, onClose) {
   const socket = require('net').connect(port, host);
@@ -13,10 +13,10 @@ function connect(host, port, onData, onClose) {
   socket.on('close', () => onClose(failure));
   return {
     write: (text) => socket.write(text),
-    writeAll(buffers, done) {
+    writeAll(buffers, onSent) {
       socket.cork();
-      for (const each of buffers) socket.write(each);
-      socket.write('', () => done && done());
+      for (const buffer of buffers) socket.write(buffer);
+      socket.write('', () => onSent && onSent());
       socket.uncork();
     },
     ref: () => socket.ref(),

@@ -1,39 +1,40 @@
 'use strict';
-// A TCP connection on libuv's own handle. Loading `net` alone costs a tenth of a cold start, and its streams a third of
-// a warm invocation; where the handle is not to be had (an address that is a name, Node.js's permission model), `net`
-// does the same work.
+// A TCP connection on libuv's handle, without `net`: loading `net` takes a tenth of a cold start, and its streams a third
+// of a warm invocation. socket-net.js replaces it if the address is a host name or Node.js refuses access to the handle
+// (its permission model).
 
 const READ_BYTES = 64 * 1024;
 const IPV4 = /^\d+\.\d+\.\d+\.\d+$/;
 const END = -4095; // UV_EOF
 
-// Gives { write(text), writeAll(buffers, done), ref(), unref(), close() }. `onData(bytes, length)` gets a buffer that is
-// used again afterwards; `onClose(error)` comes once, with null where the other side ended, and never after close().
+// Returns { write(text), writeAll(buffers, onSent), ref(), unref(), close() }. The buffer that onData(bytes, length) gets
+// is reused afterwards. onClose(error) is called once, with null if the other side ended, and never after close().
 function connect(host, port, onData, onClose) {
-  const bindings = IPV4.test(host) ? raw() : null;
+  const bindings = IPV4.test(host) ? loadBindings() : null;
   if (bindings === null) return require('./socket-net.js').connect(host, port, onData, onClose);
-  return overHandle(bindings, host, port, onData, onClose);
+  return connectHandle(bindings, host, port, onData, onClose);
 }
 
-let found;
+let cachedBindings;
 
-function raw() {
-  if (found !== undefined) return found;
-  const told = process.noDeprecation;
+function loadBindings() {
+  if (cachedBindings !== undefined) return cachedBindings;
+  const noDeprecation = process.noDeprecation;
   try {
-    process.noDeprecation = true; // DEP0111 under --pending-deprecation: nothing the function's author could change
+    process.noDeprecation = true; // no warning DEP0111: the author of the function cannot change it
     const tcp = process.binding('tcp_wrap');
     const stream = process.binding('stream_wrap');
-    const whole = tcp.TCP && tcp.TCPConnectWrap && stream.WriteWrap && stream.streamBaseState;
-    found = whole && typeof tcp.TCP.prototype.useUserBuffer === 'function' ? { tcp, stream } : null;
+    const complete = tcp.TCP && tcp.TCPConnectWrap && stream.WriteWrap && stream.streamBaseState;
+    cachedBindings =
+      complete && typeof tcp.TCP.prototype.useUserBuffer === 'function' ? { tcp, stream } : null;
   } catch (error) {
-    found = null;
+    cachedBindings = null;
   }
-  process.noDeprecation = told;
-  return found;
+  process.noDeprecation = noDeprecation;
+  return cachedBindings;
 }
 
-function overHandle(bindings, host, port, onData, onClose) {
+function connectHandle(bindings, host, port, onData, onClose) {
   const { TCP, TCPConnectWrap, constants } = bindings.tcp;
   const { WriteWrap, kReadBytesOrError, kLastWriteWasAsync, streamBaseState } = bindings.stream;
   const handle = new TCP(constants.SOCKET);
@@ -41,11 +42,11 @@ function overHandle(bindings, host, port, onData, onClose) {
   let open = true;
   let request = new WriteWrap();
 
-  function fail(status, what) {
+  function fail(status, syscall) {
     if (!open) return;
     open = false;
     handle.close();
-    onClose(status === END ? null : systemError(status, what));
+    onClose(status === END ? null : systemError(status, syscall));
   }
 
   handle.onread = () => {
@@ -54,35 +55,35 @@ function overHandle(bindings, host, port, onData, onClose) {
     else if (read < 0) fail(read, 'read');
   };
 
-  function sent(status, start) {
+  function afterWrite(status, onSent) {
     if (status !== 0) return process.nextTick(fail, status, 'write');
     if (streamBaseState[kLastWriteWasAsync] === 0) {
-      if (start) process.nextTick(start);
+      if (onSent) process.nextTick(onSent);
       return;
     }
-    request.oncomplete = (late) => {
-      if (late < 0) fail(late, 'write');
-      else if (start) start();
+    request.oncomplete = (lateStatus) => {
+      if (lateStatus < 0) fail(lateStatus, 'write');
+      else if (onSent) onSent();
     };
-    request = new WriteWrap(); // that one is libuv's until it is done
+    request = new WriteWrap(); // libuv uses the other one until the write is complete
   }
 
   const connecting = new TCPConnectWrap();
-  connecting.oncomplete = (status) => {
-    if (status < 0) return fail(status, 'connect');
-    handle.useUserBuffer(bytes); // once: Node.js keeps something for each call until the connection ends
+  connecting.oncomplete = (lateStatus) => {
+    if (lateStatus < 0) return fail(lateStatus, 'connect');
+    handle.useUserBuffer(bytes); // only once: each call takes memory until the connection ends
     handle.readStart();
   };
-  const refused = handle.connect(connecting, host, port);
-  if (refused) process.nextTick(fail, refused, 'connect');
+  const status = handle.connect(connecting, host, port);
+  if (status) process.nextTick(fail, status, 'connect');
   else handle.setNoDelay(true);
 
   return {
     write(text) {
-      if (open) sent(handle.writeUtf8String(request, text));
+      if (open) afterWrite(handle.writeUtf8String(request, text));
     },
-    writeAll(buffers, done) {
-      if (open) sent(handle.writev(request, buffers, true), done);
+    writeAll(buffers, onSent) {
+      if (open) afterWrite(handle.writev(request, buffers, true), onSent);
     },
     ref() {
       if (open) handle.ref();
@@ -98,10 +99,9 @@ function overHandle(bindings, host, port, onData, onClose) {
   };
 }
 
-function systemError(status, what) {
-  const util = require('util');
-  const code = util.getSystemErrorName(status);
-  return Object.assign(new Error(`${what} ${code}`), { code, syscall: what });
+function systemError(status, syscall) {
+  const code = require('util').getSystemErrorName(status);
+  return Object.assign(new Error(`${syscall} ${code}`), { code, syscall });
 }
 
 module.exports = { connect };

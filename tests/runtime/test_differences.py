@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from runtime.cases import AWS_NODE, CASES
 
-from runtime import comparison, intended
+from runtime import comparison, intended_differences
 
 pytestmark = pytest.mark.network
 
@@ -72,7 +72,7 @@ def compared(case, node, outcomes, recorded):
     for client in case.like:
         theirs = outcomes(case, client, AWS_NODE[client])
         found = [] if ours == theirs else comparison.differing(ours, comparison.as_ours(theirs, client))
-        why = intended.reason(case.name, node, client)
+        why = intended_differences.reason(case.name, node, client)
         meant = meant or bool(why)
         kind = ("equal", "different", "no longer different", "different as meant")[
             bool(found) + 2 * bool(why)
@@ -81,7 +81,7 @@ def compared(case, node, outcomes, recorded):
         if kind == "different":
             wrong += [f"unlike {client}: {comparison.told(each)}" for each in found]
         elif kind == "no longer different":
-            wrong.append(f"equal to {client} by now, so take it away from intended.py: {why}")
+            wrong.append(f"equal to {client} by now, so take it away from intended_differences.py: {why}")
     if meant and RECORDING:
         recorded[case.name, node] = ours
     elif meant:
@@ -94,5 +94,5 @@ def compared(case, node, outcomes, recorded):
 
 def test_every_intended_difference_belongs_to_a_case(recorded):
     names = {case.name for case in CASES}
-    assert intended.INTENDED.keys() - names == set()
-    assert {name for name, _ in recorded} - intended.INTENDED.keys() == set()
+    assert intended_differences.INTENDED.keys() - names == set()
+    assert {name for name, _ in recorded} - intended_differences.INTENDED.keys() == set()

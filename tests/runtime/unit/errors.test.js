@@ -144,18 +144,18 @@ test('nothing that is thrown makes it throw', () => {
     assert.strictEqual(typeof description.errorMessage, 'string');
     assert.ok(description.trace.every((line) => typeof line === 'string'));
     JSON.parse(JSON.stringify(description));
-    errors.type(description);
-    JSON.stringify(errors.shown(thrown, true));
-    JSON.stringify(errors.shown(thrown, false));
+    errors.headerType(description);
+    JSON.stringify(errors.toLogValue(thrown, true));
+    JSON.stringify(errors.toLogValue(thrown, false));
   });
 });
 
 test('a header value is visible ASCII, bounded, never empty', () => {
-  assert.strictEqual(errors.type({ errorType: 'Runtime.ExitError' }), 'Runtime.ExitError');
-  assert.strictEqual(errors.type({ errorType: 'Fehler\r\nX: ü' }), 'Fehler??X: ?');
-  assert.strictEqual(errors.type({ errorType: ' \n ' }), '?');
-  assert.strictEqual(errors.type({ errorType: '' }), 'Error');
-  assert.strictEqual(errors.type({ errorType: 'x'.repeat(5000) }).length, 256);
+  assert.strictEqual(errors.headerType({ errorType: 'Runtime.ExitError' }), 'Runtime.ExitError');
+  assert.strictEqual(errors.headerType({ errorType: 'Fehler\r\nX: ü' }), 'Fehler??X: ?');
+  assert.strictEqual(errors.headerType({ errorType: ' \n ' }), '?');
+  assert.strictEqual(errors.headerType({ errorType: '' }), 'Error');
+  assert.strictEqual(errors.headerType({ errorType: 'x'.repeat(5000) }).length, 256);
 });
 
 test('a named error begins its stack with its name, where it was made', () => {

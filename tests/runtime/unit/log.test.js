@@ -102,7 +102,7 @@ test('json: errors are taken apart, wherever they stand', () => {
 
 test('levels below the one asked for are silent; FATAL never is', () => {
   const program = `console.trace('a'); console.debug('b'); console.log('c'); console.info('d'); console.warn('e');
-    console.error('f'); console.fatal('g'); log.error('Invoke Error', 1); log.system('h');`;
+    console.error('f'); console.fatal('g'); log.error('Invoke Error', 1); log.warn('h');`;
   const levels = (level) => text(program, { AWS_LAMBDA_LOG_LEVEL: level }).map((line) => line.split('\t')[1]).join(' ');
   assert.strictEqual(levels('TRACE'), 'TRACE DEBUG INFO INFO WARN ERROR FATAL ERROR WARN');
   assert.strictEqual(levels('info'), 'INFO INFO WARN ERROR FATAL ERROR WARN');
@@ -115,12 +115,6 @@ test('the request is where libraries look for it', () => {
   const [line] = text(`log.setInvocation('id-1', 'tenant-1');
     console.log(global[Symbol.for('aws.lambda.runtime.requestId')], global[Symbol.for('aws.lambda.runtime.tenantId')]);`);
   assert.strictEqual(line, 'id-1\tINFO\tid-1 tenant-1');
-});
-
-test('a store tells which of several invocations writes', () => {
-  const lines = text(`let now; log.setInvocation('outer'); log.setStore(() => now); console.log('a');
-    now = { requestId: 'one' }; console.log('b'); now = { requestId: 'two' }; console.log('c');`);
-  assert.deepStrictEqual(lines, ['outer\tINFO\ta', 'one\tINFO\tb', 'two\tINFO\tc']);
 });
 
 test('an error of the runtime: label, tab, JSON', () => {
@@ -150,13 +144,13 @@ test('nothing that is thrown keeps the runtime from saying so', () => {
 });
 
 test('what a library did to console.error does not matter to the runtime', () => {
-  assert.deepStrictEqual(text('console.error = console.warn = () => { throw new Error("mine"); }; log.system("still");'), [
+  assert.deepStrictEqual(text('console.error = console.warn = () => { throw new Error("mine"); }; log.warn("still");'), [
     '-\tWARN\tstill',
   ]);
 });
 
 test('a line before install goes out as text', () => {
-  const done = node('require(aws + "log.js").system("early")');
+  const done = node('require(aws + "log.js").warn("early")');
   assert.strictEqual(done.out.replace(STAMP, ''), '-\tWARN\tearly\n');
 });
 

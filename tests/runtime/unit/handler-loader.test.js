@@ -2,7 +2,7 @@
 
 const path = require('path');
 const { assert, test, node, folder, AWS, MAJOR } = require('./harness.js');
-const { load, metadata } = require(`${AWS}/handler.js`);
+const { load, streamingOptions } = require(`${AWS}/handler-loader.js`);
 
 const [, MINOR] = process.versions.node.split('.').map(Number);
 const ESM = MAJOR > 12 || MINOR >= 17;
@@ -62,7 +62,7 @@ test('a package may hold the handler', () => {
 test('a package on NODE_PATH may hold it as well', () => {
   const root = folder({ 'task/x.js': '', 'opt/node_modules/layered/index.js': 'exports.handler = () => "layered";' });
   const done = node(
-    `console.log(require(aws + 'handler.js').load(${JSON.stringify(`${root}/task`)}, 'layered.handler')())`,
+    `console.log(require(aws + 'handler-loader.js').load(${JSON.stringify(`${root}/task`)}, 'layered.handler')())`,
     { NODE_PATH: `${root}/opt/node_modules` }
   );
   assert.strictEqual(done.out, 'layered\n', done.err);
@@ -136,7 +136,7 @@ test('a broken package.json is no obstacle to .cjs', () => {
 test('loads no built-in module for a CommonJS handler', () => {
   const root = folder({ 'app.js': 'exports.handler = () => 1;', 'package.json': '{}', 'empty.js': '' });
   const done = node(`require(${JSON.stringify(`${root}/empty.js`)}); const had = new Set(process.moduleLoadList);
-    require(aws + 'handler.js').load(${JSON.stringify(root)}, 'app.handler')();
+    require(aws + 'handler-loader.js').load(${JSON.stringify(root)}, 'app.handler')();
     const news = process.moduleLoadList.filter((name) => !had.has(name)); console.log(news.join());`);
   assert.strictEqual(done.out, '\n', done.err);
 });
@@ -147,7 +147,7 @@ if (!ESM) {
     const error = await failure(root, 'app.handler');
     assert.strictEqual(error.name, 'Runtime.ImportModuleError');
     assert.ok(error.message.includes('NODE_OPTIONS=--experimental-modules'), error.message);
-    const program = `require(aws + 'handler.js').load(${JSON.stringify(root)}, 'app.handler').then((f) => console.log(f()));`;
+    const program = `require(aws + 'handler-loader.js').load(${JSON.stringify(root)}, 'app.handler').then((f) => console.log(f()));`;
     assert.strictEqual(node(program, { NODE_OPTIONS: '--experimental-modules' }).out, '1\n');
   });
 } else {
@@ -219,7 +219,7 @@ if (!ESM) {
       'task/sub.mjs': 'import "dual/none";',
     });
     const run = (name) => node(
-      `require(aws + 'handler.js').load(${JSON.stringify(`${root}/task`)}, '${name}.handler')
+      `require(aws + 'handler-loader.js').load(${JSON.stringify(`${root}/task`)}, '${name}.handler')
         .then((handler) => console.log(handler()), (error) => console.log(error.name + ' ' + error.message));`,
       { NODE_PATH: `/not/there/node_modules:${path.join(root, packages)}:${root}/opt/plain` }
     ).out;
@@ -254,14 +254,14 @@ if (MAJOR >= 24) {
   });
 }
 
-test('metadata: a streaming handler carries symbols', () => {
+test('a symbol marks a handler that streams its response', () => {
   const streaming = Symbol.for('aws.lambda.runtime.handler.streaming');
   const mark = Symbol.for('aws.lambda.runtime.handler.streaming.highWaterMark');
-  const told = (changes) => metadata(Object.assign(() => 1, changes));
-  assert.deepStrictEqual(told({}), { streaming: false, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: false }), { streaming: false, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: 'response' }), { streaming: true, highWaterMark: undefined });
-  assert.deepStrictEqual(told({ [streaming]: 'response', [mark]: '64' }), { streaming: true, highWaterMark: 64 });
-  assert.deepStrictEqual(told({ [streaming]: 'response', [mark]: 'x' }), { streaming: true, highWaterMark: undefined });
-  assert.throws(() => told({ [streaming]: 'request' }), { name: 'Runtime.MalformedStreamingHandler' });
+  const options = (symbols) => streamingOptions(Object.assign(() => 1, symbols));
+  assert.strictEqual(options({}), null);
+  assert.strictEqual(options({ [streaming]: false }), null);
+  assert.deepStrictEqual(options({ [streaming]: 'response' }), { highWaterMark: undefined });
+  assert.deepStrictEqual(options({ [streaming]: 'response', [mark]: '64' }), { highWaterMark: 64 });
+  assert.deepStrictEqual(options({ [streaming]: 'response', [mark]: 'x' }), { highWaterMark: undefined });
+  assert.throws(() => options({ [streaming]: 'request' }), { name: 'Runtime.MalformedStreamingHandler' });
 });

@@ -1,12 +1,12 @@
 'use strict';
 
 const { assert, test, hostile, AWS } = require('./harness.js');
-const cause = require(`${AWS}/xray.js`).cause;
+const { create } = require(`${AWS}/xray-error-cause.js`);
 
 function withStack(...lines) {
   const error = new TypeError('m');
   error.stack = ['TypeError: m', ...lines].join('\n');
-  return JSON.parse(cause(error));
+  return JSON.parse(create(error));
 }
 
 test('says where, what and the frames', () => {
@@ -52,7 +52,7 @@ test('a message of several lines is no frame, and neither is a cause', () => {
   const error = new Error('one\ntwo at three');
   error.cause = new Error('other');
   error.cause.stack = 'Error: other\n    at /cause.js:1:1';
-  const { exceptions, paths } = JSON.parse(cause(error));
+  const { exceptions, paths } = JSON.parse(create(error));
   assert.strictEqual(exceptions[0].message, 'one\ntwo at three');
   assert.ok(!paths.includes('/cause.js'));
   assert.ok(exceptions[0].stack.every(({ line }) => line > 0));
@@ -63,7 +63,7 @@ test('is ASCII, and fits into a header, and stays JSON', () => {
     const error = new Error(character.repeat(100000));
     error.name = character.repeat(100000);
     error.stack += Array(5000).fill(`\n    at f (/${character.repeat(900)}:1:1)`).join('');
-    const text = cause(error);
+    const text = create(error);
     assert.ok(/^[\x20-\x7e]+$/.test(text));
     assert.ok(text.length <= 8000, `${text.length}`);
     assert.ok(JSON.parse(text).exceptions[0].type.startsWith(character === '\x7f' ? '%7F' : character));
@@ -72,8 +72,8 @@ test('is ASCII, and fits into a header, and stays JSON', () => {
 
 test('nothing that is thrown makes it throw', () => {
   hostile().forEach((thrown) => {
-    const text = cause(thrown);
+    const text = create(thrown);
     if (text !== '') assert.strictEqual(JSON.parse(text).exceptions.length, 1);
   });
-  assert.strictEqual(JSON.parse(cause('only text')).exceptions[0].message, 'only text');
+  assert.strictEqual(JSON.parse(create('only text')).exceptions[0].message, 'only text');
 });

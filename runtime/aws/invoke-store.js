@@ -1,19 +1,19 @@
 'use strict';
-// awslambda.InvokeStore: what belongs to the invocation being worked on, for libraries (Powertools, tracers) that look
-// for it there. With one invocation at a time it is a variable; with several at once it follows the async context.
+// awslambda.InvokeStore: data of the current invocation, for libraries such as Powertools and tracers. Concurrent
+// invocations each have their own in their async context; otherwise it is a variable.
 
 const REQUEST_ID = Symbol.for('_AWS_LAMBDA_REQUEST_ID');
 const TRACE_ID = Symbol.for('_AWS_LAMBDA_X_RAY_TRACE_ID');
 const TENANT_ID = Symbol.for('_AWS_LAMBDA_TENANT_ID');
-const PROTECTED = { REQUEST_ID, X_RAY_TRACE_ID: TRACE_ID, TENANT_ID };
-const OWN = new Set([REQUEST_ID, TRACE_ID, TENANT_ID]);
+const PROTECTED_KEYS = { REQUEST_ID, X_RAY_TRACE_ID: TRACE_ID, TENANT_ID };
+const isProtectedKey = (key) => key === REQUEST_ID || key === TRACE_ID || key === TENANT_ID;
 
-let current; // of one invocation at a time
-let source = null; // the headers it was made from
-let storage = null; // of several
+let current; // without concurrency: the context
+let currentHeaders = null; // and the headers that it was created from
+let storage = null; // with concurrency
 
-// From now on several invocations run at once. Throws where this Node.js has no AsyncLocalStorage.
-function follow() {
+// Throws if this Node.js has no AsyncLocalStorage.
+function enableConcurrency() {
   const { AsyncLocalStorage } = require('async_hooks');
   if (typeof AsyncLocalStorage !== 'function') {
     throw require('./errors.js').named(
@@ -33,12 +33,12 @@ function contextOf(headers) {
 }
 
 const InvokeStore = {
-  PROTECTED_KEYS: PROTECTED,
+  PROTECTED_KEYS,
   getContext() {
     if (storage !== null) return storage.getStore();
-    const headers = require('./loop.js').headers();
-    if (headers !== source) {
-      source = headers;
+    const headers = require('./invocation-loop.js').latestHeaders();
+    if (headers !== currentHeaders) {
+      currentHeaders = headers;
       current = contextOf(headers);
     }
     return current;
@@ -51,7 +51,7 @@ const InvokeStore = {
     return context === undefined ? undefined : context[key];
   },
   set(key, value) {
-    if (OWN.has(key)) throw new Error(`Cannot modify protected Lambda context field: ${String(key)}`);
+    if (isProtectedKey(key)) throw new Error(`Cannot modify protected Lambda context field: ${String(key)}`);
     let context = InvokeStore.getContext();
     if (context === undefined) {
       if (storage !== null) throw new Error('No context available');
@@ -59,20 +59,20 @@ const InvokeStore = {
     }
     context[key] = value;
   },
-  run(context, act, ...values) {
-    if (storage !== null) return storage.run(context, act, ...values);
-    const before = InvokeStore.getContext();
+  run(context, action, ...values) {
+    if (storage !== null) return storage.run(context, action, ...values);
+    const previous = InvokeStore.getContext();
     current = context;
     try {
-      return act(...values);
+      return action(...values);
     } finally {
-      current = before;
+      current = previous;
     }
   },
-  isProtectedKey: (key) => OWN.has(key),
+  isProtectedKey,
   getRequestId: () => InvokeStore.get(REQUEST_ID) || '-',
   getXRayTraceId: () => InvokeStore.get(TRACE_ID),
   getTenantId: () => InvokeStore.get(TENANT_ID),
 };
 
-module.exports = { InvokeStore, contextOf, follow };
+module.exports = { InvokeStore, contextOf, enableConcurrency };

@@ -1,0 +1,74 @@
+'use strict';
+// Imports an ES module. Loaded only for a handler that is one.
+
+const url = require('url');
+
+// The error message of import() on Node.js before 12.17 without a flag.
+const NOT_SUPPORTED = 'Not supported';
+const CHECK_TIMEOUT_MS = 5000;
+
+function load(file) {
+  const searchesNodePath = installNodePathHooks();
+  return import(url.pathToFileURL(file).href).catch((error) => {
+    throw explain(error, file, searchesNodePath);
+  });
+}
+
+// import searches only the node_modules folders above the importing file. AWS's Node.js is patched to search NODE_PATH as
+// well, where the packages of layers are. Here a hook does so, if NODE_PATH holds packages: on the main thread from 22.15
+// on, on a thread of its own from 18.19 and 20.6 on, which takes 50 ms. Older versions have no hooks: only require finds
+// such packages. Returns whether import finds them.
+function installNodePathHooks() {
+  const module = require('module');
+  if (!module.register) return !process.env.NODE_PATH;
+  if (holdsPackages(process.env.NODE_PATH || '')) {
+    if (module.registerHooks) module.registerHooks({ resolve: require('./esm-node-path-hooks.js').resolveSync });
+    else module.register(url.pathToFileURL(require.resolve('./esm-node-path-hooks.js')).href);
+  }
+  return true;
+}
+
+// Ignores the folders that are always in NODE_PATH and usually hold no packages.
+function holdsPackages(nodePath) {
+  const ignored = ['', '/var/runtime', '/var/task', process.env.LAMBDA_TASK_ROOT];
+  return nodePath.split(':').some((folder) => {
+    try {
+      return !ignored.includes(folder) && require('fs').readdirSync(folder).length > 0;
+    } catch (_) {
+      return false;
+    }
+  });
+}
+
+function explain(error, file, searchesNodePath) {
+  if (error instanceof SyntaxError) return withLocation(error, file);
+  const message = error && error.message;
+  if (message === NOT_SUPPORTED) {
+    return require('./errors.js').named(
+      'Runtime.ImportModuleError',
+      `Node.js ${process.version} takes ES modules only with a flag: set the environment variable ` +
+        'NODE_OPTIONS=--experimental-modules, write the handler as CommonJS, or use Node.js 12.17 or newer.'
+    );
+  }
+  if (!searchesNodePath && message && error.code === 'ERR_MODULE_NOT_FOUND' && message.includes('Cannot find package')) {
+    error.message +=
+      `\nIn Node.js ${process.version} import does not search NODE_PATH, where the packages of layers are: ` +
+      'copy the package into node_modules beside the handler, or load it by require.';
+  }
+  return error;
+}
+
+// No property of a SyntaxError has its line, but `node --check` prints it, without executing the file.
+function withLocation(error, file) {
+  const stack = String(error.stack);
+  if (!stack.startsWith('SyntaxError')) return error;
+  const env = Object.assign({}, process.env, { NODE_OPTIONS: '' });
+  const options = { env, encoding: 'utf8', timeout: CHECK_TIMEOUT_MS };
+  const check = require('child_process').spawnSync(process.execPath, ['--check', file], options);
+  const printed = check.status === 1 && check.stderr.split('\n\n')[0];
+  const location = printed && printed.includes(file) ? printed : `in ${file} or a module that it imports`;
+  error.stack = `${location}\n\n${stack}`;
+  return error;
+}
+
+module.exports = { load };
