@@ -116,7 +116,7 @@ PRIVATE = Access()
 
 
 @dataclass(frozen=True)
-class Listed:
+class LayerVersionSummary:
     """A layer version as a list shows it: not what it holds. `created` is UTC, as in the manifest."""
 
     version: int
@@ -139,7 +139,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Terms:
+class LayerMetadata:
     """What a layer version is published with, besides its content."""
 
     name: str
@@ -245,12 +245,12 @@ class Region:
         self._stream: BinaryIO | None = None
         self._clients: dict[str, Any] = {}
 
-    def versions(self, layer: str) -> list[Listed]:
+    def versions(self, layer: str) -> list[LayerVersionSummary]:
         """The layer versions of that name, oldest first; none where there is no such layer."""
-        with self._told("lambda:ListLayerVersions", layer):
+        with self._translate_errors("lambda:ListLayerVersions", layer):
             pages = self._lambda.get_paginator("list_layer_versions").paginate(LayerName=layer)
             found = [
-                Listed(
+                LayerVersionSummary(
                     item["Version"],
                     item["LayerVersionArn"],
                     item.get("Description", ""),
@@ -264,7 +264,7 @@ class Region:
 
     def content(self, layer: str, version: int) -> Content | None:
         """What a layer version holds; None where there is none."""
-        with self._told("lambda:GetLayerVersion", f"{layer}:{version}"):
+        with self._translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
             try:
                 answer = self._lambda.get_layer_version(LayerName=layer, VersionNumber=version)
             except boto.ClientError as error:
@@ -275,7 +275,7 @@ class Region:
 
     def content_by_arn(self, arn: str) -> Content | None:
         """The same for anyone's layer version; None where it is not there for us."""
-        with self._told("lambda:GetLayerVersion", arn):
+        with self._translate_errors("lambda:GetLayerVersion", arn):
             try:
                 answer = self._lambda.get_layer_version_by_arn(Arn=arn)
             except boto.ClientError as error:
@@ -284,7 +284,7 @@ class Region:
                 raise
         return _content(answer)
 
-    def publish(self, terms: Terms, payload: Payload | tuple[str, str]) -> Content:
+    def publish(self, metadata: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
         """A new layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
 
         Raises AmbiguousError where nobody knows whether it was published, ThrottledError where it was not.
@@ -295,9 +295,9 @@ class Region:
         else:
             self._body = payload
         try:
-            with self._told("lambda:PublishLayerVersion", terms.name, once=True):
+            with self._translate_errors("lambda:PublishLayerVersion", metadata.name, once=True):
                 answer = self._publisher.publish_layer_version(
-                    LayerName=terms.name, Content=content, **_terms(terms)
+                    LayerName=metadata.name, Content=content, **_metadata(metadata)
                 )
         finally:
             self._body = None
@@ -311,7 +311,7 @@ class Region:
 
     def access(self, layer: str, version: int) -> Access:
         """Who may use a layer version."""
-        with self._told("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
+        with self._translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
             try:
                 answer = self._lambda.get_layer_version_policy(LayerName=layer, VersionNumber=version)
             except boto.ClientError as error:
@@ -324,7 +324,7 @@ class Region:
         """Let everyone, or organizations, use a layer version. What is permitted already stays so."""
         for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
             more = {"OrganizationId": organization} if organization else {}
-            with self._told("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
+            with self._translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
                 try:
                     self._lambda.add_layer_version_permission(
                         LayerName=layer,
@@ -340,13 +340,13 @@ class Region:
 
     def delete(self, layer: str, version: int) -> None:
         """Delete a layer version; well where there is none."""
-        with self._told("lambda:DeleteLayerVersion", f"{layer}:{version}"):
+        with self._translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
             self._lambda.delete_layer_version(LayerName=layer, VersionNumber=version)
 
     def storage(self) -> Storage | None:
         """How much code the account may keep here, and keeps; None where it may not ask."""
         try:
-            with self._told("lambda:GetAccountSettings", ""):
+            with self._translate_errors("lambda:GetAccountSettings", ""):
                 answer = self._lambda.get_account_settings()
         except (NotEnabledError, ExpiredError):
             raise
@@ -357,7 +357,7 @@ class Region:
     def parameters(self, names: Sequence[str]) -> dict[str, str]:
         """The values of those SSM parameters that exist."""
         found: dict[str, str] = {}
-        with self._told("ssm:GetParameters", ""):
+        with self._translate_errors("ssm:GetParameters", ""):
             for start in range(0, len(names), 10):  # so many the API takes
                 answer = self._ssm.get_parameters(Names=list(names[start : start + 10]))
                 found |= {each["Name"]: each["Value"] for each in answer["Parameters"]}
@@ -365,7 +365,7 @@ class Region:
 
     def put_parameter(self, name: str, value: str, description: str) -> None:
         """Write one SSM parameter, new or not."""
-        with self._told("ssm:PutParameter", name):
+        with self._translate_errors("ssm:PutParameter", name):
             self._ssm.put_parameter(
                 Name=name,
                 Value=value,
@@ -383,14 +383,14 @@ class Region:
         """
         owner = {"Bucket": bucket, "ExpectedBucketOwner": self._account.id}
         try:
-            with self._told("s3:GetLifecycleConfiguration", bucket):
+            with self._translate_errors("s3:GetLifecycleConfiguration", bucket):
                 self._s3.get_bucket_lifecycle_configuration(**owner)
         except _MissingError:
             pass
         else:
             return False
         place = {} if self.name == "us-east-1" else {"LocationConstraint": self.name}
-        with self._told("s3:CreateBucket", bucket):
+        with self._translate_errors("s3:CreateBucket", bucket):
             try:
                 self._s3.create_bucket(
                     Bucket=bucket,
@@ -400,7 +400,7 @@ class Region:
             except boto.ClientError as error:
                 if _code(error) != "BucketAlreadyOwnedByYou":
                     raise
-        with self._told("s3:PutBucketPublicAccessBlock", bucket):
+        with self._translate_errors("s3:PutBucketPublicAccessBlock", bucket):
             self._s3.put_public_access_block(
                 **owner,  # type: ignore[arg-type]
                 PublicAccessBlockConfiguration={
@@ -410,14 +410,14 @@ class Region:
                     "RestrictPublicBuckets": True,
                 },
             )
-        with self._told("s3:PutEncryptionConfiguration", bucket):
+        with self._translate_errors("s3:PutEncryptionConfiguration", bucket):
             self._s3.put_bucket_encryption(
                 **owner,  # type: ignore[arg-type]
                 ServerSideEncryptionConfiguration={
                     "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
                 },
             )
-        with self._told("s3:PutLifecycleConfiguration", bucket):
+        with self._translate_errors("s3:PutLifecycleConfiguration", bucket):
             self._s3.put_bucket_lifecycle_configuration(
                 **owner,  # type: ignore[arg-type]
                 LifecycleConfiguration={
@@ -437,7 +437,7 @@ class Region:
     def upload(self, path: Path, bucket: str, key: str) -> None:
         """A file into a bucket of this account, in parts, each with its checksum; not twice."""
         size = path.stat().st_size
-        with self._told("s3:GetObject", f"{bucket}/{key}"):
+        with self._translate_errors("s3:GetObject", f"{bucket}/{key}"):
             try:
                 head = self._s3.head_object(Bucket=bucket, Key=key, ExpectedBucketOwner=self._account.id)
                 if head["ContentLength"] == size:
@@ -445,7 +445,7 @@ class Region:
             except boto.ClientError as error:
                 if _code(error) not in _NOT_FOUND | {"403"}:
                     raise
-        with self._told("s3:PutObject", f"{bucket}/{key}"):
+        with self._translate_errors("s3:PutObject", f"{bucket}/{key}"):
             self._s3.upload_file(
                 str(path),
                 bucket,
@@ -460,7 +460,7 @@ class Region:
 
     def stack(self, name: str) -> Stack | None:
         """A CloudFormation stack; None where there is none of that name."""
-        with self._told("cloudformation:DescribeStacks", name):
+        with self._translate_errors("cloudformation:DescribeStacks", name):
             try:
                 answer = self._cloudformation.describe_stacks(StackName=name)
             except boto.ClientError as error:
@@ -477,7 +477,7 @@ class Region:
 
     def stack_failure(self, name: str) -> str:
         """Why a stack's last operation failed: the first resource that did, in AWS's words; or empty."""
-        with self._told("cloudformation:DescribeStackEvents", name):
+        with self._translate_errors("cloudformation:DescribeStackEvents", name):
             events = self._cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         reason = ""
         for event in events:  # newest first
@@ -490,7 +490,7 @@ class Region:
 
     def invoke(self, function: str, event: bytes) -> Invocation:
         """Invoke a function and wait for its answer. Sent once."""
-        with self._told("lambda:InvokeFunction", function, once=True):
+        with self._translate_errors("lambda:InvokeFunction", function, once=True):
             answer = self._publisher.invoke(FunctionName=function, Payload=event, LogType="Tail")
             payload = answer["Payload"].read()
         logs = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
@@ -541,8 +541,8 @@ class Region:
         params["headers"]["X-Amz-Content-SHA256"] = self._body.sha256
 
     @contextmanager
-    def _told(self, action: str, what: str, *, once: bool = False) -> Iterator[None]:
-        with told(action, what, self.name, once=once):
+    def _translate_errors(self, action: str, what: str, *, once: bool = False) -> Iterator[None]:
+        with translate_errors(action, what, self.name, once=once):
             yield
 
 
@@ -584,7 +584,7 @@ def open_account(
     if home not in known.regions:
         home = _HOME.get(name) or known.regions[0]
     config = Config(region_name=home, connect_timeout=_CONNECT_S, retries={"mode": "standard"})
-    with told("sts:GetCallerIdentity", "", home):
+    with translate_errors("sts:GetCallerIdentity", "", home):
         identity = session.client("sts", config=config).get_caller_identity()
     if expected and identity["Account"] != expected:
         raise RefusedError(
@@ -600,10 +600,10 @@ def configured_region(profile: str | None) -> str | None:
     return _session(profile).region_name
 
 
-def prepare(terms: Terms, zipped: Path, path: Path) -> Payload:
+def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:
     """Write the body that publishes a zip on these terms to `path`, without holding the zip in memory."""
     mark = "ZIP"
-    body = json.dumps({**_terms(terms), "Content": {"ZipFile": mark}}).encode()
+    body = json.dumps({**_metadata(metadata), "Content": {"ZipFile": mark}}).encode()
     before, _, after = body.rpartition(mark.encode())
     digest = hashlib.sha256()
     with zipped.open("rb") as source, path.open("wb") as target:
@@ -644,7 +644,7 @@ def partition_of(region: str) -> str:
 
 
 @contextmanager
-def told(action: str, what: str, region: str, *, once: bool = False) -> Iterator[None]:
+def translate_errors(action: str, what: str, region: str, *, once: bool = False) -> Iterator[None]:
     """Turns what boto3 raises into the one line of a NodelayerError. `action` is IAM's word for the call."""
     where = f"{region} {what}".strip()
     try:
@@ -776,12 +776,14 @@ def _content(answer: Any) -> Content:  # noqa: ANN401 - two operations' answers,
     )
 
 
-def _terms(terms: Terms) -> dict[str, Any]:
-    architectures = {"CompatibleArchitectures": list(terms.architectures)} if terms.architectures else {}
+def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
+    architectures = (
+        {"CompatibleArchitectures": list(metadata.architectures)} if metadata.architectures else {}
+    )
     return {
-        "Description": terms.description,
-        "LicenseInfo": terms.license,
-        "CompatibleRuntimes": list(terms.runtimes),
+        "Description": metadata.description,
+        "LicenseInfo": metadata.license,
+        "CompatibleRuntimes": list(metadata.runtimes),
         **architectures,
     }
 

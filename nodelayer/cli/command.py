@@ -26,7 +26,7 @@ from nodelayer.util.console import Reporter
 ROOT = Path(__file__).resolve().parents[2]
 
 
-HOUSE = build.House(
+PATHS = build.ProjectPaths(
     runtime=ROOT / "runtime",
     function=ROOT / "function",
     dockerfiles=ROOT / "docker",
@@ -122,11 +122,11 @@ def built_layers(
     return found, failures
 
 
-def build_context(source: str, *, signature: bool) -> build.Workbench:
+def build_context(source: str, *, signature: bool) -> build.BuildContext:
     reporter = Reporter()
     cache = DownloadCache(cache_folder())
-    return build.Workbench(
-        house=HOUSE,
+    return build.BuildContext(
+        paths=PATHS,
         source=sources.open_source(
             source, cache=cache, reporter=reporter, verify_signature=signature, environ=os.environ
         ),

@@ -59,7 +59,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Which layers a release builds: the jobs of a GitHub Actions matrix, as one line of JSON."""
-    wanted = matrices.Wish(
+    wanted = matrices.MatrixRequest(
         specs=node_release.split(node) if node else (),
         missing=_manifest_or_none(manifest) if missing else None,
         jobs=jobs,
@@ -119,7 +119,7 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
     reporter = Reporter()
     text = _text_of(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
-    order = github_release.Order(
+    order = github_release.ReleaseSpec(
         tag=tag,
         title=title or f"nodelayer {tag.removeprefix('v')}",
         notes=text,
@@ -168,7 +168,7 @@ def watch(  # noqa: PLR0913, PLR0917 - each is a flag
     if tag is None:
         reporter.say("Nothing of ours is released yet: nothing to add to")
         return
-    wish = matrices.Wish(missing=known, by=own_release.version_of(tag))
+    wish = matrices.MatrixRequest(missing=known, by=own_release.version_of(tag))
     made = _matrix(wish, supported, source, architecture.ALL, reporter)
     versions = watching.versions_of(made)
     if not versions:
@@ -209,7 +209,7 @@ def push_manifest(
 ) -> None:
     """Merge manifests into the one on the branch layers and push it; many at once lose nothing."""
     reporter = Reporter()
-    place = manifest_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
+    place = manifest_branch.ManifestBranch(git.open_git(Path.cwd(), os.environ), remote, branch)
     pushed = manifest_branch.push(manifest_branch.read_fragments(Path(fragments)), place, message, reporter)
     _tell(outputs, {"added": len(pushed.added), "commit": pushed.commit})
     print(tables.columns(pushed.added), end="")
@@ -231,7 +231,7 @@ def fetch_manifest(
     """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
     manifests.check_writable(Path(out))
     fetched = manifest_branch.fetch(
-        manifest_branch.Place(git.open_git(Path.cwd(), os.environ), remote, branch)
+        manifest_branch.ManifestBranch(git.open_git(Path.cwd(), os.environ), remote, branch)
     )
     merged = manifests.update(Path(out), lambda known: known.merge(fetched))
     own = "" if merged == fetched else ", and what the file had of its own"
@@ -300,7 +300,7 @@ def _text_of(file: str, flag: str) -> str:
 
 
 def _matrix(
-    wish: matrices.Wish,
+    wish: matrices.MatrixRequest,
     supported: str,
     source: str,
     architectures: Sequence[architecture.Architecture],

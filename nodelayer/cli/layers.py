@@ -15,7 +15,7 @@ from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.cli.command import (
     ARCH,
     COMPRESSION,
-    HOUSE,
+    PATHS,
     SIGNATURE,
     SOURCE,
     SPEC,
@@ -73,7 +73,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     outputs: str = "",
 ) -> None:
     """Build a layer zip of any Node.js version, proved to run, with its build record and SBOM."""
-    order = build.Order(
+    order = build.BuildOptions(
         out=Path(out),
         builder=builder,
         compression=compression,
@@ -128,11 +128,11 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     profile: str = "",
 ) -> None:
     """Run the sample function on a layer through AWS's Runtime Interface Emulator; no Docker needed."""
-    given = run.read_event(event or str(HOUSE.event), sys.stdin.buffer.read() if event == "-" else None)
+    given = run.read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     bench = build_context(source, signature=signature)
-    order = build.Order(out=Path(out), builder=builder, compression=compression)
+    order = build.BuildOptions(out=Path(out), builder=builder, compression=compression)
     host = run.host_architecture()
-    trial = run.Trial(Path(function or HOUSE.function), given, handler, timeout)
+    trial = run.InvokeRequest(Path(function or PATHS.function), given, handler, timeout)
     with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
         if layer_arn:
             if node:
@@ -167,12 +167,12 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     """Run the sample function on built layers, plain and over HTTP: does each answer as what it is called?"""
     artifacts, failures = built_layers(node, arch, Path(out))
     reporter, cache = Reporter(), DownloadCache(cache_folder())
-    events = {name: HOUSE.event.with_name(f"{name}.json").read_bytes() for name in run.EVENTS}
+    events = {name: PATHS.event.with_name(f"{name}.json").read_bytes() for name in run.EVENTS}
     for each in artifacts:
         try:
             (wanted,) = architecture.parse(each.architecture)
             rie = emulator.rie(wanted, cache=cache, reporter=reporter)
-            print(run.check(each, HOUSE.function, events, rie))
+            print(run.check(each, PATHS.function, events, rie))
         except NodelayerError as error:
             failures.append(error)
             reporter.fail(f"nodelayer: {error}")
@@ -213,18 +213,18 @@ def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  #
 
 
 def _built_or_newest(
-    node: str, order: build.Order, bench: build.Workbench, host: architecture.Architecture
+    node: str, order: build.BuildOptions, bench: build.BuildContext, host: architecture.Architecture
 ) -> BuildRecord:
     """The layer of that version, or the newest there is; built where it is missing."""
     if node:
         job = build.Job(sources.resolve_spec(node, host, bench.source, start=Path.cwd()), host)
     else:
         job = build.newest(order.out, host)
-    return build.existing(job, order, HOUSE) or build.build(job, order, bench)
+    return build.existing(job, order, PATHS) or build.build(job, order, bench)
 
 
 def _each_meant(
-    node: str, arch: str, bench: build.Workbench, one: Callable[[str, architecture.Architecture], None]
+    node: str, arch: str, bench: build.BuildContext, one: Callable[[str, architecture.Architecture], None]
 ) -> list[NodelayerError]:
     """Do one thing for each version and architecture the flags mean, once; returns what went wrong, told."""
     failures: list[NodelayerError] = []

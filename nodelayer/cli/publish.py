@@ -24,7 +24,7 @@ from nodelayer.publish.layers import plan as plans
 from nodelayer.publish.layers import publisher as publishing
 from nodelayer.publish.layers import run as conversation
 from nodelayer.publish.layers import upkeep
-from nodelayer.publish.layers.run import Aim
+from nodelayer.publish.layers.run import PublishTarget
 from nodelayer.util import parallel as fanout
 from nodelayer.util import tables
 from nodelayer.util.console import Reporter
@@ -102,17 +102,17 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
             todo="use one" if built else "name them with --node, or take every one in --out with --built",
         )
     artifacts, unbuilt = built_layers(None if built else node, arch, Path(out))
-    aim = Aim(regions, manifest, profile, account, partition, parallel)
+    target = PublishTarget(regions, manifest, profile, account, partition, parallel)
     access = plans.check_access(public=public, organization=organization_id)
     staging = plans.check_staging(staging_bucket)
-    where, selection = aim.open()
-    order = plans.Order(
+    where, selection = target.open()
+    order = plans.PublishOptions(
         access=access,
         align=align,
         parameters=ssm,
         staging=staging,
         parallel=parallel,
-        reader=_reader(reader_profile, aim, where),
+        reader=_reader(reader_profile, target, where),
     )
     flags: conversation.Flags = {
         "--node": node,
@@ -126,8 +126,8 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "--staging-bucket": staging_bucket,
         "--reader-profile": reader_profile,
     }
-    talk = conversation.Talk("publish", flags, Reporter(), _unless(json), dry_run)
-    ended = conversation.hold(artifacts, order, aim, (where, selection), talk)
+    talk = conversation.RunReport("publish", flags, Reporter(), _unless(json), dry_run)
+    ended = conversation.hold(artifacts, order, target, (where, selection), talk)
     if json:
         print(jsons.dumps(ended.document, indent=2))
     asked, region = len(artifacts) + len(unbuilt), os.environ.get("AWS_REGION", "")
@@ -166,12 +166,14 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     parallel: int = fanout.PARALLEL,
 ) -> None:
     """Publish what is published elsewhere to other regions, with the same bytes and the same permissions."""
-    aim = Aim("all" if regions == "new" else regions, manifest, profile, account, partition, parallel)
+    target = PublishTarget(
+        "all" if regions == "new" else regions, manifest, profile, account, partition, parallel
+    )
     staging = plans.check_staging(staging_bucket)
     known = manifests.open_manifest(manifest)
     reporter = Reporter()
-    where, selection = aim.open()
-    reader = _reader(reader_profile, aim, where)
+    where, selection = target.open()
+    reader = _reader(reader_profile, target, where)
     plans.check_account(known, where)
     if regions == "new":
         selection = conversation.new_regions(known, selection, _wanted(node, arch, known), reporter)
@@ -184,7 +186,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     codes: list[int] = []
     documents: list[Mapping[str, object]] = []
     for layer, lacks in missing:
-        order = plans.Order(
+        order = plans.PublishOptions(
             access=upkeep.access_of(layer),
             parameters=ssm,
             staging=staging,
@@ -196,9 +198,9 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         flags |= {"--reader-profile": reader_profile}
         try:
             with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
-                talk = conversation.Talk("backfill", flags, reporter, _unless(json), dry_run)
+                talk = conversation.RunReport("backfill", flags, reporter, _unless(json), dry_run)
                 here = replace(selection, regions=tuple(lacks))
-                ended = conversation.hold([found], order, aim, (where, here), talk)
+                ended = conversation.hold([found], order, target, (where, here), talk)
         except NodelayerError as error:
             codes.append(error.code)
             reporter.fail(f"nodelayer: {error}")
@@ -237,15 +239,15 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
 ) -> None:
     """Compare the manifest with the account: what is missing, changed, deleted, or not public any more."""
     known = manifests.open_manifest(manifest)
-    aim = Aim(regions, manifest, profile, account, partition)
-    where = aim.account_of(known)
+    target = PublishTarget(regions, manifest, profile, account, partition)
+    where = target.account_of(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
     named = region_names.parse(regions)
     _all_recorded(named, recorded)
     chosen = sorted(recorded & set(named or where.partition.regions))
     reporter = Reporter()
     with reporter.work(f"looking in {len(chosen)} regions"):
-        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, aim, where))
+        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, target, where))
     if json:
         print(jsons.dumps([vars(problem) for problem in problems], indent=2))
     else:
@@ -296,8 +298,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
             "at least one layer version has to stay", where="--keep", todo="use 1 or more"
         )
     known = manifests.open_manifest(manifest)
-    aim = Aim(regions, manifest, profile, account, partition)
-    where = aim.account_of(known)
+    target = PublishTarget(regions, manifest, profile, account, partition)
+    where = target.account_of(known)
     named = region_names.parse(regions)
     _all_recorded(named, {region for layer in known.layers for region in layer.regions})
     names = upkeep.layer_names(known, _wanted(node, arch, known), named or where.partition.regions)
@@ -332,10 +334,12 @@ def _unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag its
     return (lambda _: None) if json else print
 
 
-def _reader(profile: str, aim: Aim, account: aws.Account) -> Callable[[str], aws.Region] | None:
+def _reader(profile: str, target: PublishTarget, account: aws.Account) -> Callable[[str], aws.Region] | None:
     if not profile:
         return None
-    other = aws.open_account(profile=profile, wanted=region_names.parse(aim.regions), partition=aim.partition)
+    other = aws.open_account(
+        profile=profile, wanted=region_names.parse(target.regions), partition=target.partition
+    )
     if other.id == account.id:
         raise InvalidInputError(
             f"{profile} is of account {other.id}, which publishes",

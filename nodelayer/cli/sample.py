@@ -12,7 +12,7 @@ from invoke import Context, Exit, task
 from nodelayer import architecture
 from nodelayer.aws import account as aws
 from nodelayer.aws.arn import LayerVersionArn
-from nodelayer.cli.command import HOUSE, PROFILE, ROOT, cache_folder, command, confirm
+from nodelayer.cli.command import PATHS, PROFILE, ROOT, cache_folder, command, confirm
 from nodelayer.emulation import invoke as run
 from nodelayer.errors import (
     InvalidInputError,
@@ -100,7 +100,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     reporter = Reporter()
     wish = _wish(layer_arn, arch, http, access)
     given = LayerVersionArn.parse(layer_arn) if layer_arn else None
-    place = sam.Place(
+    place = sam.StackTarget(
         stack_name, sam.region_of(region, aws.configured_region(profile or None), given), profile
     )
     if node and not built:
@@ -119,7 +119,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         folder = Path(scratch) / "build"
         program.run(sam.build_line(PROJECT, wish, folder), variables=layer)
         try:
-            program.run(sam.deploy_line(PROJECT, wish, place, folder), place=place)
+            program.run(sam.deploy_line(PROJECT, wish, place, folder), target=place)
         except RefusedError as error:
             why = functools.partial(account.region(place.region).stack_failure, place.stack)
             raise sam.with_reason(error, why) from error
@@ -142,7 +142,7 @@ def invoke_function(
     _ctx: Context, event: str = "", stack_name: str = sam.STACK, region: str = "", profile: str = ""
 ) -> None:
     """Invoke the deployed sample function and print its answer; its log goes to standard error."""
-    given = run.read_event(event or str(HOUSE.event), sys.stdin.buffer.read() if event == "-" else None)
+    given = run.read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     place, account = _stack(stack_name, region, profile)
     there = account.region(place.region)
     name = sam.function_of(place, there.stack(place.stack))
@@ -194,7 +194,7 @@ def destroy(
     if not yes:
         confirm(f"Delete the stack {place.stack} in {place.region} of account {account.id}?")
     program = _sam(Reporter())
-    program.run(sam.delete_line(PROJECT, place), place=place)
+    program.run(sam.delete_line(PROJECT, place), target=place)
     if (left := there.stack(place.stack)) is not None and left.status != "DELETE_COMPLETE":
         raise RefusedError(
             f"the stack is not gone: it is in {left.status}",
@@ -203,16 +203,16 @@ def destroy(
         )
 
 
-def _wish(layer_arn: str, arch: str, http: str = "none", access: str = "iam") -> sam.Wish:
+def _wish(layer_arn: str, arch: str, http: str = "none", access: str = "iam") -> sam.StackOptions:
     if layer_arn:
         LayerVersionArn.parse(layer_arn)
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
-    return sam.Wish(layer_arn, wanted[0].name, http, access)
+    return sam.StackOptions(layer_arn, wanted[0].name, http, access)
 
 
-def _layer_for_make(node: str, wish: sam.Wish, out: Path) -> dict[str, str]:
+def _layer_for_make(node: str, wish: sam.StackOptions, out: Path) -> dict[str, str]:
     """The variables that tell sam/layer/Makefile which zip to unpack."""
     (found,) = artifact.built(node or "latest", [wish.architecture], out)
     return {"NODE": found.node_version, "ARCH": found.architecture, "DIST": str(out.resolve())}
@@ -223,10 +223,12 @@ def _sam(reporter: Reporter) -> sam.Sam:
     return sam.Sam(program, os.environ, ROOT)
 
 
-def _account(place: sam.Place) -> aws.Account:
+def _account(place: sam.StackTarget) -> aws.Account:
     return aws.open_account(profile=place.profile or None, wanted=(place.region,))
 
 
-def _stack(name: str, region: str, profile: str) -> tuple[sam.Place, aws.Account]:
-    place = sam.Place(name, sam.region_of(region, aws.configured_region(profile or None), None), profile)
+def _stack(name: str, region: str, profile: str) -> tuple[sam.StackTarget, aws.Account]:
+    place = sam.StackTarget(
+        name, sam.region_of(region, aws.configured_region(profile or None), None), profile
+    )
     return place, _account(place)

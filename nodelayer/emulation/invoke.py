@@ -20,7 +20,7 @@ EVENTS = ("hello", "http")
 
 
 @dataclass(frozen=True)
-class Trial:
+class InvokeRequest:
     """What to run: the folder of the function, its handler, one event as JSON, seconds it may take."""
 
     function: Path
@@ -66,7 +66,7 @@ def host_architecture() -> Architecture:
     return found
 
 
-def run(zipped: Path, trial: Trial, rie: Path) -> emulator.Answer:
+def run(zipped: Path, trial: InvokeRequest, rie: Path) -> emulator.Answer:
     """Unpack a layer and invoke the function on it once, cold.
 
     Raises NodelayerError where there is no answer; an answer may be the function's own error.
@@ -87,7 +87,7 @@ def check(layer: Artifact, function: Path, events: Mapping[str, bytes], rie: Pat
     wanted = f"v{layer.node_version}", architecture.node
     took = []
     for name in EVENTS:
-        answer = run(layer.path, Trial(function, events[name]), rie)
+        answer = run(layer.path, InvokeRequest(function, events[name]), rie)
         told = answer.payload.decode(errors="replace")
         if answer.failed:
             raise FunctionError(f"the sample function failed: {told[:200]}", where=f"{layer.path}, {name}")

@@ -25,7 +25,7 @@ _MOST_WAIT_S = 8.0
 
 
 @dataclass(frozen=True)
-class Place:
+class ManifestBranch:
     """A branch of a remote: the name of one of `git`'s, or any address that git takes."""
 
     git: Git
@@ -49,7 +49,7 @@ class Pushed:
 
 
 @dataclass(frozen=True)
-class Chance:
+class Backoff:
     """How long to wait for others, in seconds: longer each time, and for everybody another while."""
 
     pause: Callable[[float], None] = time.sleep
@@ -69,7 +69,7 @@ def read_fragments(place: Path) -> Manifest:
     return Manifest.of(layer for path in found for layer in manifests.open_manifest(str(path)).layers)
 
 
-def fetch(place: Place) -> Manifest:
+def fetch(place: ManifestBranch) -> Manifest:
     """The branch's manifest, an empty one where there is no branch. Raises NodelayerError, also where the
     remote does not answer.
     """
@@ -78,10 +78,10 @@ def fetch(place: Place) -> Manifest:
 
 
 def push(
-    new: Manifest, place: Place, message: str, reporter: Reporter, chance: Chance | None = None
+    new: Manifest, place: ManifestBranch, message: str, reporter: Reporter, backoff: Backoff | None = None
 ) -> Pushed:
     """Merge into what the branch has and push, again where others were quicker. Raises NodelayerError."""
-    chance = chance or Chance()
+    backoff = backoff or Backoff()
     address = place.git.address(place.remote)
     for tries in range(_TRIES):
         with scratch(place.git) as git:
@@ -98,13 +98,13 @@ def push(
             if git.tip(address, place.branch) == tip and "lock" not in tried.err:
                 raise failed(tried, place.remote)
         reporter.say(f"{place}: somebody else was quicker, once more")
-        chance.wait(tries)
+        backoff.wait(tries)
     raise UnreachableError(
         f"others were quicker {_TRIES} times", where=str(place), todo="run it again when fewer are at work"
     )
 
 
-def _read(git: Git, place: Place, address: str) -> tuple[Manifest, str]:
+def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]:
     """What the branch has, and its commit; nothing and an empty word where there is no branch."""
     if not git.tip(address, place.branch):
         return Manifest(), ""
@@ -144,7 +144,7 @@ def _added(before: Manifest, after: Manifest) -> tuple[tuple[str, str, str, str]
     )
 
 
-def say(pushed: Pushed, place: Place, reporter: Reporter) -> None:
+def say(pushed: Pushed, place: ManifestBranch, reporter: Reporter) -> None:
     """One line of what was done."""
     if not pushed.commit:
         reporter.say(f"{place}: nothing new")

@@ -75,7 +75,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Wish:
+class MatrixRequest:
     """What the flags say. No specs: the supported set. `missing`: build only what this manifest lacks of what
     the nodelayer version `by` builds.
     """
@@ -146,25 +146,29 @@ class Matrix:
 
 
 def plan(
-    supported: Supported, releases: Mapping[Architecture, Sequence[Release]], wish: Wish, *, today: date
+    supported: Supported,
+    releases: Mapping[Architecture, Sequence[Release]],
+    request: MatrixRequest,
+    *,
+    today: date,
 ) -> Matrix:
     """The matrix of a wish. `releases`: what there is, for each architecture wanted.
 
     A batch is of everything meant, whatever the manifest has, so that it stays the same while others are
     published. Raises InvalidInputError.
     """
-    pairs, left_out, failures = _meant(supported, releases, wish, today)
+    pairs, left_out, failures = _meant(supported, releases, request, today)
     batches = in_batches(pairs)
-    if not 1 <= wish.batch <= max(1, len(batches)):
+    if not 1 <= request.batch <= max(1, len(batches)):
         raise InvalidInputError(
-            f"there is no batch {wish.batch}", where="--batch", todo=f"use 1 to {max(1, len(batches))}"
+            f"there is no batch {request.batch}", where="--batch", todo=f"use 1 to {max(1, len(batches))}"
         )
-    chosen = batches[wish.batch - 1] if batches else []
-    if wish.missing is not None:
-        chosen = lacking(chosen, wish.missing, wish.by)
+    chosen = batches[request.batch - 1] if batches else []
+    if request.missing is not None:
+        chosen = lacking(chosen, request.missing, request.by)
     return Matrix(
-        jobs=tuple(in_jobs(chosen, wish.jobs, supported.runners)),
-        batch=wish.batch,
+        jobs=tuple(in_jobs(chosen, request.jobs, supported.runners)),
+        batch=request.batch,
         batches=len(batches),
         left_out=tuple(left_out),
         failures=tuple(failures),
@@ -172,22 +176,25 @@ def plan(
 
 
 def _meant(
-    supported: Supported, releases: Mapping[Architecture, Sequence[Release]], wish: Wish, today: date
+    supported: Supported,
+    releases: Mapping[Architecture, Sequence[Release]],
+    request: MatrixRequest,
+    today: date,
 ) -> tuple[list[Pair], list[str], list[NotFoundError]]:
     """The layers meant, each once; a line for each architecture that has not got all; an error for each spec
     that means nothing anywhere.
     """
     everything = [release for listed in releases.values() for release in listed]
-    if wish.specs == (EVERY,):
+    if request.specs == (EVERY,):
         found = {each: _from_first(listed) for each, listed in releases.items()}
         versions = {release.version for listed in found.values() for release in listed}
         lacks = {each: versions - {release.version for release in found[each]} for each in releases}
         return _pairs(found), _left_out({each: _sorted(lacks[each]) for each in lacks}), []
-    majors = maintained(everything, today) if supported.maintenance and not wish.specs else ()
+    majors = maintained(everything, today) if supported.maintenance and not request.specs else ()
     chosen: dict[Architecture, list[Release]] = {each: [] for each in releases}
     absent: dict[Architecture, list[str]] = {each: [] for each in releases}
     failures = []
-    for spec in wish.specs or (*map(str, majors), *supported.versions):
+    for spec in request.specs or (*map(str, majors), *supported.versions):
         lacking_it = []
         for each, listed in releases.items():
             try:

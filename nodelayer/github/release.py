@@ -78,7 +78,7 @@ class Asset:
 
 
 @dataclass(frozen=True)
-class Order:
+class ReleaseSpec:
     """What is wanted. `target` is the commit of a tag that is not there yet; `assets` are sorted by name."""
 
     tag: str
@@ -189,36 +189,36 @@ def _asset(path: Path) -> Asset:
         return Asset(path, size, hashlib.file_digest(file, "sha256").hexdigest())
 
 
-def plan(order: Order, github: GitHub, sums: Path | None = None) -> Plan:
+def plan(spec: ReleaseSpec, github: GitHub, sums: Path | None = None) -> Plan:
     """Look what is there, change nothing at GitHub; SHA256SUMS is written into the folder `sums`, if given.
 
     Raises RefusedError where what is published would have to change, NotFoundError where the tag is nowhere.
     """
     releases = github.every("releases")
-    release = _of_tag(releases, order.tag, github)
-    commit = _commit_of(github, order.tag)
-    if commit is None and not order.target:
+    release = _of_tag(releases, spec.tag, github)
+    commit = _commit_of(github, spec.tag)
+    if commit is None and not spec.target:
         raise NotFoundError(
-            f"there is no tag {order.tag}",
+            f"there is no tag {spec.tag}",
             where=github.repository,
             todo="push it first, or name its --target",
         )
-    if commit and order.target and commit != order.target:
+    if commit and spec.target and commit != spec.target:
         raise RefusedError(
-            f"the tag {order.tag} is of commit {commit}, not of {order.target}",
+            f"the tag {spec.tag} is of commit {commit}, not of {spec.target}",
             where=github.repository,
             todo="check out the tag's commit and build that, or take a new version",
         )
     remote = {each["name"]: each for each in _assets(github, release)}
     draft = release is None or bool(release["draft"])
-    assets = [asset for asset in order.assets if draft or not _stays(asset, remote.get(asset.name))]
+    assets = [asset for asset in spec.assets if draft or not _stays(asset, remote.get(asset.name))]
     known = {asset.name for asset in assets} | {SUMS}
     half = [each for each in remote.values() if each["state"] != "uploaded"]
     others = {name: each for name, each in remote.items() if name not in known and each not in half}
     if len(known) + len(others) > MOST_ASSETS:
         raise InvalidInputError(
             f"{len(known)} assets and {len(others)} that are there: GitHub takes {MOST_ASSETS}",
-            where=order.tag,
+            where=spec.tag,
             todo="make several releases of them",
         )
     text = _sums_text(assets, others)
@@ -237,48 +237,48 @@ def plan(order: Order, github: GitHub, sums: Path | None = None) -> Plan:
         steps=steps,
         half=tuple(each for each in half if each["name"] not in known),
         others=tuple(sorted(others)),
-        text=_text(order, release),
+        text=_text(spec, release),
         publish=draft,
-        major=_major(order, github, commit),
+        major=_major(spec, github, commit),
     )
 
 
-def rows(order: Order, planned: Plan) -> list[tuple[str, str, str]]:
+def rows(spec: ReleaseSpec, planned: Plan) -> list[tuple[str, str, str]]:
     """The plan as a table: what is done, to what, of which size or why."""
     table: list[tuple[str, str, str]] = []
     table += [(kind, asset.name, megabytes(asset.size)) for kind, asset in planned.steps]
     table += [("delete", str(each["name"]), "half uploaded") for each in planned.half]
     table += [("leave", name, "not in the folder") for name in planned.others]
     if planned.release is None:
-        table.insert(0, ("draft", order.tag, order.title))
+        table.insert(0, ("draft", spec.tag, spec.title))
     elif planned.text:
-        table.insert(0, ("edit", order.tag, ", ".join(planned.text)))
+        table.insert(0, ("edit", spec.tag, ", ".join(planned.text)))
     if planned.publish:
-        table.append(("publish", order.tag, "prerelease" if order.is_prerelease else "release"))
+        table.append(("publish", spec.tag, "prerelease" if spec.is_prerelease else "release"))
     if planned.major:
-        table.append(("move", planned.major, f"to {order.tag}"))
+        table.append(("move", planned.major, f"to {spec.tag}"))
     return table
 
 
-def publish(order: Order, github: GitHub, folder: Path) -> tuple[Mapping[str, Any], bool]:
+def publish(spec: ReleaseSpec, github: GitHub, folder: Path) -> tuple[Mapping[str, Any], bool]:
     """The published release as GitHub tells it, and whether anything was done. Raises NodelayerError.
 
     It is looked at again when all is done: what another has added meanwhile belongs into SHA256SUMS.
     """
     done = False
     for _ in range(_LOOKS):
-        planned = plan(order, github, folder)
+        planned = plan(spec, github, folder)
         if planned.idle and planned.release is not None:
             return planned.release, done
-        _carry_out(order, planned, github)
+        _carry_out(spec, planned, github)
         done = True
     raise UnreachableError(
-        f"the release was changed by others {_LOOKS} times meanwhile", where=order.tag, todo="run it again"
+        f"the release was changed by others {_LOOKS} times meanwhile", where=spec.tag, todo="run it again"
     )
 
 
-def _carry_out(order: Order, planned: Plan, github: GitHub) -> None:
-    release = planned.release or github.persist(lambda: _draft(order, github))
+def _carry_out(spec: ReleaseSpec, planned: Plan, github: GitHub) -> None:
+    release = planned.release or github.persist(lambda: _draft(spec, github))
     if planned.release is not None and planned.text:
         release = github.patch(f"releases/{release['id']}", planned.text)
     for each in planned.half:
@@ -287,19 +287,19 @@ def _carry_out(order: Order, planned: Plan, github: GitHub) -> None:
         if kind != "keep":
             github.reporter.say(f"{kind}: {asset.name}, {megabytes(asset.size)}")
             _send(asset, release, github)
-    _check(order, planned, release, github)
+    _check(spec, planned, release, github)
     if planned.publish:
-        body = {"draft": False, "make_latest": _make_latest(order, github)}
+        body = {"draft": False, "make_latest": _make_latest(spec, github)}
         release = github.patch(f"releases/{release['id']}", body)
-    major = _major(order, github, _commit_of(github, order.tag))
+    major = _major(spec, github, _commit_of(github, spec.tag))
     if major:
         try:
-            _move(major, order, github)
+            _move(major, spec, github)
         except RefusedError as error:
             raise RefusedError(
                 f"the release is out, and {major} could not be moved to it ({error.what})",
-                where=order.tag,
-                todo=f"git push --force origin '{order.tag}^{{}}:refs/tags/{major}'",
+                where=spec.tag,
+                todo=f"git push --force origin '{spec.tag}^{{}}:refs/tags/{major}'",
             ) from error
 
 
@@ -368,14 +368,14 @@ def _step(asset: Asset, remote: Mapping[str, Any] | None, *, draft: bool) -> tup
     )
 
 
-def _text(order: Order, release: Mapping[str, Any] | None) -> Mapping[str, object]:
+def _text(spec: ReleaseSpec, release: Mapping[str, Any] | None) -> Mapping[str, object]:
     """What differs of title, notes and kind; none of it where there is no release yet."""
     if release is None:
         return {}
     there = {**release, "body": _lines(release.get("body") or ""), "name": release.get("name") or ""}
-    wanted = {"name": order.title, "body": _lines(order.notes), "prerelease": order.is_prerelease}
-    if release["draft"] and order.target:
-        wanted["target_commitish"] = order.target
+    wanted = {"name": spec.title, "body": _lines(spec.notes), "prerelease": spec.is_prerelease}
+    if release["draft"] and spec.target:
+        wanted["target_commitish"] = spec.target
     return {name: value for name, value in wanted.items() if value != there.get(name)}
 
 
@@ -383,14 +383,14 @@ def _lines(text: str) -> str:
     return text.replace("\r\n", "\n").strip()
 
 
-def _draft(order: Order, github: GitHub) -> Mapping[str, Any]:
+def _draft(spec: ReleaseSpec, github: GitHub) -> Mapping[str, Any]:
     """A new draft, or the one that a request which broke off has made."""
-    made = _of_tag(github.every("releases"), order.tag, github)
+    made = _of_tag(github.every("releases"), spec.tag, github)
     if made is not None:
         return made
-    body: dict[str, object] = {"tag_name": order.tag, "draft": True, "prerelease": order.is_prerelease}
-    body |= {"name": order.title, "body": _lines(order.notes)}
-    body |= {"target_commitish": order.target} if order.target else {}
+    body: dict[str, object] = {"tag_name": spec.tag, "draft": True, "prerelease": spec.is_prerelease}
+    body |= {"name": spec.title, "body": _lines(spec.notes)}
+    body |= {"target_commitish": spec.target} if spec.target else {}
     release: Mapping[str, Any] = github.post("releases", body)
     return release
 
@@ -410,7 +410,7 @@ def _send(asset: Asset, release: Mapping[str, Any], github: GitHub) -> None:
     github.persist(step)
 
 
-def _check(order: Order, planned: Plan, release: Mapping[str, Any], github: GitHub) -> None:
+def _check(spec: ReleaseSpec, planned: Plan, release: Mapping[str, Any], github: GitHub) -> None:
     """Raises NotVerifiedError unless GitHub has each asset as it was sent."""
     there = {each["name"]: each for each in _assets(github, release)}
     for _, asset in planned.steps:
@@ -419,53 +419,53 @@ def _check(order: Order, planned: Plan, release: Mapping[str, Any], github: GitH
             came = f"{remote['size']} bytes, {remote.get('digest')}" if remote else "nothing"
             raise NotVerifiedError(
                 f"GitHub has {came} as {asset.name}, sent were {asset.size} bytes, sha256:{asset.sha256}",
-                where=order.tag,
+                where=spec.tag,
                 todo="run it again: while it is a draft, the asset is replaced",
             )
 
 
-def _make_latest(order: Order, github: GitHub) -> str:
+def _make_latest(spec: ReleaseSpec, github: GitHub) -> str:
     """Whether GitHub's "latest" is to be this one: the newest version, whatever order they come out in."""
-    if not order.latest or order.is_prerelease:
+    if not spec.latest or spec.is_prerelease:
         return "false"
-    if order.version is None:
+    if spec.version is None:
         return "legacy"
     out = [
         version
         for each in github.every("releases")
         if not each["draft"] and not each["prerelease"] and (version := version_of(each["tag_name"]))
     ]
-    return "true" if order.version == _newest([*out, order.version]) else "false"
+    return "true" if spec.version == _newest([*out, spec.version]) else "false"
 
 
 def _newest(versions: Iterable[str]) -> str:
     return max(versions, key=node_release.sort_key)
 
 
-def _major(order: Order, github: GitHub, commit: str | None) -> str | None:
+def _major(spec: ReleaseSpec, github: GitHub, commit: str | None) -> str | None:
     """The tag to move, as `v1`; None where it is there already, or a newer version of that major is tagged.
 
     Tags count, not releases, so that it never goes back.
     """
-    if not order.move_major or order.version is None:
+    if not spec.move_major or spec.version is None:
         return None
-    major = f"v{order.version.partition('.')[0]}"
-    if order.is_prerelease:
+    major = f"v{spec.version.partition('.')[0]}"
+    if spec.is_prerelease:
         return None
     refs = github.every(f"git/matching-refs/tags/{major}.")
     tags = [each["ref"].removeprefix("refs/tags/") for each in refs]
     versions = [found for tag in tags if (found := version_of(tag)) and "-" not in found]
-    if order.version != _newest([*versions, order.version]):
+    if spec.version != _newest([*versions, spec.version]):
         return None
     there = _commit_of(github, major)
     return None if there is not None and there == commit else major
 
 
-def _move(major: str, order: Order, github: GitHub) -> None:
-    commit = _commit_of(github, order.tag)
+def _move(major: str, spec: ReleaseSpec, github: GitHub) -> None:
+    commit = _commit_of(github, spec.tag)
     if commit is None:
         raise NotFoundError(
-            f"there is no tag {order.tag}",
+            f"there is no tag {spec.tag}",
             where=github.repository,
             todo="push it first, or name its --target",
         )
@@ -477,4 +477,4 @@ def _move(major: str, order: Order, github: GitHub) -> None:
             github.patch(f"git/refs/tags/{major}", {"sha": commit, "force": True})
 
     github.persist(step)
-    github.reporter.say(f"{major} is {order.tag}: {commit}")
+    github.reporter.say(f"{major} is {spec.tag}: {commit}")

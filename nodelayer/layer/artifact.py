@@ -6,13 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nodelayer.aws import quotas
-from nodelayer.aws.account import Terms
+from nodelayer.aws.account import LayerMetadata
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.layer.record import BuildRecord, load, matches
 from nodelayer.manifest.model import Layer, Published
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
 
-FILLER = " (fills the numbering)"
+PADDING = " (fills the numbering)"
 """Ends the description of a layer version that is there for its number only."""
 
 
@@ -26,17 +26,18 @@ class Artifact:
     code_sha256: str
     size: int
     unzipped_size: int | None
-    terms: Terms
+    metadata: LayerMetadata
 
     @property
     def architecture(self) -> str:
-        return self.terms.architectures[0]
+        return self.metadata.architectures[0]
 
     @property
-    def filler(self) -> Terms:
+    def padding(self) -> LayerMetadata:
         """The terms of the same content where it stands for a number only."""
         return replace(
-            self.terms, description=self.terms.description[: quotas.DESCRIPTION - len(FILLER)] + FILLER
+            self.metadata,
+            description=self.metadata.description[: quotas.DESCRIPTION - len(PADDING)] + PADDING,
         )
 
     def entry(self, region: str, published: Published) -> Layer:
@@ -45,11 +46,11 @@ class Artifact:
             node_version=self.node_version,
             architecture=self.architecture,
             nodelayer_version=self.nodelayer_version,
-            layer_name=self.terms.name,
+            layer_name=self.metadata.name,
             code_sha256=self.code_sha256,
             size=self.size,
             unzipped_size=self.unzipped_size,
-            compatible_runtimes=list(self.terms.runtimes),
+            compatible_runtimes=list(self.metadata.runtimes),
             regions={region: published},
         )
 
@@ -141,7 +142,7 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         code_sha256=record.code_sha256,
         size=record.size,
         unzipped_size=record.unzipped_size,
-        terms=Terms(
+        metadata=LayerMetadata(
             name=record.layer_name,
             description=record.description[: quotas.DESCRIPTION],
             license=record.license,

@@ -44,7 +44,7 @@ _HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag:
 
 
 @dataclass(frozen=True)
-class House:
+class ProjectPaths:
     """Where a build finds its own parts: the repository's folders and the event of the proof."""
 
     runtime: Path
@@ -54,7 +54,7 @@ class House:
 
 
 @dataclass(frozen=True)
-class Order:
+class BuildOptions:
     """How to build, whichever the version. `runtimes` narrows what is aimed at; None means every runtime."""
 
     out: Path
@@ -86,10 +86,10 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Workbench:
+class BuildContext:
     """The collaborators of a build. `emulator` gives AWS's Runtime Interface Emulator for an architecture."""
 
-    house: House
+    paths: ProjectPaths
     source: source.Source
     reporter: Reporter
     emulator: Callable[[Architecture], Path]
@@ -105,21 +105,23 @@ class _Evidence:
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
+def build(job: Job, options: BuildOptions, context: BuildContext) -> BuildRecord:
     """Build one layer into `order.out`: the zip, `.cdx.json` and, last, `.json`.
 
     Raises NodelayerError; then nothing new stands in `order.out`, and what stood there still does.
     """
-    _check(order)
-    say = bench.reporter.say
-    with _staging(order.out, job.stem) as staging:
-        files = bench.source.fetch(job.version, job.architecture)
+    _check(options)
+    say = context.reporter.say
+    with _staging(options.out, job.stem) as staging:
+        files = context.source.fetch(job.version, job.architecture)
         say(f"Node.js {job.version} for {job.architecture} from {files.record.name}: {files.record.verified}")
-        entries = assemble(bench.house.runtime, files)
-        aim = _aim(entries, job, order)
-        evidence = _prove(entries, aim, job, order, bench)
+        entries = assemble(context.paths.runtime, files)
+        aim = _aim(entries, job, options)
+        evidence = _prove(entries, aim, job, options, context)
         entries += [Entry(f"lib/{name}", data, archive.PLAIN) for name, data in evidence.libraries.items()]
-        verdict = abi.check(_elves(entries), job.architecture, policies=aim.policies, runtimes=order.runtimes)
+        verdict = abi.check(
+            _elves(entries), job.architecture, policies=aim.policies, runtimes=options.runtimes
+        )
         if not verdict.compatible:
             raise abi.refuse(verdict)
         say(f"Runs on {', '.join(verdict.compatible)}")
@@ -131,16 +133,16 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
             )
         packed = staging / f"{job.stem}.zip"
         with (
-            bench.reporter.work(f"packing {job.stem}.zip ({order.compression})"),
+            context.reporter.work(f"packing {job.stem}.zip ({options.compression})"),
             packed.open("wb") as stream,
         ):
-            archive.write(entries, stream, order.compression)
+            archive.write(entries, stream, options.compression)
         record = describe(
             job,
             entries,
             packed,
             runtimes=verdict.compatible,
-            compression=order.compression,
+            compression=options.compression,
             came_from=files.record,
             builder=evidence.builder,
         )
@@ -148,10 +150,10 @@ def build(job: Job, order: Order, bench: Workbench) -> BuildRecord:
             sbom.render(record, evidence.versions), encoding="utf-8"
         )
         (staging / f"{job.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
-        _put_in_place(staging, order.out, job.stem)
+        _put_in_place(staging, options.out, job.stem)
     say(f"{record.zip}: {megabytes(record.size)}, unpacked {megabytes(unzipped)}, sha256 {record.sha256}")
     if record.size > DIRECT_UPLOAD:
-        bench.reporter.warn(
+        context.reporter.warn(
             f"{record.zip} is over 50 MB: Lambda takes it through S3 only, not by a direct upload"
         )
     return record
@@ -219,12 +221,12 @@ def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
     return told | {"node-version": ",".join(dict.fromkeys(record.node_version for record in records))}
 
 
-def _check(order: Order) -> None:
+def _check(options: BuildOptions) -> None:
     """Refuses a word that is none of the known ones before anything is fetched."""
     given = {
-        "builder": ((order.builder,), BUILDERS),
-        "compression": ((order.compression,), tuple(archive.LEVELS)),
-        "runtime": (order.runtimes or (), abi.RUNTIMES),
+        "builder": ((options.builder,), BUILDERS),
+        "compression": ((options.compression,), tuple(archive.LEVELS)),
+        "runtime": (options.runtimes or (), abi.RUNTIMES),
     }
     for flag, (words, known) in given.items():
         for word in words:
@@ -234,17 +236,17 @@ def _check(order: Order) -> None:
                 )
 
 
-def existing(job: Job, order: Order, house: House) -> BuildRecord | None:
+def existing(job: Job, options: BuildOptions, paths: ProjectPaths) -> BuildRecord | None:
     """The record of a finished layer in `order.out` that holds this runtime client, or None."""
-    path = order.out / f"{job.stem}.json"
+    path = options.out / f"{job.stem}.json"
     if not path.is_file():
         return None
     try:
         record = load(path)
     except NotVerifiedError:
         return None
-    fresh = record.nodelayer_version == __version__ and record.runtime_sha256 == digest(client(house.runtime))
-    return record if fresh and matches(record, order.out) else None
+    fresh = record.nodelayer_version == __version__ and record.runtime_sha256 == digest(client(paths.runtime))
+    return record if fresh and matches(record, options.out) else None
 
 
 def newest(out: Path, architecture: Architecture) -> Job:
@@ -296,7 +298,7 @@ def digest(entries: Sequence[Entry]) -> str:
 
 
 @dataclass(frozen=True)
-class _Aim:
+class _BuildTarget:
     """The newest runtime a build is for, the libraries its layer has to carry, the policies that said so."""
 
     runtime: str
@@ -312,9 +314,9 @@ def _elves(entries: Sequence[Entry]) -> dict[str, elf.Elf]:
     }
 
 
-def _aim(entries: Sequence[Entry], job: Job, order: Order) -> _Aim:
+def _aim(entries: Sequence[Entry], job: Job, options: BuildOptions) -> _BuildTarget:
     policies = abi.load_policies()
-    verdict = abi.check(_elves(entries), job.architecture, policies=policies, runtimes=order.runtimes)
+    verdict = abi.check(_elves(entries), job.architecture, policies=policies, runtimes=options.runtimes)
     lacking = {problem.runtime for problem in verdict.problems}
     wrong = {problem.runtime for problem in verdict.problems if problem.version is not None}
     fixable = lacking - wrong
@@ -322,34 +324,40 @@ def _aim(entries: Sequence[Entry], job: Job, order: Order) -> _Aim:
     if not reachable:
         raise abi.refuse(verdict)
     libraries = sorted({name for runtime in fixable for name in verdict.missing_libraries(runtime)})
-    return _Aim(reachable[-1], tuple(libraries), policies)
+    return _BuildTarget(reachable[-1], tuple(libraries), policies)
 
 
-def _prove(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, bench: Workbench) -> _Evidence:
-    base = docker_builder.base_reference(aim.runtime, order.base_image, job.architecture)
-    if order.builder == "local":
-        return _prove_here(entries, aim, job, order, bench)
+def _prove(
+    entries: Sequence[Entry], aim: _BuildTarget, job: Job, options: BuildOptions, context: BuildContext
+) -> _Evidence:
+    base = docker_builder.base_reference(aim.runtime, options.base_image, job.architecture)
+    if options.builder == "local":
+        return _prove_here(entries, aim, job, options, context)
     try:
-        engine = bench.engine()
+        engine = context.engine()
         engine.base_image(base, job.architecture)
     except NodelayerError as error:
-        if order.builder == "docker":
+        if options.builder == "docker":
             raise
-        bench.reporter.say(f"Local builder, so not proved inside {docker_builder.short(base)}: {error.what}")
-        return _prove_here(entries, aim, job, order, bench)
-    bench.reporter.say(f"Docker builder, inside {docker_builder.short(base)}")
-    workshop = docker_builder.Workshop(
-        dockerfiles=bench.house.dockerfiles,
-        function=bench.house.function,
-        event=bench.house.event.read_bytes(),
-        emulator=bench.emulator(job.architecture),
+        context.reporter.say(
+            f"Local builder, so not proved inside {docker_builder.short(base)}: {error.what}"
+        )
+        return _prove_here(entries, aim, job, options, context)
+    context.reporter.say(f"Docker builder, inside {docker_builder.short(base)}")
+    docker_context = docker_builder.DockerContext(
+        dockerfiles=context.paths.dockerfiles,
+        function=context.paths.function,
+        event=context.paths.event.read_bytes(),
+        emulator=context.emulator(job.architecture),
     )
     proof = engine.prove(
-        entries, docker_builder.Order(job.version, job.architecture, base, aim.libraries), workshop
+        entries,
+        docker_builder.ProofRequest(job.version, job.architecture, base, aim.libraries),
+        docker_context,
     )
     system = proof.system.get("PRETTY_NAME", "an unnamed system")
     stand_in = "" if proof.amazon_linux else ", a stand-in: not Amazon Linux"
-    bench.reporter.say(f"Executed and invoked inside {system}{stand_in}")
+    context.reporter.say(f"Executed and invoked inside {system}{stand_in}")
     return _Evidence(
         builder=BuilderRecord(
             name="docker",
@@ -366,16 +374,18 @@ def _prove(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, bench: W
     )
 
 
-def _prove_here(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, bench: Workbench) -> _Evidence:
-    libraries = {name: _host_library(name, aim, job, order) for name in aim.libraries}
+def _prove_here(
+    entries: Sequence[Entry], aim: _BuildTarget, job: Job, options: BuildOptions, context: BuildContext
+) -> _Evidence:
+    libraries = {name: _host_library(name, aim, job, options) for name in aim.libraries}
     for name in libraries:
-        bench.reporter.say(
+        context.reporter.say(
             f"{name}, which {aim.runtime} lacks, comes from this host and passes the ABI check itself"
         )
     carried = [Entry(f"lib/{name}", data) for name, data in libraries.items()]
     with tempfile.TemporaryDirectory(prefix="nodelayer-") as folder:
         archive.unpack([*entries, *carried], Path(folder))
-        versions = _versions(Path(folder), job, bench.reporter)
+        versions = _versions(Path(folder), job, context.reporter)
     return _Evidence(
         builder=BuilderRecord(
             name="local",
@@ -387,9 +397,9 @@ def _prove_here(entries: Sequence[Entry], aim: _Aim, job: Job, order: Order, ben
     )
 
 
-def _host_library(soname: str, aim: _Aim, job: Job, order: Order) -> bytes:
+def _host_library(soname: str, aim: _BuildTarget, job: Job, options: BuildOptions) -> bytes:
     way_out = "use --builder docker, or --library-folder with one of Amazon Linux"
-    path = system_library.find(soname, job.architecture, extra_dirs=order.library_folders)
+    path = system_library.find(soname, job.architecture, extra_dirs=options.library_folders)
     if path is None:
         raise IncompatibleError(
             f"Node.js {job.version} needs {soname}, which {aim.runtime} lacks and this host has not got",

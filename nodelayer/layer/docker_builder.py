@@ -67,7 +67,7 @@ class Proof:
 
 
 @dataclass(frozen=True)
-class Workshop:
+class DockerContext:
     """What a build needs beside the layer: the folders docker/ and function/, an event, the emulator."""
 
     dockerfiles: Path
@@ -77,7 +77,7 @@ class Workshop:
 
 
 @dataclass(frozen=True)
-class Order:
+class ProofRequest:
     """What shall be proved where. `libraries` are the sonames to take from the image's own packages."""
 
     node_version: str
@@ -130,27 +130,27 @@ class Engine:
             )
         return image
 
-    def prove(self, entries: Sequence[Entry], order: Order, workshop: Workshop) -> Proof:
+    def prove(self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext) -> Proof:
         """Run the stages of docker/Dockerfile on these files.
 
         Raises UnreachableError, IncompatibleError (it does not run there), MachineError (no room) or
         NotVerifiedError (files came back changed). However it ends, no container and no image of the build
         is left.
         """
-        base_id = self.base_image(order.base, order.architecture).id or ""
+        base_id = self.base_image(request.base, request.architecture).id or ""
         build = uuid.uuid4().hex
         image = ""
         looks = _LOOKS_AFTER_A_CUT
         try:
-            with _context(entries, workshop) as context:
-                image = self._build(context, build, order)
+            with _context(entries, docker_context) as context:
+                image = self._build(context, build, request)
             exported = self._export(image)
             looks = 1
         finally:
             self._clean(build, image, looks)
-        return _proof(exported, entries, order.libraries, base_id)
+        return _proof(exported, entries, request.libraries, base_id)
 
-    def _build(self, context: IO[bytes], build: str, order: Order) -> str:
+    def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
         lines: list[str] = []
         image = ""
         try:
@@ -159,11 +159,11 @@ class Engine:
                 custom_context=True,
                 dockerfile="docker/Dockerfile",
                 target="export",
-                platform=order.architecture.docker,
+                platform=request.architecture.docker,
                 buildargs={
-                    "BASE_IMAGE": order.base,
-                    "NODE_VERSION": order.node_version,
-                    "LIBRARIES": " ".join(order.libraries),
+                    "BASE_IMAGE": request.base,
+                    "NODE_VERSION": request.node_version,
+                    "LIBRARIES": " ".join(request.libraries),
                     "BUILD_ID": build,
                 },
                 rm=True,
@@ -172,17 +172,17 @@ class Engine:
             )
             for message in stream:
                 if "error" in message:
-                    raise _failed(str(message["error"]), lines, order)
+                    raise _failed(str(message["error"]), lines, request)
                 for line in _TERMINAL.sub("", str(message.get("stream", ""))).splitlines():
                     lines.append(line.rstrip())
                     if line.strip() and not line.lstrip().startswith(_BOOKKEEPING):
                         self._reporter.say(f"  docker: {line.rstrip()}")
                 image = message.get("aux", {}).get("ID", image)
         except (DockerException, requests.RequestException) as error:
-            raise _explained(error, order.base) from error
+            raise _explained(error, request.base) from error
         if not image:
             raise UnreachableError(
-                "the Docker daemon ended the build without an image", where=order.base, todo="try again"
+                "the Docker daemon ended the build without an image", where=request.base, todo="try again"
             )
         return image
 
@@ -248,7 +248,7 @@ def short(reference: str) -> str:
     return reference.partition("@")[0]
 
 
-def _context(entries: Iterable[Entry], workshop: Workshop) -> IO[bytes]:
+def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[bytes]:
     spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed on
     sums = []
     with tarfile.open(fileobj=spool, mode="w") as tar:
@@ -262,12 +262,12 @@ def _context(entries: Iterable[Entry], workshop: Workshop) -> IO[bytes]:
             add(f"layer/{entry.path}", entry.data, entry.mode)
             sums.append(f"{hashlib.sha256(entry.data).hexdigest()}  {entry.path}\n")
         add("SHA256SUMS", "".join(sums).encode())
-        for file in sorted(workshop.dockerfiles.iterdir()):
+        for file in sorted(docker_context.dockerfiles.iterdir()):
             add(f"docker/{file.name}", file.read_bytes())
-        for file in sorted(workshop.function.glob("*.js*")):
+        for file in sorted(docker_context.function.glob("*.js*")):
             add(f"function/{file.name}", file.read_bytes())
-        add("function/event.json", workshop.event)
-        add("function/rie", workshop.emulator.read_bytes(), 0o755)
+        add("function/event.json", docker_context.event)
+        add("function/rie", docker_context.emulator.read_bytes(), 0o755)
     spool.seek(0)
     return spool
 
@@ -328,18 +328,18 @@ def _full(where: str) -> MachineError:
     )
 
 
-def _failed(text: str, lines: Sequence[str], order: Order) -> NodelayerError:
+def _failed(text: str, lines: Sequence[str], request: ProofRequest) -> NodelayerError:
     whole = "\n".join([text, *lines[-20:]])
     if "no space left" in whole.lower():
-        return _full(order.base)
+        return _full(request.base)
     if "exec format error" in whole:
         emulation = (
-            "qemu-user-static and binfmt_misc" if order.architecture == ARM64 else "an emulator of x86_64"
+            "qemu-user-static and binfmt_misc" if request.architecture == ARM64 else "an emulator of x86_64"
         )
         return MachineError(
-            f"this host cannot run {order.architecture} programs",
-            where=order.base,
-            todo=f"build on an {order.architecture} host, or set up {emulation}",
+            f"this host cannot run {request.architecture} programs",
+            where=request.base,
+            todo=f"build on an {request.architecture} host, or set up {emulation}",
         )
     said = [
         line
@@ -349,6 +349,6 @@ def _failed(text: str, lines: Sequence[str], order: Order) -> NodelayerError:
     why = said[-1] if said else text
     return IncompatibleError(
         f"the layer did not prove itself in the image: {why}",
-        where=order.base,
+        where=request.base,
         todo="see the docker lines above",
     )

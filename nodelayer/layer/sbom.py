@@ -94,11 +94,11 @@ def _inside(name: str, version: str) -> Component:
 
 
 def _library(soname: str, origin: str, sha256: str) -> Component:
-    name, terms = _BUNDLED_LIBRARIES.get(soname, (soname, ""))
+    name, metadata = _BUNDLED_LIBRARIES.get(soname, (soname, ""))
     return Component(
         name=name,
         type=ComponentType.LIBRARY,
-        licenses=[LicenseExpression(terms)] if terms else [],
+        licenses=[LicenseExpression(metadata)] if metadata else [],
         bom_ref=f"lib/{soname}",
         hashes=[HashType(alg=HashAlgorithm.SHA_256, content=sha256)],
         properties=[Property(name="nodelayer:origin", value=origin)],

@@ -40,7 +40,7 @@ class Zip:
 
 
 @dataclass(frozen=True)
-class Told:
+class ReleaseNotes:
     """What the notes are made of. `changes` is the changelog's section, none for new releases of Node.js.
 
     `everywhere` are the regions that any layer is in. Raises InvalidInputError where `repository` is none.
@@ -80,7 +80,7 @@ def tell(  # noqa: PLR0913 - what a release is made of
     nodes: Sequence[str] = (),
     changes: str = "",
     repository: str,
-) -> Told:
+) -> ReleaseNotes:
     """The layers of one nodelayer version, published or built, of the Node.js versions that `nodes` mean.
 
     Raises NotFoundError where there is none, NotVerifiedError where a build record is damaged.
@@ -101,10 +101,10 @@ def tell(  # noqa: PLR0913 - what a release is made of
             todo="publish first, or name where they are with --manifest and --dist",
         )
     everywhere = frozenset(region for layer in known.layers for region, _ in layer.live())
-    return Told(version, repository, zips, everywhere, changes)
+    return ReleaseNotes(version, repository, zips, everywhere, changes)
 
 
-def render(told: Told) -> tuple[str, tuple[str, ...]]:
+def render(told: ReleaseNotes) -> tuple[str, tuple[str, ...]]:
     """The notes, and what had to be left out of them for GitHub's limit. Raises InvalidInputError."""
     for left_out in ((), ("ARNs",), ("ARNs", "layers")):
         text = "\n".join(_lines(replace(told, left_out=left_out)))
@@ -116,7 +116,7 @@ def render(told: Told) -> tuple[str, tuple[str, ...]]:
     )
 
 
-def _lines(told: Told) -> Iterator[str]:
+def _lines(told: ReleaseNotes) -> Iterator[str]:
     yield from _what(told)
     yield from ("## Layers", "")
     if "layers" in told.left_out:
@@ -146,7 +146,7 @@ def _lines(told: Told) -> Iterator[str]:
     yield from _verify(told)
 
 
-def _what(told: Told) -> Iterator[str]:
+def _what(told: ReleaseNotes) -> Iterator[str]:
     if told.changes:
         yield from (told.changes, "")
         return
@@ -158,7 +158,7 @@ def _what(told: Told) -> Iterator[str]:
     yield ""
 
 
-def _where(told: Told) -> Iterator[str]:
+def _where(told: ReleaseNotes) -> Iterator[str]:
     """In which regions: that nobody looks for an ARN that is not there."""
     if not told.everywhere:
         yield "Published in no region."
@@ -186,7 +186,7 @@ def _arns(each: Zip) -> Iterator[str]:
     yield from ("", "</details>", "")
 
 
-def _verify(told: Told) -> Iterator[str]:
+def _verify(told: ReleaseNotes) -> Iterator[str]:
     asset = next((each.asset for each in told.zips if each.asset), "FILE")
     yield from (
         "## Verify",

@@ -54,7 +54,7 @@ class StoppedError(NodelayerError):
 
 
 @dataclass(frozen=True)
-class Place:
+class StackTarget:
     """The stack, the region it is in, and the profile whose credentials are used, if one is named."""
 
     stack: str
@@ -85,7 +85,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Wish:
+class StackOptions:
     """What the stack is to be: the layer's ARN (empty: the one built here), and how HTTP gets to it."""
 
     layer_arn: str = ""
@@ -183,33 +183,33 @@ def overrides(parameters: Mapping[str, str]) -> list[str]:
     return ["--parameter-overrides", *(f'{name}="{value}"' for name, value in parameters.items())]
 
 
-def build_line(project: Project, wish: Wish, out: Path | None = None) -> list[str]:
+def build_line(project: Project, options: StackOptions, out: Path | None = None) -> list[str]:
     """`sam build`; of the function alone where the layer is published already."""
-    place = [f"--build-dir={out}"] if out else []
-    line = ["build", *([FUNCTION] if wish.layer_arn else []), f"--template-file={project.template}"]
-    return [*line, *project.config, *place, *overrides(wish.parameters)]
+    target = [f"--build-dir={out}"] if out else []
+    line = ["build", *([FUNCTION] if options.layer_arn else []), f"--template-file={project.template}"]
+    return [*line, *project.config, *target, *overrides(options.parameters)]
 
 
-def deploy_line(project: Project, wish: Wish, place: Place, built: Path) -> list[str]:
+def deploy_line(project: Project, options: StackOptions, target: StackTarget, built: Path) -> list[str]:
     """`sam deploy` of what was built. Nobody is asked; a stack that is so already is well."""
-    line = ["deploy", f"--template-file={built / 'template.yaml'}", *project.config, *place.flags()]
+    line = ["deploy", f"--template-file={built / 'template.yaml'}", *project.config, *target.flags()]
     line += ["--capabilities=CAPABILITY_IAM", "--no-confirm-changeset", "--no-fail-on-empty-changeset"]
-    return [*line, *overrides(wish.parameters)]
+    return [*line, *overrides(options.parameters)]
 
 
-def delete_line(project: Project, place: Place) -> list[str]:
+def delete_line(project: Project, target: StackTarget) -> list[str]:
     """`sam delete`: the stack, and what was uploaded for it."""
-    return ["delete", "--no-prompts", *project.config, *place.flags()]
+    return ["delete", "--no-prompts", *project.config, *target.flags()]
 
 
-def logs_line(project: Project, place: Place, *, tail: bool) -> list[str]:
+def logs_line(project: Project, target: StackTarget, *, tail: bool) -> list[str]:
     """`sam logs` of the function."""
-    return ["logs", f"--name={FUNCTION}", *project.config, *place.flags(), *(["--tail"] if tail else [])]
+    return ["logs", f"--name={FUNCTION}", *project.config, *target.flags(), *(["--tail"] if tail else [])]
 
 
-def check_layer(wish: Wish, account: aws.Account) -> None:
+def check_layer(options: StackOptions, account: aws.Account) -> None:
     """Raises RefusedError where this account cannot read the layer version: no function could have it."""
-    arn = LayerVersionArn.parse(wish.layer_arn)
+    arn = LayerVersionArn.parse(options.layer_arn)
     if account.region(arn.region).content_by_arn(str(arn)) is None:
         own = arn.account == account.id
         raise RefusedError(
@@ -223,52 +223,52 @@ def check_layer(wish: Wish, account: aws.Account) -> None:
         )
 
 
-def check_free(place: Place, found: aws.Stack | None) -> None:
+def check_free(target: StackTarget, found: aws.Stack | None) -> None:
     """Raises RefusedError where CloudFormation would not deploy to the stack, or it is somebody else's."""
     if found is None or found.status == "REVIEW_IN_PROGRESS":
         return
-    check_own(place, found)
+    check_own(target, found)
     if found.status in _ONLY_DELETED:
         raise RefusedError(
             f"the stack is in {found.status}: it can only be deleted",
-            where=str(place),
-            todo=f"invoke destroy {place.again()}, then deploy again",
+            where=str(target),
+            todo=f"invoke destroy {target.again()}, then deploy again",
         )
     if found.status.endswith("_IN_PROGRESS"):
         raise RefusedError(
             f"the stack is in {found.status}: something is at work on it",
-            where=str(place),
+            where=str(target),
             todo="wait until it is done",
         )
 
 
-def check_own(place: Place, found: aws.Stack | None) -> aws.Stack:
+def check_own(target: StackTarget, found: aws.Stack | None) -> aws.Stack:
     """The stack that is there. Raises NotFoundError, or RefusedError where it is somebody else's."""
     if found is None:
         raise NotFoundError(
             "there is no such stack",
-            where=str(place),
-            todo=f"invoke deploy {place.again()}, or name another with --stack-name and --region",
+            where=str(target),
+            todo=f"invoke deploy {target.again()}, or name another with --stack-name and --region",
         )
     if found.tags.get(TAG[0]) != TAG[1]:
         raise RefusedError(
             f"the stack lacks the tag {'='.join(TAG)}: it is not of the sample function, and is left alone",
-            where=str(place),
+            where=str(target),
             todo="use another --stack-name",
         )
     return found
 
 
-def function_of(place: Place, found: aws.Stack | None) -> str:
+def function_of(target: StackTarget, found: aws.Stack | None) -> str:
     """The name of the stack's function. Raises NotFoundError or RefusedError."""
-    stack = check_own(place, found)
+    stack = check_own(target, found)
     try:
         return stack.outputs["FunctionName"]
     except KeyError:
         raise NotFoundError(
             f"the stack has no function: it is in {stack.status}",
-            where=str(place),
-            todo=f"invoke destroy {place.again()}, then deploy again",
+            where=str(target),
+            todo=f"invoke destroy {target.again()}, then deploy again",
         ) from None
 
 
@@ -282,7 +282,11 @@ class Sam:
     to: Callable[[], TextIO] = lambda: sys.stderr
 
     def run(
-        self, line: Sequence[str], *, place: Place | None = None, variables: Mapping[str, str] | None = None
+        self,
+        line: Sequence[str],
+        *,
+        target: StackTarget | None = None,
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         """Run a command of SAM to its end, with its output shown as it comes.
 
@@ -308,21 +312,21 @@ class Sam:
                     out.flush()
             except BaseException as error:
                 process.terminate()
-                if place is not None and isinstance(error, KeyboardInterrupt):
+                if target is not None and isinstance(error, KeyboardInterrupt):
                     raise StoppedError(
                         "stopped; what CloudFormation has begun goes on",
-                        where=str(place),
-                        todo=f"see it in AWS's console, or invoke destroy {place.again()} when it is done",
+                        where=str(target),
+                        todo=f"see it in AWS's console, or invoke destroy {target.again()} when it is done",
                     ) from error
                 raise
         if process.returncode:
-            raise explain(line[0], tail.decode(errors="replace"), process.returncode, place)
+            raise explain(line[0], tail.decode(errors="replace"), process.returncode, target)
 
 
-def explain(command: str, output: str, code: int, place: Place | None = None) -> NodelayerError:
+def explain(command: str, output: str, code: int, target: StackTarget | None = None) -> NodelayerError:
     """The one line for a `sam` that failed, by what it printed."""
-    where = str(place) if place else ""
-    again = place.again() if place else ""
+    where = str(target) if target else ""
+    again = target.again() if target else ""
     for pattern, what, todo in _KNOWN:
         if pattern.search(output):
             return RefusedError(what, where=where, todo=todo.format(again=again))

@@ -330,8 +330,8 @@ def build_here(cache_folder):
 
     def run(out, version=OLD):
         reporter = Heard()
-        bench = build.Workbench(
-            house=build.House(ROOT / "runtime", ROOT / "function", ROOT / "docker", ROOT / "none"),
+        bench = build.BuildContext(
+            paths=build.ProjectPaths(ROOT / "runtime", ROOT / "function", ROOT / "docker", ROOT / "none"),
             source=open_source(
                 "npm", cache=DownloadCache(cache_folder), reporter=reporter, environ=os.environ
             ),
@@ -339,7 +339,7 @@ def build_here(cache_folder):
             emulator=lambda _arch: Path("none"),
             engine=lambda: docker_builder.connect(reporter),
         )
-        order = build.Order(out, builder="local", compression="fast")
+        order = build.BuildOptions(out, builder="local", compression="fast")
         build.build(build.Job(version, architecture.X86_64), order, bench)
         return reporter.warnings
 

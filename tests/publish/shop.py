@@ -67,11 +67,11 @@ class Shop:
 
     def plan(self, wanted=THREE, spec="12", **order):
         publisher, selection = self.publisher(wanted)
-        return publisher.plan(self.artifacts(spec), selection, plan.Order(**order))
+        return publisher.plan(self.artifacts(spec), selection, plan.PublishOptions(**order))
 
     def publish(self, wanted=THREE, spec="12", **order):
         publisher, selection = self.publisher(wanted)
-        wish = plan.Order(**order)
+        wish = plan.PublishOptions(**order)
         planned = publisher.plan(self.artifacts(spec), selection, wish)
         return publisher.run(self.artifacts(spec), selection, wish, planned)
 

@@ -161,7 +161,7 @@ def test_expired_credentials_end_all_of_a_region_at_once(shop, proxy):
     armed = proxy.rule(Rule(expired, operation="PublishLayerVersion", region="eu-west-1"))
     publisher, selection = shop.publisher()
     artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
-    wish = plan.Order()
+    wish = plan.PublishOptions()
     result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
     assert ({each.region for each in result.failures}, armed.hits) == ({"eu-west-1"}, 1)
 
@@ -211,7 +211,7 @@ def test_two_layers_where_one_is_refused_leave_the_other(shop, proxy):
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
     publisher, selection = shop.publisher(["eu-west-1"])
     artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
-    wish = plan.Order()
+    wish = plan.PublishOptions()
     result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
     assert [each.layer for each in result.failures] == [LAYER]
     assert [each.step.artifact.node_version for each in result.done] == ["14.0.0"]

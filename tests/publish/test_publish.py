@@ -15,7 +15,7 @@ from unit.test_outputs import read
 from nodelayer import __version__
 from nodelayer.aws.account import Access
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.layer.artifact import FILLER
+from nodelayer.layer.artifact import PADDING
 from nodelayer.publish.layers import plan
 from nodelayer.publish.layers import publisher as publish
 from nodelayer.util import parallel
@@ -389,7 +389,7 @@ def test_align_gives_every_region_the_same_number(shop):
         shop.publish(["eu-west-1"])
     make_layer(shop.dist)
     planned = shop.plan(align=True)
-    assert {step.region: (step.target, step.fillers) for step in planned.steps} == {
+    assert {step.region: (step.target, step.paddings) for step in planned.steps} == {
         "ap-south-1": (4, 3),
         "eu-west-1": (4, 0),
         "us-east-1": (4, 3),
@@ -403,7 +403,7 @@ def test_align_gives_every_region_the_same_number(shop):
         4: (sha256, "public"),
     }
     listed = shop.lambda_("us-east-1").list_layer_versions(LayerName=LAYER)["LayerVersions"]
-    assert [each["Description"].endswith(FILLER) for each in listed] == [False, True, True, True]
+    assert [each["Description"].endswith(PADDING) for each in listed] == [False, True, True, True]
 
 
 def test_align_again_changes_nothing(shop):
@@ -483,7 +483,7 @@ def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
 def test_parameters_that_a_stop_kept_from_being_written_are_left_to_do(shop, monkeypatch):
     stop = parallel.Stop()
     publisher, selection = shop.publisher(["eu-west-1"], stop)
-    wish = plan.Order(parameters=True)
+    wish = plan.PublishOptions(parameters=True)
     planned = publisher.plan(shop.artifacts(), selection, wish)
     monkeypatch.setattr(publish.Recorder, "flush", lambda _: stop.tell())  # all is published by then
     result = publisher.run(shop.artifacts(), selection, wish, planned)
@@ -644,7 +644,7 @@ def test_control_plane_calls_stay_within_lambdas_rate(shop, proxy):
     proxy.rate_limit = 15
     account, selection = shop.publisher(["eu-west-1", "us-east-1"])
     artifacts = [each for minor in range(12) for each in shop.artifacts(f"13.{minor}.0")]
-    wish = plan.Order(access=PUBLIC)
+    wish = plan.PublishOptions(access=PUBLIC)
     result = account.run(artifacts, selection, wish, account.plan(artifacts, selection, wish))
     assert (result.failures, len(result.done)) == ((), 24)
     assert [call for call in proxy.calls if call.status == 429] == []

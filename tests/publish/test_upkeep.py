@@ -230,7 +230,7 @@ def test_prune_does_not_count_what_fills_the_numbering(shop):
         shop.lambda_("eu-west-1").publish_layer_version(
             LayerName=LAYER,
             Content={"ZipFile": made.path.read_bytes()},
-            Description=made.filler.description,
+            Description=made.padding.description,
         )
     outcome = shop.command("prune", "--keep", "1", "--yes")
     assert (outcome.code, outcome.out) == (0, "")

@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from nodelayer.aws.account import PRIVATE, Access, Account, Listed, Region
+from nodelayer.aws.account import PRIVATE, Access, Account, LayerVersionSummary, Region
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.aws.quotas import DIRECT_UPLOAD
 from nodelayer.errors import InvalidInputError, NodelayerError, RefusedError
-from nodelayer.layer.artifact import FILLER, Artifact
+from nodelayer.layer.artifact import PADDING, Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.util import parallel as fanout
 from nodelayer.util.console import megabytes
@@ -24,7 +24,7 @@ _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
 @dataclass(frozen=True)
-class Order:
+class PublishOptions:
     """What is wanted of every region. `staging`: a bucket name, which may hold {region} and {account}."""
 
     access: Access = PRIVATE
@@ -44,10 +44,10 @@ class Step:
 
     region: str
     artifact: Artifact
-    existing: Listed | None = None
+    existing: LayerVersionSummary | None = None
     access: Access = PRIVATE
     recorded: bool = False
-    doubled: tuple[int, ...] = ()
+    duplicates: tuple[int, ...] = ()
     latest: int = 0
     target: int | None = None
     permit: Access = PRIVATE
@@ -58,22 +58,22 @@ class Step:
         return self.existing is None or (self.target is not None and self.existing.version != self.target)
 
     @property
-    def fillers(self) -> int:
+    def paddings(self) -> int:
         """How many layer versions are published for their number only."""
         return max(0, self.target - self.latest - 1) if self.publishes and self.target else 0
 
     @property
     def idle(self) -> bool:
-        return not (self.publishes or self.permit or self.doubled or not self.recorded)
+        return not (self.publishes or self.permit or self.duplicates or not self.recorded)
 
     @property
     def words(self) -> str:
         """What will be done, as the plan's table says it."""
         parts = [
-            f"publish {self.fillers} to fill the numbering" if self.fillers else "",
+            f"publish {self.paddings} to fill the numbering" if self.paddings else "",
             "publish" if self.publishes else "",
             f"as number {self.target}" if self.publishes and self.target else "",
-            f"delete the double {', '.join(map(str, self.doubled))}" if self.doubled else "",
+            f"delete the double {', '.join(map(str, self.duplicates))}" if self.duplicates else "",
             f"permit {self.permit}" if self.permit else "",
             "record" if not self.recorded or self.publishes else "",
         ]
@@ -82,17 +82,17 @@ class Step:
     def as_json(self) -> Mapping[str, object]:
         return {
             "region": self.region,
-            "layer_name": self.artifact.terms.name,
+            "layer_name": self.artifact.metadata.name,
             "node_version": self.artifact.node_version,
             "architecture": self.artifact.architecture,
             "existing": self.existing.arn if self.existing else None,
             "publish": self.publishes,
             "number": self.target,
-            "fillers": self.fillers,
+            "fillers": self.paddings,
             "permit": str(self.permit) if self.permit else None,
-            "delete_double": list(self.doubled),
+            "delete_double": list(self.duplicates),
             "record": not self.recorded or self.publishes,
-            "adds_bytes": self.artifact.size * (self.fillers + self.publishes),
+            "adds_bytes": self.artifact.size * (self.paddings + self.publishes),
         }
 
 
@@ -139,30 +139,32 @@ def check_account(known: Manifest, account: Account) -> None:
                 )
 
 
-def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest, order: Order) -> list[Step]:
+def survey_region(
+    region: Region, artifacts: Sequence[Artifact], known: Manifest, options: PublishOptions
+) -> list[Step]:
     """What is there of each artifact. Raises NodelayerError where the region cannot be asked, or is full."""
     steps = []
     for artifact in artifacts:
         recorded = _recorded(known, artifact, region.name)
-        contents = _contents(known, artifact.terms.name, region.name)
-        listed = region.versions(artifact.terms.name)
+        contents = _contents(known, artifact.metadata.name, region.name)
+        listed = region.versions(artifact.metadata.name)
         same = []
         for each in listed:
             if each.version not in contents:
-                content = region.content(artifact.terms.name, each.version)
+                content = region.content(artifact.metadata.name, each.version)
                 contents[each.version] = content.code_sha256 if content else ""
-            if contents[each.version] == artifact.code_sha256 and not is_filler(each):
+            if contents[each.version] == artifact.code_sha256 and not is_padding(each):
                 same.append(each)
-        accesses = {each.version: region.access(artifact.terms.name, each.version) for each in same}
+        accesses = {each.version: region.access(artifact.metadata.name, each.version) for each in same}
         existing = _chosen(
-            [each for each in same if _goes_on(recorded, each)], accesses, recorded, align=order.align
+            [each for each in same if _goes_on(recorded, each)], accesses, recorded, align=options.align
         )
-        doubled = tuple(
+        duplicates = tuple(
             each.version
             for each in same
             if each is not existing
-            and not order.align
-            and not any(is_filler(other) for other in listed)
+            and not options.align
+            and not any(is_padding(other) for other in listed)
             and not accesses[each.version]
             and not _was_recorded(known, each.arn)
             and _seconds_old(each) < _FRESH_S
@@ -178,7 +180,7 @@ def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest
                 and recorded is not None
                 and (recorded.version, recorded.deleted) == (existing.version, None)
                 and Access(recorded.public, frozenset(recorded.organizations)) == access,
-                doubled=doubled,
+                duplicates=duplicates,
                 latest=max([*contents, *(each.version for each in listed)], default=0),
             )
         )
@@ -189,8 +191,8 @@ def survey_region(region: Region, artifacts: Sequence[Artifact], known: Manifest
 def aligned(steps: Sequence[Step], known: Manifest) -> list[Step]:
     """The steps, with the number each layer is to have everywhere: the lowest that every region can reach."""
     targets: dict[str, int] = {}
-    for name in {step.artifact.terms.name for step in steps}:
-        mine = [step for step in steps if step.artifact.terms.name == name]
+    for name in {step.artifact.metadata.name for step in steps}:
+        mine = [step for step in steps if step.artifact.metadata.name == name]
         chosen = {step.region for step in mine}
         elsewhere = [
             published.version
@@ -207,12 +209,12 @@ def aligned(steps: Sequence[Step], known: Manifest) -> list[Step]:
                 step.latest + 1 for step in mine if _number(step) != target and step.latest >= target
             )
         targets[name] = target
-    return [replace(step, target=targets[step.artifact.terms.name]) for step in steps]
+    return [replace(step, target=targets[step.artifact.metadata.name]) for step in steps]
 
 
-def staged(artifact: Artifact, order: Order) -> bool:
+def staged(artifact: Artifact, options: PublishOptions) -> bool:
     """Whether the zip goes through a bucket."""
-    return order.staging is not None or artifact.size > DIRECT_UPLOAD
+    return options.staging is not None or artifact.size > DIRECT_UPLOAD
 
 
 def _check_storage(region: Region, steps: Sequence[Step]) -> None:
@@ -230,8 +232,12 @@ def _check_storage(region: Region, steps: Sequence[Step]) -> None:
 
 
 def _chosen(
-    same: Sequence[Listed], accesses: Mapping[int, Access], recorded: Published | None, *, align: bool
-) -> Listed | None:
+    same: Sequence[LayerVersionSummary],
+    accesses: Mapping[int, Access],
+    recorded: Published | None,
+    *,
+    align: bool,
+) -> LayerVersionSummary | None:
     """Of the same content: the recorded one, else one that others may use, else the lowest number."""
     if align and same:
         return max(same, key=lambda each: each.version)
@@ -244,7 +250,7 @@ def _chosen(
     return same[0] if same else None
 
 
-def _goes_on(recorded: Published | None, each: Listed) -> bool:
+def _goes_on(recorded: Published | None, each: LayerVersionSummary) -> bool:
     """Whether the manifest can record it: an entry's number never goes down, a deleted one stays deleted."""
     if recorded is None:
         return True
@@ -259,12 +265,12 @@ def _number(step: Step) -> int | None:
     return step.existing.version if step.existing else None
 
 
-def _seconds_old(each: Listed) -> float:
+def _seconds_old(each: LayerVersionSummary) -> float:
     return (datetime.now(UTC) - datetime.fromisoformat(each.created)).total_seconds()
 
 
-def is_filler(each: Listed) -> bool:
-    return each.description.endswith(FILLER)
+def is_padding(each: LayerVersionSummary) -> bool:
+    return each.description.endswith(PADDING)
 
 
 def _recorded(known: Manifest, artifact: Artifact, region: str) -> Published | None:
@@ -318,7 +324,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
     table = [
         (
             step.region,
-            step.artifact.terms.name,
+            step.artifact.metadata.name,
             f"{step.existing.version}, {step.access}" if step.existing else "-",
             step.words,
         )
@@ -333,11 +339,11 @@ def summary(plan: Plan, account: str, partition: str) -> str:
     """The plan in one line."""
     regions = {step.region for step in plan.steps}
     publishing = [step for step in plan.steps if step.publishes]
-    fillers = sum(step.fillers for step in plan.steps)
-    adds = sum(step.artifact.size * (1 + step.fillers) for step in publishing)
+    paddings = sum(step.paddings for step in plan.steps)
+    adds = sum(step.artifact.size * (1 + step.paddings) for step in publishing)
     parts = [
         f"{len(publishing)} layer versions to publish",
-        f"{fillers} more to fill the numbering" if fillers else "",
+        f"{paddings} more to fill the numbering" if paddings else "",
         f"{sum(1 for step in plan.steps if step.permit)} to permit"
         if any(step.permit for step in plan.steps)
         else "",

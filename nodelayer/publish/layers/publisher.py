@@ -29,12 +29,12 @@ from nodelayer.node.versions import sort_key
 from nodelayer.publish.layers import ssm
 from nodelayer.publish.layers.plan import (
     Failure,
-    Order,
     Plan,
+    PublishOptions,
     Step,
     aligned,
     check_account,
-    is_filler,
+    is_padding,
     staged,
     survey_region,
     with_permits,
@@ -77,7 +77,7 @@ class Publisher:
         self._reporter = reporter
         self._stop = stop or Stop()
 
-    def plan(self, artifacts: Sequence[Artifact], selection: Selection, order: Order) -> Plan:
+    def plan(self, artifacts: Sequence[Artifact], selection: Selection, options: PublishOptions) -> Plan:
         """What is to be done. Needs read rights only; changes nothing.
 
         Raises RefusedError where the manifest is another account's.
@@ -89,9 +89,9 @@ class Publisher:
         skipped = dict(selection.skipped)
 
         def survey(region: str) -> list[Step]:
-            return survey_region(self._account.region(region), artifacts, known, order)
+            return survey_region(self._account.region(region), artifacts, known, options)
 
-        for region, found in parallel.each(selection.regions, survey, parallel=order.parallel):
+        for region, found in parallel.each(selection.regions, survey, parallel=options.parallel):
             if isinstance(found, aws.NotEnabledError) and not selection.certain and not selection.named:
                 skipped[region] = "not enabled in this account"
             elif isinstance(found, NodelayerError):
@@ -99,15 +99,17 @@ class Publisher:
             else:
                 steps += found
         steps.sort(
-            key=lambda step: (step.region, sort_key(step.artifact.node_version), step.artifact.terms.name)
+            key=lambda step: (step.region, sort_key(step.artifact.node_version), step.artifact.metadata.name)
         )
-        if order.align:
+        if options.align:
             steps = aligned(steps, known)
-        steps = [with_permits(step, order.access) for step in steps]
+        steps = [with_permits(step, options.access) for step in steps]
         failures.sort(key=lambda failure: failure.region)
         return Plan(tuple(steps), tuple(failures), skipped)
 
-    def run(self, artifacts: Sequence[Artifact], selection: Selection, order: Order, plan: Plan) -> Result:
+    def run(
+        self, artifacts: Sequence[Artifact], selection: Selection, options: PublishOptions, plan: Plan
+    ) -> Result:
         """Do what the plan says, region by region at once, and record what is done as it is done.
 
         Never raises for a region: its error is among the failures. Raises NodelayerError before anything is
@@ -115,28 +117,30 @@ class Publisher:
         """
         manifest.check_writable(self._path)
         try:
-            return self._run(artifacts, selection, order, plan)
+            return self._run(artifacts, selection, options, plan)
         except KeyboardInterrupt as error:
             raise parallel.StoppedError(
                 "stopped at once: what was under way may be published and not recorded",
                 todo="run it again: it finds what is there",
             ) from error
 
-    def _run(self, artifacts: Sequence[Artifact], selection: Selection, order: Order, plan: Plan) -> Result:
+    def _run(
+        self, artifacts: Sequence[Artifact], selection: Selection, options: PublishOptions, plan: Plan
+    ) -> Result:
         with self._stop.on_signals(
             lambda: self._reporter.warn("stopping: the calls under way are finished first; again: at once")
         ):
-            result = self._act(plan, order)
-            for _ in range(_ALIGN_ROUNDS if order.align else 0):
-                numbers = {(done.step.artifact.terms.name, done.published.version) for done in result.done}
+            result = self._act(plan, options)
+            for _ in range(_ALIGN_ROUNDS if options.align else 0):
+                numbers = {(done.step.artifact.metadata.name, done.published.version) for done in result.done}
                 names = {name for name, _ in numbers}
                 if len(numbers) <= len(names) or result.failures or self._stop.told:
                     break
                 # Deleted layer versions keep their numbers, and no list shows them: look again, and fill up.
-                result = self._act(self.plan(artifacts, selection, order), order)
-        return replace(result, failures=(*result.failures, *_unaligned(result))) if order.align else result
+                result = self._act(self.plan(artifacts, selection, options), options)
+        return replace(result, failures=(*result.failures, *_unaligned(result))) if options.align else result
 
-    def _act(self, plan: Plan, order: Order) -> Result:
+    def _act(self, plan: Plan, options: PublishOptions) -> Result:
         done: list[Done] = []
         failures = list(plan.failures)
         left: set[str] = set()
@@ -144,17 +148,17 @@ class Publisher:
         regions = sorted({step.region for step in plan.steps})
         with TemporaryDirectory(prefix="nodelayer-publish-") as scratch:
             with ThreadPoolExecutor(1) as aside:  # hashing and writing leave this thread room for the clients
-                prepared = aside.submit(_bodies, plan, order, Path(scratch))
+                prepared = aside.submit(_bodies, plan, options, Path(scratch))
                 for region in sorted({step.region for step in plan.steps if step.publishes}):
                     self._account.region(region).get_ready()
                 bodies = prepared.result()
 
             def work(region: str) -> list[Done | Failure]:
-                worker = _Worker(self._account.region(region), self._account.id, order, bodies, self._stop)
+                worker = _Worker(self._account.region(region), self._account.id, options, bodies, self._stop)
                 return list(worker.work(plan.of(region)))
 
             with self._reporter.work(f"publishing in {len(regions)} regions"):
-                for region, ended in parallel.each(regions, work, parallel=order.parallel):
+                for region, ended in parallel.each(regions, work, parallel=options.parallel):
                     outcomes = [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended
                     for each in outcomes:
                         if isinstance(each, Done):
@@ -172,11 +176,11 @@ class Publisher:
             recorder.flush()
         except NodelayerError as error:
             failures.append(Failure("", "the manifest", error))
-        if order.parameters:
-            failures += self._parameters(done, order)
+        if options.parameters:
+            failures += self._parameters(done, options)
         return Result(
             plan,
-            tuple(sorted(done, key=lambda each: (each.step.region, each.step.artifact.terms.name))),
+            tuple(sorted(done, key=lambda each: (each.step.region, each.step.artifact.metadata.name))),
             tuple(failures),
             tuple(sorted(left)),
         )
@@ -194,11 +198,10 @@ class Publisher:
             return
         what = "published" if each.new else "there already"
         access = Access(each.published.public, frozenset(each.published.organizations))
-        self._reporter.say(
-            f"{each.step.region}: {each.step.artifact.terms.name}:{each.published.version} {what}, {access}"
-        )
+        name = each.step.artifact.metadata.name
+        self._reporter.say(f"{each.step.region}: {name}:{each.published.version} {what}, {access}")
 
-    def _parameters(self, done: Sequence[Done], order: Order) -> list[Failure]:
+    def _parameters(self, done: Sequence[Done], options: PublishOptions) -> list[Failure]:
         """Write the SSM parameters of what was published, from the manifest as it is now."""
         known = manifest.read(self._path)
         wanted: dict[str, dict[str, str]] = {}
@@ -214,7 +217,7 @@ class Publisher:
             return ssm.write(self._account.region(region), wanted[region], self._stop)
 
         failures = []
-        for region, count in parallel.each(sorted(wanted), write, parallel=order.parallel):
+        for region, count in parallel.each(sorted(wanted), write, parallel=options.parallel):
             if isinstance(count, NodelayerError):
                 failures.append(Failure(region, "SSM parameters", count))
                 self._reporter.fail(f"{region}: {count}")
@@ -256,7 +259,7 @@ def _unaligned(result: Result) -> list[Failure]:
     """The layers that ended with several numbers, though nothing failed: others published meanwhile."""
     numbers: dict[str, dict[int, str]] = {}
     for each in result.done:
-        numbers.setdefault(each.step.artifact.terms.name, {})[each.published.version] = each.step.region
+        numbers.setdefault(each.step.artifact.metadata.name, {})[each.published.version] = each.step.region
     return [
         Failure(
             region,
@@ -294,7 +297,7 @@ def as_json(result: Result) -> Mapping[str, object]:
         "done": [
             {
                 "region": each.step.region,
-                "layer_name": each.step.artifact.terms.name,
+                "layer_name": each.step.artifact.metadata.name,
                 "node_version": each.step.artifact.node_version,
                 "architecture": each.step.artifact.architecture,
                 "arn": each.published.arn,
@@ -319,7 +322,7 @@ def outputs(result: Result | None, asked: int, region: str) -> dict[str, str]:
     arns: dict[str, dict[str, str]] = {}
     for each in result.done if result else ():
         if each.complete:
-            arns.setdefault(each.step.artifact.terms.name, {})[each.step.region] = each.published.arn
+            arns.setdefault(each.step.artifact.metadata.name, {})[each.step.region] = each.published.arn
     by_region = next(iter(arns.values()), {}) if asked == 1 else {}
     one = by_region.get(region) or next((arn for _, arn in sorted(by_region.items())), "")
     return {"layer-arns": json.dumps(arns, sort_keys=True), "layer-arn": one}
@@ -332,13 +335,13 @@ class _Worker:
         self,
         region: Region,
         account: str,
-        order: Order,
+        options: PublishOptions,
         bodies: Mapping[tuple[str, bool], Payload],
         stop: Stop,
     ) -> None:
         self._region = region
         self._account = account
-        self._order = order
+        self._options = options
         self._bodies = bodies
         self._stop = stop
         self._chance = random.Random()  # noqa: S311 - how long to wait, no secret
@@ -353,15 +356,15 @@ class _Worker:
                 except (aws.NotEnabledError, aws.ExpiredError, parallel.StoppedError) as error:
                     broken = error
                 except NodelayerError as error:
-                    yield Failure(step.region, step.artifact.terms.name, error)
+                    yield Failure(step.region, step.artifact.metadata.name, error)
             if broken is not None:
-                yield Failure(step.region, step.artifact.terms.name, broken)
+                yield Failure(step.region, step.artifact.metadata.name, broken)
 
     def _step(self, step: Step) -> Iterator[Done | Failure]:
         """The step's end; where it fails after the layer version was read back, that is told as well."""
         self._stop.check()
-        name = step.artifact.terms.name
-        for version in step.doubled:
+        name = step.artifact.metadata.name
+        for version in step.duplicates:
             self._region.delete(name, version)
         if step.publishes:
             content = self._publish_all(step)
@@ -390,60 +393,60 @@ class _Worker:
 
     def _publish_all(self, step: Step) -> Content:
         known = (
-            {each.version for each in self._region.versions(step.artifact.terms.name)}
-            if step.fillers
+            {each.version for each in self._region.versions(step.artifact.metadata.name)}
+            if step.paddings
             else None
         )
-        for _ in range(step.fillers):
+        for _ in range(step.paddings):
             self._stop.check()
-            filler = self._publish(step, known, filler=True)
-            known = {*(known or ()), filler.version}
-        mine = self._publish(step, known, filler=False)
+            padding = self._publish(step, known, padding=True)
+            known = {*(known or ()), padding.version}
+        mine = self._publish(step, known, padding=False)
         return self._settle(step, mine, known)
 
-    def _publish(self, step: Step, known: set[int] | None, *, filler: bool) -> Content:
+    def _publish(self, step: Step, known: set[int] | None, *, padding: bool) -> Content:
         """Publish once, however often it has to be tried."""
-        payload = self._payload(step.artifact, filler=filler)
-        terms = step.artifact.filler if filler else step.artifact.terms
+        payload = self._payload(step.artifact, padding=padding)
+        metadata = step.artifact.padding if padding else step.artifact.metadata
         with ExitStack() as stack:
             for pause in (*_PAUSES, None):
                 self._stop.check()
                 try:
-                    return self._region.publish(terms, payload)
+                    return self._region.publish(metadata, payload)
                 except aws.ArchitecturesError:
-                    if terms.architectures != (X86_64.name,):  # which is what a layer without any is for
+                    if metadata.architectures != (X86_64.name,):  # which is what a layer without any is for
                         raise
-                    terms = replace(terms, architectures=())
+                    metadata = replace(metadata, architectures=())
                     if isinstance(payload, Payload):
                         folder = stack.enter_context(TemporaryDirectory(prefix="nodelayer-publish-"))
-                        payload = aws.prepare(terms, step.artifact.path, Path(folder) / "body")
+                        payload = aws.prepare(metadata, step.artifact.path, Path(folder) / "body")
                 except UnreachableError:
                     if pause is None:
                         raise
                     self._stop.sleep(pause * self._chance.uniform(0.5, 1.5))
-                    found = self._since(step, known, filler=filler)
+                    found = self._since(step, known, padding=padding)
                     if found:
                         return found[0]
         raise AssertionError("unreachable")
 
-    def _since(self, step: Step, known: set[int] | None, *, filler: bool) -> list[Content]:
+    def _since(self, step: Step, known: set[int] | None, *, padding: bool) -> list[Content]:
         """The layer versions of this content that were not there when the plan was made, lowest first."""
         artifact = step.artifact
         found = []
-        for each in self._region.versions(artifact.terms.name):
+        for each in self._region.versions(artifact.metadata.name):
             old = each.version in known if known is not None else each.version <= step.latest
-            if not old and is_filler(each) == filler:
-                content = self._region.content(artifact.terms.name, each.version)
+            if not old and is_padding(each) == padding:
+                content = self._region.content(artifact.metadata.name, each.version)
                 if content is not None and content.code_sha256 == artifact.code_sha256:
                     found.append(content)
         return found
 
     def _settle(self, step: Step, mine: Content, known: set[int] | None) -> Content:
         """Where the same content came in twice, the lowest number stays, and is taken."""
-        found = self._since(step, {*(known or range(1, step.latest + 1)), mine.version}, filler=False)
+        found = self._since(step, {*(known or range(1, step.latest + 1)), mine.version}, padding=False)
         if not found:
             return mine
-        name = step.artifact.terms.name
+        name = step.artifact.metadata.name
         # The other publisher may have let somebody in already, whatever the numbers say.
         used = {each.version for each in found if self._region.access(name, each.version)}
         first = min([mine, *found], key=lambda each: (each.version not in used, each.version))
@@ -454,7 +457,7 @@ class _Worker:
     def _check(self, step: Step, content: Content) -> None:
         """Read back, and compare."""
         artifact = step.artifact
-        seen = self._read_back(artifact.terms.name, content.version) if step.publishes else content
+        seen = self._read_back(artifact.metadata.name, content.version) if step.publishes else content
         if (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
             raise NotVerifiedError(
                 f"what is published is not what was sent: {seen.code_sha256}, {seen.size} bytes",
@@ -465,21 +468,21 @@ class _Worker:
     def _finish(self, step: Step, content: Content) -> Access:
         """Permit, and read that back as well; have the second account read it."""
         artifact = step.artifact
-        name, version = artifact.terms.name, content.version
+        name, version = artifact.metadata.name, content.version
         access = PRIVATE if step.publishes else step.access
-        missing = self._order.access - access
+        missing = self._options.access - access
         if missing:
             self._stop.check()
             self._region.permit(name, version, missing)
             access = self._region.access(name, version)
-            if self._order.access - access:
+            if self._options.access - access:
                 raise NotVerifiedError(
-                    f"the permission for {self._order.access - access} did not hold",
+                    f"the permission for {self._options.access - access} did not hold",
                     where=content.arn,
                     todo="look at the layer version's policy",
                 )
-        if self._order.reader is not None:
-            read = self._order.reader(step.region).content_by_arn(content.arn)
+        if self._options.reader is not None:
+            read = self._options.reader(step.region).content_by_arn(content.arn)
             if read is None or read.code_sha256 != artifact.code_sha256:
                 raise NotVerifiedError(
                     "the second account cannot read the layer version",
@@ -501,10 +504,10 @@ class _Worker:
             f"{name}:{version} was published and is not there", where=self._region.name, todo="run it again"
         )
 
-    def _payload(self, artifact: Artifact, *, filler: bool) -> Payload | tuple[str, str]:
-        if not staged(artifact, self._order):
-            return self._bodies[artifact.terms.name, filler]
-        named = self._order.staging
+    def _payload(self, artifact: Artifact, *, padding: bool) -> Payload | tuple[str, str]:
+        if not staged(artifact, self._options):
+            return self._bodies[artifact.metadata.name, padding]
+        named = self._options.staging
         bucket = (named or "nodelayer-{account}-{region}").format(
             region=self._region.name, account=self._account
         )
@@ -517,19 +520,19 @@ class _Worker:
         return bucket, key
 
 
-def _bodies(plan: Plan, order: Order, folder: Path) -> dict[tuple[str, bool], Payload]:
+def _bodies(plan: Plan, options: PublishOptions, folder: Path) -> dict[tuple[str, bool], Payload]:
     """The request bodies that the plan needs, in files, by layer name and whether it is a filler."""
     bodies: dict[tuple[str, bool], Payload] = {}
     for step in plan.steps:
-        for filler in (False, True):
-            key = (step.artifact.terms.name, filler)
-            needed = step.fillers > 0 if filler else step.publishes
-            if not needed or key in bodies or staged(step.artifact, order):
+        for padding in (False, True):
+            key = (step.artifact.metadata.name, padding)
+            needed = step.paddings > 0 if padding else step.publishes
+            if not needed or key in bodies or staged(step.artifact, options):
                 continue
-            terms = step.artifact.filler if filler else step.artifact.terms
+            metadata = step.artifact.padding if padding else step.artifact.metadata
             path = folder / hashlib.sha256(repr(key).encode()).hexdigest()
             try:
-                bodies[key] = aws.prepare(terms, step.artifact.path, path)
+                bodies[key] = aws.prepare(metadata, step.artifact.path, path)
             except OSError as error:
                 raise machine_error(error, folder, "TMPDIR") from error
     return bodies

@@ -23,7 +23,7 @@ Flags = dict[str, str | bool]
 
 
 @dataclass(frozen=True)
-class Aim:
+class PublishTarget:
     """The flags that say where: regions, manifest, credentials."""
 
     regions: str
@@ -68,7 +68,7 @@ class Aim:
 
 
 @dataclass(frozen=True)
-class Talk:
+class RunReport:
     """How to talk of it: the command to name for what is left, and where results go as text, if anywhere."""
 
     command: str
@@ -77,16 +77,16 @@ class Talk:
     results: Callable[[str], None]
     dry_run: bool = False
 
-    def again(self, named: Sequence[str], aim: Aim) -> str:
+    def again(self, named: Sequence[str], target: PublishTarget) -> str:
         """The command for just those regions."""
         words = ["invoke", self.command]
-        for flag, value in {**self.flags, "--regions": ",".join(named), **aim.flags()}.items():
+        for flag, value in {**self.flags, "--regions": ",".join(named), **target.flags()}.items():
             words += [flag] if value is True else [flag, str(value)] if value else []
         return shlex.join(words)
 
 
 @dataclass(frozen=True)
-class Ended:
+class RunOutcome:
     """The exit code, the plan or the result for a program, and the result where anything was to be done."""
 
     code: int
@@ -96,17 +96,17 @@ class Ended:
 
 def hold(
     artifacts: Sequence[Artifact],
-    order: plan.Order,
-    aim: Aim,
+    options: plan.PublishOptions,
+    target: PublishTarget,
     opened: tuple[aws.Account, Selection],
-    talk: Talk,
-) -> Ended:
+    talk: RunReport,
+) -> RunOutcome:
     """Plan, show it, act, and say what is left and the command for just that. Raises NodelayerError."""
     account, selection = opened
     reporter = talk.reporter
-    publisher = publish.Publisher(account, Path(aim.manifest), reporter)
+    publisher = publish.Publisher(account, Path(target.manifest), reporter)
     with reporter.work(f"looking what is there in {len(selection.regions)} regions"):
-        planned = publisher.plan(artifacts, selection, order)
+        planned = publisher.plan(artifacts, selection, options)
     table = tables.columns(plan.rows(planned)).rstrip("\n")
     if talk.dry_run:
         talk.results(table)
@@ -116,7 +116,7 @@ def hold(
         for region, why in planned.skipped.items():
             reporter.say(f"{region} skipped: {why}")
     reporter.say(plan.summary(planned, account.id, account.partition.name))
-    result = None if talk.dry_run else publisher.run(artifacts, selection, order, planned)
+    result = None if talk.dry_run else publisher.run(artifacts, selection, options, planned)
     for failure in planned.failures:
         reporter.fail(f"{failure.region}: {failure.error}")
     document = plan.as_json(planned, account.id, account.partition.name)
@@ -127,9 +127,9 @@ def hold(
         reporter.say(publish.summary(result))
     failures, left = (result.failures, result.left) if result else (planned.failures, ())
     if named := publish.retry_regions(failures, left):
-        reporter.say(f"Not done: {', '.join(named)}. Just those: {talk.again(named, aim)}")
+        reporter.say(f"Not done: {', '.join(named)}. Just those: {talk.again(named, target)}")
     code = failures[0].error.code if failures else fanout.StoppedError.code if left else 0
-    return Ended(code, document, result)
+    return RunOutcome(code, document, result)
 
 
 def joined(documents: Sequence[Mapping[str, object]]) -> Mapping[str, object]:

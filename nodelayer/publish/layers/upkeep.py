@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from nodelayer.aws.account import Access, Account, Region, Terms
+from nodelayer.aws.account import Access, Account, LayerMetadata, Region
 from nodelayer.aws.quotas import DESCRIPTION
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, UnreachableError
 from nodelayer.layer.artifact import Artifact, built_records, check_zip, of_record
@@ -15,7 +15,7 @@ from nodelayer.manifest import model as manifest
 from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.node.versions import sort_key
 from nodelayer.publish.layers import download
-from nodelayer.publish.layers.plan import Failure, check_account, is_filler
+from nodelayer.publish.layers.plan import Failure, check_account, is_padding
 from nodelayer.util import parallel
 from nodelayer.util.console import Reporter
 from nodelayer.util.parallel import Stop
@@ -101,7 +101,7 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
 
 
 @dataclass(frozen=True)
-class Old:
+class PrunableVersion:
     """A layer version that may go: not among the newest of its layer in the region."""
 
     region: str
@@ -114,7 +114,7 @@ class Old:
 class Prunable:
     """What `prune` would delete, what the manifest holds and is gone already, what could not be asked."""
 
-    old: tuple[Old, ...]
+    old: tuple[PrunableVersion, ...]
     gone: tuple[str, ...]
     failures: tuple[Failure, ...]
 
@@ -125,18 +125,18 @@ def prunable(known: Manifest, account: Account, names: Mapping[str, Sequence[str
     Raises RefusedError where the manifest is another account's: it would find all of it gone.
     """
     check_account(known, account)
-    old: list[Old] = []
+    old: list[PrunableVersion] = []
     gone: list[str] = []
     failures: list[Failure] = []
 
-    def look(region: str) -> tuple[list[Old], list[str]]:
+    def look(region: str) -> tuple[list[PrunableVersion], list[str]]:
         mine, lost = [], []
         for name in names[region]:
             versions = account.region(region).versions(name)
             # What fills the numbering is nobody's: it takes no place among those that are kept.
-            kept = [each.version for each in versions if not is_filler(each)][-keep:]
+            kept = [each.version for each in versions if not is_padding(each)][-keep:]
             mine += [
-                Old(region, name, each.version, each.arn)
+                PrunableVersion(region, name, each.version, each.arn)
                 for each in versions
                 if len(kept) == keep and each.version < kept[0]
             ]
@@ -160,18 +160,18 @@ def prunable(known: Manifest, account: Account, names: Mapping[str, Sequence[str
 
 def prune(
     account: Account, plan: Prunable, path: Path, stop: Stop, reporter: Reporter
-) -> tuple[list[Old], list[Failure]]:
+) -> tuple[list[PrunableVersion], list[Failure]]:
     """Delete those layer versions, and mark them and what was gone already in the manifest.
 
     Functions that use them keep working. A run that is killed between the two is mended by the next one,
     which finds them gone.
     """
     manifest.check_writable(path)
-    deleted: list[Old] = []
+    deleted: list[PrunableVersion] = []
     failures = list(plan.failures)
 
-    def delete(region: str) -> list[Old | Failure]:
-        ended: list[Old | Failure] = []
+    def delete(region: str) -> list[PrunableVersion | Failure]:
+        ended: list[PrunableVersion | Failure] = []
         for each in (each for each in plan.old if each.region == region):
             try:
                 stop.check()
@@ -278,7 +278,7 @@ def _fetched(layer: Layer, account: Account, path: Path, reporter: Reporter) -> 
             code_sha256=layer.code_sha256,
             size=layer.size,
             unzipped_size=layer.unzipped_size,
-            terms=Terms(
+            metadata=LayerMetadata(
                 name=layer.layer_name,
                 description=listed.description[:DESCRIPTION],
                 license=listed.license,

@@ -9,7 +9,7 @@ from support import Outcome, command, environment
 
 from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
 from nodelayer.github import manifest_branch
-from nodelayer.github.manifest_branch import Chance, Place
+from nodelayer.github.manifest_branch import Backoff, ManifestBranch
 from nodelayer.manifest.model import Layer, Manifest, Published, parse
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import open_git
@@ -72,7 +72,7 @@ def clone(tmp_path, remote):
 
 
 def place_of(folder, remote="origin"):
-    return Place(open_git(folder, environment(GIT_CONFIG_GLOBAL=os.devnull)), remote)
+    return ManifestBranch(open_git(folder, environment(GIT_CONFIG_GLOBAL=os.devnull)), remote)
 
 
 def on_branch(remote, name="layers.json"):
@@ -156,7 +156,7 @@ def test_whoever_is_slower_every_time_gives_up_with_one_line(remote, clone):
     hook.chmod(0o755)
     waits = []
     with pytest.raises(UnreachableError, match="others were quicker 20 times"):
-        manifest_branch.push(Manifest.of([entry("24.1.0")]), place, "two", QUIET, Chance(waits.append))
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), place, "two", QUIET, Backoff(waits.append))
     assert len(waits) == 20
     assert max(waits) <= 8
 
@@ -167,7 +167,9 @@ def test_a_push_that_is_refused_is_not_tried_again(remote, clone):
     hook.chmod(0o755)
     waits = []
     with pytest.raises(RefusedError, match="pre-receive hook declined"):
-        manifest_branch.push(Manifest.of([entry("24.1.0")]), place_of(clone), "", QUIET, Chance(waits.append))
+        manifest_branch.push(
+            Manifest.of([entry("24.1.0")]), place_of(clone), "", QUIET, Backoff(waits.append)
+        )
     assert waits == []
 
 

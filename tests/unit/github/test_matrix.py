@@ -11,7 +11,7 @@ from support import ROOT
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.github import matrix
-from nodelayer.github.matrix import BATCH, MATRIX_JOBS, Pair, Wish, in_batches, in_jobs, lacking
+from nodelayer.github.matrix import BATCH, MATRIX_JOBS, MatrixRequest, Pair, in_batches, in_jobs, lacking
 from nodelayer.github.targets import Supported
 from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.node.versions import Release, sort_key
@@ -29,7 +29,7 @@ RELEASES = {
 }
 
 
-def plan(wish=Wish(), supported=SET, releases=RELEASES):  # noqa: B008 - frozen
+def plan(wish=MatrixRequest(), supported=SET, releases=RELEASES):  # noqa: B008 - frozen
     return matrix.plan(supported, releases, wish, today=TODAY)
 
 
@@ -66,12 +66,12 @@ def test_without_maintenance_only_the_versions_named_are_built():
 
 
 def test_specs_stand_in_place_of_the_set_and_mean_each_layer_once():
-    found = plan(Wish(specs=("24", "24.1.0", "v24.1.0", "24.1")))
+    found = plan(MatrixRequest(specs=("24", "24.1.0", "v24.1.0", "24.1")))
     assert built(found) == [("24.1.0", "x86_64"), ("24.1.0", "arm64")]
 
 
 def test_a_spec_that_means_nothing_is_an_error_beside_the_others():
-    found = plan(Wish(specs=("99", "24", "11.0.0")))
+    found = plan(MatrixRequest(specs=("99", "24", "11.0.0")))
     assert built(found) == [("24.1.0", "x86_64"), ("24.1.0", "arm64")]
     assert [type(each) for each in found.failures] == [NotFoundError] * 2
     assert str(found.failures[0]) == "no Node.js 99 for x86_64 or arm64: nearest: 26.1.0"
@@ -81,11 +81,11 @@ def test_every_release_begins_with_the_oldest_that_the_client_is_for():
     releases = {
         X86_64: [Release("11.15.0"), Release("12.0.0"), Release("12.0.0-rc.1"), Release("13.0.0-rc.1")]
     }
-    assert built(plan(Wish(specs=("every",)), releases=releases)) == [("12.0.0", "x86_64")]
+    assert built(plan(MatrixRequest(specs=("every",)), releases=releases)) == [("12.0.0", "x86_64")]
 
 
 def test_every_release_of_each_architecture_is_built_and_what_one_lacks_is_told():
-    found = plan(Wish(specs=("every",)))
+    found = plan(MatrixRequest(specs=("every",)))
     expected = {
         (each.version, arch.name) for arch in RELEASES for each in RELEASES[arch] if each.version > "12"
     }
@@ -98,14 +98,14 @@ def test_every_release_of_each_architecture_is_built_and_what_one_lacks_is_told(
 
 def test_a_long_list_of_what_is_left_out_is_cut():
     releases = {X86_64: [Release(f"12.{minor}.0") for minor in range(20)], ARM64: []}
-    (line,) = plan(Wish(specs=("every",)), releases=releases).left_out
+    (line,) = plan(MatrixRequest(specs=("every",)), releases=releases).left_out
     assert line.endswith("12.7.0 and 12 more")
 
 
 @pytest.mark.parametrize("wish", [{"specs": ("every", "12")}, {"jobs": 0}, {"jobs": 257}])
 def test_flags_that_cannot_be_meant_are_refused(wish):
     with pytest.raises(InvalidInputError):
-        Wish(**wish)
+        MatrixRequest(**wish)
 
 
 # what the manifest lacks
@@ -160,9 +160,9 @@ def test_what_one_region_did_not_take_is_missing():
 
 
 def test_of_an_empty_manifest_everything_is_missing_and_of_a_full_one_nothing():
-    assert built(plan(Wish(missing=Manifest()))) == built(plan())
+    assert built(plan(MatrixRequest(missing=Manifest()))) == built(plan())
     full = Manifest.of(entry(version, architecture) for version, architecture in built(plan()))
-    found = plan(Wish(missing=full))
+    found = plan(MatrixRequest(missing=full))
     assert found.jobs == ()
     assert found.outputs() == {"matrix": '{"include":[]}', "any": "false", "count": "0", "batches": "1"}
 
@@ -256,7 +256,7 @@ MANY = {each: [Release(f"{12 + n // 40}.{n % 40}.0") for n in range(500)] for ea
 
 
 def test_the_batches_of_a_thousand_layers_are_the_runs_that_are_to_be_started():
-    found = [plan(Wish(specs=("every",), batch=n), releases=MANY) for n in range(1, 8)]
+    found = [plan(MatrixRequest(specs=("every",), batch=n), releases=MANY) for n in range(1, 8)]
     assert {each.batches for each in found} == {7}
     everything = [pair for each in found for pair in built(each)]
     assert len(everything) == len(set(everything)) == 1000
@@ -267,19 +267,19 @@ def test_the_batches_of_a_thousand_layers_are_the_runs_that_are_to_be_started():
 
 
 def test_a_batch_stays_the_same_while_others_are_published():
-    first = plan(Wish(specs=("every",), batch=1), releases=MANY)
+    first = plan(MatrixRequest(specs=("every",), batch=1), releases=MANY)
     known = Manifest.of(entry(version, architecture) for version, architecture in built(first))
-    again = plan(Wish(specs=("every",), batch=1, missing=known), releases=MANY)
-    second = plan(Wish(specs=("every",), batch=2, missing=known), releases=MANY)
+    again = plan(MatrixRequest(specs=("every",), batch=1, missing=known), releases=MANY)
+    second = plan(MatrixRequest(specs=("every",), batch=2, missing=known), releases=MANY)
     assert again.jobs == ()
-    assert built(second) == built(plan(Wish(specs=("every",), batch=2), releases=MANY))
+    assert built(second) == built(plan(MatrixRequest(specs=("every",), batch=2), releases=MANY))
     assert second.batches == 7
 
 
 @pytest.mark.parametrize("batch", [0, 8, -1])
 def test_a_batch_that_is_not_there_is_refused_with_those_that_are(batch):
     with pytest.raises(InvalidInputError, match="use 1 to 7"):
-        plan(Wish(specs=("every",), batch=batch), releases=MANY)
+        plan(MatrixRequest(specs=("every",), batch=batch), releases=MANY)
 
 
 def test_a_batch_is_what_one_run_has_time_and_room_for():
@@ -295,15 +295,18 @@ def test_a_batch_is_what_one_run_has_time_and_room_for():
 
 
 def test_the_matrix_is_one_line_that_a_workflow_reads():
-    line = plan(Wish(specs=("12.16.1",))).line
+    line = plan(MatrixRequest(specs=("12.16.1",))).line
     assert line == (
         '{"include":[{"id":"12.16.1-x86_64","node":"12.16.1","arch":"x86_64","runner":"ubuntu-24.04"}]}'
     )
-    assert json.loads(plan(Wish(specs=("every",)), releases=MANY).line)["include"][0]["node"] == "12.0.0"
+    assert (
+        json.loads(plan(MatrixRequest(specs=("every",)), releases=MANY).line)["include"][0]["node"]
+        == "12.0.0"
+    )
 
 
 def test_outputs_say_how_many_and_whether_any():
-    found = plan(Wish(specs=("every",), jobs=20, batch=7), releases=MANY).outputs()
+    found = plan(MatrixRequest(specs=("every",), jobs=20, batch=7), releases=MANY).outputs()
     assert (found["any"], found["count"], found["batches"]) == ("true", "100", "7")
     assert len(json.loads(found["matrix"])["include"]) == 20
 
@@ -312,4 +315,7 @@ def test_a_line_of_json_fits_into_an_output_of_a_job():
     releases = {
         each: [Release(f"{12 + n // 400}.{n % 400}.0") for n in range(5000)] for each in (X86_64, ARM64)
     }
-    assert max(len(plan(Wish(specs=("every",), batch=n), releases=releases).line) for n in (1, 2)) < 1_000_000
+    assert (
+        max(len(plan(MatrixRequest(specs=("every",), batch=n), releases=releases).line) for n in (1, 2))
+        < 1_000_000
+    )

@@ -30,7 +30,7 @@ from nodelayer import github, github_release
 from nodelayer.progress import Reporter
 folder = Path(sys.argv[1])
 files = github_release.read_folder(folder)
-order = github_release.Order("v1.2.3", "One", sys.argv[2], files, move_major=True)
+order = github_release.ReleaseSpec("v1.2.3", "One", sys.argv[2], files, move_major=True)
 print(github_release.publish(order, github.open_github(os.environ, Reporter()), folder)[1])
 """
 """The command without Invoke and boto3, which take a second to start."""
@@ -59,7 +59,7 @@ class Desk:
 
     def order(self, **changes):
         assets = github_release.read_folder(self.assets)
-        return github_release.Order(
+        return github_release.ReleaseSpec(
             **{"tag": TAG, "title": "One", "notes": NOTES, "assets": assets} | changes
         )
 

@@ -16,7 +16,7 @@ from nodelayer.layer.record import code_sha256
 from nodelayer.node.sources.base import NOT_AVAILABLE, NodeFiles, SourceRecord
 from nodelayer.util.console import Reporter
 
-HOUSE = build.House(
+PATHS = build.ProjectPaths(
     runtime=ROOT / "runtime",
     function=ROOT / "function",
     dockerfiles=ROOT / "docker",
@@ -47,7 +47,7 @@ def no_docker():
 
 
 def bench(shelf):
-    return build.Workbench(HOUSE, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker)
+    return build.BuildContext(PATHS, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker)
 
 
 def test_names_are_those_users_see():
@@ -63,21 +63,21 @@ def test_names_are_those_users_see():
 def test_a_word_that_is_unknown_is_refused_before_anything_is_fetched(tmp_path, order):
     shelf = Shelf(b"")
     with pytest.raises(InvalidInputError):
-        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path, **order), bench(shelf))
+        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path, **order), bench(shelf))
     assert shelf.asked == 0
 
 
 def test_a_build_that_fails_leaves_what_stood_there(tmp_path):
     (tmp_path / "nodejs-1.2.3-x86_64.zip").write_bytes(b"old")
     with pytest.raises(NodelayerError):
-        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path), bench(Shelf(b"no ELF at all")))
+        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path), bench(Shelf(b"no ELF at all")))
     assert [path.name for path in tmp_path.iterdir()] == ["nodejs-1.2.3-x86_64.zip"]
 
 
 def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "dist").write_text("")
     with pytest.raises(MachineError, match="file exists"):
-        build.build(build.Job("1.2.3", X86_64), build.Order(tmp_path / "dist"), bench(Shelf(b"")))
+        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
 
 
 def test_the_client_is_bootstrap_and_its_scripts():
@@ -127,7 +127,7 @@ def record_of(out, version, **changes):
 
 def test_a_finished_layer_is_found_again(tmp_path):
     record_of(tmp_path, "12.16.1")
-    found = build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE)
+    found = build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS)
     assert found is not None
     assert found.zip == "nodejs-12.16.1-x86_64.zip"
 
@@ -137,13 +137,13 @@ def test_a_finished_layer_is_found_again(tmp_path):
 )
 def test_a_layer_of_another_client_or_with_another_zip_is_not_taken_for_it(tmp_path, changes):
     record_of(tmp_path, "12.16.1", **changes)
-    assert build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE) is None
+    assert build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
 def test_a_record_that_is_none_means_there_is_no_layer(tmp_path, text):
     (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
-    assert build.existing(build.Job("12.16.1", X86_64), build.Order(tmp_path), HOUSE) is None
+    assert build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
 def test_the_newest_layer_is_so_by_version_and_not_by_its_letters(tmp_path):

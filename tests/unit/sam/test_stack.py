@@ -19,7 +19,7 @@ from nodelayer.util.console import Reporter
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
 LAYER = LayerVersionArn.parse(ARN)
-PLACE = sam.Place("nodelayer-sample", "eu-west-1")
+PLACE = sam.StackTarget("nodelayer-sample", "eu-west-1")
 QUIET = Reporter(quiet=True)
 OURS = {"nodelayer": "sample-function"}
 
@@ -34,12 +34,12 @@ def stack(status="CREATE_COMPLETE", tags=OURS, **outputs):
 @pytest.mark.parametrize("name", ["", "1stack", "a_b", "a b", "a" * 129, "stack;rm", "--region"])
 def test_a_name_that_cloudformation_would_refuse_is_refused_at_once(name):
     with pytest.raises(InvalidInputError, match="is no name of a stack"):
-        sam.Place(name, "eu-west-1")
+        sam.StackTarget(name, "eu-west-1")
 
 
 def test_flags_lead_to_the_same_place_again_and_say_nothing_that_is_usual():
     assert PLACE.again() == "--region eu-west-1"
-    other = sam.Place("other", "us-east-1", "my profile")
+    other = sam.StackTarget("other", "us-east-1", "my profile")
     assert other.again() == "--region us-east-1 --stack-name other --profile 'my profile'"
 
 
@@ -81,7 +81,7 @@ def test_a_value_that_sam_could_read_otherwise_is_not_passed(value):
 
 
 def test_every_parameter_is_named_each_time_since_sam_keeps_what_is_left_out():
-    assert sam.overrides(sam.Wish().parameters) == [
+    assert sam.overrides(sam.StackOptions().parameters) == [
         "--parameter-overrides",
         'LayerArn=""',
         'Architecture="x86_64"',
@@ -93,27 +93,30 @@ def test_every_parameter_is_named_each_time_since_sam_keeps_what_is_left_out():
 @pytest.mark.parametrize(("field", "flag"), [("http", "--http"), ("access", "--access")])
 def test_an_unknown_way_in_is_refused_by_the_name_of_its_flag(field, flag):
     with pytest.raises(InvalidInputError) as caught:
-        sam.Wish(**{field: "open"})
+        sam.StackOptions(**{field: "open"})
     assert caught.value.where == flag
 
 
 def test_the_layer_is_built_only_where_it_is_not_published(tmp_path):
     project = sam.Project(tmp_path)
-    assert sam.build_line(project, sam.Wish(ARN))[:2] == ["build", "Function"]
-    assert sam.build_line(project, sam.Wish())[:2] == ["build", f"--template-file={tmp_path}/template.yaml"]
+    assert sam.build_line(project, sam.StackOptions(ARN))[:2] == ["build", "Function"]
+    assert sam.build_line(project, sam.StackOptions())[:2] == [
+        "build",
+        f"--template-file={tmp_path}/template.yaml",
+    ]
 
 
 def test_nobody_is_asked_by_sam(tmp_path):
     project = sam.Project(tmp_path)
-    assert "--no-confirm-changeset" in sam.deploy_line(project, sam.Wish(ARN), PLACE, tmp_path)
+    assert "--no-confirm-changeset" in sam.deploy_line(project, sam.StackOptions(ARN), PLACE, tmp_path)
     assert "--no-prompts" in sam.delete_line(project, PLACE)
 
 
 def test_every_line_to_aws_names_stack_region_and_profile(tmp_path):
     project = sam.Project(tmp_path)
-    place = sam.Place("other", "us-east-1", "mine")
+    place = sam.StackTarget("other", "us-east-1", "mine")
     lines = (
-        sam.deploy_line(project, sam.Wish(ARN), place, tmp_path),
+        sam.deploy_line(project, sam.StackOptions(ARN), place, tmp_path),
         sam.delete_line(project, place),
         sam.logs_line(project, place, tail=True),
     )
@@ -252,7 +255,7 @@ def test_who_stops_a_deployment_is_told_that_aws_goes_on(tmp_path):
     there = program(tmp_path, "import time; time.sleep(60)")
     began = time.monotonic()
     with pytest.raises(sam.StoppedError) as caught:
-        sam.Sam(there, os.environ, tmp_path, Screen).run(["deploy"], place=PLACE)
+        sam.Sam(there, os.environ, tmp_path, Screen).run(["deploy"], target=PLACE)
     assert time.monotonic() - began < 30
     assert caught.value.code == 130
     assert "what CloudFormation has begun goes on" in str(caught.value)

@@ -231,16 +231,16 @@ def test_a_token_is_fetched_from_an_address_only(refresh, registry, root, realm)
 def test_the_registry_of_an_image_is_spoken_to_by_https_and_so_is_its_token_service(refresh):
     asked = []
 
-    class Told:
+    class ReleaseNotes:
         def stream(self, url, headers, *, also):  # noqa: ARG002 - as Web has it
             asked.append(url)
             raise UnreachableError("no network")
 
     with pytest.raises(UnreachableError):
-        refresh.Registry(Told()).digest(refresh.Image.parse(f"{IMAGE}:2"))
+        refresh.Registry(ReleaseNotes()).digest(refresh.Image.parse(f"{IMAGE}:2"))
     assert asked == [f"https://{IMAGE.replace(NAME, '')}v2/{NAME}/manifests/2"]
     with pytest.raises(UnreachableError, match="does not say where"):
-        refresh.Registry(Told())._token('Bearer realm="http://x/",service="y"', "https://z/")
+        refresh.Registry(ReleaseNotes())._token('Bearer realm="http://x/",service="y"', "https://z/")
 
 
 @pytest.mark.parametrize(

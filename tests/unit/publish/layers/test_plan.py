@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from nodelayer.aws.account import PRIVATE, Access, Listed, Terms
+from nodelayer.aws.account import PRIVATE, Access, LayerMetadata, LayerVersionSummary
 from nodelayer.errors import InvalidInputError
-from nodelayer.layer.artifact import FILLER, Artifact
+from nodelayer.layer.artifact import PADDING, Artifact
 from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.publish.layers import plan
 from nodelayer.publish.layers.plan import Step
@@ -18,7 +18,7 @@ ARTIFACT = Artifact(
     code_sha256=SHA256,
     size=1000,
     unzipped_size=2000,
-    terms=Terms(NAME, "Node.js 12.16.1", "MIT", ("provided.al2023",), ("x86_64",)),
+    metadata=LayerMetadata(NAME, "Node.js 12.16.1", "MIT", ("provided.al2023",), ("x86_64",)),
 )
 
 
@@ -27,14 +27,16 @@ def arn(region, version):
 
 
 def step(region, latest=0, existing=None, **more):
-    listed = Listed(existing, arn(region, existing), "", "2026-01-01T00:00:00Z") if existing else None
+    listed = (
+        LayerVersionSummary(existing, arn(region, existing), "", "2026-01-01T00:00:00Z") if existing else None
+    )
     return Step(region, ARTIFACT, existing=listed, latest=latest, **more)
 
 
 def numbers(*steps, known=None):
     """What aligning gives: by region the number, and how many layer versions fill up to it."""
     found = plan.aligned(steps, known or Manifest())
-    return {each.region: (each.target, each.fillers, each.publishes) for each in found}
+    return {each.region: (each.target, each.paddings, each.publishes) for each in found}
 
 
 def test_where_nothing_is_there_the_first_number_is_taken_everywhere():
@@ -98,7 +100,7 @@ def test_words_say_what_will_be_done_in_order():
     full = step("a", latest=1, target=4, permit=Access(public=True))
     assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
     assert step("a", existing=1, recorded=True).words == "nothing"
-    assert step("a", existing=1, recorded=True, doubled=(2, 3)).words == "delete the double 2, 3"
+    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the double 2, 3"
 
 
 def test_access_is_only_ever_added():
@@ -109,9 +111,9 @@ def test_access_is_only_ever_added():
 
 
 def test_a_fillers_description_ends_with_its_mark_and_fits():
-    long = Terms(NAME, "x" * 256, "MIT", (), ("x86_64",))
-    filler = Artifact(**{**vars(ARTIFACT), "terms": long}).filler
-    assert (len(filler.description), filler.description.endswith(FILLER)) == (256, True)
+    long = LayerMetadata(NAME, "x" * 256, "MIT", (), ("x86_64",))
+    padding = Artifact(**{**vars(ARTIFACT), "terms": long}).padding
+    assert (len(padding.description), padding.description.endswith(PADDING)) == (256, True)
 
 
 def test_a_summary_counts():
