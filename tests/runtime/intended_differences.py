@@ -95,20 +95,20 @@ because(
 )
 because(
     "the causes of an error follow its stack: here, what the promise was rejected with",
-    *_each("crash", "unhandled unhandledText unhandledNothing unhandledObject unhandledSync"),
+    *_each("crash", "unhandled unhandledText unhandledSync"),
     "crash.unhandled as JSON",
     "init/rejectsLater.handler",
     unlike=(RIC3,),
 )
 because(
     "null is told as null: for 4.0.2 it is an object, for 3.3.0 no error at all",
-    *_each("errors", "null thrownNullSync"),
+    *_each("errors", "null"),
     "init/throwsNull.handler",
 )
 because("null is told as null", "crash.uncaughtNull", unlike=(RIC3,))
 because(
     "as 4.0.2: undefined is told as undefined",
-    *_each("errors", "undefined rejectedNothing thrownUndefinedSync"),
+    *_each("errors", "undefined rejectedNothing"),
     "init/throwsUndefined.handler",
     unlike=(RIC3,),
 )
@@ -261,7 +261,7 @@ because(
 because("null is JSON as well", "streams.writesNull")
 because(
     "an error before the first byte is reported as one; AWS's clients begin a response and add trailers",
-    *_each("streams", "writesUndefined httpUndefined throwsFirst throwsText syncThrows"),
+    *_each("streams", "writesUndefined httpUndefined throwsFirst syncThrows"),
 )
 because(
     "the prelude of an HTTP response goes out before the body that end was given, and where there is none",
@@ -304,7 +304,7 @@ because("as 3.3.0: the tenant stands in each line", "logs.text of a tenant", unl
 # --- what surrounds a handler
 because(
     "the context has what both clients have: the callback's side of 3.3.0, xRayTraceId of 4.0.2",
-    *_each("surroundings", "contextKeys contextKinds contextSpread contextValues"),
+    *_each("surroundings", "contextKeys contextValues"),
     "streams.context",
 )
 because(

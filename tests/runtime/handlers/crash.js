@@ -12,9 +12,6 @@ exports.uncaughtAsync = async () => {
   });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
-exports.uncaughtText = () => after(5, () => {
-  throw 'uncaught text';
-});
 exports.uncaughtNull = () => after(5, () => {
   throw null;
 });
@@ -24,14 +21,6 @@ exports.unhandled = async () => {
 };
 exports.unhandledText = async () => {
   Promise.reject('unhandled text');
-  await new Promise((resolve) => setTimeout(resolve, 500));
-};
-exports.unhandledNothing = async () => {
-  Promise.reject();
-  await new Promise((resolve) => setTimeout(resolve, 500));
-};
-exports.unhandledObject = async () => {
-  Promise.reject({ some: 'object' });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
 exports.unhandledSync = (event, context, callback) => {
@@ -68,13 +57,6 @@ exports.afterwardsRejected = async () => {
 };
 exports.exit = async () => {
   process.exit(3);
-};
-exports.exitZero = async () => {
-  process.exit(0);
-};
-exports.exitLater = async () => {
-  after(5, () => process.exit(4));
-  await new Promise((resolve) => setTimeout(resolve, 500));
 };
 exports.exitAfterwards = async () => {
   after(20, () => process.exit(5));

@@ -18,11 +18,6 @@ exports.timerOfBefore = (() => {
     return fired.slice();
   };
 })();
-exports.logOfBefore = async (event) => {
-  setTimeout(() => console.log(`timer of ${event.n}`), 10);
-  if (event.wait) await new Promise((resolve) => setTimeout(resolve, event.wait));
-  return event.n;
-};
 exports.throwOfBefore = async (event) => {
   if (event.n === 1) {
     setTimeout(() => {
