@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that answer by callback or by context.done, succeed and fail.
+// Handlers that respond by callback or by context.done, succeed and fail.
 exports.success = (event, context, callback) => callback(null, { got: event });
 exports.undefinedError = (event, context, callback) => callback(undefined, 'fine');
 exports.noArguments = (event, context, callback) => callback();

@@ -83,7 +83,7 @@ exports.replaced = async () => {
   console.log = before;
 };
 exports.kinds = async () => ({ same: console.log === console.info, fatal: typeof console.fatal, trace: typeof console.trace });
-exports.afterwards = async () => {
+exports.afterResponse = async () => {
   setTimeout(() => console.log('after the answer'), 20);
   return 'answered';
 };

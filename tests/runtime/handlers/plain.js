@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that are no async functions.
+// Handlers that are not async functions.
 exports.object = () => ({ returned: 1 });
 exports.text = () => 'returned';
 exports.null = () => null;

@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that answer through a stream.
+// Handlers that stream their response.
 const stream = (handler, options) => awslambda.streamifyResponse(handler, options);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const from = (to, prelude) => awslambda.HttpResponseStream.from(to, prelude);
@@ -78,7 +78,7 @@ exports.httpUndefined = stream(async (event, to) => {
   http.write('body');
   http.end();
 });
-exports.realPipeline = stream(async (event, to) => {
+exports.pipeline = stream(async (event, to) => {
   const { pipeline, Readable } = require('stream');
   await require('util').promisify(pipeline)(Readable.from([Buffer.from('a'), Buffer.from('b')]), to);
 });

@@ -1,5 +1,5 @@
 'use strict';
-// What a handler finds around it.
+// What a handler can see: context, environment, globals.
 const kinds = (object) => Object.keys(object).sort().map((key) => `${key}: ${typeof object[key]}`);
 const first = { env: process.env.AWS_EXECUTION_ENV, trace: process.env._X_AMZN_TRACE_ID };
 exports.contextKeys = async (event, context) => Object.keys(context).sort();
