@@ -75,7 +75,7 @@ class Run:
 
 
 @dataclass(frozen=True)
-class Raw:
+class RunResult:
     """The raw results of a run: what the API received, exit code (None if it was killed), output."""
 
     api: RuntimeApi
@@ -112,7 +112,7 @@ def run(client, what, function):
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode("utf-8", "replace"))
-        return Raw(api, code, done, *texts)
+        return RunResult(api, code, done, *texts)
 
 
 def _watch(process, api, what):

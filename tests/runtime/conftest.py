@@ -18,8 +18,8 @@ from nodelayer.source import open_source
 from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"
-BUILT_WITH = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
-AT_ONCE = 2 * (os.cpu_count() or 1)
+BUILD_TOOLS = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+PARALLEL_RUNS = 2 * (os.cpu_count() or 1)
 NEEDS_LIBATOMIC = 25
 TABLE = pytest.StashKey()
 
@@ -56,8 +56,8 @@ class Runtimes:
             machine = architecture.of_host()
             if system_library.find("libatomic.so.1", machine) is None:
                 return "this machine has no libatomic.so.1"
-        lacking = [tool for tool in BUILT_WITH if shutil.which(tool) is None] if name != "nodelayer" else []
-        return f"AWS's client is built with {', '.join(lacking)}, not installed here" if lacking else ""
+        missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
+        return f"AWS's client is built with {', '.join(missing)}, not installed here" if missing else ""
 
     def _folder(self, name, make):
         """Return a folder that is kept between runs, created atomically and only once."""
@@ -119,7 +119,7 @@ class Outcomes:
     def __call__(self, case, name, version):
         return self._jobs[case.name, name, version].result()
 
-    def again(self, case, name, version):
+    def rerun(self, case, name, version):
         """Run a case again, alone: a busy machine delays the timers that some cases use."""
         done = Future()
         done.set_result(_run(self._runtimes, case, name, version))
@@ -133,7 +133,7 @@ def outcomes(request, runtimes):
         item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
     ]
     jobs = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL_RUNS) as pool:
         for parameters in chosen:
             case = parameters["case"]
             wanted = [("nodelayer", parameters["node"])] + [

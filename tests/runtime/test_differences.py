@@ -60,7 +60,7 @@ def test_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded,
             break
         if attempt < ATTEMPTS - 1:
             for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
-                outcomes.again(case, name, version)
+                outcomes.rerun(case, name, version)
     table += rows
     assert not wrong, "\n".join(wrong)
 

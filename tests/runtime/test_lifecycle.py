@@ -25,7 +25,7 @@ CONCURRENT = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUN
 
 @pytest.fixture
 def run(runtimes):
-    """Return a function that runs a handler of lifecycle.js and returns its clients.Raw."""
+    """Return a function that runs a handler of lifecycle.js and returns its clients.RunResult."""
 
     def started(node, name, events=None, **more):
         if why_not := runtimes.why_not("nodelayer", node):

@@ -28,7 +28,7 @@ REFUSALS = [413, 400, 403, 500]
 
 @pytest.fixture
 def run(runtimes):
-    """Return a function that runs a handler on events and returns its clients.Raw."""
+    """Return a function that runs a handler on events and returns its clients.RunResult."""
 
     def started(node, handler, events, **more):
         if why_not := runtimes.why_not("nodelayer", node):

@@ -167,7 +167,7 @@ exports.destroyed = stream(async (event, to) => {
 });
 exports.exits = stream(async (event, to) => {
   to.write('begun');
-  await pause(20);
+  await pause(200);
   process.exit(3);
 });
 exports.context = stream(async (event, to, context) => {
