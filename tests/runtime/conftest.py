@@ -1,4 +1,4 @@
-"""AWS's runtime clients and ours, ready to be started, and the table of what differs."""
+"""AWS's runtime clients and ours, ready to start, and the table of differences."""
 
 import os
 import shutil
@@ -19,14 +19,14 @@ from nodelayer.util.console import Reporter
 from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"
-BUILT_WITH = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
-AT_ONCE = 2 * (os.cpu_count() or 1)
+BUILD_TOOLS = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+PARALLEL_RUNS = 2 * (os.cpu_count() or 1)
 NEEDS_LIBATOMIC = 25
 TABLE = pytest.StashKey()
 
 
 class Runtimes:
-    """Everything that can be started, made when first asked for; a lock for each, so that threads may ask."""
+    """The runtime clients, created on first use. Safe to use from threads."""
 
     def __init__(self, cache, scratch):
         self._cache = cache
@@ -42,7 +42,7 @@ class Runtimes:
             (self.function / kept).rename(self.function / folder)  # git ignores folders of the second name
 
     def client(self, name, node_version):
-        """`nodelayer`, or a version of AWS's client, on a version of Node.js."""
+        """Return `nodelayer`, or a version of AWS's client, on a version of Node.js."""
         with self._lock:
             if (name, node_version) not in self._made:
                 make = self._ours if name == "nodelayer" else self._aws
@@ -50,18 +50,18 @@ class Runtimes:
             return self._made[name, node_version]
 
     def why_not(self, name, node_version):
-        """Why a client cannot run here, or an empty string."""
+        """Return why a client cannot run here, or an empty string."""
         if architecture.of_host() is None:
-            return "this machine is none that Lambda runs on"
+            return "Lambda does not run on the architecture of this machine"
         if int(node_version.partition(".")[0]) >= NEEDS_LIBATOMIC:
             machine = architecture.of_host()
             if system_library.find("libatomic.so.1", machine) is None:
                 return "this machine has no libatomic.so.1"
-        lacking = [tool for tool in BUILT_WITH if shutil.which(tool) is None] if name != "nodelayer" else []
-        return f"AWS's client is built with {', '.join(lacking)}, not installed here" if lacking else ""
+        missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
+        return f"AWS's client is built with {', '.join(missing)}, not installed here" if missing else ""
 
     def _folder(self, name, make):
-        """A folder that is kept from run to run, made whole or not at all; two that ask share one."""
+        """Return a folder that is kept between runs, created atomically and only once."""
         folder = self._cache.root / "tests" / name
         with self._cache.lock(f"tests-{name}", Reporter(quiet=True)):
             if not folder.exists():
@@ -110,7 +110,7 @@ def runtimes(cache_folder, tmp_path_factory):
 
 
 class Outcomes:
-    """The outcomes of cases with clients, as far as they are under way."""
+    """The outcomes of cases with clients, awaited if they are still running."""
 
     def __init__(self, runtimes, jobs):
         self.why_not = runtimes.why_not
@@ -120,8 +120,8 @@ class Outcomes:
     def __call__(self, case, name, version):
         return self._jobs[case.name, name, version].result()
 
-    def again(self, case, name, version):
-        """Run it once more, on its own: some cases are about timers, and a busy machine shifts them."""
+    def rerun(self, case, name, version):
+        """Run a case again, alone: a busy machine delays the timers that some cases use."""
         done = Future()
         done.set_result(_run(self._runtimes, case, name, version))
         self._jobs[case.name, name, version] = done
@@ -129,12 +129,12 @@ class Outcomes:
 
 @pytest.fixture(scope="session")
 def outcomes(request, runtimes):
-    """The outcome of a case with a client; the runs of all the tests that were chosen go on side by side."""
+    """Start the runs of all selected tests in parallel; return their outcomes."""
     chosen = [
         item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
     ]
     jobs = {}
-    with ThreadPoolExecutor(AT_ONCE) as pool:
+    with ThreadPoolExecutor(PARALLEL_RUNS) as pool:
         for parameters in chosen:
             case = parameters["case"]
             wanted = [("nodelayer", parameters["node"])] + [
@@ -151,10 +151,10 @@ def outcomes(request, runtimes):
 
 def _run(runtimes, case, name, version):
     raw = clients.run(runtimes.client(name, version), case.run, runtimes.function)
-    told = clients.outcome(raw, runtimes.function)
+    outcome = clients.outcome(raw, runtimes.function)
     if name == "nodelayer":
-        told["unnamed errors"] = clients.unnamed_errors(raw)
-    return told
+        outcome["unnamed errors"] = clients.unnamed_errors(raw)
+    return outcome
 
 
 def pytest_configure(config):
@@ -163,13 +163,13 @@ def pytest_configure(config):
 
 @pytest.fixture
 def table(request):
-    """Where a comparison is put down: (case, Node.js, AWS's client, kind, differences)."""
+    """The rows of the table: (case, Node.js, AWS's client, kind, differences)."""
     return request.config.stash[TABLE]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Hand the table on to tests/conftest.py, which prints it, in whichever process it runs."""
+    """Pass the table to tests/conftest.py, which prints it."""
     session.config.stash[REPORT] += _report(session.config.stash[TABLE])
 
 

@@ -1,8 +1,8 @@
-"""Every difference between AWS's clients and ours that is meant, with its reason.
+"""Every intended difference between AWS's clients and ours, with its reason.
 
-What ours does instead stands in outcomes.json, case by case; NODELAYER_RECORD_OUTCOMES=1 writes that file
-anew, and what changed in it is to be read like code. A difference that is not listed makes a test fail, and
-so does an entry that has become untrue.
+outcomes.json has the outcomes of our client in these cases. NODELAYER_RECORD_OUTCOMES=1 writes that file
+again; review its changes like code. A test fails for a difference that is not listed, and for an entry that
+is no longer true.
 """
 
 from dataclasses import dataclass
@@ -17,186 +17,186 @@ NEWER = OURS[1:]
 class Intended:
     """Why ours differs from these clients of AWS, on these versions of Node.js."""
 
-    why: str
-    unlike: tuple[str, ...]
+    reason: str
+    clients: tuple[str, ...]
     nodes: tuple[str, ...]
 
 
 INTENDED: dict[str, list[Intended]] = {}
 
 
-def because(why, *names, unlike=BOTH, nodes=OURS):
+def difference(reason, *names, clients=BOTH, nodes=OURS):
     for name in names:
-        INTENDED.setdefault(name, []).append(Intended(why, unlike, nodes))
+        INTENDED.setdefault(name, []).append(Intended(reason, clients, nodes))
 
 
 def _each(file, names):
     return [f"{file}.{name}" for name in names.split()]
 
 
-# --- answers
-because(
-    "what has no JSON is said with its reason; 4.0.2 gives the name alone, for functions and symbols neither",
+# --- responses
+difference(
+    "the error says why a value has no JSON; 4.0.2 gives only its name, or nothing for functions and symbols",
     *_each("values", "function symbol bigInt cyclic throwingToJson throwingGetter undefinedToJson"),
 )
-because(
-    "as 4.0.2: what a plain function returns is its answer; 3.3.0 takes a callback or a promise only",
+difference(
+    "as 4.0.2: the return value of a plain function is the response; 3.3.0 needs a callback or a promise",
     *_each("plain", "object text zero false objectWithTimer notQuiteThenable generator asyncIterable"),
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
-    "as 4.0.2: every thenable is awaited; 3.3.0 wants a promise with catch, and awaits one level",
+difference(
+    "as 4.0.2: every thenable is awaited; 3.3.0 needs a promise with catch, and awaits one level",
     *_each("plain", "thenable rejectingThenable thenableOfThenable"),
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
-    "a promise that nothing can settle is an error; 3.3.0 answers null, 4.0.2 ends without a word",
+difference(
+    "a promise that nothing can settle is an error; 3.3.0 responds with null, 4.0.2 exits silently",
     *_each("plain", "pending pendingWithTimer"),
 )
-because("a handler is called without `this`: AWS's is the runtime itself", "plain.this")
-because(
-    "as 4.0.2: an answer that has no JSON fails that invocation; 3.3.0 lets the process crash",
+difference("a handler is called without `this`: AWS's is the runtime itself", "plain.this")
+difference(
+    "as 4.0.2: a response without JSON fails only that invocation; 3.3.0 crashes",
     "callbacks.unserialisable",
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
-    "an event that is no JSON fails that invocation; 4.0.2 crashes and takes the process along",
-    "an event that is no JSON",
+difference(
+    "an event that is not JSON fails only that invocation; 4.0.2 crashes",
+    "an event that is not JSON",
     "an empty event",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because(
-    "V8 of Node.js 12 has other words for it",
-    "an event that is no JSON",
+difference(
+    "the V8 of Node.js 12 has a different message",
+    "an event that is not JSON",
     "init/exports.class",
-    unlike=(RIC3,),
+    clients=(RIC3,),
     nodes=OLDEST,
 )
-because("V8 of Node.js 12 has other words for it", "init/exports.class", unlike=(RIC4,), nodes=OLDEST)
+difference(
+    "the V8 of Node.js 12 has a different message", "init/exports.class", clients=(RIC4,), nodes=OLDEST
+)
 
 # --- errors
-because(
-    "an object without words of its own is told as JSON, not as [object Object]",
+difference(
+    "an object without its own toString is shown as JSON, not as [object Object]",
     "errors.object",
     "errors.array",
 )
-because("an object without words of its own is told as JSON", "callbacks.objectError", unlike=(RIC3,))
-because("an object without words of its own is told as JSON", "init/throwsObject.handler")
-because(
-    "errorType is never empty, and no odd property makes an error's other ones disappear",
+difference("an object without its own toString is shown as JSON", "callbacks.objectError", clients=(RIC3,))
+difference("an object without its own toString is shown as JSON", "init/throwsObject.handler")
+difference(
+    "errorType is never empty, and an unusual property never hides the others",
     *_each(
         "errors", "emptyName numberName undefinedName objectMessage undefinedMessage noStack stackIsArray"
     ),
     *_each("errors", "throwingMessage throwingStack errorPrototype proxied"),
 )
-because(
+difference(
     "the causes of an error follow its stack",
     *_each("errors", "withCause causeOption aggregate"),
 )
-because(
+difference(
     "the causes of an error follow its stack: here, what the promise was rejected with",
-    *_each("crash", "unhandled unhandledText unhandledNothing unhandledObject unhandledSync"),
+    *_each("crash", "unhandled unhandledText unhandledSync"),
     "crash.unhandled as JSON",
     "init/rejectsLater.handler",
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
-    "null is told as null: for 4.0.2 it is an object, for 3.3.0 no error at all",
-    *_each("errors", "null thrownNullSync"),
+difference(
+    "null is reported as null: 4.0.2 calls it an object, and 3.3.0 reports no error",
+    *_each("errors", "null"),
     "init/throwsNull.handler",
 )
-because("null is told as null", "crash.uncaughtNull", unlike=(RIC3,))
-because(
-    "as 4.0.2: undefined is told as undefined",
-    *_each("errors", "undefined rejectedNothing thrownUndefinedSync"),
+difference("null is reported as null", "crash.uncaughtNull", clients=(RIC3,))
+difference(
+    "as 4.0.2: undefined is reported as undefined",
+    *_each("errors", "undefined rejectedNothing"),
     "init/throwsUndefined.handler",
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because("as 4.0.2: a symbol is told by its words; 3.3.0 fails on it", "errors.symbol", unlike=(RIC3,))
-because(
-    "what cannot be made a text is told all the same; 4.0.2 crashes on it, 3.3.0 reports its own failure",
+difference(
+    "as 4.0.2: a symbol is reported by its description; 3.3.0 fails on it", "errors.symbol", clients=(RIC3,)
+)
+difference(
+    "a value without a text is reported; 4.0.2 crashes on it, 3.3.0 reports its own failure",
     *_each("errors", "noPrototype throwingToString"),
 )
-because(
-    "an error is known by its looks too, one of another realm among them, in the report and in the log",
+difference(
+    "an object with name, message and stack is an error, also one of another realm",
     *_each("errors", "errorLike realm"),
 )
-because(
-    "one property that JSON does not take leaves the others in the log",
+difference(
+    "a property without JSON does not remove the others from the log",
     *_each("errors", "throwingExtra cyclic big"),
 )
-because(
-    "a message of 50 kB stands once in the report, not in its trace and its log line again", "errors.huge"
-)
+difference("a message of 50 kB is complete only once in the report", "errors.huge")
 
 # --- the end of the process
-because(
-    "the process ends at once; AWS's, waiting for the next event in native code, only when that has come",
-    "crash.exitAfterwards",
+difference(
+    "the process ends at once; AWS's waits in native code and ends only when the next event has arrived",
+    "crash.exitsAfterResponse",
 )
-because(
-    "the process ends at once; AWS's, waiting for the next event in native code, only when that has come",
-    *_each("crash", "afterwards afterwardsRejected"),
-    unlike=(RIC3,),
+difference(
+    "the process ends at once; AWS's waits in native code and ends only when the next event has arrived",
+    *_each("crash", "throwsAfterResponse rejectsAfterResponse"),
+    clients=(RIC3,),
 )
-because(
-    "as 3.3.0: what is thrown while a top-level await waits is reported; 4.0.2 crashes",
+difference(
+    "as 3.3.0: an error during a top-level await is reported; 4.0.2 crashes",
     "init/throwsDuring.handler",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because(
-    "a module that can never be loaded is reported; AWS's clients end without a word", "init/pending.handler"
-)
+difference("a module that awaits for ever is reported; AWS's clients exit silently", "init/pending.handler")
 
 # --- loading
-because(
+difference(
     "as 4.0.2: a syntax error shows its file and line",
     *[f"init/{name}.handler" for name in ("syntax", "syntaxBelow")],
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
+difference(
     "as 4.0.2: a syntax error shows its file and line",
-    "init/lacksNameEsm.handler",
-    unlike=(RIC3,),
+    "init/missingExportEsm.handler",
+    clients=(RIC3,),
     nodes=NEWER,
 )
-because(
+difference(
     "a syntax error of an ES module shows its file and line too, and each trace begins with the error's name",
     *[f"init/{name}.handler" for name in ("syntaxEsm", "syntaxJson", "evalSyntax")],
 )
-because(
-    "the trace of a missing module shows who asked for it",
-    *[f"init/{name}.handler" for name in ("lacks", "lacksFile", "requireError")],
+difference(
+    "the trace of a missing module shows which file required it",
+    *[f"init/{name}.handler" for name in ("missingPackage", "missingFile", "requireError")],
 )
-because(
-    "what an ES module lacks has the name that it has for a CommonJS module",
-    *[f"init/{name}.handler" for name in ("lacksEsm", "lacksFileEsm")],
+difference(
+    "a module that an ES module imports and that is missing has the same error as for CommonJS",
+    *[f"init/{name}.handler" for name in ("missingPackageEsm", "missingFileEsm")],
 )
-because(
+difference(
     "Node.js 12.16 has no ES modules without a flag: the error says what to do",
-    *[f"init/{name}.handler" for name in ("throwsEsm", "lacksNameEsm")],
+    *[f"init/{name}.handler" for name in ("throwsEsm", "missingExportEsm")],
     "modules/esm/inner/inner.handler",
     nodes=OLDEST,
 )
-because(
+difference(
     "Node.js 12.16 has no ES modules without a flag, no require of them, no `exports` in package.json",
     *[f"modules/{name}.handler" for name in ("requiresEsm", "importsLazily", "requiresDual")],
     nodes=OLDEST,
 )
-because("Node.js 12.16 warns of its flag for ES modules", "modules/ecma with a flag")
-because(
-    "Node.js 12.16 pays no heed to a package.json that it need not read",
+difference("Node.js 12.16 prints a warning about its flag for ES modules", "modules/ecma with a flag")
+difference(
+    "Node.js 12.16 does not read that package.json",
     "modules/badPackage/module.handler",
     nodes=OLDEST,
 )
-because(
-    "as 4.0.2: a broken package.json is an error; 3.3.0 warns before it comes to the same",
+difference(
+    "as 4.0.2: a broken package.json is an error; 3.3.0 prints a warning first",
     "modules/badPackage/module.handler",
-    unlike=(RIC3,),
+    clients=(RIC3,),
     nodes=NEWER,
 )
-because(
-    "a handler name that is none is said with the name, and with what one looks like",
+difference(
+    "the error for an invalid handler name has the name and an example",
     *[
         f"handler name {name!r}"
         for name in ("index", "index.", ".handler", "index.handler.", "modules", "modules/")
@@ -206,148 +206,154 @@ because(
     "init/exports.",
     "init/exports..handler",
 )
-because(
+difference(
     "as 4.0.2: an absolute path is one; 3.3.0 looks for it below the task root",
     "handler name '{function}/modules/common.handler'",
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
+difference(
     "as 3.3.0: a handler name that begins with a slash is an absolute path; 4.0.2 drops the slash",
     "handler name '/index.handler'",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because(
-    "as 3.3.0: properties of functions and classes are found; 4.0.2 looks into plain objects only",
+difference(
+    "as 3.3.0: properties of functions and classes are found; 4.0.2 searches only plain objects",
     "init/exports.function.property",
     "init/exports.class.handler",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because("a CommonJS module's own `default` is found; 4.0.2 takes it for the whole module",
-        "handler name 'index.default'", unlike=(RIC4,))  # fmt: skip
-because("as 3.3.0: a promise of the exports is awaited", "modules/promised.handler", unlike=(RIC4,))
-because(
+difference("the `default` of a CommonJS module is found; 4.0.2 takes it for the whole module",
+        "handler name 'index.default'", clients=(RIC4,))  # fmt: skip
+difference("as 3.3.0: a promise of the exports is awaited", "modules/promised.handler", clients=(RIC4,))
+difference(
     "as 3.3.0: a folder is its index, or the main file of its package.json",
     "modules/folder.handler",
     "modules/pkgmain.handler",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because("as 4.0.2: the default export is looked into as well", "modules/ecma.only", unlike=(RIC3,))
-because(
-    "the default export is looked into as well, in CommonJS modules too: transpilers write them",
+difference("as 4.0.2: the default export is searched too", "modules/ecma.only", clients=(RIC3,))
+difference(
+    "the default export of a CommonJS module is searched too, because transpilers write it",
     "modules/defaultOnly.handler",
     "modules/transpiled.other",
 )
-because("a JSON file is loaded like any module, and has no function in it", "modules/data.handler")
-because(
-    "as 4.0.2: an ES module known by its syntax may await",
+difference("a JSON file is loaded like any module and exports no function", "modules/data.handler")
+difference(
+    "as 4.0.2: an ES module recognized by its syntax may have a top-level await",
     "modules/esmAwaitSyntax.handler",
-    unlike=(RIC3,),
+    clients=(RIC3,),
 )
-because(
+difference(
     "import finds the packages of layers, as in AWS's managed runtimes, whose Node.js is patched for it",
     "modules/layeredEsm.handler",
 )
-because("a handler is called without `this`, which is what these print",
+difference("a handler is called without `this`, which is what these print",
         "init/exports.toString", "init/exports.__proto__.toString")  # fmt: skip
-because(
-    "3.3.0 has a bug here: it does not know the error's class", "init/badStreaming.handler", unlike=(RIC3,)
+difference(
+    "3.3.0 has a bug: the class of its error is not defined", "init/badStreaming.handler", clients=(RIC3,)
 )
 
 # --- streams
-because(
+difference(
     "end takes what write takes; 3.3.0 and 4.0.2 leave objects to Node.js, which refuses them",
     *_each("streams", "endWithObject shape"),
 )
-because("null is JSON as well", "streams.writesNull")
-because(
-    "an error before the first byte is reported as one; AWS's clients begin a response and add trailers",
-    *_each("streams", "writesUndefined httpUndefined throwsFirst throwsText syncThrows"),
+difference("null is JSON too", "streams.writesNull")
+difference(
+    "an error before the first byte is reported as an error; AWS's clients start a response and add trailers",
+    *_each("streams", "writesUndefined httpUndefined throwsFirst syncThrows"),
 )
-because(
-    "the prelude of an HTTP response goes out before the body that end was given, and where there is none",
+difference(
+    "the prelude is also sent before a body passed to end(), and without a body",
     *_each("streams", "httpEndText httpEndOnly"),
 )
-because("a trailer is visible ASCII; the body has the name as it is", "streams.unicodeMidway", unlike=(RIC3,))
-because("a handler that is no async function may stream as well", *_each("streams", "sync syncLater"))
-because("as 4.0.2: what a promise of the handler gives is told to be ignored", "streams.promiseStyle",
-        unlike=(RIC3,))  # fmt: skip
-because(
-    "a stream that nobody will end is ended with an error; AWS's clients wait for ever",
+difference(
+    "the trailer is visible ASCII; the body has the original name", "streams.unicodeMidway", clients=(RIC3,)
+)
+difference("a handler that is not async may stream too", *_each("streams", "sync syncLater"))
+difference(
+    "as 4.0.2: a warning says that the value of the handler's promise is ignored",
+    "streams.promiseStyle",
+    clients=(RIC3,),
+)
+difference(
+    "a stream that nothing can end is ended with an error; AWS's clients wait until the time-out",
     *_each("streams", "neverEnded neverWritten pending"),
 )
-because(
-    "what breaks a stream ends it with trailers; 3.3.0 leaves it open and sends /error, 4.0.2 crashes",
+difference(
+    "an error during a stream ends it with trailers; 3.3.0 leaves it open and sends /error, 4.0.2 crashes",
     *_each("streams", "destroyed uncaught unhandled"),
 )
 
 # --- the log
-because("console.log() is an empty line, as Node.js has it, not `undefined`", "logs.nothing")
-because(
-    "each line of JSON has a message, of what has no JSON too",
+difference("console.log() is an empty line, as in Node.js, not `undefined`", "logs.nothing")
+difference(
+    "each JSON line has a message, also for values without JSON",
     *[f"logs.{name} as JSON" for name in ("nothing", "undefined", "symbol", "function")],
 )
-because(
-    "util.format of Node.js 12 writes it so",
+difference(
+    "util.format of Node.js 12 has another format",
     *_each("logs", "map cyclic table"),
     "logs.cyclic as JSON",
     "logs.table as JSON",
     nodes=OLDEST,
 )
-because(
-    "as 3.3.0: the first value counts when an error is looked for",
+difference(
+    "as 3.3.0: the first value may be the error of the line",
     "logs.errorFirst as JSON",
     "logs.twoErrors as JSON",
-    unlike=(RIC4,),
+    clients=(RIC4,),
 )
-because("as 3.3.0: the tenant stands in each line", "logs.text of a tenant", unlike=(RIC4,))
+difference("as 3.3.0: each line has the tenant id", "logs.text of a tenant", clients=(RIC4,))
 
-# --- what surrounds a handler
-because(
-    "the context has what both clients have: the callback's side of 3.3.0, xRayTraceId of 4.0.2",
-    *_each("surroundings", "contextKeys contextKinds contextSpread contextValues"),
+# --- context, environment and globals
+difference(
+    "the context has the properties of both clients: the callback functions of 3.3.0, xRayTraceId of 4.0.2",
+    *_each("environment", "contextKeys contextValues"),
     "streams.context",
 )
-because(
-    "as 4.0.2: xRayTraceId; undefined where there is none, not an empty text", "surroundings.contextTrace"
+difference(
+    "as 4.0.2: xRayTraceId; undefined instead of an empty string without a trace id",
+    "environment.contextTrace",
 )
-because(
-    "as 3.3.0: a handler may change its context, and answers for its own invocation all the same",
-    "surroundings.contextWritable",
-    unlike=(RIC4,),
+difference(
+    "as 3.3.0: a handler may change its context, and its response still belongs to its invocation",
+    "environment.contextWritable",
+    clients=(RIC4,),
 )
-because("as 4.0.2: awslambda.InvokeStore", "surroundings.awslambda", unlike=(RIC3,))
-because(
-    "Node.js is told the size of its heap, as AWS's managed runtimes tell it; AWS's client alone is not",
-    "surroundings.argv",
+difference("as 4.0.2: awslambda.InvokeStore", "environment.awslambda", clients=(RIC3,))
+difference(
+    "Node.js gets the size of its heap, as in AWS's managed runtimes; AWS's client alone does not set it",
+    "environment.argv",
     nodes=NEWER,
 )
-because(
-    "gc is there, as in AWS's managed runtimes, which start Node.js with --expose-gc", "surroundings.globals"
+difference(
+    "gc exists, as in AWS's managed runtimes, which start Node.js with --expose-gc", "environment.globals"
 )
-because("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",
-        "surroundings.asyncContext", unlike=(RIC3,))  # fmt: skip
-because(
-    "a header that is no JSON fails that invocation, in words that say which; 4.0.2 crashes",
-    "a client context that is no JSON",
-    "a Cognito identity that is no JSON",
+difference("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",
+        "environment.asyncContext", clients=(RIC3,))  # fmt: skip
+difference(
+    "a header that is not JSON fails only that invocation, and the error names it; 4.0.2 crashes",
+    "a client context that is not JSON",
+    "a Cognito identity that is not JSON",
 )
 
-because("DEL is %7F in the log line too, as it is in the report", "errors.del")
-because(
-    "as 3.3.0, an unhandled rejection while the module loads is an error of the start; without the promise",
+difference("DEL is %7F in the log line too, as in the report", "errors.del")
+difference(
+    "as 3.3.0: an unhandled rejection while the module loads is an init error",
     "init/rejects.handler",
 )
 
 # --- an API that refuses
-because(
-    "a refused response is said in the log and reported as the invocation's error; AWS's clients go on",
+difference(
+    "a refused response is logged and reported as the error of the invocation; AWS's clients ignore it",
     *[f"a response refused with {status}" for status in (413, 400, 403, 500)],
 )
 
 
 def reason(name, node, client):
-    """Why ours may differ in a case from a client of AWS, or None."""
+    """Return why ours may differ from a client of AWS in a case, or None."""
     for entry in INTENDED.get(name, ()):
-        if node in entry.nodes and client in entry.unlike:
-            return entry.why
+        if node in entry.nodes and client in entry.clients:
+            return entry.reason
     return None

@@ -1,5 +1,5 @@
 'use strict';
-// What ends the process, or tries to.
+// Handlers that end the process, or try to.
 const after = (ms, act) => {
   setTimeout(act, ms);
 };
@@ -12,9 +12,6 @@ exports.uncaughtAsync = async () => {
   });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
-exports.uncaughtText = () => after(5, () => {
-  throw 'uncaught text';
-});
 exports.uncaughtNull = () => after(5, () => {
   throw null;
 });
@@ -24,14 +21,6 @@ exports.unhandled = async () => {
 };
 exports.unhandledText = async () => {
   Promise.reject('unhandled text');
-  await new Promise((resolve) => setTimeout(resolve, 500));
-};
-exports.unhandledNothing = async () => {
-  Promise.reject();
-  await new Promise((resolve) => setTimeout(resolve, 500));
-};
-exports.unhandledObject = async () => {
-  Promise.reject({ some: 'object' });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
 exports.unhandledSync = (event, context, callback) => {
@@ -56,27 +45,20 @@ exports.uncaughtListener = async () => {
   await new Promise((resolve) => setTimeout(resolve, 60));
   return 'survived';
 };
-exports.afterwards = async () => {
+exports.throwsAfterResponse = async () => {
   after(20, () => {
     throw new Error('after the answer');
   });
   return 'answered';
 };
-exports.afterwardsRejected = async () => {
+exports.rejectsAfterResponse = async () => {
   after(20, () => Promise.reject(new Error('after the answer')));
   return 'answered';
 };
 exports.exit = async () => {
   process.exit(3);
 };
-exports.exitZero = async () => {
-  process.exit(0);
-};
-exports.exitLater = async () => {
-  after(5, () => process.exit(4));
-  await new Promise((resolve) => setTimeout(resolve, 500));
-};
-exports.exitAfterwards = async () => {
+exports.exitsAfterResponse = async () => {
   after(20, () => process.exit(5));
   return 'answered';
 };
@@ -84,7 +66,7 @@ exports.kill = async () => {
   process.kill(process.pid, 'SIGKILL');
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
-exports.abort = async () => {
+exports.exitCodeOnly = async () => {
   process.exitCode = 9;
   return 'an exit code alone ends nothing';
 };

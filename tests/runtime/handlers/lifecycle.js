@@ -1,5 +1,5 @@
 'use strict';
-// What happens around invocations: shutdown, time-outs, several at once.
+// Handlers for shutdown, time-outs and concurrent invocations.
 
 const net = require('net');
 
@@ -9,9 +9,9 @@ function terminateSoon() {
   setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50);
 }
 
-exports.unprepared = async () => terminateSoon();
+exports.withoutListener = async () => terminateSoon();
 
-exports.prepared = async () => {
+exports.withListener = async () => {
   process.on('SIGTERM', async () => {
     console.log('closing');
     await pause(100);
@@ -20,7 +20,7 @@ exports.prepared = async () => {
   terminateSoon();
 };
 
-exports.endless = async () => {
+exports.withEndlessListener = async () => {
   process.on('SIGTERM', () => setInterval(() => {}, 1000));
   terminateSoon();
 };
@@ -41,7 +41,7 @@ exports.identities = async (event, context) => {
   return { store: [before, store.getRequestId()], context: context.awsRequestId, tenant: store.getTenantId() };
 };
 
-exports.spaced = async () => {
+exports.logsTwice = async () => {
   console.log('first');
   await pause(300);
   console.log('second');
@@ -64,7 +64,7 @@ exports.streamed = awslambda.streamifyResponse(async (event, stream) => {
   stream.end('two');
 });
 
-exports.surroundings = async () => ({
+exports.environment = async () => ({
   path: process.env.PATH,
   nodePath: process.env.NODE_PATH,
   wrapped: process.env.WRAPPED,
@@ -72,13 +72,13 @@ exports.surroundings = async () => ({
   gc: typeof gc,
 });
 
-exports.renamed = awslambda.streamifyResponse(async (event, stream, context) => {
+exports.changesContext = awslambda.streamifyResponse(async (event, stream, context) => {
   context.awsRequestId = 'somebody-else';
   stream.end('mine');
 });
 
-exports.compiled = async () => {
+exports.compileCache = async () => {
   const { flushCompileCache, getCompileCacheDir } = require('module');
-  if (flushCompileCache) flushCompileCache(); // which Node.js does only when it ends by itself
+  if (flushCompileCache) flushCompileCache(); // Node.js does so only if the process ends by itself
   return getCompileCacheDir() !== undefined;
 };

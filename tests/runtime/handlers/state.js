@@ -10,7 +10,7 @@ exports.failsAndGoesOn = async (event) => {
   if (count % 2) throw new Error(`number ${count}`);
   return count;
 };
-exports.timerOfBefore = (() => {
+exports.timerOfPreviousInvocation = (() => {
   const fired = [];
   return async (event) => {
     setTimeout(() => fired.push(event.n), 10);
@@ -18,12 +18,7 @@ exports.timerOfBefore = (() => {
     return fired.slice();
   };
 })();
-exports.logOfBefore = async (event) => {
-  setTimeout(() => console.log(`timer of ${event.n}`), 10);
-  if (event.wait) await new Promise((resolve) => setTimeout(resolve, event.wait));
-  return event.n;
-};
-exports.throwOfBefore = async (event) => {
+exports.throwOfPreviousInvocation = async (event) => {
   if (event.n === 1) {
     setTimeout(() => {
       throw new Error('of the first');
@@ -33,7 +28,7 @@ exports.throwOfBefore = async (event) => {
   await new Promise((resolve) => setTimeout(resolve, 300));
   return event.n;
 };
-exports.callbackOfBefore = (() => {
+exports.callbackOfPreviousInvocation = (() => {
   let before;
   return (event, context, callback) => {
     context.callbackWaitsForEmptyEventLoop = false;
