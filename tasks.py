@@ -77,6 +77,7 @@ HOUSE = build.House(
     event=ROOT / "function" / "events" / "hello.json",
 )
 PROJECT = sam.Project(ROOT)
+BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "startup")
 
 P = ParamSpec("P")
 _SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
@@ -1248,20 +1249,13 @@ def refresh(
         raise Exit(code=code)
 
 
-@task(name="bench", help={"only": "sizes, build, runtime, publish or catalog (default: all of them)"})
+@task(name="bench", help={"only": f"{', '.join(BENCHMARKS)} (default: all of them)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
     """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
-    scripts = {
-        "sizes": "benchmarks/sizes.py",
-        "build": "benchmarks/build.py",
-        "runtime": "benchmarks/runtime/speed.py",
-        "publish": "benchmarks/publish.py",
-        "catalog": "benchmarks/catalog.py",
-    }
-    if only and only not in scripts:
-        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(scripts)}", code=2)
-    for script in [scripts[only]] if only else scripts.values():
-        _tool("python", script)
+    if only and only not in BENCHMARKS:
+        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(BENCHMARKS)}", code=2)
+    for name in [only] if only else BENCHMARKS:
+        _tool("python", f"benchmarks/{name}.py")
 
 
 def _unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself

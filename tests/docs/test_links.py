@@ -19,6 +19,7 @@ OF_OTHERS = {
     "--image": "scripts/derive_abi_policy.py",
     "--compare": "scripts/derive_abi_policy.py",
     "--write": "scripts/",
+    "--rounds": "benchmarks/",
     "--skip-pull-image": "sam local",
 }
 """Flags that the text names and that are of no task."""
