@@ -166,6 +166,8 @@ class Rig:
         `text` is one long string, as API Gateway passes a body on; `records` is a list of small objects.
         """
         path = self._folder / f"event-{shape}-{size}.json"
+        if path.exists():  # a client that was just started may be reading it
+            return path
         chance = random.Random(size)  # noqa: S311 - the same event each time, and no secret
         value: dict[str, object] = (
             {"message": "".join(chance.choices(string.ascii_letters, k=size - len('{"message":""}')))}

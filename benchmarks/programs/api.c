@@ -364,7 +364,8 @@ static void read_event(const char *path) {
     event_length = (size_t)ftell(file);
     rewind(file);
     char *bytes = malloc(event_length);
-    if (bytes == NULL || fread(bytes, 1, event_length, file) != event_length) fail("cannot read %s", path);
+    if (bytes == NULL || event_length == 0 || fread(bytes, 1, event_length, file) != event_length)
+        fail("cannot read %s", path);
     fclose(file);
     event = bytes;
 }
