@@ -1,69 +1,53 @@
 """As much of AWS as publishing a layer needs, for one account, fast enough not to be what is measured.
 
-    python benchmarks/publish_server.py --zip layer.zip --regions eu-west-1,us-east-1 --latency 0.08
-
-Prints its port, then answers STS, the account API and Lambda on it until it is killed. Every answer waits
-for the latency, after the request has come whole; nothing is signed, encrypted or unpacked. What is published
-must be the zip it was given: windows of the body are compared, or all of it after POST /control
-{"check": "all"}; between the windows the kernel throws the bytes away, so that receiving costs the machine
-little. POST /control {"bandwidth": 20000000} lets each connection send so many bytes a second (0: any number)
-and forgets what was published; GET /control says what was seen.
+It answers STS, the account API and Lambda over HTTP on a port of this machine. Each answer waits for the
+latency after the whole request has arrived. Nothing is signed, encrypted or unpacked. A layer version must
+have the size of the zip and begin with its content; the kernel drops the rest of the body, so that receiving
+it costs little.
 """
 
-import argparse
 import base64
 import hashlib
 import json
 import re
 import socket
-import sys
 import threading
 import time
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from nodelayer.errors import NodelayerError
+
 ACCOUNT = "123456789012"
-_HEAD = 1 << 16  # bytes; of a request's head, and of what is read at once
-_FRONT = 1 << 12  # bytes of a body in which the zip begins
-_WINDOW = 1 << 16  # bytes that are compared
-_EVERY = 4 << 20  # bytes from one window to the next
-_PIECE = 4 << 20  # bytes thrown away at once
-_BUFFER = 1 << 20  # bytes the kernel takes in before they are asked for
-_TICK_S = 0.02  # between two reads of a connection whose bandwidth is limited
-_CREATED = "2026-01-01T00:00:00.000+0000"
+_FRONT = 1 << 12
+"""Bytes of a request's body in which the zip begins."""
+_PIECE = 4 << 20
+"""Bytes dropped at once."""
+_TICK_S = 0.02
+"""Seconds between two reads of a connection whose bandwidth is limited."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
 _LAYERS = re.compile(r"/2018-10-31/layers/([^/?]+)/versions(?:/(\d+))?(/policy)?/?(?:\?.*)?")
+_IDENTITY = (
+    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
+    f"<Arn>arn:aws:iam::{ACCOUNT}:user/bench</Arn><UserId>AIDA</UserId><Account>{ACCOUNT}</Account>"
+    "</GetCallerIdentityResult></GetCallerIdentityResponse>"
+)
 
-
-@dataclass
-class Seen:
-    """Since the last reset: calls by operation, and seconds of CLOCK_MONOTONIC of the first and the last."""
-
-    calls: dict[str, int] = field(default_factory=dict)
-    first: float = 0.0
-    last: float = 0.0
-    wrong: int = 0
-
-
-@dataclass
-class Settings:
-    """What a measurement changes."""
-
-    bandwidth: int = 0
-    check: str = "windows"
-
-
-Answer = tuple[str, int, str]
-_UNKNOWN: Answer = ("unknown", 404, '{"message": "there is no such thing"}')
+Reply = tuple[int, Any]
 
 
 class Aws:
-    """What the account holds, by region and layer, and the answers to what is asked."""
+    """The state of the account: the policy statements of each layer version, by region and layer."""
 
-    def __init__(self, zipped: bytes, regions: list[str], latency: float) -> None:
+    def __init__(self, zipped: bytes, regions: Sequence[str], latency: float) -> None:
+        """Accept only `zipped` as the content of a layer version."""
         self.latency = latency
-        self.settings = Settings()
+        self.bandwidth = 0
+        """Bytes a second that each connection may send; 0 is unlimited."""
+        self.wrong: list[str] = []
+        """Requests that no publisher of the zip sends."""
         self.encoded = base64.b64encode(zipped)
         self._content = {
             "CodeSha256": base64.b64encode(hashlib.sha256(zipped).digest()).decode(),
@@ -71,235 +55,133 @@ class Aws:
             "Location": "http://127.0.0.1/",
         }
         on = [{"RegionName": each, "RegionOptStatus": "ENABLED_BY_DEFAULT"} for each in regions]
-        room = {"AccountLimit": {"TotalCodeSize": 80_530_636_800}, "AccountUsage": {"TotalCodeSize": 0}}
-        self._fixed: dict[str, Answer] = {
-            "sts": ("GetCallerIdentity", 200, _IDENTITY),
-            "account": ("ListRegions", 200, json.dumps({"Regions": on})),
-            "settings": ("GetAccountSettings", 200, json.dumps(room)),
-        }
-        self._lock = threading.Lock()
-        self._seen = Seen()
+        room = {"AccountLimit": {"TotalCodeSize": 1 << 36}, "AccountUsage": {"TotalCodeSize": 0}}
+        self._fixed = {"sts": _IDENTITY, "account": {"Regions": on}, "settings": room}
         self._layers: dict[tuple[str, str], list[list[dict[str, Any]]]] = {}
+        self._lock = threading.Lock()
 
-    def control(self, body: bytes) -> dict[str, Any]:
-        """Forget what was published and seen where there is a body; say what was seen."""
+    def reset(self, bandwidth: int) -> None:
+        """Forget all layer versions and change the bandwidth."""
         with self._lock:
-            if body:
-                self.settings = Settings(**json.loads(body))
-                self._layers, self._seen = {}, Seen()
-            return vars(self._seen)
+            self._layers, self.bandwidth = {}, bandwidth
 
-    def wrong(self) -> None:
-        """Count a body that was not the zip."""
-        with self._lock:
-            self._seen.wrong += 1
+    def published(self) -> int:
+        """Count the layer versions that somebody may use.
 
-    def answer(self, head: "Head", body: bytes, began: float) -> tuple[int, bytes]:
-        """Status and body. `began` is when the request's head was there."""
-        with self._lock:
-            operation, status, text = self._answered(head, body)
-            self._seen.calls[operation] = self._seen.calls.get(operation, 0) + 1
-            self._seen.first = min(self._seen.first or began, began)
-        time.sleep(self.latency)
-        with self._lock:
-            self._seen.last = time.monotonic()
-        return status, text.encode()
+        Raises:
+            NodelayerError: A request was not one of publishing the zip.
 
-    def _answered(self, head: "Head", body: bytes) -> Answer:
-        """Operation, status and body."""
-        region, service = head.scope
-        kind = "settings" if "/account-settings" in head.target else service
-        asked = _LAYERS.fullmatch(head.target)
+        """
+        if self.wrong:
+            raise NodelayerError(f"unexpected requests: {', '.join(self.wrong[:5])}")
+        return sum(bool(statements) for versions in self._layers.values() for statements in versions)
+
+    def answer(self, method: str, path: str, scope: tuple[str, str], body: bytes) -> Reply:
+        """Return status and body. `scope` is the region and the service that the request is signed for."""
+        region, service = scope
+        kind = "settings" if "/account-settings" in path else service
         if kind in self._fixed:
-            return self._fixed[kind]
+            return 200, self._fixed[kind]
+        asked = _LAYERS.fullmatch(path)
         if asked is None:
-            return _UNKNOWN
+            self.wrong.append(f"{method} {path}")
+            return 404, {"message": "not found"}
         name, number, policy = asked.groups()
-        versions = self._layers.setdefault((region, name), [])
-        arn = f"arn:aws:lambda:{region}:{ACCOUNT}:layer:{name}"
-        if number is None:
-            return self._of_layer(head.method, versions, arn, body)
-        if int(number) > len(versions):
-            return _UNKNOWN
-        if policy:
-            return _of_policy(head.method, versions[int(number) - 1], f"{arn}:{number}", body)
-        return "GetLayerVersion", 200, json.dumps(self._version(arn, int(number), content=True))
+        with self._lock:
+            versions = self._layers.setdefault((region, name), [])
+            arn = f"arn:aws:lambda:{region}:{ACCOUNT}:layer:{name}"
+            if number is None:
+                return self._of_layer(method, versions, arn)
+            if policy:
+                return _of_policy(method, versions[int(number) - 1], f"{arn}:{number}", body)
+            return 200, self._version(arn, int(number))
 
-    def _of_layer(self, method: str, versions: list[list[dict[str, Any]]], arn: str, wrong: bytes) -> Answer:
-        if method == "GET":
-            listed = [self._version(arn, each + 1, content=False) for each in reversed(range(len(versions)))]
-            return "ListLayerVersions", 200, json.dumps({"LayerVersions": listed})
-        if wrong:
-            return "PublishLayerVersion", 400, '{"message": "this is not the zip"}'
-        versions.append([])
-        return "PublishLayerVersion", 201, json.dumps(self._version(arn, len(versions), content=True))
+    def _of_layer(self, method: str, versions: list[list[dict[str, Any]]], arn: str) -> Reply:
+        if method == "POST":
+            versions.append([])
+            return 201, self._version(arn, len(versions))
+        return 200, {"LayerVersions": [self._version(arn, each) for each in range(len(versions), 0, -1)]}
 
-    def _version(self, arn: str, number: int, *, content: bool) -> dict[str, Any]:
-        found: dict[str, Any] = {
+    def _version(self, arn: str, number: int) -> dict[str, Any]:
+        return {
+            "LayerArn": arn,
             "LayerVersionArn": f"{arn}:{number}",
             "Version": number,
-            "CreatedDate": _CREATED,
+            "CreatedDate": "2026-01-01T00:00:00.000+0000",
             "Description": "",
+            "Content": self._content,
         }
-        return {**found, "LayerArn": arn, "Content": self._content} if content else found
 
 
-def _of_policy(method: str, statements: list[dict[str, Any]], arn: str, body: bytes) -> Answer:
+def _of_policy(method: str, statements: list[dict[str, Any]], arn: str, body: bytes) -> Reply:
     if method == "POST":
         wanted = json.loads(body)
         statement = {"Sid": wanted["StatementId"], "Effect": "Allow", "Principal": wanted["Principal"]}
         statements.append({**statement, "Action": wanted["Action"], "Resource": arn})
-        text = json.dumps({"Statement": json.dumps(statements[-1]), "RevisionId": "1"})
-        return "AddLayerVersionPermission", 201, text
+        return 201, {"Statement": json.dumps(statements[-1]), "RevisionId": "1"}
     if not statements:
-        return "GetLayerVersionPolicy", 404, json.dumps({"message": "there is no policy"})
+        return 404, {"message": "no policy"}
     document = {"Version": "2012-10-17", "Id": "default", "Statement": statements}
-    return "GetLayerVersionPolicy", 200, json.dumps({"Policy": json.dumps(document), "RevisionId": "1"})
+    return 200, {"Policy": json.dumps(document), "RevisionId": "1"}
 
 
-_IDENTITY = (
-    '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
-    f"<Arn>arn:aws:iam::{ACCOUNT}:user/bench</Arn><UserId>AIDA</UserId><Account>{ACCOUNT}</Account>"
-    "</GetCallerIdentityResult><ResponseMetadata><RequestId>1</RequestId></ResponseMetadata>"
-    "</GetCallerIdentityResponse>"
-)
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    rbufsize = 0  # the body stays in the kernel until it is asked for
+    disable_nagle_algorithm = True
+    aws: Aws
+    connection: socket.socket
 
+    def do_GET(self) -> None:
+        """Answer a request without a body."""
+        self.do_POST()
 
-@dataclass(frozen=True)
-class Head:
-    """A request without its body; header names are in lower case."""
+    def do_POST(self) -> None:
+        """Read the body, wait for the latency, and answer."""
+        length = int(self.headers.get("Content-Length", 0))
+        body = self._zip(length) if length > _FRONT else self.connection.recv(length, socket.MSG_WAITALL)
+        found = _SCOPE.search(self.headers.get("Authorization", ""))
+        scope = (found[1], found[2]) if found else ("", "")
+        status, reply = self.aws.answer(self.command, self.path, scope, body)
+        time.sleep(self.aws.latency)
+        text = (reply if isinstance(reply, str) else json.dumps(reply)).encode()
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        if status == 404:  # noqa: PLR2004
+            self.send_header("x-amzn-ErrorType", "ResourceNotFoundException")
+        self.end_headers()
+        self.wfile.write(text)
 
-    method: str
-    target: str
-    headers: dict[str, str]
-
-    @classmethod
-    def parse(cls, raw: bytes) -> "Head":
-        first, *rest = raw.decode("latin-1").split("\r\n")
-        method, target, _ = first.split(" ", 2)
-        pairs = (line.partition(":") for line in rest if line)
-        return cls(method, target, {name.lower(): value.strip() for name, _, value in pairs})
-
-    @property
-    def scope(self) -> tuple[str, str]:
-        """Region and service that the request was signed for."""
-        found = _SCOPE.search(self.headers.get("authorization", ""))
-        return (found[1], found[2]) if found else ("", "")
-
-    @property
-    def length(self) -> int:
-        return int(self.headers.get("content-length", 0))
-
-
-class Connection:
-    """One client's connection: its requests are answered one after the other."""
-
-    def __init__(self, link: socket.socket, aws: Aws) -> None:
-        self._link = link
-        self._aws = aws
-        self._left = b""
-
-    def serve(self) -> None:
-        with self._link:
-            while head := self._head():
-                began = time.monotonic()
-                if head.headers.get("expect", "").lower() == "100-continue":
-                    self._link.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
-                if head.target == "/control":
-                    status, body = 200, json.dumps(self._aws.control(self._body(head.length))).encode()
-                elif head.method == "POST" and head.target.partition("?")[0].rstrip("/").endswith(
-                    "/versions"
-                ):
-                    good = self._zip(head.length)
-                    if not good:
-                        self._aws.wrong()
-                    status, body = self._aws.answer(head, b"" if good else b"wrong", began)
-                else:
-                    status, body = self._aws.answer(head, self._body(head.length), began)
-                kind = "text/xml" if head.scope[1] == "sts" else "application/json"
-                more = "x-amzn-ErrorType: ResourceNotFoundException\r\n" if status == 404 else ""  # noqa: PLR2004
-                lines = (
-                    f"HTTP/1.1 {status} -\r\nContent-Type: {kind}\r\n{more}Content-Length: {len(body)}\r\n"
-                )
-                self._link.sendall(f"{lines}\r\n".encode() + body)
-
-    def _head(self) -> Head | None:
-        while b"\r\n\r\n" not in self._left:
-            data = self._link.recv(_HEAD)
-            if not data:
-                return None
-            self._left += data
-        raw, _, self._left = self._left.partition(b"\r\n\r\n")
-        return Head.parse(raw)
-
-    def _body(self, length: int) -> bytes:
-        while len(self._left) < length:
-            data = self._link.recv(_HEAD)
-            if not data:
-                raise ConnectionError("the body ends early")
-            self._left += data
-        body, self._left = self._left[:length], self._left[length:]
-        return body
-
-    def _zip(self, length: int) -> bool:
-        """Read the body of a PublishLayerVersion, and say whether it holds the zip."""
-        encoded, mark = self._aws.encoded, b'"ZipFile": "'
+    def _zip(self, length: int) -> bytes:
         began = time.monotonic()
-        front = self._body(min(length, _FRONT)) + self._left  # the next request comes after the answer
-        self._left = b""
-        start = front.find(mark) + len(mark)
-        at, end = len(front), start + len(encoded)
-        good = mark in front and front[start:] == encoded[: len(front) - start] and end < length
-        everything = self._aws.settings.check == "all"
-        pace = self._aws.settings.bandwidth
-        buffer = bytearray(_PIECE)
+        front = self.connection.recv(_FRONT, socket.MSG_WAITALL)
+        _, mark, content = front.partition(b'"ZipFile": "')
+        encoded = self.aws.encoded
+        if not mark or not encoded.startswith(content) or not len(encoded) < length < len(encoded) + _FRONT:
+            self.aws.wrong.append(f"{self.path} with another zip")
+        buffer, at, pace = bytearray(_PIECE), len(front), self.aws.bandwidth
         while at < length:
-            window = at % _EVERY < _WINDOW or at >= end - _WINDOW or everything
-            here = min(length, end if window and at < end else length) - at
-            if window:
-                here = min(here, _PIECE if everything else _WINDOW)
-            else:
-                here = min(here, _EVERY - at % _EVERY, end - _WINDOW - at)
-            if pace:
-                ahead = at / pace - (time.monotonic() - began)
-                if ahead > 0:
-                    time.sleep(max(ahead, _TICK_S))
-                here = min(here, int(pace * _TICK_S * 2))
-            got = self._link.recv_into(buffer, here, 0 if window else socket.MSG_TRUNC)
+            if pace and (ahead := at / pace - (time.monotonic() - began)) > 0:
+                time.sleep(max(ahead, _TICK_S))
+            most = min(length - at, int(pace * _TICK_S * 2) if pace else _PIECE)
+            got = self.connection.recv_into(buffer, most, socket.MSG_TRUNC)
             if not got:
-                raise ConnectionError("the body ends early")
-            if window and at < end:
-                good = good and buffer[:got] == encoded[at - start : at - start + got]
+                raise ConnectionError("the request ended early")
             at += got
-        return good
+        return b""
+
+    def log_message(self, format: str, *_: object) -> None:  # noqa: A002 - its name there
+        """Print nothing."""
 
 
-def serve(aws: Aws) -> None:
-    """Answer until killed, each connection in a thread of its own."""
-    listener = socket.create_server(("127.0.0.1", 0), backlog=256)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _BUFFER)
-    print(listener.getsockname()[1], flush=True)
-    while True:
-        link, _ = listener.accept()
-        link.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        threading.Thread(target=_served, args=(Connection(link, aws),), daemon=True).start()
-
-
-def _served(connection: Connection) -> None:
+@contextmanager
+def serve(aws: Aws) -> Iterator[str]:
+    """Answer at the endpoint that is yielded."""
+    handler = type("Handler", (_Handler,), {"aws": aws})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    server.socket.listen(256)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
-        connection.serve()
-    except ConnectionError as error:
-        print(error, file=sys.stderr)
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description="as much of AWS as publishing a layer needs")
-    parser.add_argument("--zip", type=Path, required=True, help="what is to be published")
-    parser.add_argument("--regions", required=True, help="the account's regions, with commas between")
-    parser.add_argument("--latency", type=float, default=0.08, help="seconds before each answer")
-    options = parser.parse_args()
-    serve(Aws(options.zip.read_bytes(), options.regions.split(","), options.latency))
-
-
-if __name__ == "__main__":
-    main()
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()

@@ -14,6 +14,8 @@ from nodelayer.project import release as own_release
 from nodelayer.project.pins import run as refreshing
 from nodelayer.util.console import Reporter
 
+BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "startup")
+
 
 @task(
     positional=["level"],
@@ -105,20 +107,13 @@ def refresh(
         raise Exit(code=code)
 
 
-@task(name="bench", help={"only": "sizes, build, runtime, publish or catalog (default: all of them)"})
+@task(name="bench", help={"only": f"{', '.join(BENCHMARKS)} (default: all of them)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
     """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
-    scripts = {
-        "sizes": "benchmarks/sizes.py",
-        "build": "benchmarks/build.py",
-        "runtime": "benchmarks/runtime/speed.py",
-        "publish": "benchmarks/publish.py",
-        "catalog": "benchmarks/catalog.py",
-    }
-    if only and only not in scripts:
-        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(scripts)}", code=2)
-    for script in [scripts[only]] if only else scripts.values():
-        _tool("python", script)
+    if only and only not in BENCHMARKS:
+        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(BENCHMARKS)}", code=2)
+    for name in [only] if only else BENCHMARKS:
+        _tool("python", f"benchmarks/{name}.py")
 
 
 def _tool(name: str, *arguments: str) -> None:

@@ -61,8 +61,8 @@ NOT_TYPED = {
     "invoke bench --only runtime": LONG,
     "invoke bench --only publish": LONG,
     "invoke bench --only catalog": LONG,
-    "python benchmarks/runtime/heap.py": LONG,
-    "python benchmarks/runtime/endurance.py": LONG,
+    "invoke bench --only endurance": LONG,
+    "invoke bench --only startup": LONG,
     "gh attestation verify nodejs-12.16.1-x86_64.zip --repo OWNER/nodelayer "
     "--signer-workflow OWNER/nodelayer/.github/workflows/release.yml --source-ref refs/tags/v1.2.3": GITHUB,
     "gh attestation trusted-root > trusted_root.jsonl": GITHUB,

@@ -19,6 +19,7 @@ OF_OTHERS = {
     "--image": "nodelayer/project/pins/abi_policies.py",
     "--compare": "nodelayer/project/pins/abi_policies.py",
     "--write": "scripts/",
+    "--rounds": "benchmarks/",
     "--skip-pull-image": "sam local",
 }
 """Flags that the text names and that are of no task."""

@@ -5,7 +5,6 @@
  *
  *   --event FILE     the event: JSON that a handler returning it unchanged answers byte for byte (default: {})
  *   --log FILE       where the client's output goes (default /dev/null)
- *   --same-trace     one trace id for all invocations; otherwise a new one each time, as Lambda has it
  *   --timeout S      seconds of silence in a burst after which the run has failed (default 30)
  *
  * Each line of standard input, a number, is a burst: so many invocations one after the other. In between, the
@@ -13,8 +12,7 @@
  * machine's pace from touching only one of them. At the end of standard input the client is killed.
  *
  * Prints one JSON object for each burst. Times are nanoseconds of CLOCK_MONOTONIC: from spawn to the first GET and
- * to the first answer; from the burst's first answer to its last, which is one cycle less than its invocations,
- * with the percentiles of these cycles; and the client's processor time, all threads, over the same span.
+ * to the first answer, and from the burst's first answer to its last, which is one cycle less than its invocations.
  * Exit code 1, and a line on stderr, where the client did anything but answer each event with that event.
  *
  * Each reply is one write of its own, also where requests came in one packet: so does Go's net/http, which serves
@@ -65,17 +63,14 @@ struct request {
 
 static const char *event = "{}";
 static size_t event_length = 2;
-static bool same_trace;
 static int timeout_s = 30;
 static pid_t client;
-static clockid_t client_clock;
 
 static long handed, answered; /* invocations */
 static long burst_start, burst_end;
 static int waiting = -1; /* the connection with a GET that finds no event */
 static char id[64];      /* of the invocation handed out last */
-static uint64_t spawned_at, first_get_at, first_answer_at, cpu_start;
-static uint64_t *answered_at; /* by place in the burst */
+static uint64_t spawned_at, first_get_at, first_answer_at, burst_first_at, last_answer_at;
 
 static uint64_t now(clockid_t clock) {
     struct timespec t;
@@ -198,7 +193,7 @@ static void hand_out(int fd) {
                           "Lambda-Runtime-Trace-Id: Root=1-5759e988-%024lx;Parent=53995c3f42cd8ad8;Sampled=0\r\n"
                           "Content-Length: %zu\r\n\r\n",
                           id, (unsigned long long)(now(CLOCK_REALTIME) / 1000000u + 60000u),
-                          same_trace ? 0 : handed, event_length);
+                          handed, event_length);
     struct iovec parts[] = {{head, (size_t)length}, {(void *)event, event_length}};
     send_all(fd, parts, 2);
 }
@@ -213,8 +208,8 @@ static void take_answer(const struct request *request) {
         fail("the answer to %s is not its event: %.*s", id,
              (int)(request->body_length < 200 ? request->body_length : 200), request->body);
     if (answered == 0) first_answer_at = when;
-    if (answered == burst_start) cpu_start = now(client_clock);
-    answered_at[answered - burst_start] = when;
+    if (answered == burst_start) burst_first_at = when;
+    last_answer_at = when;
     answered++;
 }
 
@@ -301,24 +296,11 @@ static void spawn(char **command, const char *log) {
     }
 }
 
-static int by_size(const void *left, const void *right) {
-    uint64_t a = *(const uint64_t *)left, b = *(const uint64_t *)right;
-    return (a > b) - (a < b);
-}
-
 static void print_burst(void) {
-    uint64_t cpu = now(client_clock) - cpu_start;
-    long cycles = burst_end - burst_start - 1;
-    uint64_t total = answered_at[cycles] - answered_at[0];
-    for (long i = 0; i < cycles; i++) answered_at[i] = answered_at[i + 1] - answered_at[i];
-    answered_at[cycles] = 0;
-    qsort(answered_at, (size_t)cycles, sizeof *answered_at, by_size);
-    printf("{\"pid\": %d, \"first_get_ns\": %llu, \"first_answer_ns\": %llu, \"cycles\": %ld, \"total_ns\": %llu, "
-           "\"cpu_ns\": %llu, \"p50_ns\": %llu, \"p99_ns\": %llu}\n",
+    printf("{\"pid\": %d, \"first_get_ns\": %llu, \"first_answer_ns\": %llu, \"cycles\": %ld, \"total_ns\": %llu}\n",
            (int)client, (unsigned long long)(first_get_at - spawned_at),
-           (unsigned long long)(first_answer_at - spawned_at), cycles, (unsigned long long)total,
-           (unsigned long long)cpu, (unsigned long long)answered_at[cycles / 2],
-           (unsigned long long)answered_at[cycles * 99 / 100]);
+           (unsigned long long)(first_answer_at - spawned_at), burst_end - burst_start - 1,
+           (unsigned long long)(last_answer_at - burst_first_at));
     fflush(stdout);
 }
 
@@ -328,8 +310,6 @@ static bool take_order(void) {
     if (fgets(line, sizeof line, stdin) == NULL) return false;
     long invocations = atol(line);
     if (invocations < 1) fail("not a number of invocations: %s", line);
-    answered_at = realloc(answered_at, (size_t)invocations * sizeof *answered_at);
-    if (answered_at == NULL) fail("no memory");
     burst_start = answered;
     burst_end = answered + invocations;
     if (waiting >= 0) {
@@ -384,7 +364,8 @@ static void read_event(const char *path) {
     event_length = (size_t)ftell(file);
     rewind(file);
     char *bytes = malloc(event_length);
-    if (bytes == NULL || fread(bytes, 1, event_length, file) != event_length) fail("cannot read %s", path);
+    if (bytes == NULL || event_length == 0 || fread(bytes, 1, event_length, file) != event_length)
+        fail("cannot read %s", path);
     fclose(file);
     event = bytes;
 }
@@ -395,11 +376,8 @@ int main(int count, char **words) {
     int at = 1;
     for (; at < count && strcmp(words[at], "--") != 0; at++) {
         const char *word = words[at];
-        bool *flag = strcmp(word, "--until-exit") == 0   ? &until_exit
-                     : strcmp(word, "--same-trace") == 0 ? &same_trace
-                                                         : NULL;
-        if (flag != NULL) {
-            *flag = true;
+        if (strcmp(word, "--until-exit") == 0) {
+            until_exit = true;
             continue;
         }
         if (++at == count) fail("%s needs a value", word);
@@ -425,7 +403,6 @@ int main(int count, char **words) {
     sigprocmask(SIG_BLOCK, &ends, NULL); /* read from a signalfd instead */
     int listener = listen_here();
     spawn(command, log);
-    clock_getcpuclockid(client, &client_clock);
     feed(listener);
     kill(client, SIGKILL);
     waitpid(client, NULL, 0);

@@ -1,0 +1,269 @@
+"""What the benchmarks of the runtime client share: C programs, layers, peers, and a client under load."""
+
+import json
+import os
+import random
+import shutil
+import string
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import measure
+
+from nodelayer.errors import NodelayerError, NotFoundError
+from nodelayer.layer import archive
+from nodelayer.util import venv
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+HERE = Path(__file__).resolve().parent / "programs"
+HANDLER = "echo.handler"
+OURS = "nodelayer"
+FLOOR, PIPELINED_FLOOR = "C, request after reply", "C, pipelined"
+EMPTY = "node empty.js"
+TEXT, RECORDS = "text", "records"
+
+
+class RunError(NodelayerError):
+    """A client did not do what a runtime client does."""
+
+
+@dataclass(frozen=True)
+class Peer:
+    """A version of AWS's client: the Node.js versions it is for, and its arguments below node_modules."""
+
+    version: str
+    majors: range
+    arguments: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """Return package and version."""
+        return f"aws-lambda-ric {self.version}"
+
+    @property
+    def package(self) -> str:
+        """Return what npm installs."""
+        return f"aws-lambda-ric@{self.version}"
+
+
+RIC = Peer("4.0.2", range(22, 1000), ("aws-lambda-ric/index.mjs",))
+PEERS = (RIC, Peer("3.3.0", range(16, 22), ("aws-lambda-ric/bin/index.mjs", HANDLER)))
+
+
+@dataclass(frozen=True)
+class Client:
+    """A program to put under load."""
+
+    name: str
+    command: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Burst:
+    """Nanoseconds: of `cycles` invocations one after the other, and from spawn to the very first."""
+
+    pid: int
+    first_get_ns: int
+    first_answer_ns: int
+    cycles: int
+    total_ns: int
+
+    @property
+    def us(self) -> float:
+        """Microseconds for each invocation."""
+        return self.total_ns / self.cycles / 1000
+
+    @property
+    def resident_mb(self) -> float:
+        """Memory of the client that waits for an event, of /proc/<pid>/status, which counts in KiB."""
+        lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
+        return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS:"))
+
+
+class Session:
+    """A started client that is fed in bursts."""
+
+    def __init__(self, process: "subprocess.Popen[str]", client: str, log: Path) -> None:
+        """Take api.c's process, the client's name, and the file with what the client prints."""
+        self._process = process
+        self.client = client
+        self._log = log
+
+    def burst(self, cycles: int) -> Burst:
+        """Let the client answer cycles + 1 events.
+
+        Raises:
+            RunError: The client did anything else.
+
+        """
+        if self._process.stdin is None or self._process.stdout is None:
+            raise TypeError("both are pipes")
+        try:
+            self._process.stdin.write(f"{cycles + 1}\n")
+            self._process.stdin.flush()
+        except OSError:
+            pass  # it has failed, which its output says
+        line = self._process.stdout.readline()
+        if not line:
+            _, reason = self._process.communicate()
+            output = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
+            raise RunError(
+                f"{self.client}: {reason.strip()}", todo=f"it printed: {output.strip() or 'nothing'}"
+            )
+        return Burst(**json.loads(line))
+
+
+class Rig:
+    """Compiles, builds and installs what is asked for, once, below `folder`."""
+
+    def __init__(self, folder: Path) -> None:
+        """Compile the C programs.
+
+        Raises:
+            NodelayerError: There is no C compiler, or it fails.
+
+        """
+        self._folder = folder
+        named = os.environ.get("NODELAYER_CACHE_DIR")
+        self._cache = DownloadCache(Path(named) if named else None)
+        self._sessions = 0
+        self._task = folder / "task"
+        self._task.mkdir()
+        shutil.copy(HERE / "echo.js", self._task)
+        if shutil.which("gcc") is None:
+            raise NotFoundError("no gcc", where="PATH", todo="install gcc, which this benchmark needs")
+        for name in ("api", "floor"):
+            measure.seconds(["gcc", "-Wall", "-Wextra", "-O2", "-o", folder / name, HERE / f"{name}.c"])
+
+    def floors(self) -> list[Client]:
+        """Return the least that a client can do."""
+        floor = str(self._folder / "floor")
+        return [Client(FLOOR, (floor,)), Client(PIPELINED_FLOOR, (floor, "pipelined"))]
+
+    def ours(self, version: str) -> Client:
+        """Return the runtime client of a layer of this Node.js."""
+        return Client(OURS, (str(self._layer(version) / "bootstrap"),))
+
+    def peers(self, version: str) -> list[Client]:
+        """Return AWS's client for this Node.js, behind a shell script, since a shell starts ours as well."""
+        clients = []
+        for peer in PEERS:
+            if int(version.split(".", maxsplit=1)[0]) in peer.majors:
+                entry, *arguments = peer.arguments
+                script = self._folder / f"start-{version}-{peer.version}"
+                command = [str(self._node(version)), str(self._installed(peer) / entry), *arguments]
+                script.write_text(f"#!/bin/sh\nexec {' '.join(command)}\n", encoding="utf-8")
+                script.chmod(0o755)
+                clients.append(Client(peer.name, (str(script),)))
+        return clients
+
+    def event(self, size: int, shape: str) -> Path:
+        """Return a file with an event of `size` bytes that JavaScript writes as it is here.
+
+        `text` is one long string, as API Gateway passes a body on; `records` is a list of small objects.
+        """
+        path = self._folder / f"event-{shape}-{size}.json"
+        if path.exists():  # a client that was just started may be reading it
+            return path
+        chance = random.Random(size)  # noqa: S311 - the same event each time, and no secret
+        value: dict[str, object] = (
+            {"message": "".join(chance.choices(string.ascii_letters, k=size - len('{"message":""}')))}
+            if shape == TEXT
+            else {"records": [_record(chance) for _ in range(size // len(_json(_record(chance))))]}
+        )
+        path.write_text(_json(value), encoding="ascii")
+        return path
+
+    @contextmanager
+    def session(self, client: Client, size: int, shape: str = TEXT) -> Iterator[Session]:
+        """Start the client, which then waits for its first burst, and kill it at the end."""
+        self._sessions += 1
+        log = self._folder / f"log-{self._sessions}"
+        event = self.event(size, shape)
+        process = subprocess.Popen(
+            [self._folder / "api", "--event", event, "--log", log, "--", *client.command],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=self._task,
+            env=self._environ(),
+        )
+        with process:
+            try:
+                yield Session(process, client.name, log)
+            finally:
+                if process.stdin is not None:
+                    process.stdin.close()
+
+    def empty_ms(self, version: str) -> float:
+        """Return the milliseconds from spawn to exit of an empty program."""
+        done = subprocess.run(
+            [self._folder / "api", "--until-exit", "--", self._node(version), HERE / "empty.js"],
+            capture_output=True,
+            check=True,
+            cwd=self._task,
+            env=self._environ(),
+        )
+        return float(json.loads(done.stdout)["exit_ns"]) / 1e6
+
+    def _layer(self, version: str) -> Path:
+        """Return a folder with the content of /opt."""
+        folder = self._folder / f"opt-{version}"
+        if not folder.exists():
+            out = self._folder / f"dist-{version}"
+            flags = (f"--node={version}", f"--out={out}", "--builder=local", "--compression=fast")
+            measure.seconds(measure.invoke("build-layer", *flags))
+            archive.unpack(archive.read(next(out.glob("*.zip"))), folder)
+        return folder
+
+    def _node(self, version: str) -> Path:
+        return self._layer(version) / "nodejs" / "bin" / "node"
+
+    def _installed(self, peer: Peer) -> Path:
+        """Return the node_modules of a peer. npm compiles its addon with make, cmake, autotools and g++."""
+
+        def install(folder: Path) -> None:
+            flags = ["--no-audit", "--no-fund", "--no-package-lock", f"--prefix={folder}"]
+            measure.seconds(["npm", "install", *flags, peer.package], cwd=folder)
+
+        folder, _ = venv.kept(
+            peer.package, install, cache=self._cache, reporter=Reporter(), folder="benchmarks"
+        )
+        return folder / "node_modules"
+
+    def _environ(self) -> dict[str, str]:
+        """Return what Lambda sets, and nothing of this machine: NODE_EXTRA_CA_CERTS alone doubles a start."""
+        return {
+            "PATH": "/usr/local/bin:/usr/bin:/bin",
+            "LANG": "en_US.UTF-8",
+            "TZ": ":UTC",
+            "AWS_REGION": "eu-central-1",
+            "AWS_DEFAULT_REGION": "eu-central-1",
+            "AWS_LAMBDA_FUNCTION_NAME": "bench",
+            "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769",
+            "AWS_LAMBDA_LOG_GROUP_NAME": "/aws/lambda/bench",
+            "AWS_LAMBDA_LOG_STREAM_NAME": "2026/01/01/[$LATEST]0123456789abcdef0123456789abcdef",
+            "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+            "LAMBDA_TASK_ROOT": str(self._task),
+            "_HANDLER": HANDLER,
+        }
+
+
+def _record(chance: random.Random) -> dict[str, object]:
+    return {
+        "id": f"{chance.getrandbits(64):016x}",
+        "name": "".join(chance.choices(string.ascii_lowercase, k=12)),
+        "price": chance.randrange(10000, 99999),
+        "inStock": chance.choice([True, False]),
+        "tags": chance.choices(["new", "sale", "used", "rare"], k=2),
+    }
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"))

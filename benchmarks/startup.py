@@ -1,0 +1,38 @@
+"""The time that `invoke arn` takes as a process, beside Invoke alone.
+
+The peers are `python -c 'import invoke'` and a task that does nothing, in a tasks file of its own.
+"""
+
+import argparse
+import sys
+import tempfile
+from functools import partial
+from pathlib import Path
+
+import measure
+from measure import Table
+
+MANIFEST = measure.ROOT / "docs" / "layers.sample.json"
+ARN, IMPORT, TRIVIAL = "invoke arn", "python -c 'import invoke'", "a trivial Invoke task"
+LIMIT = 1.5
+TASKS = "from invoke import task\n\n\n@task\ndef nothing(_ctx):\n    pass\n"
+
+
+def startup(options: argparse.Namespace) -> list[Table]:
+    """Start each process once in each round."""
+    with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as folder:
+        (Path(folder) / "tasks.py").write_text(TASKS, encoding="utf-8")
+        arn = ("arn", "--node", "12.16.1", "--region", "eu-west-1", "--manifest", str(MANIFEST))
+        ways = {
+            ARN: partial(measure.seconds, measure.invoke(*arn)),
+            IMPORT: partial(measure.seconds, [sys.executable, "-c", "import invoke"]),
+            TRIVIAL: partial(measure.seconds, [measure.BIN / "invoke", "nothing"], cwd=Path(folder)),
+        }
+        measure.interleave(ways, 1)  # fills the page cache and __pycache__
+        found = measure.interleave(ways, options.rounds)
+    in_ms = {way: [each * 1000 for each in values] for way, values in found.items()}
+    return [Table("Start, ms", {"whole process": in_ms}, ours=ARN, limits={IMPORT: LIMIT})]
+
+
+if __name__ == "__main__":
+    sys.exit(measure.main(measure.parser(__doc__, rounds=25), startup))
