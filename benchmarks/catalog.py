@@ -21,11 +21,11 @@ from measure import Rounds, Table
 from playwright.sync_api import Page, sync_playwright
 from sample_manifest import sample
 
-from nodelayer.aws.account import account as aws
-from nodelayer.catalog.page import page as catalog
+from nodelayer.aws import account as aws
+from nodelayer.catalog import page as catalog
 from nodelayer.errors import NotFoundError
 from nodelayer.manifest.model import Manifest
-from nodelayer.manifest.model import model as manifest
+from nodelayer.manifest import model as manifest
 
 FLAGS = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 # The frame after the one in which the ARN came is the first that is known to have been painted with it.

@@ -9,9 +9,6 @@ from invoke import Context, Exit, task
 
 from nodelayer.cli.command import ROOT, command
 from nodelayer.github import step_outputs
-from nodelayer.layer import docker_builder
-from nodelayer.project import release as own_release
-from nodelayer.project.pins import run as refreshing
 from nodelayer.util.console import Reporter
 
 BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "startup")
@@ -35,6 +32,8 @@ def release(
     remote: str = "origin",
 ) -> None:
     """Release nodelayer itself: raise its version, move the changelog, commit and tag. Pushes nothing."""
+    from nodelayer.project import release as own_release
+
     reporter = Reporter()
     today = datetime.now(UTC).date()
     plan = own_release.plan(ROOT, level, today, branch=branch, remote=remote, reporter=reporter)
@@ -73,11 +72,9 @@ def lint(_ctx: Context) -> None:
 
 @task(
     help={
-        "only": "of "
-        + ", ".join(pin.name for pin in refreshing.PINS)
-        + ", with commas between (default: all)",
-        "keep": "of the same: what is compared with its source and told, but stays as it is",
-        "compare": "write nothing; exit code 1 where anything differs",
+        "only": "pins to refresh, separated by commas, as in docs/refreshing.md (default: all)",
+        "keep": "pins to compare only, separated by commas",
+        "compare": "write nothing; exit code 1 if anything differs",
         "summary": "write what changed and what failed to this file, as Markdown",
         "outputs": step_outputs.HELP,
     }
@@ -91,19 +88,26 @@ def refresh(
     summary: str = "",
     outputs: str = "",
 ) -> None:
-    """Bring what is pinned up to date, each from its own source; one that fails stops no other."""
-    pins = refreshing.chosen(only, "--only") or refreshing.PINS
-    kept = pins if compare else refreshing.chosen(keep, "--keep")
+    """Refresh what is pinned, each from its own source; a failure does not stop the others."""
+    from nodelayer.layer import docker_builder
+    from nodelayer.project.pins import refresh as pins
+
     reporter = Reporter()
-    done = refreshing.run(
-        ROOT, pins, kept=kept, daemon=lambda: docker_builder.connect(reporter), reporter=reporter
+    chosen = pins.choose(only, "--only") or pins.PINS
+    outcomes = pins.refresh(
+        ROOT,
+        chosen,
+        kept=chosen if compare else pins.choose(keep, "--keep"),
+        daemon=lambda: docker_builder.connect(reporter),
+        reporter=reporter,
     )
-    refreshing.write_summary(summary, done)
-    changed = [each.pin.name for each in done if each.changed]
-    print("".join(f"{name}\n" for name in changed), end="")
-    written = any(each.changed and not each.kept for each in done)
+    pins.write_summary(summary, outcomes)
+    for each in outcomes:
+        if each.changed:
+            print(each.pin.name)
+    written = any(each.changed and not each.kept for each in outcomes)
     step_outputs.write(outputs, {"changed": "true" if written else "false"})
-    if code := refreshing.code_of(done, compare=compare):
+    if code := pins.exit_code(outcomes, compare=compare):
         raise Exit(code=code)
 
 

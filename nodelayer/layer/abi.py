@@ -1,7 +1,7 @@
 """What each `provided.*` runtime's C and C++ libraries offer, and which of the runtimes a layer runs on.
 
 The policies are data (policies/*.json, one for each runtime and architecture);
-nodelayer/project/pins/abi_policies.py makes one from a real image.
+nodelayer/project/pins/abi_policies.py derives one from a real image.
 The check decides as glibc's loader does before a program's first instruction: every
 library found, and in it every version node that is not weak (elf/dl-version.c).
 """

@@ -84,10 +84,8 @@ NOT_TYPED = {
     """--payload '{"name": "Ada"}' answer.json""": FUNCTION,
     "tests/images/standin-base.sh amd64 arm64 (root; mmdebstrap, Docker)": DOCKER,
     "invoke build-layer --node 26 --builder docker --base-image 'nodelayer-standin:{arch}'": DOCKER,
-    "python -m nodelayer.project.pins.abi_policies --image public.ecr.aws/lambda/provided:al2023 "
-    "--runtime provided.al2023 --arch x86_64 --compare": IMAGE,
-    "python -m nodelayer.project.pins.abi_policies root.tar.gz --runtime provided.al2 "
-    "--arch arm64 --write": IMAGE,
+    "invoke refresh --only abi --compare": IMAGE,
+    "invoke refresh --only abi": IMAGE,
     "cd /var/task && NODE_COMPILE_CACHE=/var/task/compiled setpriv --reuid 993 --clear-groups "
     """/opt/nodejs/bin/node -e 'require("/var/task/index.js")'""": LAMBDA,
     "sam build --template sam/layer.yaml": SAM,

@@ -16,10 +16,6 @@ OF_OTHERS = {
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",
     "--repo": "gh",
-    "--image": "nodelayer/project/pins/abi_policies.py",
-    "--compare": "nodelayer/project/pins/abi_policies.py",
-    "--write": "scripts/",
-    "--rounds": "benchmarks/",
     "--skip-pull-image": "sam local",
 }
 """Flags that the text names and that are of no task."""

@@ -1,1 +1,1 @@
-"""What refreshes each pinned fact from its own source."""
+"""Pinned facts: one module per fact, each with a `PIN`; `refresh` lists them, and compares or writes them."""

