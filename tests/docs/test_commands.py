@@ -77,7 +77,7 @@ NOT_TYPED = {
     "--template-file cloudformation/github-publisher.yaml --capabilities CAPABILITY_NAMED_IAM "
     "--parameter-overrides Repository=OWNER/REPO Publisher=no LayerAccount=123456789012": ROLES,
     "aws cloudformation create-stack-set --stack-set-name nodelayer-staging "
-    "--template-body file://aws/staging-bucket.yaml": ACCOUNT,
+    "--template-body file://cloudformation/staging-bucket.yaml": ACCOUNT,
     "aws cloudformation create-stack-instances --stack-set-name nodelayer-staging --accounts 123456789012 "
     "--regions eu-west-1 us-east-1": ACCOUNT,
     "aws lambda invoke --region eu-west-1 --function-name function --cli-binary-format raw-in-base64-out "
@@ -90,9 +90,9 @@ NOT_TYPED = {
     "--arch arm64 --write": IMAGE,
     "cd /var/task && NODE_COMPILE_CACHE=/var/task/compiled setpriv --reuid 993 --clear-groups "
     """/opt/nodejs/bin/node -e 'require("/var/task/index.js")'""": LAMBDA,
-    "sam build --template sam/layer.yaml": SAM,
+    "sam build --template examples/layer-only/template.yaml": SAM,
     "sam deploy --stack-name node --region eu-west-1": SAM,
-    "sam build --template sam/function.yaml && sam deploy --stack-name hello --region eu-west-1 "
+    "sam build --template examples/function-only/template.yaml && sam deploy --stack-name hello --region eu-west-1 "
     "--parameter-overrides LayerArn=ARN": SAM,
     "sam package --resolve-s3 --region eu-west-1 --output-template-file packaged.yaml": SAM,
     "sam publish --template packaged.yaml --region eu-west-1 --semantic-version 1.0.0": SHARED,
@@ -125,7 +125,7 @@ OF_SOME_MACHINES = (
 
 _MEASURED = re.compile(r"\d+(?:\\\.\d+)?(?=\\? ms\b)|(?<=InMillis\":)\d+")
 _PATHS = re.compile(
-    r"(?:(?<= )|(?<=^)|file://)((?:aws|sam|scripts|docker|function|docs|benchmarks|\.ci)/[\w./-]+)"
+    r"(?:(?<= )|(?<=^)|file://)((?:cloudformation|examples|scripts|docker|function|docs|benchmarks|\.ci)/[\w./-]+)"
 )
 _OF_EVERY_CALL = {"region", "query", "output", "profile", "cli-binary-format"}
 PROGRAMS = ("invoke", "make", "aws", "git", "mkdir", "echo", "zip", "awk", "openssl", "sh")

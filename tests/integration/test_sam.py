@@ -40,7 +40,6 @@ OLD, NEW = "12.16.1", "24.21.0"
 HERE, THERE = "eu-west-1", "us-east-1"
 TEMPLATES = [
     ROOT / "template.yaml",
-    *sorted(ROOT.glob("sam/*.yaml")),
     *sorted(ROOT.glob("examples/*/*.yaml")),
 ]
 SAMPLE = ROOT / "function" / "events"

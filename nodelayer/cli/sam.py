@@ -213,7 +213,7 @@ def _wish(layer_arn: str, arch: str, http: str = "none", access: str = "iam") ->
 
 
 def _layer_for_make(node: str, wish: sam.StackOptions, out: Path) -> dict[str, str]:
-    """The variables that tell sam/layer/Makefile which zip to unpack."""
+    """The variables that tell examples/layer-only/layer/Makefile which zip to unpack."""
     (found,) = artifact.built(node or "latest", [wish.architecture], out)
     return {"NODE": found.node_version, "ARCH": found.architecture, "DIST": str(out.resolve())}
 
