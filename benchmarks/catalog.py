@@ -27,7 +27,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 from nodelayer import __version__
 from nodelayer.aws import account as aws
-from nodelayer.catalog import page as catalog
+from nodelayer.catalog import site as catalog
 from nodelayer.manifest import model as manifest
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -82,7 +82,7 @@ def main() -> None:
         known = manifest.read(source)
         began = time.perf_counter()
         site = folder / "site"
-        written = catalog.write(known, site, catalog.Site(region_names=aws.region_names()))
+        written = catalog.write(known, site, catalog.SiteOptions(region_names=aws.region_names()))
         took = time.perf_counter() - began
         server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
         threading.Thread(target=server.serve_forever, daemon=True).start()

@@ -92,8 +92,8 @@ NOT_TYPED = {
     """/opt/nodejs/bin/node -e 'require("/var/task/index.js")'""": LAMBDA,
     "sam build --template examples/layer-only/template.yaml": SAM,
     "sam deploy --stack-name node --region eu-west-1": SAM,
-    "sam build --template examples/function-only/template.yaml && sam deploy --stack-name hello --region eu-west-1 "
-    "--parameter-overrides LayerArn=ARN": SAM,
+    "sam build --template examples/function-only/template.yaml "
+    "&& sam deploy --stack-name hello --region eu-west-1 --parameter-overrides LayerArn=ARN": SAM,
     "sam package --resolve-s3 --region eu-west-1 --output-template-file packaged.yaml": SAM,
     "sam publish --template packaged.yaml --region eu-west-1 --semantic-version 1.0.0": SHARED,
     "invoke sam-build --node 12.16.1": SAM,
