@@ -29,7 +29,6 @@ from nodelayer.aws import account as aws
 from nodelayer.aws.regions import Partition
 from nodelayer.emulation import rie as emulator
 from nodelayer.manifest.model import arn_for
-from nodelayer.sam.stack import overrides
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.network
@@ -115,26 +114,6 @@ def offline(path):
 def test_sam_finds_nothing_to_say_of_a_template(offline, tmp_path, template):
     told = offline("validate", "--lint", f"--template={template}", cwd=tmp_path)
     assert "is a valid SAM Template" in told
-
-
-def test_cfn_lint_finds_nothing_in_any_of_them(path):
-    assert len(TEMPLATES) == 5
-    told = subprocess.run(
-        ["cfn-lint", *TEMPLATES], env={"PATH": path}, capture_output=True, text=True, check=False
-    )
-    assert (told.returncode, told.stdout + told.stderr) == (0, "")
-
-
-def test_what_is_let_through_as_a_parameter_is_what_sam_reads(tools, offline):
-    values = {"Empty": "", "Arn": "arn:aws:lambda:eu-west-1:1:layer:a_b-c:3", "Path": "a/b.c"}
-    read = (
-        "import json, sys; from samcli.cli.types import CfnParameterOverridesType as T; "
-        "print(json.dumps(T().convert(tuple(sys.argv[1:]), None, None)))"
-    )
-    python = tools.pip(*SAM_CLI) / "bin" / "python"
-    line = [python, "-c", read, *overrides(values)[1:]]
-    told = subprocess.run(line, env=offline.variables, capture_output=True, text=True, check=True)
-    assert json.loads(told.stdout) == values
 
 
 # built here, run in a container
@@ -358,12 +337,6 @@ def test_without_credentials_nothing_is_begun(cloud):
     none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
     told = refused(cloud, 7, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}", **none)
     assert "no AWS credentials" in told
-
-
-def test_a_layer_of_another_region_is_refused_before_anything_is_begun(cloud):
-    told = refused(cloud, 2, "deploy", f"--region={THERE}", f"--layer-arn={cloud.arn()}")
-    assert f"the layer is in {HERE}, and the stack would be in {THERE}" in told
-    assert f"use --region {HERE}" in told
 
 
 def test_a_layer_that_this_account_cannot_read_is_refused_before_anything_is_begun(cloud):
