@@ -22,10 +22,10 @@ from playwright.sync_api import Page, sync_playwright
 from sample_manifest import sample
 
 from nodelayer.aws import account as aws
-from nodelayer.catalog import page as catalog
+from nodelayer.catalog import site as catalog
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest.model import Manifest
 from nodelayer.manifest import model as manifest
+from nodelayer.manifest.model import Manifest
 
 FLAGS = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update")
 # The frame after the one in which the ARN came is the first that is known to have been painted with it.
@@ -107,7 +107,7 @@ def open_catalog(options: argparse.Namespace) -> list[Table]:
     times: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as name:
         folder = Path(name)
-        written = catalog.write(known, folder / "site", catalog.Site(region_names=aws.region_names()))
+        written = catalog.write(known, folder / "site", catalog.SiteOptions(region_names=aws.region_names()))
         with served(folder / "site") as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             for turn in range(options.rounds + 1):  # the first fills caches

@@ -1,4 +1,4 @@
-"""How a consumer writes a layer's ARN: alone, as JSON, or as a function on that layer in their tool."""
+"""The formats of `invoke arn` and of the page: the ARN, JSON, or a function on the layer for a tool."""
 
 import json
 import re
@@ -10,17 +10,18 @@ from nodelayer import architecture
 from nodelayer.errors import InvalidInputError
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
-_PLACE = re.compile(r"<(\w+)>")
+_WORD = re.compile(r"<(\w+)>")
 _CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """A published layer version: what a consumer needs of it to put a function on it.
+    """A published layer version, as a snippet needs it.
 
-    `architecture` is AWS's word, `runtime` the newest compatible one (`provided.al2023`); `as_json` is what
-    the json format prints. Raises InvalidInputError where a word holds a character that would have to be
-    quoted in some tool's language: a manifest from elsewhere cannot put a command into what is pasted.
+    `runtime` is the newest compatible one (`provided.al2023`); `as_json` is what the json format prints.
+
+    Raises InvalidInputError if a word holds a character that some tool's language would have to quote: a
+    manifest from elsewhere cannot put a command into what is pasted.
     """
 
     arn: str
@@ -32,39 +33,58 @@ class Layer:
 
     def __post_init__(self) -> None:
         for name in ("arn", "region", "node_version", "runtime"):
-            word = getattr(self, name)
-            if not _PLAIN.fullmatch(word):
-                raise InvalidInputError(
-                    f"the layer's {name} is not plain text: {word!r}", todo="do not use where it came from"
-                )
+            _check_plain(name, getattr(self, name))
         if self.architecture not in {each.name for each in architecture.ALL}:
             raise InvalidInputError(
                 f"unknown architecture {self.architecture!r}", todo="a layer is for x86_64 or arm64"
             )
 
 
+@dataclass(frozen=True)
+class Format:
+    """A title for people, and a template in which `render` replaces each <word>."""
+
+    title: str
+    template: str
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "template", self.template.strip("\n"))
+
+
 def render(format: str, layer: Layer) -> str:  # noqa: A002 - the flag's own name
-    """The layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
-    if format not in TEMPLATES:
+    """Render the layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
+    if format not in FORMATS:
         raise InvalidInputError(
             f"unknown format {format!r}", where="--format", todo=f"use {', '.join(FORMATS)}"
         )
-    values = words(layer)
-    return _PLACE.sub(lambda found: values[found[1]], TEMPLATES[format])
-
-
-def words(layer: Layer) -> dict[str, str]:
-    """What takes the place of each <name> in the templates."""
-    return {
+    values = words(layer.architecture, layer.runtime) | {
         "arn": layer.arn,
         "region": layer.region,
         "node_version": layer.node_version,
-        "architecture": layer.architecture,
-        "runtime": layer.runtime,
-        "cdk_architecture": _CDK_ARCHITECTURE[layer.architecture],
-        "cdk_runtime": layer.runtime.upper().replace(".", "_"),
         "json": json.dumps(dict(layer.as_json), indent=2),
     }
+    return _WORD.sub(lambda found: values[found[1]], FORMATS[format].template)
+
+
+def words(architecture: str, runtime: str) -> dict[str, str]:
+    """Return the words of a template that follow from architecture and runtime.
+
+    Raises InvalidInputError if the runtime is not plain text.
+    """
+    _check_plain("runtime", runtime)
+    return {
+        "architecture": architecture,
+        "runtime": runtime,
+        "cdk_architecture": _CDK_ARCHITECTURE[architecture],
+        "cdk_runtime": runtime.upper().replace(".", "_"),
+    }
+
+
+def _check_plain(name: str, text: str) -> None:
+    if not _PLAIN.fullmatch(text):
+        raise InvalidInputError(
+            f"the layer's {name} is not plain text: {text!r}", todo="do not use this manifest"
+        )
 
 
 # Without SkipBuild `sam build` wants a Makefile of every function on a provided runtime.
@@ -224,20 +244,17 @@ aws lambda create-function \
   --layers <arn>
 """
 
-TEMPLATES: Mapping[str, str] = MappingProxyType(
+FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "arn": "<arn>",
-        "json": "<json>",
-        "sam": _SAM.strip("\n"),
-        "cloudformation": _CLOUDFORMATION.strip("\n"),
-        "cdk": _CDK.strip("\n"),
-        "cdk-python": _CDK_PYTHON.strip("\n"),
-        "terraform": _TERRAFORM.strip("\n"),
-        "serverless": _SERVERLESS.strip("\n"),
-        "cli": _CLI.strip("\n"),
+        "arn": Format("ARN", "<arn>"),
+        "json": Format("JSON", "<json>"),
+        "sam": Format("SAM", _SAM),
+        "cloudformation": Format("CloudFormation", _CLOUDFORMATION),
+        "cdk": Format("CDK", _CDK),
+        "cdk-python": Format("CDK (Python)", _CDK_PYTHON),
+        "terraform": Format("Terraform", _TERRAFORM),
+        "serverless": Format("Serverless", _SERVERLESS),
+        "cli": Format("AWS CLI", _CLI),
     }
 )
-"""What `render` fills in, by format: whoever renders elsewhere replaces each <name> by its word."""
-
-FORMATS = tuple(TEMPLATES)
-"""What `render` knows, in the order in which it is offered."""
+"""What `invoke arn --format` and the page offer, in this order. A new format is a template and one line."""

@@ -6,8 +6,7 @@ from invoke import Context, task
 
 from nodelayer import architecture
 from nodelayer.aws import account as aws
-from nodelayer.catalog import page as catalog
-from nodelayer.catalog import snippets
+from nodelayer.catalog import site, snippets
 from nodelayer.cli.command import command
 from nodelayer.errors import (
     InvalidInputError,
@@ -63,8 +62,8 @@ def make_catalog(
 ) -> None:
     """Write the web page of every published layer, and a feed of new ones, to be hosted anywhere."""
     known = manifests.open_manifest(manifest)
-    site = catalog.Site(assets_url, site_url, aws.region_names())
-    written = catalog.write(known, Path(out), site, source=Path(manifest))
+    options = site.SiteOptions(assets_url, site_url, aws.region_names())
+    written = site.write(known, Path(out), options, source=Path(manifest))
     size = f"{written.size / 1e3:.0f} kB"
     Reporter().say(f"{written.layers} layers, {written.layer_versions} layer versions in a page of {size}")
     print(written.page)

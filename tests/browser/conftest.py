@@ -10,8 +10,7 @@ import chromium
 import pytest
 from playwright.sync_api import sync_playwright
 
-from nodelayer.catalog import page as catalog
-from nodelayer.catalog.page import Site
+from nodelayer.catalog import site
 from nodelayer.manifest.model import Layer, Manifest, Published
 
 TODAY = "2026-11-24T12:00:00Z"
@@ -99,9 +98,9 @@ def publish(tmp_path_factory):
     thread.start()
     count = iter(range(1000))
 
-    def make(known, **site):
+    def make(known, **options):
         folder = root / str(next(count))
-        catalog.write(known, folder, Site(region_names=NAMES, **site))
+        site.write(known, folder, site.SiteOptions(region_names=NAMES, **options))
         return Place(folder, f"http://127.0.0.1:{server.server_port}/{folder.name}/index.html")
 
     yield make

@@ -1,8 +1,7 @@
-"""The pages of the documentation, taken apart: commands and what they show, code, links, headings."""
+"""The pages of the documentation, taken apart: commands, code, links, headings."""
 
 import re
 import shlex
-from dataclasses import dataclass
 
 from support import ROOT
 
@@ -13,20 +12,6 @@ _SPAN = re.compile(r"(?<!`)(`+)(?!`)(.+?)(?<!`)\1(?!`)", re.DOTALL)
 _HEADING = re.compile(r"^#{1,6} +(.+?) *$", re.MULTILINE)
 _LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
 _PROMPTS = ("$ ", "# ")
-
-
-@dataclass(frozen=True)
-class Command:
-    """A command of a console block, its lines joined, and the lines that are shown below it."""
-
-    page: str
-    text: str
-    shown: tuple[str, ...]
-
-    @property
-    def flat(self):
-        """On one line, without the comment behind it."""
-        return re.sub(r" # .*", "", " ".join(self.text.replace("\\\n", " ").split()))
 
 
 def name_of(page):
@@ -44,32 +29,17 @@ def spans(page):
     return [" ".join(found[2].replace("\\|", "|").split()) for found in _SPAN.finditer(prose)]
 
 
-def consoles(page):
-    """Every console block: its commands, and the lines before the first of them."""
-    for language, text in blocks(page):
-        if language == "console":
-            yield _console(name_of(page), text.splitlines())
-
-
 def commands(page):
-    return [command for found, _ in consoles(page) for command in found]
-
-
-def _console(page, lines):
-    found, before = [], []
-    while lines:
-        line = lines.pop(0)
-        if not line.startswith(_PROMPTS):
-            before.append(line)
-            continue
-        text = line[2:]
-        while text.endswith("\\") or not _whole(text):
-            text += "\n" + lines.pop(0)
-        shown = []
-        while lines and not lines[0].startswith(_PROMPTS):
-            shown.append(lines.pop(0))
-        found.append(Command(page, text, tuple(shown)))
-    return found, before
+    """Every command of the console blocks, on one line, without the comment behind it."""
+    for language, text in blocks(page):
+        lines = text.splitlines() if language == "console" else []
+        while lines:
+            line = lines.pop(0)
+            if line.startswith(_PROMPTS):
+                command = line[2:]
+                while command.endswith("\\") or not _whole(command):
+                    command += "\n" + lines.pop(0)
+                yield re.sub(r" # .*", "", " ".join(command.replace("\\\n", " ").split()))
 
 
 def _whole(text):

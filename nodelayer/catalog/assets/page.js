@@ -171,7 +171,7 @@
   const runtimeState = (name) => {
     const facts = data.runtimes[name];
     if (!facts) return state('unknown', 'no date known');
-    const [, deprecated, create, update, creates] = facts;
+    const [deprecated, create, update, creates] = facts;
     if (deprecated > today) return state('good', `until ${deprecated}`);
     const steps = [`deprecated ${deprecated}`];
     if (update && update <= today) steps.push(`closed to updates ${update}`);
@@ -402,15 +402,15 @@
       code_sha256: layer.sha256, size: layer.size, compatible_runtimes: layer.runtimes,
       public: shown.open, published: shown.published,
     };
-    return JSON.stringify(Object.fromEntries(data.json.map((name) => [name, values[name]])), null, 2);
+    return JSON.stringify(values, null, 2);
   };
 
   const snippet = (name) => {
     const { layer } = shown;
     const runtime = [...layer.runtimes].sort().at(-1);
     const words = {
-      arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch, json: asJson(),
-      ...data.words.architecture[layer.arch], ...data.words.runtime[runtime],
+      arn: shown.arn, region: shown.region, node_version: layer.node, json: asJson(),
+      ...data.words[runtime]?.[layer.arch],
     };
     const [, , template] = data.snippets.find(([each]) => each === name);
     return template.replace(/<(\w+)>/g, (_, word) => words[word] ?? '');

@@ -19,6 +19,7 @@ from nodelayer.manifest import model as manifest
 from nodelayer.manifest.model import Layer, Manifest, Published
 
 ROOT = Path(__file__).resolve().parents[3]
+SCHEMA = ROOT / "nodelayer" / "manifest" / "layers.schema.json"
 OLD = Path(__file__).resolve().parents[2] / "data" / "layers-schema-1.json"
 
 
@@ -213,11 +214,11 @@ def test_it_is_written_sorted_with_text_and_schema_beside_it(tmp_path):
     assert (tmp_path / "layers.txt").read_text().splitlines()[1] == (
         "eu-west-1 12.16.1 x86_64 arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
     )
-    assert (tmp_path / "layers.schema.json").read_text() == (ROOT / "layers.schema.json").read_text()
+    assert (tmp_path / "layers.schema.json").read_text() == (SCHEMA).read_text()
 
 
 def test_what_is_written_keeps_to_the_published_schema():
-    schema = json.loads((ROOT / "layers.schema.json").read_text())
+    schema = json.loads((SCHEMA).read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     chance = random.Random(1)
     for _ in range(20):
@@ -226,7 +227,7 @@ def test_what_is_written_keeps_to_the_published_schema():
 
 def test_the_sample_in_the_docs_keeps_to_the_schema_and_is_read():
     sample = ROOT / "docs" / "layers.sample.json"
-    jsonschema.validate(json.loads(sample.read_text()), json.loads((ROOT / "layers.schema.json").read_text()))
+    jsonschema.validate(json.loads(sample.read_text()), json.loads((SCHEMA).read_text()))
     assert manifest.read(sample).json_text() == sample.read_text()
 
 

@@ -1,0 +1,50 @@
+"""The Atom feed (RFC 4287) of newly published layers."""
+
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.catalog import templates
+from nodelayer.manifest.model import Layer, Manifest
+from nodelayer.node import versions
+
+FILE = "feed.atom"
+
+_ENTRIES = 100
+_NEVER = "1970-01-01T00:00:00Z"
+
+
+@dataclass(frozen=True)
+class _Entry:
+    id: str
+    layer: Layer
+    regions: Sequence[str]
+    published: str
+    updated: str
+
+
+def render(manifest: Manifest, page_url: str, page_file: str) -> str:
+    """Render the feed of the newest layers, which links to `page_url`, or to `page_file` beside it."""
+    entries = [entry for layer in manifest.layers if (entry := _entry(layer))]
+    entries.sort(key=lambda each: (each.published, versions.sort_key(each.layer.node_version)), reverse=True)
+    arns = [LayerVersionArn.parse(each.arn) for layer in manifest.layers for each in layer.regions.values()]
+    return templates.render(
+        FILE,
+        id=page_url or _urn("catalogue", min((arn.account for arn in arns), default="")),
+        updated=max((each.updated for each in entries), default=_NEVER),
+        page_url=page_url or page_file,
+        feed_url=f"{page_url.rpartition('/')[0]}/{FILE}" if page_url else FILE,
+        entries=entries[:_ENTRIES],
+    )
+
+
+def _entry(layer: Layer) -> _Entry | None:
+    """Return the entry of a layer, or None if no region has it. Its id stays the same in later feeds."""
+    live = dict(layer.live())
+    times = sorted(each.published for each in live.values())
+    return _Entry(_urn(*layer.key), layer, tuple(live), times[0], times[-1]) if live else None
+
+
+def _urn(*words: str) -> str:
+    return uuid.uuid5(uuid.NAMESPACE_URL, " ".join(("nodelayer", *words))).urn

@@ -1,0 +1,219 @@
+"""Commands for the sample function on AWS: sam-build, deploy, invoke-function, logs, destroy."""
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from invoke import Context, Exit, task
+
+from nodelayer import architecture
+from nodelayer.cli.command import PATHS, PROFILE, ROOT, cache_folder, command, confirm
+from nodelayer.errors import InvalidInputError
+
+if TYPE_CHECKING:
+    from nodelayer.aws import account as aws
+    from nodelayer.sam.application import SamApplication
+    from nodelayer.sam.stack import StackTarget
+
+_STACK = "name of the CloudFormation stack (default: nodelayer-sample)"
+_REGION = "region of the stack (default: the configured one)"
+_ARCH = "x86_64 (default) or arm64"
+_OUT = "folder with built layers (default: dist)"
+
+
+@task(
+    name="sam-build",
+    help={
+        "node": "built version to put into the layer: 12.16.1, 12, lts … (default: the newest in --out)",
+        "arch": _ARCH,
+        "layer-arn": "build the function alone, for a layer that is already published",
+        "out": _OUT,
+        "build-dir": "folder for the build (default: .aws-sam/build, where SAM looks itself)",
+    },
+)
+@command
+def sam_build(
+    _ctx: Context,
+    node: str = "",
+    arch: str = "x86_64",
+    layer_arn: str = "",
+    out: str = "dist",
+    build_dir: str = "",
+) -> None:
+    """Build the sample function and its layer with SAM, to run it on this machine."""
+    from nodelayer.sam.application import built_layer
+    from nodelayer.sam.stack import StackOptions
+    from nodelayer.util.console import Reporter
+
+    options = StackOptions(layer_arn, _one_architecture(arch))
+    layer = {} if layer_arn else built_layer(node, options.architecture, Path(out))
+    folder = Path(build_dir).resolve() if build_dir else ROOT / ".aws-sam" / "build"
+    application = _application()
+    application.build(options, layer, folder)
+    Reporter().say(f"Run it: {application.local_invoke(folder, PATHS.event)}")
+
+
+@task(
+    help={
+        "stack-name": _STACK,
+        "region": _REGION,
+        "layer-arn": "the published layer version to run on",
+        "node": "look the layer up in the manifest: 12.16.1, 12, lts, latest …",
+        "built": "deploy the layer from --out with the function: the newest, or the one of --node",
+        "arch": _ARCH,
+        "http": "none (default), api (an HTTP API) or url (a function URL)",
+        "public": "everybody may call it over HTTP (default: only signed requests)",
+        "manifest": "file or URL of the manifest",
+        "out": _OUT,
+        "profile": PROFILE,
+    },
+)
+@command
+def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    stack_name: str = "nodelayer-sample",
+    region: str = "",
+    layer_arn: str = "",
+    node: str = "",
+    built: bool = False,  # noqa: FBT001, FBT002
+    arch: str = "x86_64",
+    http: str = "none",
+    public: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    out: str = "dist",
+    profile: str = "",
+) -> None:
+    """Build the sample function with SAM and deploy it on a published layer, or on the one built here."""
+    from dataclasses import replace
+
+    from nodelayer.manifest.model import look_up, open_manifest
+    from nodelayer.sam.application import built_layer
+    from nodelayer.sam.stack import StackOptions
+    from nodelayer.util.console import Reporter
+    from nodelayer.util.tables import columns
+
+    if bool(layer_arn) + bool(node or built) != 1:
+        raise InvalidInputError(
+            "no layer, or more than one, is named",
+            todo="use one of --layer-arn ARN, --node SPEC (looked up in the manifest) and --built",
+        )
+    reporter = Reporter()
+    options = StackOptions(layer_arn, _one_architecture(arch), http, public)
+    target = _target(stack_name, region, profile, layer_arn)
+    if node and not built:
+        found = look_up(open_manifest(manifest), node, target.region, options.architecture)
+        options = replace(options, layer_arn=found.published.arn)
+        reporter.say(f"Node.js {found.layer.node_version}: {options.layer_arn}")
+    layer = built_layer(node, options.architecture, Path(out)) if built else {}
+    account = _account(target)
+    if http != "none" and public:
+        reporter.warn("everybody on the internet will be able to call the function (--public)")
+    outputs = _application().deploy(options, layer, target, account)
+    print(columns(sorted(outputs.items())), end="")
+    reporter.say(f"Call it: invoke invoke-function {target.our_flags}")
+
+
+@task(
+    name="invoke-function",
+    help={
+        "event": "JSON file, or - for standard input",
+        "stack-name": _STACK,
+        "region": _REGION,
+        "profile": PROFILE,
+    },
+)
+@command
+def invoke_function(
+    _ctx: Context, event: str = "", stack_name: str = "nodelayer-sample", region: str = "", profile: str = ""
+) -> None:
+    """Invoke the deployed sample function and print its answer; its log goes to standard error."""
+    from nodelayer.emulation.invoke import read_event
+    from nodelayer.sam.stack import function_name
+    from nodelayer.util.console import Reporter
+
+    payload = read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
+    target = _target(stack_name, region, profile)
+    stack_region = _account(target).region(target.region)
+    invoked = stack_region.invoke(function_name(target, stack_region.stack(target.stack)), payload)
+    reporter = Reporter()
+    for line in invoked.logs.splitlines():
+        reporter.say(f"  {line}")
+    print(invoked.payload.decode(errors="replace"))
+    if invoked.failed:
+        raise Exit(code=8)
+
+
+@task(
+    help={
+        "tail": "go on until stopped",
+        "stack-name": _STACK,
+        "region": _REGION,
+        "profile": PROFILE,
+    }
+)
+@command
+def logs(
+    _ctx: Context,
+    tail: bool = False,  # noqa: FBT001, FBT002
+    stack_name: str = "nodelayer-sample",
+    region: str = "",
+    profile: str = "",
+) -> None:
+    """Print the log of the deployed sample function, as SAM does."""
+    from nodelayer.sam.stack import function_name
+
+    target = _target(stack_name, region, profile)
+    function_name(target, _account(target).region(target.region).stack(target.stack))
+    _application().logs(target, tail=tail)
+
+
+@task(help={"stack-name": _STACK, "region": _REGION, "yes": "do not ask", "profile": PROFILE})
+@command
+def destroy(
+    _ctx: Context,
+    stack_name: str = "nodelayer-sample",
+    region: str = "",
+    yes: bool = False,  # noqa: FBT001, FBT002
+    profile: str = "",
+) -> None:
+    """Delete the stack of the sample function and what was uploaded for it; published layers stay."""
+    from nodelayer.sam.stack import check_ours
+
+    target = _target(stack_name, region, profile)
+    account = _account(target)
+    check_ours(target, account.region(target.region).stack(target.stack))
+    if not yes:
+        confirm(f"Delete the stack {target.stack} in {target.region} of account {account.id}?")
+    _application().delete(target, account)
+
+
+def _one_architecture(arch: str) -> str:
+    wanted = architecture.parse(arch)
+    if len(wanted) > 1:
+        raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
+    return wanted[0].name
+
+
+def _application() -> "SamApplication":
+    from nodelayer.sam.application import SamApplication
+    from nodelayer.sam.program import find
+    from nodelayer.util.cache import DownloadCache
+    from nodelayer.util.console import Reporter
+
+    return SamApplication(ROOT, lambda: find(DownloadCache(cache_folder()), Reporter(), os.environ))
+
+
+def _target(stack_name: str, region: str, profile: str, layer_arn: str = "") -> "StackTarget":
+    from nodelayer.aws.account import configured_region
+    from nodelayer.sam.stack import StackTarget, choose_region
+
+    return StackTarget(
+        stack_name, choose_region(region, configured_region(profile or None), layer_arn), profile
+    )
+
+
+def _account(target: "StackTarget") -> "aws.Account":
+    from nodelayer.aws.account import open_account
+
+    return open_account(profile=target.profile or None, wanted=(target.region,))

@@ -1,0 +1,116 @@
+"""Build, deploy and delete the sample function with SAM."""
+
+import os
+import shlex
+import tempfile
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from nodelayer.aws import account as aws
+from nodelayer.errors import NodelayerError, RefusedError
+from nodelayer.layer import artifact
+from nodelayer.sam import stack
+from nodelayer.sam.program import SamProgram
+from nodelayer.sam.stack import StackOptions, StackTarget
+
+FUNCTION = "Function"
+
+
+class StoppedError(NodelayerError):
+    """The user stopped a command while CloudFormation continues."""
+
+    code = 130
+
+
+@dataclass(frozen=True)
+class SamApplication:
+    """The folder with template.yaml and samconfig.toml, and how SAM is found when it is needed."""
+
+    root: Path
+    find_program: Callable[[], SamProgram]
+
+    @cached_property
+    def program(self) -> SamProgram:
+        return self.find_program()
+
+    def build(self, options: StackOptions, layer: Mapping[str, str], out: Path) -> None:
+        """Run `sam build`; of the function alone if the layer is already published."""
+        line = [
+            "build",
+            *([FUNCTION] if options.layer_arn else []),
+            f"--template-file={self.root / 'template.yaml'}",
+        ]
+        self._run(*line, f"--build-dir={out}", *_overrides(options), variables=layer)
+
+    def local_invoke(self, out: Path, event: Path) -> str:
+        """Return a command that runs the built function on this machine."""
+        files = [shlex.quote(os.path.relpath(path)) for path in (out / "template.yaml", event)]
+        return f"{self.program.command} local invoke {FUNCTION} --template {files[0]} --event {files[1]}"
+
+    def deploy(
+        self, options: StackOptions, layer: Mapping[str, str], target: StackTarget, account: aws.Account
+    ) -> Mapping[str, str]:
+        """Build and deploy without a question, and return the outputs of the stack.
+
+        Raises RefusedError before the build if the stack or the layer cannot be used, NodelayerError later.
+        """
+        region = account.region(target.region)
+        stack.check_deployable(target, region.stack(target.stack))
+        if options.layer_arn:
+            stack.check_layer(options.layer_arn, account)
+        with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
+            self.build(options, layer, Path(folder))
+            flags = [
+                "--capabilities=CAPABILITY_IAM",
+                "--no-confirm-changeset",
+                "--no-fail-on-empty-changeset",
+            ]
+            line = ["deploy", f"--template-file={folder}/template.yaml", *flags]
+            self._run_on_stack(target, *line, *_overrides(options))
+        return stack.check_ours(target, region.stack(target.stack)).outputs
+
+    def delete(self, target: StackTarget, account: aws.Account) -> None:
+        """Delete the stack and what was uploaded for it. Raises RefusedError if the stack is still there."""
+        self._run_on_stack(target, "delete", "--no-prompts")
+        region = account.region(target.region)
+        if (left := region.stack(target.stack)) is not None and left.status != "DELETE_COMPLETE":
+            raise RefusedError(
+                f"the stack is not deleted: it is in {left.status}",
+                where=str(target),
+                todo=region.stack_failure(target.stack) or "see the AWS console",
+            )
+
+    def logs(self, target: StackTarget, *, tail: bool) -> None:
+        """Print the log of the function to standard output."""
+        line = ["logs", f"--name={FUNCTION}", *target.sam_flags, *(["--tail"] if tail else [])]
+        self._run(*line, to_stdout=True)
+
+    def _run_on_stack(self, target: StackTarget, *line: str) -> None:
+        try:
+            self._run(*line, *target.sam_flags)
+        except KeyboardInterrupt:
+            raise StoppedError(
+                "stopped, but CloudFormation continues what it has started",
+                where=str(target),
+                todo=f"see it in the AWS console, or invoke destroy {target.our_flags} when it is done",
+            ) from None
+
+    def _run(self, *line: str, variables: Mapping[str, str] | None = None, to_stdout: bool = False) -> None:
+        config = f"--config-file={self.root / 'samconfig.toml'}"
+        self.program.run([*line, config], cwd=self.root, variables=variables, to_stdout=to_stdout)
+
+
+def built_layer(spec: str, architecture: str, out: Path) -> dict[str, str]:
+    """Return the variables that tell examples/layer-only/layer/Makefile which zip in `out` to unpack.
+
+    Raises NotFoundError if no built layer matches.
+    """
+    (found,) = artifact.built(spec or "latest", [architecture], out)
+    return {"NODE": found.node_version, "ARCH": found.architecture, "DIST": str(out.resolve())}
+
+
+def _overrides(options: StackOptions) -> list[str]:
+    """Return parameters as `sam` takes them. No value needs quoting: StackOptions has checked each."""
+    return ["--parameter-overrides", *(f'{name}="{value}"' for name, value in options.parameters.items())]

@@ -1,0 +1,75 @@
+"""The Atom feed of new layers."""
+
+import re
+from xml.etree.ElementTree import fromstring
+
+import pytest
+from unit.catalog.manifest_fixtures import EVIL, layer
+
+from nodelayer.catalog import feed
+from nodelayer.manifest.model import Manifest
+
+ATOM = "{http://www.w3.org/2005/Atom}"
+
+
+def parsed(*layers, url=""):
+    return fromstring(feed.render(Manifest.of(layers), url, "index.html").encode())
+
+
+def entries(*layers):
+    return parsed(*layers).findall(f"{ATOM}entry")
+
+
+def words(element, name):
+    return [each.text for each in element.findall(f"{ATOM}{name}")]
+
+
+def links(element):
+    return {link.get("rel"): link.get("href") for link in element.findall(f"{ATOM}link")}
+
+
+@pytest.mark.parametrize("layers", [(), (layer(), layer(arch="arm64", content="B"))])
+def test_the_feed_has_what_atom_requires(layers):
+    found = parsed(*layers)
+    assert found.tag == f"{ATOM}feed"
+    assert words(found.find(f"{ATOM}author"), "name") == ["nodelayer"]
+    for each in (found, *found.findall(f"{ATOM}entry")):
+        (identity,), (title,), (updated,) = (words(each, name) for name in ("id", "title", "updated"))
+        assert re.fullmatch(r"urn:uuid:[0-9a-f-]{36}", identity)
+        assert title
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", updated)
+        assert "alternate" in links(each)
+
+
+def test_an_entry_keeps_its_id_and_is_updated_when_another_region_has_the_layer():
+    (before,) = entries(layer())
+    (after,) = entries(layer(), layer(regions=("eu-west-1", "us-east-1"), when="2026-03-01T00:00:00Z"))
+    assert words(before, "id") == words(after, "id")
+    assert words(after, "published") == ["2026-01-02T03:04:05Z"]
+    assert words(after, "updated") == ["2026-03-01T00:00:00Z"]
+
+
+def test_every_layer_has_an_id_of_its_own():
+    known = [layer(), layer(arch="arm64"), layer("24.1.0"), layer(build="1.1.0"), layer(content="B")]
+    assert len({words(each, "id")[0] for each in entries(*known)}) == len(known)
+
+
+def test_the_newest_comes_first():
+    found = entries(
+        layer("12.16.1", when="2026-02-01T00:00:00Z"), layer("24.1.0", when="2026-01-01T00:00:00Z")
+    )
+    titles = [words(each, "title")[0] for each in found]
+    assert titles == ["Node.js 12.16.1 for x86_64", "Node.js 24.1.0 for x86_64"]
+
+
+def test_with_a_site_url_the_feed_links_into_the_page():
+    url = "https://layers.example.org/nodejs/"
+    found = parsed(layer(), url=url)
+    assert links(found) == {"alternate": url, "self": f"{url}feed.atom"}
+    assert words(found, "id") == [url]
+    assert links(found.find(f"{ATOM}entry"))["alternate"] == f"{url}#node=12.16.1&arch=x86_64"
+
+
+def test_markup_in_a_manifest_stays_text_in_the_feed():
+    (entry,) = entries(layer(runtimes=[EVIL]))
+    assert EVIL in entry.find(f"{ATOM}summary").text

@@ -1,0 +1,145 @@
+"""SAM's program: where it comes from, and what happens when it runs, fails or is interrupted."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+
+import pytest
+
+from nodelayer.errors import MachineError, UnreachableError
+from nodelayer.sam.application import SamApplication, StoppedError
+from nodelayer.sam.program import SamProgram, find
+from nodelayer.sam.stack import StackOptions, StackTarget
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
+
+QUIET = Reporter(quiet=True)
+VERSION = "1.170.0"
+
+
+@pytest.fixture
+def fake_sam(tmp_path):
+    """Make a `sam` of Python text."""
+
+    def make(text):
+        path = tmp_path / "bin" / "sam"
+        path.parent.mkdir()
+        path.write_text(f"#!{sys.executable}\n{text}\n")
+        path.chmod(0o755)
+        return SamProgram(path, {"SAM_CLI_TELEMETRY": "1"})
+
+    return make
+
+
+def test_output_goes_to_stderr_and_telemetry_is_off(fake_sam, tmp_path, capfd):
+    sam = fake_sam("import os; print(os.environ['SAM_CLI_TELEMETRY'], os.environ['NODE'])")
+    sam.run(["build"], cwd=tmp_path, variables={"NODE": "12"})
+    assert capfd.readouterr() == ("", "0 12\n")
+    sam.run(["logs"], cwd=tmp_path, variables={"NODE": "12"}, to_stdout=True)
+    assert capfd.readouterr() == ("0 12\n", "")
+
+
+def test_a_failure_is_an_error_that_points_to_the_output_of_sam(fake_sam, tmp_path):
+    with pytest.raises(MachineError, match=r"sam build failed with exit code 3.*see the messages of SAM"):
+        fake_sam("raise SystemExit(3)").run(["build"], cwd=tmp_path)
+
+
+@pytest.fixture
+def interrupted():
+    """Control-C after a moment."""
+
+    def stop(_signal, _frame):
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_stopping_a_deletion_says_that_cloudformation_continues(fake_sam, tmp_path):
+    sam = fake_sam("import time; time.sleep(60)")
+    began = time.monotonic()
+    with pytest.raises(StoppedError, match="CloudFormation continues") as caught:
+        SamApplication(tmp_path, lambda: sam).delete(StackTarget("nodelayer-sample", "eu-west-1"), None)
+    assert time.monotonic() - began < 30
+    assert caught.value.code == 130
+
+
+@pytest.mark.parametrize(
+    ("arn", "target"), [("", []), ("arn:aws:lambda:eu-west-1:123456789012:layer:n:1", ["Function"])]
+)
+def test_the_layer_is_built_only_if_it_is_not_published(fake_sam, tmp_path, capfd, arn, target):
+    sam = fake_sam("import sys; print(*sys.argv[1:], sep='\\n')")
+    SamApplication(tmp_path, lambda: sam).build(StackOptions(arn), {}, tmp_path)
+    line = capfd.readouterr().err.split()
+    assert line[: len(target) + 1] == ["build", *target]
+    assert f'LayerArn="{arn}"' in line
+
+
+def test_sam_on_path_is_used(fake_sam, tmp_path):
+    folder = fake_sam("").path.parent
+    sam = find(DownloadCache(tmp_path / "cache"), QUIET, {"PATH": str(folder)})
+    assert (sam.path, sam.command) == (folder / "sam", "sam")
+    assert not (tmp_path / "cache").exists()
+
+
+@pytest.fixture
+def index(tmp_path, monkeypatch):
+    """The only folder from which pip installs."""
+    folder = tmp_path / "index"
+    folder.mkdir()
+    for name, value in {"NO_INDEX": "1", "FIND_LINKS": str(folder), "CONFIG_FILE": os.devnull}.items():
+        monkeypatch.setenv(f"PIP_{name}", value)
+    monkeypatch.delenv("PIP_CONSTRAINT", raising=False)
+    return folder
+
+
+def write_wheel(folder):
+    """Write a package of the SAM CLI's name whose program prints its arguments."""
+    info = f"aws_sam_cli-{VERSION}.dist-info"
+    files = {
+        "sam_stub.py": "import sys\ndef main():\n    print(*sys.argv[1:])\n",
+        f"{info}/METADATA": f"Metadata-Version: 2.1\nName: aws-sam-cli\nVersion: {VERSION}\n",
+        f"{info}/WHEEL": "Wheel-Version: 1.0\nGenerator: test\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        f"{info}/entry_points.txt": "[console_scripts]\nsam = sam_stub:main\n",
+    }
+    with zipfile.ZipFile(folder / f"aws_sam_cli-{VERSION}-py3-none-any.whl", "w") as packed:
+        for name, text in files.items():
+            packed.writestr(name, text)
+        packed.writestr(f"{info}/RECORD", "".join(f"{name},,\n" for name in files))
+
+
+def test_without_sam_on_path_the_pinned_version_is_installed_once(index, tmp_path):
+    write_wheel(index)
+    cache = DownloadCache(tmp_path / "the cache")
+    sam = find(cache, QUIET, {"PATH": ""})
+    assert sam.path.is_relative_to(cache.root)
+    next(index.iterdir()).unlink()  # pip would not find it again
+    assert find(cache, QUIET, {"PATH": ""}) == sam
+
+    suggested = SamApplication(tmp_path, lambda: sam).local_invoke(
+        tmp_path / "build", tmp_path / "event.json"
+    )
+    done = subprocess.run(
+        ["sh", "-c", suggested], env={"PATH": os.defpath}, capture_output=True, text=True, check=True
+    )
+    assert shlex.split(suggested)[1:4] == done.stdout.split()[:3] == ["local", "invoke", "Function"]
+    assert cache.clear() > 0
+    assert not sam.path.exists()
+
+
+@pytest.mark.usefixtures("index")
+def test_a_failed_installation_is_one_error_and_leaves_nothing_that_looks_complete(tmp_path):
+    cache = DownloadCache(tmp_path / "cache")
+    with pytest.raises(UnreachableError) as caught:
+        find(cache, QUIET, {"PATH": ""})
+    assert str(caught.value).startswith("SAM cannot be installed: pip cannot install it")
+    assert "install the SAM CLI yourself" in caught.value.todo
+    assert list(cache.root.rglob(".whole")) == []
