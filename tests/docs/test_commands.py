@@ -37,9 +37,9 @@ NOT_TYPED = {
     "invoke release minor --dry-run": RELEASES,
     "invoke release minor": RELEASES,
     "git push --atomic origin main v1.3.0": RELEASES,
-    "invoke check-tag v1.3.0": RELEASES,
-    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY > notes.md": RELEASES,
-    "invoke release-notes --tag v1.3.0 --repository OWNER/REPOSITORY --node 24.1.0,26.1.0 "
+    "invoke github.check-tag v1.3.0": RELEASES,
+    "invoke github.release-notes --tag v1.3.0 --repository OWNER/REPOSITORY > notes.md": RELEASES,
+    "invoke github.release-notes --tag v1.3.0 --repository OWNER/REPOSITORY --node 24.1.0,26.1.0 "
     "> notes.md": RELEASES,
     "make test": "is what runs this",
     "make tour": "is typed by tests/integration/test_tour.py",
@@ -53,9 +53,9 @@ NOT_TYPED = {
         "starts a run on GitHub; tests/actions runs what it starts"
     ),
     'make test ARGS="--only tests/actions"': "takes minutes",
-    "make refresh": SOURCES,
-    'make refresh ARGS="--compare --only runtimes,rie"': SOURCES,
-    'make refresh ARGS="--keep actions --summary summary.md"': SOURCES,
+    "make project.refresh": SOURCES,
+    'make project.refresh ARGS="--compare --only runtimes,rie"': SOURCES,
+    'make project.refresh ARGS="--keep actions --summary summary.md"': SOURCES,
     "invoke bench --only sizes": LONG,
     "invoke bench --only build": LONG,
     "invoke bench --only runtime": LONG,

@@ -218,11 +218,11 @@ def _parts(outcomes: Sequence[Outcome]) -> Iterator[str]:
     for each in changed:
         yield _section(_upper(each.pin.what), each.lines, f"`{each.pin.name}`")
     for each in behind:
-        again = f'`make refresh ARGS="--only {each.pin.name}"` writes it.'
+        again = f'`make project.refresh ARGS="--only {each.pin.name}"` writes it.'
         yield _section(f"Behind, and left as it is: {each.pin.what}", each.lines, again)
     for each in outcomes:
         if each.failures:
-            again = f'`make refresh ARGS="--only {each.pin.name}"` tries it again.'
+            again = f'`make project.refresh ARGS="--only {each.pin.name}"` tries it again.'
             yield _section(f"Failed: {each.pin.what}", each.failures, again)
     for each in outcomes:
         if each.skipped:

@@ -121,7 +121,7 @@ def test_the_summary_tells_all_of_it_and_what_a_source_says_is_no_markup(make, t
     text = refresh.summary(run(tmp_path, pins, kept=pins[1:2]))
     assert text.startswith("### The first\n\n`first`\n\n```text\n~ first 1 -> 2\n```\n")
     assert "### Behind, and left as it is: the second\n" in text
-    assert '`make refresh ARGS="--only second"` writes it.' in text
+    assert '`make project.refresh ARGS="--only second"` writes it.' in text
     assert "### Failed: the third\n" in text
     assert "```text\nno such host [h]: wait\n```" in text
     assert "Up to date: `fourth`.\n" in text
@@ -174,7 +174,7 @@ def test_the_workflow_asks_for_all_and_keeps_what_its_token_may_not_change():
 
 def invoke(*arguments, **changes):
     return subprocess.run(
-        command("refresh", *arguments),
+        command("project.refresh", *arguments),
         capture_output=True,
         text=True,
         timeout=300,
