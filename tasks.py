@@ -1,14 +1,13 @@
-"""Invoke's entry point: the commands of nodelayer.cli in one namespace."""
+"""Invoke's entry point in a checkout: the commands of nodelayer.cli in one namespace."""
 
-from invoke import Collection, Task
+import sys
 
-from nodelayer.cli import github, layers, lookup, project, publish, sam, tour
+from invoke.main import program
 
-namespace = Collection(
-    *(
-        each
-        for module in (layers, publish, lookup, sam, tour, github, project)
-        for each in vars(module).values()
-        if isinstance(each, Task)
-    )
-)
+sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)  # Invoke sets it, and each start would compile
+
+from nodelayer.cli.program import NodelayerProgram, checkout  # noqa: E402
+
+namespace = checkout()
+# Invoke has no hook for the order of --list and for what it says of a wrong flag.
+program.__class__ = NodelayerProgram

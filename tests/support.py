@@ -1,6 +1,5 @@
 """What tests share beside fixtures: the commands as their users run them, and a finished layer."""
 
-import importlib.util
 import os
 import sys
 import zipfile
@@ -8,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from invoke import Collection
 
+from nodelayer.cli.program import checkout
 from nodelayer.layer import archive
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -52,12 +51,8 @@ def command(*arguments):
 
 
 def contexts():
-    """The commands as Invoke's parser knows them: each with its name, its flags and its positional words."""
-    specification = importlib.util.spec_from_file_location("known_tasks", ROOT / "tasks.py")
-    module = importlib.util.module_from_spec(specification)
-    sys.modules[specification.name] = module  # dataclasses look their module up
-    specification.loader.exec_module(module)
-    return Collection.from_module(module).to_contexts()
+    """The commands as Invoke's parser knows them: each with its name and its flags."""
+    return checkout().to_contexts()
 
 
 def environment(**changes):

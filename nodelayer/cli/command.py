@@ -1,40 +1,29 @@
 """What commands share: flags, errors as one line and an exit code, confirmations."""
 
 import functools
+import inspect
 import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn, ParamSpec
+from typing import TYPE_CHECKING, NoReturn, Self
 
-from invoke import Exit
+from invoke import Exit, ParseError, Task
+from invoke.parser import Argument
 
 from nodelayer import architecture
-from nodelayer.emulation import rie as emulator
-from nodelayer.errors import (
-    InvalidInputError,
-    NodelayerError,
-)
-from nodelayer.layer import artifact, build, docker_builder
-from nodelayer.node import versions as node_release
-from nodelayer.node.sources import auto as sources
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
+from nodelayer.errors import InvalidInputError, NodelayerError
+from nodelayer.project_paths import project_paths, project_root
 
-ROOT = Path(__file__).resolve().parents[2]
+if TYPE_CHECKING:
+    from nodelayer.layer import artifact, build
+
+ROOT = project_root()
 
 
-PATHS = build.ProjectPaths(
-    runtime=ROOT / "runtime",
-    function=ROOT / "function",
-    dockerfiles=ROOT / "docker",
-    event=ROOT / "function" / "events" / "hello.json",
-)
-
-
-P = ParamSpec("P")
+PATHS = project_paths()
 
 
 SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
@@ -55,15 +44,77 @@ SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecke
 COMPRESSION = "best (default: smallest) or fast (for trying out)"
 
 
-def command(body: Callable[P, None]) -> Callable[P, None]:
-    """What commands share: one line and an exit code for what went wrong, an orderly end when stopped."""
+class Flag(Argument):
+    """A flag whose mistakes are told in one line that names it."""
+
+    def __repr__(self) -> str:
+        return f"--{self.names[0]}"
+
+    def set_value(self, value: object, cast: bool = True) -> None:  # noqa: FBT001, FBT002 - Invoke's signature
+        try:
+            super().set_value(value, cast)
+        except ValueError:
+            raise ParseError(f"{self} takes a whole number, not {value!r}") from None
+
+
+SHORT_FLAGS: dict[str, str] = {}
+"""Letters by the flag that each stands for in every command. None is needed so far."""
+
+
+class Command(Task[Callable[..., None]]):
+    """A task with long flags only. `word` names the flag whose value may follow the command's name bare."""
+
+    word = ""
+
+    @classmethod
+    def adopt(cls, task: Task[Callable[..., None]]) -> Self:
+        """Make a command of a task of Invoke's own decorator."""
+        adopted = cls(task.body, name=task.name, help=task.help, positional=[], auto_shortflags=False)
+        adopted.word = next((name for name in task.positional if name in {"fragments", "level", "tag"}), "")
+        if "quiet" in inspect.signature(task.body).parameters:
+            adopted.help["quiet"] = QUIET
+        return adopted
+
+    def get_arguments(
+        self,
+        ignore_unknown_help: bool | None = None,  # noqa: FBT001 - Invoke's signature
+    ) -> list[Argument]:
+        known = super().get_arguments(ignore_unknown_help)
+        return [
+            Flag(
+                names=(*each.names, *SHORT_FLAGS.get(each.names[0], "")),
+                kind=each.kind,
+                default=each.default,
+                help=each.help,
+                attr_name=each.attr_name,
+            )
+            for each in known
+        ]
+
+    def __call__(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
+        for each in inspect.signature(self.body).parameters.values():
+            if each.default is inspect.Parameter.empty and kwargs.get(each.name, "") is None:
+                flag = each.name.replace("_", "-")
+                raise Exit(f"nodelayer: --{flag} is missing: see {self.name} --help", code=2)
+        super().__call__(*args, **kwargs)
+
+
+QUIET = "print results, warnings and errors only, no progress"
+
+
+def command(body: Callable[..., None]) -> Callable[..., None]:
+    """What commands share: --quiet, one line and an exit code for errors, an orderly end when stopped."""
 
     @functools.wraps(body)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
+    def wrapped(*args: object, quiet: bool = False, **kwargs: object) -> None:
         def stop(_signal: int, _frame: FrameType | None) -> NoReturn:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, stop)
+        if quiet:
+            from nodelayer.util.console import Reporter
+
+            Reporter.all_quiet = True
         try:
             body(*args, **kwargs)
         except NodelayerError as error:
@@ -71,6 +122,11 @@ def command(body: Callable[P, None]) -> Callable[P, None]:
         except KeyboardInterrupt:
             raise Exit("nodelayer: stopped; nothing half-done is left", code=130) from None
 
+    known = inspect.signature(body)
+    quiet_flag = inspect.Parameter("quiet", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False)
+    wrapped.__signature__ = known.replace(  # type: ignore[attr-defined]
+        parameters=[*known.parameters.values(), quiet_flag]
+    )
     return wrapped
 
 
@@ -104,16 +160,20 @@ def confirm(question: str, todo: str = "--yes does it without") -> None:
 
 def built_layers(
     node: str | None, arch: str, out: Path
-) -> tuple[list[artifact.Artifact], list[NodelayerError]]:
+) -> "tuple[list[artifact.Artifact], list[NodelayerError]]":
     """What is built of it (None: everything there is), and what is not, told.
 
     Raises Exit where there is nothing at all.
     """
+    from nodelayer.layer import artifact
+    from nodelayer.node import versions
+    from nodelayer.util.console import Reporter
+
     if node is None:
         found, failures = artifact.all_built(out)
     else:
         names = [each.name for each in architecture.parse(arch)]
-        found, failures = artifact.each_built(node_release.split(node), names, out)
+        found, failures = artifact.each_built(versions.split(node), names, out)
     reporter = Reporter()
     for failure in failures:
         reporter.fail(f"nodelayer: {failure}")
@@ -122,16 +182,23 @@ def built_layers(
     return found, failures
 
 
-def build_context(source: str, *, signature: bool) -> build.BuildContext:
+def build_context(source: str, *, signature: bool) -> "build.BuildContext":
+    """Open what a build works with, as the flags and the environment say."""
+    from nodelayer.emulation import rie
+    from nodelayer.layer import build, docker_builder
+    from nodelayer.node.sources import auto
+    from nodelayer.util.cache import DownloadCache
+    from nodelayer.util.console import Reporter
+
     reporter = Reporter()
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=sources.open_source(
+        source=auto.open_source(
             source, cache=cache, reporter=reporter, verify_signature=signature, environ=os.environ
         ),
         reporter=reporter,
-        emulator=lambda arch: emulator.rie(arch, cache=cache, reporter=reporter),
+        emulator=lambda arch: rie.rie(arch, cache=cache, reporter=reporter),
         engine=functools.cache(lambda: docker_builder.connect(reporter)),
     )
 

@@ -32,6 +32,7 @@ from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import BuilderRecord, BuildRecord, FileRecord, code_sha256, load, matches
 from nodelayer.node.sources import auto as source
 from nodelayer.node.versions import sort_key
+from nodelayer.project_paths import ProjectPaths
 from nodelayer.util.console import Reporter, megabytes
 from nodelayer.version import __version__
 
@@ -41,16 +42,6 @@ _LICENSE = "nodejs/LICENSE"
 _HEAP = "aws/heap"
 _HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
 _HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag: docs/runtime.md
-
-
-@dataclass(frozen=True)
-class ProjectPaths:
-    """Where a build finds its own parts: the repository's folders and the event of the proof."""
-
-    runtime: Path
-    function: Path
-    dockerfiles: Path
-    event: Path
 
 
 @dataclass(frozen=True)

@@ -18,9 +18,12 @@ from rich.progress import (
 class Reporter:
     """Lines and bars on one console; where stderr is no terminal, lines only."""
 
+    all_quiet = False
+    """Set by --quiet for every reporter of this process."""
+
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
-        self.quiet = quiet
+        self.quiet = quiet or self.all_quiet
 
     def say(self, line: str) -> None:
         """One line of progress."""

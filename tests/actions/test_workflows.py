@@ -7,10 +7,10 @@ from itertools import chain
 import pytest
 import yaml
 from actions.act import DOUBLES, uses_in
-from invoke.exceptions import ParseError
-from invoke.parser import Parser
-from support import ROOT, contexts
+from invoke import Exit
+from support import ROOT
 
+from nodelayer.cli.program import NodelayerProgram, checkout
 from nodelayer.github import targets
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
@@ -160,14 +160,18 @@ def test_what_is_run_is_a_command_and_no_logic(file):
 
 @each_file
 def test_each_command_is_one_that_is_there_with_its_flags(file):
-    parser = Parser(contexts=contexts())
     wrong = []
     for words, variables in lines(file):
         typed = _typed(words, variables)
+        program = NodelayerProgram(namespace=checkout())
         try:
-            parser.parse_argv([_VARIABLE.sub("1", word) for word in typed])  # 1 is a number, and a text
-        except (ParseError, ValueError) as error:
-            wrong.append(f"{shlex.join(words)}: {error}")
+            program.parse_core(
+                ["invoke", *(_VARIABLE.sub("1", word) for word in typed)]
+            )  # a number, and a text
+            program.parse_collection()
+            program.parse_tasks()
+        except Exit as error:
+            wrong.append(f"{shlex.join(words)}: {error.message}")
         only = typed[typed.index("--only") + 1] if typed[:1] == ["test"] and "--only" in typed else "."
         wrong += [] if (ROOT / only).exists() else [only]
     assert wrong == []

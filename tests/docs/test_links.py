@@ -21,8 +21,8 @@ OF_OTHERS = {
 """Flags that the text names and that are of no task."""
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
-_STARTS = re.compile(r"(?:\.venv/bin/)?invoke (?P<task>[a-z][a-z-]*)(?P<rest>[^|;&)$]*)")
-_MAKES = re.compile(r"(?<![\w.])make (?P<task>[a-z][a-z-]*)")
+_STARTS = re.compile(r"(?:\.venv/bin/)?invoke (?P<task>(?:[a-z]+\.)?[a-z][a-z-]*)(?P<rest>[^|;&)$]*)")
+_MAKES = re.compile(r"(?<![\w.])make (?P<task>(?:[a-z]+\.)?[a-z][a-z-]*)")
 _VARIABLE = re.compile(r"\b([A-Z]+)=")
 OF_MAKE = {"venv", "help"}
 TASKS = {each.name: {*each.flags, *each.inverse_flags} for each in contexts()}
@@ -90,7 +90,7 @@ def test_each_flag_that_stands_alone_is_of_some_task_or_of_a_program_that_is_nam
 
 @pytest.mark.parametrize("task", TASKS)
 def test_each_task_is_told_of_somewhere(task):
-    told = re.compile(rf"(?:(?:\.venv/bin/)?invoke |make |^){task}\b")
+    told = re.compile(rf"(?:(?:\.venv/bin/)?invoke |make |^){re.escape(task)}\b")
     assert [name_of(page) for page in PAGES if any(told.search(line) for line in code(page))]
 
 

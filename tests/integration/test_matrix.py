@@ -52,7 +52,7 @@ def site(tmp_path):
 def ask(invoke, site, tmp_path):
     def asked(*flags):
         return invoke(
-            "matrix",
+            "github.matrix",
             "--source=nodejs.org",
             *flags,
             cwd=tmp_path,

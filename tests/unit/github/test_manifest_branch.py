@@ -109,7 +109,9 @@ def test_the_branch_is_made_grows_and_holds_nothing_else(remote, clone):
 
 def test_what_is_there_already_makes_no_commit(remote, clone, tmp_path):
     (tmp_path / "part.json").write_text(Manifest.of([entry("12.16.1")]).json_text())
-    line = command("push-manifest", tmp_path / "part.json", "--remote", remote, "--outputs", tmp_path / "out")
+    line = command(
+        "github.push-manifest", tmp_path / "part.json", "--remote", remote, "--outputs", tmp_path / "out"
+    )
     first, second = run(*line, cwd=clone), run(*line, cwd=clone)
     assert (first.code, first.out.split()[:3]) == (0, ["12.16.1", "x86_64", "eu-west-1"])
     assert first.lines[-1].endswith("1 layer versions in 1 regions added")
@@ -130,7 +132,11 @@ def test_ten_at_once_lose_nothing(remote, clone, tmp_path):
         parts.append(folder)
     running = [
         subprocess.Popen(
-            command("push-manifest", part), cwd=clone, env=environment(), stderr=subprocess.PIPE, text=True
+            command("github.push-manifest", part),
+            cwd=clone,
+            env=environment(),
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for part in parts
     ]
@@ -182,7 +188,9 @@ def test_a_branch_that_is_anothers_is_left_alone(remote, clone):
 
 def test_a_remote_that_does_not_answer_is_never_an_empty_manifest(clone, tmp_path):
     for remote in (tmp_path / "nowhere", "http://user:secret@127.0.0.1:9/x.git"):
-        outcome = run(*command("fetch-manifest", "--remote", remote, "--out", tmp_path / "l.json"), cwd=clone)
+        outcome = run(
+            *command("github.fetch-manifest", "--remote", remote, "--out", tmp_path / "l.json"), cwd=clone
+        )
         assert (outcome.code, len(outcome.lines)) == (UnreachableError.code, 1), outcome.err
         assert "the remote does not answer" in outcome.err
         assert "secret" not in outcome.err
@@ -190,7 +198,7 @@ def test_a_remote_that_does_not_answer_is_never_an_empty_manifest(clone, tmp_pat
 
 
 def test_the_manifest_is_fetched_into_a_file(clone, tmp_path):
-    line = command("fetch-manifest", "--out", tmp_path / "layers.json")
+    line = command("github.fetch-manifest", "--out", tmp_path / "layers.json")
     empty = run(*line, cwd=clone)
     assert (empty.code, empty.out) == (0, f"{tmp_path / 'layers.json'}\n")
     assert json.loads((tmp_path / "layers.json").read_text())["layers"] == []

@@ -45,7 +45,7 @@ class Desk:
     notes: Path
 
     def type(self, *flags, tag=TAG, **more):
-        line = command("publish-release", "--tag", tag, "--title", "One", "--notes", self.notes)
+        line = command("github.publish-release", "--tag", tag, "--title", "One", "--notes", self.notes)
         done = subprocess.run(
             [*line, "--assets", self.assets, *flags],
             env=self.environ | more,

@@ -595,7 +595,7 @@ def test_a_tag_of_this_version_is_taken(shop, tmp_path, version, outputs):
         pyproject_toml=PYPROJECT.replace("1.2.2", version, 1),
         CHANGELOG_md=f"## [{version}]\n\n- A\n",
     )
-    outcome = shop.command("check-tag", f"v{version}", "--outputs", str(tmp_path / "outputs"))
+    outcome = shop.command("github.check-tag", f"v{version}", "--outputs", str(tmp_path / "outputs"))
     assert (outcome.code, outcome.out, outcome.err) == (0, f"{version}\n", "")
     assert (tmp_path / "outputs").read_text().splitlines() == outputs
 
@@ -613,13 +613,13 @@ def test_what_is_no_tag_of_a_release_is_refused(shop, tag):
 
 
 def test_a_refused_tag_is_one_line_and_no_output(shop, tmp_path):
-    outcome = shop.command("check-tag", "v1.2.2\n::error::x", "--outputs", str(tmp_path / "outputs"))
+    outcome = shop.command("github.check-tag", "v1.2.2\n::error::x", "--outputs", str(tmp_path / "outputs"))
     assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1), outcome.err
     assert not (tmp_path / "outputs").exists()
 
 
 def test_a_tag_of_another_version_is_refused(shop):
-    outcome = shop.command("check-tag", "v1.2.3")
+    outcome = shop.command("github.check-tag", "v1.2.3")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(
         "nodelayer: v1.2.3 is not the version of the commit that it names, which is 1.2.2 [pyproject.toml]: "
@@ -628,7 +628,7 @@ def test_a_tag_of_another_version_is_refused(shop):
 
 def test_a_tag_of_which_the_changelog_tells_nothing_is_refused(shop):
     shop.commit("Spoil", CHANGELOG_md="# Changelog\n\n## [Unreleased]\n\n- A\n")
-    outcome = shop.command("check-tag", "v1.2.2")
+    outcome = shop.command("github.check-tag", "v1.2.2")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith("nodelayer: the changelog tells nothing of 1.2.2 [CHANGELOG.md]: ")
 

@@ -283,7 +283,7 @@ def command(checkout, *words, repository=REPOSITORY):
     program = Path(sys.executable).parent / "invoke"
     environ = {**os.environ, "GITHUB_REPOSITORY": repository}
     return subprocess.run(
-        [program, "release-notes", *words],
+        [program, "github.release-notes", *words],
         cwd=checkout,
         env=environ,
         capture_output=True,

@@ -1,0 +1,167 @@
+"""What starts the commands: the program `nodelayer`, and the same behaviour for `invoke` in a checkout."""
+
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from invoke import Collection, Exit, ParseError, Program, Task
+from invoke.parser import Argument, Parser, ParserContext
+
+from nodelayer.cli import layers, lookup, publish, sam, tour
+from nodelayer.cli.command import Command
+from nodelayer.version import __version__
+
+JOURNEY = (
+    *("build-layer", "run", "test-layer", "publish", "arn", "verify", "backfill", "prune", "catalog"),
+    *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
+    *("release", "test", "lint", "bench"),
+)
+"""The commands of the first level, in the order of `--list`."""
+
+_CORE = {
+    "complete",
+    "debug",
+    "help",
+    "list",
+    "list-depth",
+    "list-format",
+    "print-completion-script",
+    "version",
+}
+_CORE |= {"write-pyc"}  # Program.parse_core reads each of them
+
+
+class NodelayerProgram(Program):
+    """Invoke's program with one command a line, suggestions for typing errors and exit code 2 for them."""
+
+    def core_args(self) -> list[Argument]:
+        """Leave out what Invoke offers for shell commands, which no command of `nodelayer` runs."""
+        known = super().core_args()
+        return known if self.namespace is None else [each for each in known if each.names[0] in _CORE]
+
+    def update_config(self, merge: bool = True) -> None:  # noqa: FBT001, FBT002 - Invoke's signature
+        if self.namespace is None:
+            super().update_config(merge)
+
+    def parse_core(self, argv: list[str] | None) -> None:
+        with self._usage_errors():
+            super().parse_core(argv)
+            sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)  # Invoke sets it
+            if not hasattr(self, f"list_{self.args['list-format'].value}"):
+                raise ParseError("--list-format is flat, nested or json")
+
+    def parse_tasks(self) -> None:
+        words = self.core.unparsed
+        task = self.collection[words[0]] if words and words[0] in self.collection.task_names else None
+        if isinstance(task, Command) and task.word and words[1:] and not words[1].startswith("-"):
+            words.insert(1, f"--{task.word}")
+        with self._usage_errors():
+            super().parse_tasks()
+            if len(self.tasks) > 1:
+                names = ", ".join(str(task.name) for task in self.tasks)
+                raise ParseError(f"several commands in one line ({names}): start them one after another")
+
+    def parse_cleanup(self) -> None:
+        with self._usage_errors():
+            super().parse_cleanup()
+
+    def list_tasks(self) -> None:
+        """List the first level; `--list github` and `--list-depth 2` show the rest."""
+        if self.list_format == "flat" and not self.list_root:
+            self.list_depth = self.list_depth or 1
+        super().list_tasks()
+
+    def print_help(self) -> None:
+        if self.namespace is None:
+            super().print_help()
+            return
+        print(f"Usage: {self.name} COMMAND [--flags]\n       {self.name} COMMAND --help")
+        print(f"       {self.name} --version | --list | --print-completion-script bash|zsh|fish\n")
+        self.list_tasks()
+
+    def print_task_help(self, name: str) -> None:
+        print(f"Usage: {self.name.lower()} {name} [--flags]\n\n{inspect.getdoc(self.collection[name])}\n")
+        if tuples := self.parser.contexts[name].help_tuples():
+            self.print_columns(tuples)
+
+    def _make_parser(self) -> Parser:
+        """Accept only --help of Invoke's own flags after a command: -p is not --pty there."""
+        known = [each for each in super().core_args() if each.names[0] == "help"]
+        return Parser(initial=ParserContext(args=known), contexts=self.collection.to_contexts())
+
+    def _make_pairs(
+        self, coll: Collection, ancestors: list[str] | None = None
+    ) -> list[tuple[str, str | None]]:
+        pairs: list[tuple[str, str | None]] = super()._make_pairs(coll, ancestors)
+        order = {name: index for index, name in enumerate(coll.tasks)}
+        return sorted(pairs, key=lambda pair: order.get(pair[0].strip().rpartition(".")[2], len(order)))
+
+    @contextmanager
+    def _usage_errors(self) -> Iterator[None]:
+        try:
+            yield
+        except (ParseError, ValueError) as error:
+            raise Exit(f"{self.name.lower()}: {self._explanation(error)}", code=2) from error
+        except Exit as stop:
+            raise Exit(stop.message, code=2 if stop.message else stop.code) from stop
+
+    def _explanation(self, error: Exception) -> str:
+        """Say in one line what is wrong with the command line, and what was probably meant."""
+        found = re.fullmatch(r"No idea what ['\"](.*)['\"] is!", str(error), re.DOTALL)
+        if not found:
+            return " ".join(str(error).split())
+        import difflib  # only a wrong command line needs it
+
+        word, context = found[1], getattr(error, "context", None)
+        within, is_flag = context.name if context else None, word.startswith("-")
+        if not is_flag and within:
+            return f"{within} does not take {word!r}: write a value after its flag ({within} --help)"
+        what = f"{within} has no flag" if within else "unknown flag" if is_flag else "unknown command"
+        names = list(self.collection.task_names) if hasattr(self, "collection") else []
+        known = [*context.flags, *context.inverse_flags] if is_flag and context else names
+        near = difflib.get_close_matches(word, known, n=1)
+        todo = f"did you mean {near[0]}?" if near else f"see {within} --help" if within else "see --list"
+        return f"{what} {word}: {todo}"
+
+
+def _of(*modules: object) -> list[Task[Callable[..., None]]]:
+    found = [each for module in modules for each in vars(module).values() if isinstance(each, Task)]
+    return [Command.adopt(each) for each in found]
+
+
+def _name(task: Task[Callable[..., None]]) -> str:
+    return task.name.replace("_", "-")
+
+
+def installed() -> Collection:
+    """The commands that work outside of a checkout."""
+    return Collection(*sorted(_of(layers, publish, lookup, sam, tour), key=lambda t: JOURNEY.index(_name(t))))
+
+
+def checkout() -> Collection:
+    """The commands of a checkout: also those of the workflows (`github.`) and of maintainers (`project.`)."""
+    from nodelayer.cli import github, project  # the installed program does without
+
+    made, rest = installed(), Collection("project")
+    rest.__doc__ = project.__doc__
+    for task in _of(project):
+        (made if _name(task) in JOURNEY else rest).add_task(task)
+    workflows = Collection("github", *_of(github))
+    workflows.__doc__ = github.__doc__
+    made.add_collection(workflows)
+    made.add_collection(rest)
+    return made
+
+
+def main() -> None:
+    """Run the program `nodelayer`."""
+    program = NodelayerProgram(
+        name="nodelayer",
+        binary="nodelayer",
+        binary_names=["nodelayer"],
+        version=__version__,
+        namespace=installed(),
+    )
+    program.run()

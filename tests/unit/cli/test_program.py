@@ -1,0 +1,139 @@
+"""The command line itself: which commands and flags exist, and what a wrong line is answered with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from support import ROOT, Outcome, command, contexts
+
+from nodelayer.cli.program import NodelayerProgram, checkout
+
+FOLDER = Path(sys.executable).parent
+CONTEXTS = {each.name: each for each in contexts()}
+NODELAYER = [sys.executable, "-c", "from nodelayer.cli.program import main; main()"]
+FLAGS = json.loads((Path(__file__).parent / "flags.json").read_text(encoding="utf-8"))
+LISTED = [
+    "build-layer",
+    "run",
+    "test-layer",
+    "publish",
+    "arn",
+    "verify",
+    "backfill",
+    "prune",
+    "catalog",
+    "sam-build",
+    "deploy",
+    "invoke-function",
+    "logs",
+    "destroy",
+    "tour",
+    "download",
+    "clean",
+    "release",
+    "test",
+    "lint",
+    "bench",
+    "github",
+    "project",
+]
+
+each_program = pytest.mark.parametrize("program", [command(), NODELAYER], ids=["invoke", "nodelayer"])
+
+
+def run(*line, cwd=ROOT, **variables):
+    environ = {**os.environ, "COLUMNS": "200", **variables}
+    done = subprocess.run(
+        list(map(str, line)), cwd=cwd, env=environ, capture_output=True, text=True, timeout=120, check=False
+    )
+    return Outcome(done.returncode, done.stdout, done.stderr)
+
+
+def names(listing):
+    lines = listing.partition(":\n\n")[2].splitlines()
+    return [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
+
+
+def test_each_command_has_exactly_these_flags():
+    """Pin short flags above all: a new one has to be added here by hand."""
+    assert {
+        name: sorted([*each.flag_names(), *(f"<{word.name}>" for word in each.positional_args)])
+        for name, each in CONTEXTS.items()
+    } == FLAGS
+
+
+def test_list_shows_a_journey_and_not_the_commands_of_workflows():
+    assert names(run(*command("--list")).out) == LISTED
+    assert ".check-tag" in run(*command("--list", "github")).out
+    assert names(run(*NODELAYER, "--list").out) == LISTED[: LISTED.index("release")]
+
+
+@pytest.mark.parametrize("name", CONTEXTS)
+def test_each_command_shows_its_help(name, capsys):
+    with pytest.raises(SystemExit) as ended:
+        NodelayerProgram(name="invoke", namespace=checkout()).run(["invoke", name, "--help"])
+    assert not ended.value.code
+    told = capsys.readouterr()
+    assert told.out.startswith(f"Usage: invoke {name} ")
+    shown = told.out.replace("--[no-]", "--")
+    assert all(flag in shown for flag in CONTEXTS[name].flags)
+
+
+@each_program
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [
+        ("build-layer --nod 12", "build-layer has no flag --nod: did you mean --node?"),
+        ("build-layer --nod test", "did you mean --node?"),
+        ("publish -n 12.16.1 -r eu-west-1 -p matrix", "publish has no flag -n: "),
+        ("publish --node 12.16.1 --public -p tour", "publish has no flag -p: "),
+        ("arn 12.16.1", "arn does not take '12.16.1': "),
+        ("arn --node 12", "--region is missing: "),
+        ("prune", "--keep is missing: "),
+        ("build-layer --node", "--node needed value"),
+        ("publish --parallel zero", "--parallel takes a whole number, not 'zero'"),
+        ("clean tour", "several commands in one line (clean, tour): "),
+        ("buidl-layer --node 12", "unknown command buidl-layer: did you mean build-layer?"),
+        ("--node 12 build-layer", "unknown flag --node: "),
+        ("--list nothing", "'nothing' not found"),
+    ],
+)
+def test_a_wrong_line_gets_one_line_and_exit_code_2(program, line, says, tmp_path):
+    outcome = run(*program, *line.split(), cwd=tmp_path)
+    assert (outcome.code, outcome.out) == (2, "")
+    (told,) = outcome.lines
+    assert says in told
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_step_of_a_release_is_written_without_a_flag():
+    assert "release does not take 'again'" in run(*command("release", "patch", "again")).err
+    assert run(*command("release", "patch", "--help")).out.startswith("Usage: invoke release")
+    assert "--level is missing" in run(*command("release")).err
+
+
+@each_program
+def test_quiet_leaves_the_result_alone(program, tmp_path):
+    (tmp_path / "dist").mkdir()
+    (tmp_path / "dist" / "nodejs-1.zip").touch()
+    assert run(*program, "clean", "--quiet", cwd=tmp_path) == Outcome(0, "", "")
+    assert "nothing to remove" in run(*program, "clean", cwd=tmp_path).err
+
+
+def test_the_program_tells_its_version_and_no_commands_of_a_checkout():
+    assert run(*NODELAYER, "--version").out == f"nodelayer {run(*NODELAYER, '--version').out.split()[1]}\n"
+    assert run(*NODELAYER, "lint").code == 2
+
+
+def test_importing_the_tasks_loads_nothing_heavy():
+    heavy = ["boto3", "botocore", "docker", "requests", "cyclonedx", "elftools", "rich", "pydantic"]
+    code = f"import sys, tasks; print([name for name in {heavy} if name in sys.modules])"
+    assert run(sys.executable, "-c", code).out == "[]\n"
+
+
+def test_completion_knows_commands_and_flags():
+    assert "--region" in run(*NODELAYER, "--complete", "--", "nodelayer arn --r").out.split()
+    assert "arn" in run(*NODELAYER, "--complete", "--", "nodelayer a").out.split()
