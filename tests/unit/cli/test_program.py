@@ -1,6 +1,5 @@
 """The command line itself: which commands and flags exist, and what a wrong line is answered with."""
 
-import json
 import os
 import subprocess
 import sys
@@ -14,7 +13,8 @@ from nodelayer.cli.program import NodelayerProgram, checkout
 FOLDER = Path(sys.executable).parent
 CONTEXTS = {each.name: each for each in contexts()}
 NODELAYER = [sys.executable, "-c", "from nodelayer.cli.program import main; main()"]
-FLAGS = json.loads((Path(__file__).parent / "flags.json").read_text(encoding="utf-8"))
+SHORT_FLAGS = {}
+"""By short flag the long one that it stands for, in every command alike."""
 LISTED = [
     "build-layer",
     "run",
@@ -57,12 +57,18 @@ def names(listing):
     return [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
 
 
-def test_each_command_has_exactly_these_flags():
-    """Pin short flags above all: a new one has to be added here by hand."""
-    assert {
-        name: sorted([*each.flag_names(), *(f"<{word.name}>" for word in each.positional_args)])
-        for name, each in CONTEXTS.items()
-    } == FLAGS
+def test_a_short_flag_exists_only_where_it_is_chosen_by_hand():
+    short = {
+        names[1]: names[0]
+        for each in CONTEXTS.values()
+        for argument in each.args.values()
+        if len(names := [f"{'-' if len(name) == 1 else '--'}{name}" for name in argument.names]) > 1
+    }
+    assert short == SHORT_FLAGS
+
+
+def test_only_release_takes_a_word_without_a_flag():
+    assert {name for name, each in CONTEXTS.items() if each.positional_args} == set()
 
 
 def test_list_shows_a_journey_and_not_the_commands_of_workflows():
