@@ -26,9 +26,9 @@ from pathlib import Path
 from playwright.sync_api import Browser, sync_playwright
 
 from nodelayer import __version__
-from nodelayer.aws import account as aws
+from nodelayer.aws import regions
 from nodelayer.catalog import page as catalog
-from nodelayer.manifest import model as manifest
+from nodelayer.manifest import store
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -79,10 +79,10 @@ def main() -> None:
         folder = Path(scratch)
         source = folder / "layers.json"
         subprocess.run([sys.executable, ROOT / "scripts" / "sample_manifest.py", source], check=True)
-        known = manifest.read(source)
+        known = store.read(source)
         began = time.perf_counter()
         site = folder / "site"
-        written = catalog.write(known, site, catalog.Site(region_names=aws.region_names()))
+        written = catalog.write(known, site, catalog.Site(region_names=regions.names()))
         took = time.perf_counter() - began
         server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(site)))
         threading.Thread(target=server.serve_forever, daemon=True).start()

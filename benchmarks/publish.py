@@ -38,8 +38,9 @@ from nodelayer.errors import MachineError, NodelayerError
 from nodelayer.layer import archive, build
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import BuilderRecord, code_sha256
-from nodelayer.manifest import model as manifest
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest import store
+from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.model import MANIFEST_FILE, Layer, Manifest, Published
 from nodelayer.node.sources.auto import SourceRecord
 from nodelayer.util import venv
 from nodelayer.util.cache import DownloadCache
@@ -164,7 +165,7 @@ class Rig:
             "publish",
         ]
         command += [f"--node={NODE}", f"--out={self._dist}", f"--regions={regions}", "--public"]
-        command += [f"--manifest={place / manifest.FILE}"]
+        command += [f"--manifest={place / MANIFEST_FILE}"]
         began = time.monotonic()
         ended = self._ended(command)
         return self._run(began, [ended]), place
@@ -404,19 +405,19 @@ def measure_manifest(
     full = full_manifest(regions, versions)
     news = Manifest.of([_layer("99.0.0", "x86_64", regions[:1])])
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as folder:
-        path = Path(folder) / manifest.FILE
-        manifest.update(path, lambda _known: full)
+        path = Path(folder) / MANIFEST_FILE
+        store.update(path, lambda _known: full)
         measured.manifest_bytes = path.stat().st_size
         newer = iter(range(rounds))
 
         def record() -> None:
             region = regions[next(newer) % len(regions)]
             entry = Manifest.of([_layer("99.0.0", "x86_64", [region])])
-            manifest.update(path, lambda known: known.merge(entry))
+            store.update(path, lambda known: known.merge(entry))
 
         pieces: dict[str, Callable[[], object]] = {
-            "read": lambda: manifest.read(path),
-            "look up, once it is read": lambda: manifest.look_up(full, "12", regions[0], "x86_64"),
+            "read": lambda: store.read(path),
+            "look up, once it is read": lambda: look_up(full, "12", regions[0], "x86_64"),
             "merge one entry": lambda: full.merge(news),
             "merge with itself": lambda: full.merge(full),
             "as JSON": full.json_text,

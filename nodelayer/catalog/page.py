@@ -29,8 +29,9 @@ from nodelayer.aws import runtimes
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.catalog import snippets
 from nodelayer.errors import InvalidInputError, machine_error
-from nodelayer.manifest import model as manifests
-from nodelayer.manifest.model import Found, Layer, Manifest
+from nodelayer.manifest.lookup import Found
+from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Layer, Manifest, Published
+from nodelayer.manifest.schema import schema_text
 from nodelayer.node import versions
 
 PAGE = "index.html"
@@ -109,11 +110,11 @@ def write(known: Manifest, out: Path, site: Site, *, source: Path | None = None)
     """
     text = page(known, site)
     files = {
-        manifests.FILE: known.json_text(),
-        f"{Path(manifests.FILE).stem}.txt": known.text(),
-        manifests.SCHEMA_FILE: manifests.schema_text(),
+        MANIFEST_FILE: known.json_text(),
+        f"{Path(MANIFEST_FILE).stem}.txt": known.text(),
+        SCHEMA_FILE: schema_text(),
     }
-    if source is not None and source.resolve() == (out / manifests.FILE).resolve():
+    if source is not None and source.resolve() == (out / MANIFEST_FILE).resolve():
         files = {}  # a publisher may be at work on them
     _replace_all(out, {**files, FEED: feed(known, site), PAGE: text})
     live = [sum(1 for _ in layer.live()) for layer in known.layers]
@@ -204,7 +205,7 @@ def columns(known: Manifest, site: Site) -> dict[str, object]:
     }
 
 
-def _lts_nodes(layers: Sequence[tuple[Layer, Mapping[str, manifests.Published]]]) -> list[str]:
+def _lts_nodes(layers: Sequence[tuple[Layer, Mapping[str, Published]]]) -> list[str]:
     """The LTS releases, as a look-up in the manifest sees them."""
     return sorted(
         {
@@ -254,7 +255,7 @@ def _words(sets: Iterable[Sequence[str]]) -> dict[str, dict[str, dict[str, str]]
 def _sample_json() -> Mapping[str, object]:
     """The names in the JSON of a look-up, in their order."""
     arn = "arn:aws:lambda:xx-none-1:000000000000:layer:layer:1"
-    published = manifests.Published(version=1, arn=arn, published="1970-01-01T00:00:00Z")
+    published = Published(version=1, arn=arn, published="1970-01-01T00:00:00Z")
     layer = Layer(
         node_version="0.0.0",
         architecture="x86_64",
@@ -363,7 +364,7 @@ def _urn(*words: str) -> str:
     return uuid.uuid5(uuid.NAMESPACE_URL, " ".join(("nodelayer", *words))).urn
 
 
-def _last(regions: Mapping[str, manifests.Published]) -> str:
+def _last(regions: Mapping[str, Published]) -> str:
     return max(each.published for each in regions.values())
 
 

@@ -19,7 +19,8 @@ from nodelayer.errors import (
     RefusedError,
 )
 from nodelayer.layer import artifact
-from nodelayer.manifest import model as manifests
+from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.store import open_manifest
 from nodelayer.sam import stack as sam
 from nodelayer.util import tables
 from nodelayer.util.cache import DownloadCache
@@ -104,12 +105,12 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         stack_name, sam.region_of(region, aws.configured_region(profile or None), given), profile
     )
     if node and not built:
-        found = manifests.look_up(manifests.open_manifest(manifest), node, place.region, wish.architecture)
+        found = look_up(open_manifest(manifest), node, place.region, wish.architecture)
         wish = replace(wish, layer_arn=found.published.arn)
         reporter.say(f"Node.js {found.layer.node_version}: {wish.layer_arn}")
     layer = {} if wish.layer_arn else _layer_for_make(node, wish, Path(out))
     account = _account(place)
-    sam.check_free(place, account.region(place.region).stack(place.stack))
+    sam.check_free(place, account.region(place.region).stacks.get(place.stack))
     if wish.layer_arn:
         sam.check_layer(wish, account)
     if wish.http != "none" and wish.access == "public":
@@ -121,9 +122,9 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         try:
             program.run(sam.deploy_line(PROJECT, wish, place, folder), target=place)
         except RefusedError as error:
-            why = functools.partial(account.region(place.region).stack_failure, place.stack)
+            why = functools.partial(account.region(place.region).stacks.failure, place.stack)
             raise sam.with_reason(error, why) from error
-    stack = sam.check_own(place, account.region(place.region).stack(place.stack))
+    stack = sam.check_own(place, account.region(place.region).stacks.get(place.stack))
     print(tables.columns(sorted(stack.outputs.items())), end="")
     reporter.say(f"Call it: invoke invoke-function {place.again()}")
 
@@ -144,9 +145,9 @@ def invoke_function(
     """Invoke the deployed sample function and print its answer; its log goes to standard error."""
     given = run.read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     place, account = _stack(stack_name, region, profile)
-    there = account.region(place.region)
-    name = sam.function_of(place, there.stack(place.stack))
-    invoked = there.invoke(name, given)
+    stacks = account.region(place.region).stacks
+    name = sam.function_of(place, stacks.get(place.stack))
+    invoked = stacks.invoke(name, given)
     reporter = Reporter()
     for line in invoked.logs.splitlines():
         reporter.say(f"  {line}")
@@ -173,7 +174,7 @@ def logs(
 ) -> None:
     """Print the log of the deployed sample function, as SAM does."""
     place, account = _stack(stack_name, region, profile)
-    sam.function_of(place, account.region(place.region).stack(place.stack))
+    sam.function_of(place, account.region(place.region).stacks.get(place.stack))
     program = replace(_sam(Reporter()), to=lambda: sys.stdout)
     program.run(sam.logs_line(PROJECT, place, tail=tail))
 
@@ -189,17 +190,17 @@ def destroy(
 ) -> None:
     """Delete the stack of the sample function and what was uploaded for it; published layers stay."""
     place, account = _stack(stack_name, region, profile)
-    there = account.region(place.region)
-    sam.check_own(place, there.stack(place.stack))
+    stacks = account.region(place.region).stacks
+    sam.check_own(place, stacks.get(place.stack))
     if not yes:
         confirm(f"Delete the stack {place.stack} in {place.region} of account {account.id}?")
     program = _sam(Reporter())
     program.run(sam.delete_line(PROJECT, place), target=place)
-    if (left := there.stack(place.stack)) is not None and left.status != "DELETE_COMPLETE":
+    if (left := stacks.get(place.stack)) is not None and left.status != "DELETE_COMPLETE":
         raise RefusedError(
             f"the stack is not gone: it is in {left.status}",
             where=str(place),
-            todo=there.stack_failure(place.stack) or "see AWS's console",
+            todo=stacks.failure(place.stack) or "see AWS's console",
         )
 
 

@@ -18,8 +18,9 @@ from importlib.resources import files as resources
 from pathlib import Path
 from typing import TextIO
 
-from nodelayer.aws import account as aws
+from nodelayer.aws.account import Account
 from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.aws.stacks import Stack
 from nodelayer.errors import (
     InvalidInputError,
     MachineError,
@@ -207,10 +208,10 @@ def logs_line(project: Project, target: StackTarget, *, tail: bool) -> list[str]
     return ["logs", f"--name={FUNCTION}", *project.config, *target.flags(), *(["--tail"] if tail else [])]
 
 
-def check_layer(options: StackOptions, account: aws.Account) -> None:
+def check_layer(options: StackOptions, account: Account) -> None:
     """Raises RefusedError where this account cannot read the layer version: no function could have it."""
     arn = LayerVersionArn.parse(options.layer_arn)
-    if account.region(arn.region).content_by_arn(str(arn)) is None:
+    if account.region(arn.region).layers.content_by_arn(str(arn)) is None:
         own = arn.account == account.id
         raise RefusedError(
             "there is no such layer version in this account"
@@ -223,7 +224,7 @@ def check_layer(options: StackOptions, account: aws.Account) -> None:
         )
 
 
-def check_free(target: StackTarget, found: aws.Stack | None) -> None:
+def check_free(target: StackTarget, found: Stack | None) -> None:
     """Raises RefusedError where CloudFormation would not deploy to the stack, or it is somebody else's."""
     if found is None or found.status == "REVIEW_IN_PROGRESS":
         return
@@ -242,7 +243,7 @@ def check_free(target: StackTarget, found: aws.Stack | None) -> None:
         )
 
 
-def check_own(target: StackTarget, found: aws.Stack | None) -> aws.Stack:
+def check_own(target: StackTarget, found: Stack | None) -> Stack:
     """The stack that is there. Raises NotFoundError, or RefusedError where it is somebody else's."""
     if found is None:
         raise NotFoundError(
@@ -259,7 +260,7 @@ def check_own(target: StackTarget, found: aws.Stack | None) -> aws.Stack:
     return found
 
 
-def function_of(target: StackTarget, found: aws.Stack | None) -> str:
+def function_of(target: StackTarget, found: Stack | None) -> str:
     """The name of the stack's function. Raises NotFoundError or RefusedError."""
     stack = check_own(target, found)
     try:

@@ -16,7 +16,7 @@ from nodelayer.catalog import snippets
 from nodelayer.catalog.page import Site
 from nodelayer.errors import InvalidInputError, MachineError
 from nodelayer.layer import abi
-from nodelayer.manifest import model as manifest
+from nodelayer.manifest import store
 from nodelayer.manifest.model import Layer, Manifest, Published
 
 ATOM = "{http://www.w3.org/2005/Atom}"
@@ -72,7 +72,7 @@ def test_the_page_the_feed_and_the_manifest_s_files_are_written(tmp_path):
     names = {path.name for path in written.page.parent.iterdir()}
     assert names == {"index.html", "feed.atom", "layers.json", "layers.txt", "layers.schema.json"}
     assert (written.layers, written.layer_versions) == (1, 2)
-    assert manifest.read(written.page.with_name("layers.json")) == known
+    assert store.read(written.page.with_name("layers.json")) == known
     assert len(written.page.with_name("layers.txt").read_text().splitlines()) == 2
 
 

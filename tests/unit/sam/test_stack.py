@@ -10,8 +10,8 @@ import zipfile
 
 import pytest
 
-from nodelayer.aws.account import Stack
 from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, RefusedError, UnreachableError
 from nodelayer.sam import stack as sam
 from nodelayer.util.cache import DownloadCache
