@@ -21,10 +21,10 @@ from measure import Rounds, Table
 from playwright.sync_api import Page, sync_playwright
 from sample_manifest import sample
 
-from nodelayer.aws import account as aws
+from nodelayer.aws import regions
 from nodelayer.catalog import site as catalog
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest import model as manifest
+from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 
 FLAGS = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update")
@@ -86,13 +86,13 @@ def of_manifest(path: Path, known: Manifest, rounds: int) -> Rounds:
 
     def read() -> float:
         began = time.perf_counter()
-        manifest.read(path)
+        store.read(path)
         return (time.perf_counter() - began) * 1000
 
     def record() -> float:
         news = Manifest.of([known.layers[0].model_copy(update={"nodelayer_version": "1.3.0"})])
         began = time.perf_counter()
-        manifest.update(path, lambda before: before.merge(news))
+        store.update(path, lambda before: before.merge(news))
         return (time.perf_counter() - began) * 1000
 
     return measure.interleave({"read": read, "record one layer": record}, rounds)
@@ -107,7 +107,7 @@ def open_catalog(options: argparse.Namespace) -> list[Table]:
     times: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as name:
         folder = Path(name)
-        written = catalog.write(known, folder / "site", catalog.SiteOptions(region_names=aws.region_names()))
+        written = catalog.write(known, folder / "site", catalog.SiteOptions(region_names=regions.names()))
         with served(folder / "site") as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
             for turn in range(options.rounds + 1):  # the first fills caches
@@ -118,7 +118,7 @@ def open_catalog(options: argparse.Namespace) -> list[Table]:
             browser.close()
         page = written.page.read_bytes()
         path = folder / "layers.json"
-        manifest.update(path, lambda _none: known)
+        store.update(path, lambda _none: known)
         sizes = {"page": len(page), "page, gzip": len(gzip.compress(page)), "manifest": path.stat().st_size}
         of_json = of_manifest(path, known, options.rounds)
     return [

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from nodelayer.errors import InvalidInputError
 
@@ -86,3 +87,28 @@ def _all_known(wanted: Iterable[str], known: set[str], partition: Partition) -> 
                 where="--regions",
                 todo=f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(known))}",
             )
+
+
+def names() -> dict[str, str]:
+    """Return the name that AWS gives each region: eu-west-1 is Europe (Ireland)."""
+    return {
+        name: region["description"]
+        for each in _partitions()
+        for name, region in each["regions"].items()
+        if "description" in region
+    }
+
+
+def partition_of(region: str) -> str:
+    """Return the partition of a region. Raises InvalidInputError."""
+    for each in _partitions():
+        if re.fullmatch(each["regionRegex"].strip("^$"), region):
+            return str(each["id"])
+    raise InvalidInputError(f"no partition has a region {region}", where="--regions", todo="correct its name")
+
+
+def _partitions() -> list[dict[str, Any]]:
+    from botocore.loaders import create_loader  # noqa: PLC0415 - takes long to import
+
+    found: list[dict[str, Any]] = create_loader().load_data("partitions")["partitions"]
+    return found

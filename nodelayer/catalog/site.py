@@ -11,8 +11,8 @@ from urllib.parse import urlsplit
 
 from nodelayer.catalog import feed, page
 from nodelayer.errors import InvalidInputError, machine_error
-from nodelayer.manifest import model
-from nodelayer.manifest.model import Manifest
+from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
+from nodelayer.manifest.schema import schema_text
 
 PAGE_FILE = "index.html"
 
@@ -67,11 +67,11 @@ def write(manifest: Manifest, out: Path, options: SiteOptions, *, source: Path |
     """
     text = page.render(manifest, options.region_names, options.assets_url)
     files = {
-        model.FILE: manifest.json_text(),
-        f"{Path(model.FILE).stem}.txt": manifest.text(),
-        model.SCHEMA_FILE: model.schema_text(),
+        MANIFEST_FILE: manifest.json_text(),
+        f"{Path(MANIFEST_FILE).stem}.txt": manifest.text(),
+        SCHEMA_FILE: schema_text(),
     }
-    if source is not None and source.resolve() == (out / model.FILE).resolve():
+    if source is not None and source.resolve() == (out / MANIFEST_FILE).resolve():
         files = {}  # a publisher may be writing them
     _replace_all(out, {**files, feed.FILE: feed.render(manifest, options.url, PAGE_FILE), PAGE_FILE: text})
     live = [sum(1 for _ in layer.live()) for layer in manifest.layers]

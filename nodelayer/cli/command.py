@@ -130,23 +130,13 @@ def command(body: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-REGIONS = "all (enabled in the account) or names with commas between"
+REGIONS = "all (default: every region enabled in the account) or names, separated by commas"
 
 
 MANIFEST = "the manifest of published layers: a file"
 
 
 PROFILE = "the AWS profile to use"
-
-
-ACCOUNT = "refuse to work in any account but this one (12 digits)"
-
-
-PARTITION = "aws, aws-cn, aws-us-gov, aws-eusc; only needed with --regions all and no region of your own"
-
-
-CREDENTIALS = {"profile": PROFILE, "account": ACCOUNT, "partition": PARTITION}
-"""The flags of every command that asks an account, told once."""
 
 
 def confirm(question: str, todo: str = "--yes does it without") -> None:

@@ -22,7 +22,9 @@ from nodelayer.github import release as github_release
 from nodelayer.github import targets as supporting
 from nodelayer.github import watch as watching
 from nodelayer.layer import artifact
-from nodelayer.manifest import model as manifests
+from nodelayer.manifest import store
+from nodelayer.manifest.model import MANIFEST_FILE, Manifest
+from nodelayer.manifest.store import open_manifest
 from nodelayer.node import versions as node_release
 from nodelayer.project import release as own_release
 from nodelayer.project import release_notes
@@ -154,7 +156,7 @@ def watch(  # noqa: PLR0913, PLR0917 - each is a flag
     """Start the release workflow for the Node.js versions that are supported and not published yet."""
     reporter = Reporter()
     place = github.open_github(os.environ, reporter, repository)
-    known = manifests.open_manifest(manifest)
+    known = open_manifest(manifest)
     tag = watching.newest_tag(place)
     if tag is None:
         reporter.say("Nothing of ours is released yet: nothing to add to")
@@ -217,14 +219,14 @@ def push_manifest(
 )
 @command
 def fetch_manifest(
-    _ctx: Context, branch: str = manifest_branch.BRANCH, remote: str = "origin", out: str = manifests.FILE
+    _ctx: Context, branch: str = manifest_branch.BRANCH, remote: str = "origin", out: str = MANIFEST_FILE
 ) -> None:
     """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
-    manifests.check_writable(Path(out))
+    store.check_writable(Path(out))
     fetched = manifest_branch.fetch(
         manifest_branch.ManifestBranch(git.open_git(Path.cwd(), os.environ), remote, branch)
     )
-    merged = manifests.update(Path(out), lambda known: known.merge(fetched))
+    merged = store.update(Path(out), lambda known: known.merge(fetched))
     own = "" if merged == fetched else ", and what the file had of its own"
     Reporter().say(f"{len(fetched.layers)} layers{own}")
     print(out)
@@ -269,16 +271,16 @@ def print_release_notes(
     repository: str = "",
 ) -> None:
     """Print the notes of a GitHub release as Markdown: what is new, layers, ARNs, how to verify them."""
-    known = manifests.open_manifest(manifest)
+    known = open_manifest(manifest)
     print(_told(tag, known, node, Path(dist), repository, Reporter()), end="")
 
 
-def _manifest_or_none(place: str) -> manifests.Manifest:
+def _manifest_or_none(place: str) -> Manifest:
     """The manifest, an empty one where nothing has been published yet."""
     try:
-        return manifests.open_manifest(place)
+        return open_manifest(place)
     except NotFoundError:
-        return manifests.Manifest()
+        return Manifest()
 
 
 def _text_of(file: str, flag: str) -> str:
@@ -309,13 +311,13 @@ def _matrix(
 
 def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
     """The notes of a release, whose part of the manifest is laid among the assets."""
-    known = manifests.open_manifest(manifest)
-    manifests.copy_into(assets, known.of_nodelayer(own_release.version_of(tag)))
+    known = open_manifest(manifest)
+    store.copy_into(assets, known.of_nodelayer(own_release.version_of(tag)))
     return _told(tag, known, "", assets, repository, reporter)
 
 
 def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
-    tag: str, known: manifests.Manifest, node: str, dist: Path, repository: str, reporter: Reporter
+    tag: str, known: Manifest, node: str, dist: Path, repository: str, reporter: Reporter
 ) -> str:
     version = own_release.version_of(tag)
     told = release_notes.tell(

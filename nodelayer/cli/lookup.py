@@ -5,14 +5,10 @@ from pathlib import Path
 from invoke import Context, task
 
 from nodelayer import architecture
-from nodelayer.aws import account as aws
-from nodelayer.catalog import site, snippets
 from nodelayer.cli.command import command
-from nodelayer.errors import (
-    InvalidInputError,
-)
-from nodelayer.manifest import model as manifests
-from nodelayer.util.console import Reporter
+from nodelayer.errors import InvalidInputError
+
+_MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
 
 
 @task(
@@ -21,31 +17,46 @@ from nodelayer.util.console import Reporter
         "node": "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest",
         "region": "the function's region",
         "arch": "x86_64 (default) or arm64",
-        "format": ", ".join(snippets.FORMATS),
-        "manifest": "file or URL of the manifest; no AWS credentials are needed",
+        "format": "arn, json, sam, cloudformation, cdk, cdk-python, terraform, serverless or cli",
+        "manifest": _MANIFEST,
     },
 )
 @command
 def print_arn(
     _ctx: Context,
-    node: str,
-    region: str,
+    node: str = "",
+    region: str = "",
     arch: str = "x86_64",
     format: str = "arn",  # noqa: A002 - the flag's name
     manifest: str = "layers.json",
 ) -> None:
     """Look up the ARN of a published layer; bare, or as a snippet for the tool that needs it."""
+    from nodelayer.catalog import snippets
+    from nodelayer.manifest.lookup import look_up
+    from nodelayer.manifest.store import open_manifest
+
+    for flag, value in (("--node", node), ("--region", region)):
+        if not value:
+            raise InvalidInputError(f"{flag} is missing", todo="invoke arn --node 24 --region eu-west-1")
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
-    found = manifests.look_up(manifests.open_manifest(manifest), node, region, wanted[0].name)
-    print(snippets.render(format, _as_snippet(found)))
+    found = look_up(open_manifest(manifest), node, region, wanted[0].name)
+    layer = snippets.Layer(
+        arn=found.published.arn,
+        region=found.region,
+        node_version=found.layer.node_version,
+        architecture=found.layer.architecture,
+        runtime=max(found.layer.compatible_runtimes, default="provided"),
+        as_json=found.as_json(),
+    )
+    print(snippets.render(format, layer))
 
 
 @task(
     name="catalog",
     help={
-        "manifest": "file or URL of the manifest; no AWS credentials are needed",
+        "manifest": _MANIFEST,
         "out": "folder for index.html, feed.atom, layers.json, layers.txt and the schema",
         "assets-url": "where a build's files are, to link its SBOM: {file} in it is filled in, and "
         "{node_version}, {architecture}, {nodelayer_version}, {layer_name}",
@@ -61,20 +72,13 @@ def make_catalog(
     site_url: str = "",
 ) -> None:
     """Write the web page of every published layer, and a feed of new ones, to be hosted anywhere."""
-    known = manifests.open_manifest(manifest)
-    options = site.SiteOptions(assets_url, site_url, aws.region_names())
-    written = site.write(known, Path(out), options, source=Path(manifest))
+    from nodelayer.aws import regions
+    from nodelayer.catalog import site
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.util.console import Reporter
+
+    options = site.SiteOptions(assets_url, site_url, regions.names())
+    written = site.write(open_manifest(manifest), Path(out), options, source=Path(manifest))
     size = f"{written.size / 1e3:.0f} kB"
     Reporter().say(f"{written.layers} layers, {written.layer_versions} layer versions in a page of {size}")
     print(written.page)
-
-
-def _as_snippet(found: manifests.Found) -> snippets.Layer:
-    return snippets.Layer(
-        arn=found.published.arn,
-        region=found.region,
-        node_version=found.layer.node_version,
-        architecture=found.layer.architecture,
-        runtime=max(found.layer.compatible_runtimes, default="provided"),
-        as_json=found.as_json(),
-    )

@@ -2,74 +2,42 @@
 
 import json as jsons
 import os
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context, Exit, task
 
 from nodelayer import architecture
-from nodelayer.aws import account as aws
-from nodelayer.aws import regions as region_names
-from nodelayer.cli.command import ARCH, CREDENTIALS, MANIFEST, REGIONS, built_layers, command, confirm
-from nodelayer.errors import (
-    InvalidInputError,
-    NodelayerError,
-    NotFoundError,
-    NotVerifiedError,
-)
-from nodelayer.github import step_outputs
-from nodelayer.manifest import model as manifests
-from nodelayer.publish.layers import plan as plans
-from nodelayer.publish.layers import publisher as publishing
-from nodelayer.publish.layers import run as conversation
-from nodelayer.publish.layers import upkeep
-from nodelayer.publish.layers.run import PublishTarget
-from nodelayer.util import parallel as fanout
-from nodelayer.util import tables
-from nodelayer.util.console import Reporter
+from nodelayer.cli.command import ARCH, MANIFEST, PROFILE, REGIONS, SPECS, command, confirm
+from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 
-_PARALLEL = "how many regions at once"
+if TYPE_CHECKING:
+    from nodelayer.aws.account import Account, Region
+    from nodelayer.manifest.model import Layer, Manifest
+    from nodelayer.publish.layers.report import Flags, RunReport
+    from nodelayer.publish.layers.run import PublishTarget
 
-
-_READER = "a profile of another account, which has to be able to read what is public"
-
-
-_PUBLIC = "let every AWS account use it, also what is there already"
-
-
-_ORGANIZATION = "let an AWS Organization use it (o-...), also what is there already"
-
-
-_STAGING = "send zips through this bucket, {region} and {account} filled in; made if need be where not given"
-
-
-_HOW = {
-    "json": "the plan (with --dry-run) or the result as JSON",
-    "manifest": MANIFEST,
-    "staging-bucket": _STAGING,
-    "reader-profile": _READER,
-    "parallel": _PARALLEL,
-    **CREDENTIALS,
-}
-"""Those of the two that publish."""
+_JSON = "print the plan (with --dry-run) or the result as JSON"
+_ALL_ARCHITECTURES = "x86_64, arm64 or all (default: all)"
+_RECORDED_REGIONS = "all (default: every region in the manifest) or names, separated by commas"
 
 
 @task(
     help={
-        "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
-        "built": "instead of --node and --arch: every layer that lies in --out",
+        "node": f"built {SPECS}",
+        "built": "publish every layer in --out; excludes --node and --arch",
         "regions": REGIONS,
         "arch": ARCH,
-        "public": _PUBLIC,
-        "organization-id": _ORGANIZATION,
+        "public": "let every AWS account use the layer version, also one that is published already",
+        "organization-id": "let an AWS Organization (o-...) use it, also one that is published already",
         "dry-run": "show the plan and stop; needs read rights only",
         "out": "folder with built layers",
-        "align": "the same layer version number in every region; missing numbers are filled",
+        "align": "use the same layer version number in every region; missing numbers are filled",
         "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
-        "outputs": step_outputs.HELP
-        + " (layer-arns: JSON, by layer and region; layer-arn: of one layer, in AWS_REGION if it is there)",
-        **_HOW,
+        "json": _JSON,
+        "manifest": MANIFEST,
+        "profile": PROFILE,
     },
 )
 @command
@@ -87,64 +55,79 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     out: str = "dist",
     align: bool = False,  # noqa: FBT001, FBT002
     ssm: bool = False,  # noqa: FBT001, FBT002
-    staging_bucket: str = "",
-    reader_profile: str = "",
     profile: str = "",
-    account: str = "",
-    partition: str = "",
-    parallel: int = fanout.PARALLEL,
-    outputs: str = "",
 ) -> None:
-    """Publish built layers to every region and record their ARNs; run it again and it does what is left."""
-    if built == bool(node):
+    """Publish built layers to every region and record their ARNs; run it again to do what is left.
+
+    In a step of GitHub Actions, sets the outputs layer-arns (JSON) and, of one layer, layer-arn.
+    """
+    from nodelayer.github import step_outputs
+    from nodelayer.layer import artifact
+    from nodelayer.node.versions import split
+    from nodelayer.publish.layers.plan import PublishOptions, check_access
+    from nodelayer.publish.layers.publisher import outputs
+    from nodelayer.publish.layers.report import Failure
+    from nodelayer.publish.layers.run import run
+
+    if built and node:
+        raise InvalidInputError("--node and --built are mutually exclusive", todo="use one")
+    if not built and not node:
         raise InvalidInputError(
-            "--node and --built together say two things" if built else "it is not said which layers",
-            todo="use one" if built else "name them with --node, or take every one in --out with --built",
+            "no layer is named", todo="use --node VERSION, or --built for every layer in --out"
         )
-    artifacts, unbuilt = built_layers(None if built else node, arch, Path(out))
-    target = PublishTarget(regions, manifest, profile, account, partition, parallel)
-    access = plans.check_access(public=public, organization=organization_id)
-    staging = plans.check_staging(staging_bucket)
-    where, selection = target.open()
-    order = plans.PublishOptions(
-        access=access,
-        align=align,
-        parameters=ssm,
-        staging=staging,
-        parallel=parallel,
-        reader=_reader(reader_profile, target, where),
+    options = PublishOptions(
+        check_access(public=public, organization=organization_id), align=align, parameters=ssm
     )
-    flags: conversation.Flags = {
+    target = _target(regions, manifest, profile)
+    flags: Flags = {
         "--node": node,
         "--arch": "" if built else arch,
         "--built": built,
         "--public": public,
         "--organization-id": organization_id,
-        "--out": out if out != "dist" else "",
         "--align": align,
         "--ssm": ssm,
-        "--staging-bucket": staging_bucket,
-        "--reader-profile": reader_profile,
     }
-    talk = conversation.RunReport("publish", flags, Reporter(), _unless(json), dry_run)
-    ended = conversation.hold(artifacts, order, target, (where, selection), talk)
-    if json:
-        print(jsons.dumps(ended.document, indent=2))
-    asked, region = len(artifacts) + len(unbuilt), os.environ.get("AWS_REGION", "")
-    step_outputs.write(outputs, publishing.outputs(ended.result, asked, region))
-    if unbuilt or ended.code:
-        raise Exit(code=unbuilt[0].code if unbuilt else ended.code)
+    report = _report("publish", flags, manifest, profile, out)
+    if built:
+        artifacts, errors = artifact.all_built(Path(out))
+    else:
+        names = [each.name for each in architecture.parse(arch)]
+        artifacts, errors = artifact.each_built(split(node), names, Path(out))
+    for error in errors:
+        report.add(Failure("", "", error))
+    outcome = None
+    if artifacts:
+        account = target.open_account()
+        outcome = run(
+            artifacts,
+            options,
+            account=account,
+            selection=target.select(account),
+            manifest=target.manifest,
+            report=report,
+            results=_print_unless(json),
+            dry_run=dry_run,
+        )
+        if json:
+            print(jsons.dumps(outcome.document, indent=2))
+        asked = len(artifacts) + len(errors)
+        named = outputs(outcome.result, asked, os.environ.get("AWS_REGION", ""))
+        step_outputs.write(os.environ.get("GITHUB_OUTPUT", ""), named)
+    _exit(report)
 
 
 @task(
     help={
-        "regions": "new (those with nothing yet), all, or names with commas between",
-        "node": "only these versions; left out: every published one",
-        "arch": ARCH + "; all by default",
+        "regions": "new (default: regions without any layer), all, or names, separated by commas",
+        "node": f"only these {SPECS}; default: every published version",
+        "arch": _ALL_ARCHITECTURES,
         "dry-run": "show the plan and stop",
-        "out": "folder with built layers; what is not in it is taken from a region that has it",
+        "out": "folder with built layers; a layer that is not there is downloaded from a region",
         "ssm": "write SSM parameters, as publish does",
-        **_HOW,
+        "json": _JSON,
+        "manifest": MANIFEST,
+        "profile": PROFILE,
     },
 )
 @command
@@ -158,130 +141,105 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     manifest: str = "layers.json",
     out: str = "dist",
     ssm: bool = False,  # noqa: FBT001, FBT002
-    staging_bucket: str = "",
-    reader_profile: str = "",
     profile: str = "",
-    account: str = "",
-    partition: str = "",
-    parallel: int = fanout.PARALLEL,
 ) -> None:
-    """Publish what is published elsewhere to other regions, with the same bytes and the same permissions."""
-    target = PublishTarget(
-        "all" if regions == "new" else regions, manifest, profile, account, partition, parallel
-    )
-    staging = plans.check_staging(staging_bucket)
-    known = manifests.open_manifest(manifest)
-    reporter = Reporter()
-    where, selection = target.open()
-    reader = _reader(reader_profile, target, where)
-    plans.check_account(known, where)
+    """Publish published layers in further regions, with the same bytes and the same permissions."""
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import backfill as backfilling
+    from nodelayer.publish.layers.plan import check_account
+
+    target = _target("all" if regions == "new" else regions, manifest, profile)
+    known = open_manifest(manifest)
+    wanted = _wanted(node, arch, known)
+    flags: Flags = {"--node": node, "--arch": arch if arch != "all" else "", "--ssm": ssm}
+    report = _report("backfill", flags, manifest, profile, out)
+    account = target.open_account()
+    check_account(known, account)
+    selection = target.select(account)
     if regions == "new":
-        selection = conversation.new_regions(known, selection, _wanted(node, arch, known), reporter)
-    missing = upkeep.lacking(known, selection.regions, wanted=_wanted(node, arch, known))
+        selection = backfilling.new_regions(known, selection, wanted, report.reporter)
+    missing = backfilling.missing(known, selection.regions, wanted=wanted)
     if not missing:
-        reporter.say("Nothing is missing there")
-        if json:
-            print("{}")
-        return
-    codes: list[int] = []
-    documents: list[Mapping[str, object]] = []
-    for layer, lacks in missing:
-        order = plans.PublishOptions(
-            access=upkeep.access_of(layer),
-            parameters=ssm,
-            staging=staging,
-            parallel=parallel,
-            reader=reader,
-        )
-        flags: conversation.Flags = {"--node": layer.node_version, "--arch": layer.architecture, "--ssm": ssm}
-        flags |= {"--out": out if out != "dist" else "", "--staging-bucket": staging_bucket}
-        flags |= {"--reader-profile": reader_profile}
-        try:
-            with upkeep.recorded_artifact(layer, Path(out), where, reporter) as found:
-                talk = conversation.RunReport("backfill", flags, reporter, _unless(json), dry_run)
-                here = replace(selection, regions=tuple(lacks))
-                ended = conversation.hold([found], order, target, (where, here), talk)
-        except NodelayerError as error:
-            codes.append(error.code)
-            reporter.fail(f"nodelayer: {error}")
-            if isinstance(error, fanout.StoppedError):
-                break
-            continue
-        documents.append(ended.document)
-        codes += [ended.code] if ended.code else []
-        if ended.code == fanout.StoppedError.code:
-            break  # a stop is for all of them
+        report.reporter.say("Nothing is missing in these regions")
+    document = backfilling.backfill(
+        missing,
+        account=account,
+        selection=selection,
+        manifest=target.manifest,
+        out=Path(out),
+        report=report,
+        results=_print_unless(json),
+        parameters=ssm,
+        dry_run=dry_run,
+    )
     if json:
-        print(jsons.dumps(conversation.joined(documents), indent=2))
-    if codes:
-        raise Exit(code=fanout.StoppedError.code if fanout.StoppedError.code in codes else codes[0])
+        print(jsons.dumps(document, indent=2))
+    _exit(report)
 
 
 @task(
     help={
         "manifest": MANIFEST,
-        "regions": REGIONS + "; all: those of the manifest",
-        "json": "problems as JSON",
-        "reader-profile": _READER,
-        **CREDENTIALS,
+        "regions": _RECORDED_REGIONS,
+        "json": "print the problems as JSON",
+        "reader-profile": "an AWS profile of another account, which has to be able to read public layers",
+        "profile": PROFILE,
     }
 )
 @command
-def verify(  # noqa: PLR0913, PLR0917 - each is a flag
+def verify(
     _ctx: Context,
     manifest: str = "layers.json",
     regions: str = "all",
     json: bool = False,  # noqa: FBT001, FBT002
     reader_profile: str = "",
     profile: str = "",
-    account: str = "",
-    partition: str = "",
 ) -> None:
-    """Compare the manifest with the account: what is missing, changed, deleted, or not public any more."""
-    known = manifests.open_manifest(manifest)
-    target = PublishTarget(regions, manifest, profile, account, partition)
-    where = target.account_of(known)
+    """Compare the manifest with the account: what is missing, changed, or not public any more."""
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import verify as verifying
+    from nodelayer.util import tables
+
+    known = open_manifest(manifest)
+    target = _target(regions, manifest, profile)
+    report = _report("verify", {"--reader-profile": reader_profile}, manifest, profile)
+    account = target.open_account(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
-    named = region_names.parse(regions)
-    _all_recorded(named, recorded)
-    chosen = sorted(recorded & set(named or where.partition.regions))
-    reporter = Reporter()
-    with reporter.work(f"looking in {len(chosen)} regions"):
-        problems, failures, seen = upkeep.verify(known, where, chosen, _reader(reader_profile, target, where))
+    _check_recorded(target.regions, recorded)
+    chosen = sorted(recorded & set(target.regions or account.partition.regions))
+    with report.reporter.work(f"comparing {len(chosen)} regions"):
+        problems, compared = verifying.verify(
+            known, account, chosen, report, _reader(reader_profile, target, account)
+        )
     if json:
         print(jsons.dumps([vars(problem) for problem in problems], indent=2))
     else:
         print(tables.columns((each.region, each.arn, each.kind) for each in problems), end="")
-    for failure in failures:
-        reporter.fail(f"{failure.region}: {failure.error}")
-    others = sorted(recorded - set(where.partition.regions)) if regions == "all" else []
-    more = f"; {', '.join(others)} are of another partition, and were not looked at" if others else ""
-    reporter.say(
-        f"{seen} layer versions in {len(chosen) - len(failures)} regions looked at, "
+    others = sorted(recorded - set(account.partition.regions)) if regions == "all" else []
+    more = f"; not compared, since in another partition: {', '.join(others)}" if others else ""
+    report.reporter.say(
+        f"{compared} layer versions in {len(chosen) - report.count} regions compared, "
         f"{len(problems)} problems{more}"
     )
-    if failures:
-        raise Exit(code=failures[0].error.code)
-    if problems:
-        raise Exit(code=NotVerifiedError.code)
+    _exit(report, NotVerifiedError.code if problems else 0)
 
 
 @task(
     help={
         "keep": "how many of the newest layer versions of each layer stay in each region",
-        "node": "only these versions; left out: every one in the manifest",
-        "arch": ARCH + "; all by default",
-        "regions": REGIONS + "; all: those of the manifest",
-        "dry-run": "show what would go, and stop",
+        "node": f"only these {SPECS}; default: every version in the manifest",
+        "arch": _ALL_ARCHITECTURES,
+        "regions": _RECORDED_REGIONS,
+        "dry-run": "show what would be deleted, and stop",
         "yes": "do not ask",
         "manifest": MANIFEST,
-        **CREDENTIALS,
+        "profile": PROFILE,
     }
 )
 @command
 def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    keep: str,
+    keep: str = "",
     node: str = "",
     arch: str = "all",
     regions: str = "all",
@@ -289,77 +247,107 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     yes: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
     profile: str = "",
-    account: str = "",
-    partition: str = "",
 ) -> None:
     """Delete old layer versions and mark them in the manifest; functions that use them keep working."""
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import prune as pruning
+    from nodelayer.util import tables
+    from nodelayer.util.parallel import Stop
+
     if not keep.isdecimal() or int(keep) < 1:
         raise InvalidInputError(
-            "at least one layer version has to stay", where="--keep", todo="use 1 or more"
+            f"{keep!r} is not a number of layer versions" if keep else "the number to keep is missing",
+            where="--keep",
+            todo="use a whole number, 1 or more",
         )
-    known = manifests.open_manifest(manifest)
-    target = PublishTarget(regions, manifest, profile, account, partition)
-    where = target.account_of(known)
-    named = region_names.parse(regions)
-    _all_recorded(named, {region for layer in known.layers for region in layer.regions})
-    names = upkeep.layer_names(known, _wanted(node, arch, known), named or where.partition.regions)
-    reporter = Reporter()
-    with reporter.work(f"looking in {len(names)} regions"):
-        found = upkeep.prunable(known, where, names, int(keep))
-    for failure in found.failures:
-        reporter.fail(f"{failure.region}: {failure.error}")
-    print(
-        tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in found.old), end=""
+    known = open_manifest(manifest)
+    target = _target(regions, manifest, profile)
+    flags: Flags = {"--keep": keep, "--node": node, "--arch": arch if arch != "all" else ""}
+    report = _report("prune", flags, manifest, profile)
+    account = target.open_account(known)
+    _check_recorded(target.regions, {region for layer in known.layers for region in layer.regions})
+    names = pruning.layer_names(
+        known, _wanted(node, arch, known), target.regions or account.partition.regions
     )
-    for arn in found.gone:
-        reporter.say(f"{arn}: gone already, will be marked")
-    if not found.old and not found.gone:
-        reporter.say(f"Nothing to delete: no layer has more than {keep} versions in a region")
+    with report.reporter.work(f"asking {len(names)} regions what is published"):
+        planned = pruning.plan(known, account, names, int(keep), report)
+    print(
+        tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in planned.old),
+        end="",
+    )
+    for arn in planned.gone:
+        report.reporter.say(f"{arn}: deleted already, will be marked")
+    if not planned.old and not planned.gone:
+        report.reporter.say(f"Nothing to delete: no layer has more than {keep} versions in a region")
     elif not dry_run:
-        count = len(found.old)
-        reporter.say("Functions that use them keep working; no function can be given them any more.")
-        if count and not yes:
-            confirm(f"Delete {count} layer versions?", "--yes does it without, --dry-run shows it")
-        _deleted, failures = upkeep.prune(where, found, Path(manifest), fanout.Stop(), reporter)
-        for failure in failures[len(found.failures) :]:
-            reporter.fail(f"{failure.region}: {failure.error}")
-        if failures:
-            raise Exit(code=failures[0].error.code)
-    if found.failures:
-        raise Exit(code=found.failures[0].error.code)
+        report.reporter.say("Functions that use them keep working; no other function can be given them.")
+        if planned.old and not yes:
+            confirm(
+                f"Delete {len(planned.old)} layer versions?", "use --yes to skip this question, or --dry-run"
+            )
+        pruning.prune(account, planned, target.manifest, Stop(), report)
+    _exit(report)
 
 
-def _unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
-    """Where results go as text: nowhere if they are asked for as JSON."""
+def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":
+    from nodelayer.aws.regions import parse
+    from nodelayer.publish.layers.run import PublishTarget
+
+    return PublishTarget(profile, parse(regions), Path(manifest))
+
+
+def _report(name: str, flags: "Flags", manifest: str, profile: str, out: str = "dist") -> "RunReport":
+    """Return a report that can print this command for other regions."""
+    from nodelayer.publish.layers.report import RunReport
+    from nodelayer.util.console import Reporter
+
+    flags = {
+        **flags,
+        "--out": out if out != "dist" else "",
+        "--manifest": manifest if manifest != "layers.json" else "",
+        "--profile": profile,
+    }
+    return RunReport(Reporter(), name, flags)
+
+
+def _exit(report: "RunReport", otherwise: int = 0) -> None:
+    if code := report.finish() or otherwise:
+        raise Exit(code=code)
+
+
+def _print_unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
+    """Return what prints results as text: nothing if they are printed as JSON."""
     return (lambda _: None) if json else print
 
 
-def _reader(profile: str, target: PublishTarget, account: aws.Account) -> Callable[[str], aws.Region] | None:
+def _reader(profile: str, target: "PublishTarget", account: "Account") -> "Callable[[str], Region] | None":
+    from nodelayer.aws.account import open_account
+
     if not profile:
         return None
-    other = aws.open_account(
-        profile=profile, wanted=region_names.parse(target.regions), partition=target.partition
-    )
+    other = open_account(profile=profile, wanted=target.regions)
     if other.id == account.id:
         raise InvalidInputError(
-            f"{profile} is of account {other.id}, which publishes",
+            f"{profile} belongs to account {other.id}, which owns the layers",
             where="--reader-profile",
-            todo="name a profile of another account: this one can read its layers in any case",
+            todo="name a profile of another account",
         )
     return other.region
 
 
-def _wanted(node: str, arch: str, known: manifests.Manifest) -> Callable[[manifests.Layer], bool]:
-    """Which layers of the manifest --node and --arch mean: every version in the range."""
+def _wanted(node: str, arch: str, known: "Manifest") -> "Callable[[Layer], bool]":
+    """Return which layers --node and --arch mean: every version in the range."""
+    from nodelayer.manifest.lookup import versions_meant
+
     architectures = {each.name for each in architecture.parse(arch)}
-    versions = manifests.versions_meant(known, node) if node else None
+    versions = versions_meant(known, node) if node else None
     return lambda layer: (
         layer.architecture in architectures and (versions is None or layer.node_version in versions)
     )
 
 
-def _all_recorded(named: Sequence[str] | None, recorded: set[str]) -> None:
-    """Raises NotFoundError for a region that was named, and of which the manifest says nothing."""
+def _check_recorded(named: Sequence[str] | None, recorded: set[str]) -> None:
+    """Raise NotFoundError for a named region that is not in the manifest."""
     for region in named or ():
         if region not in recorded:
             raise NotFoundError(

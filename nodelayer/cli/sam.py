@@ -87,7 +87,8 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     """Build the sample function with SAM and deploy it on a published layer, or on the one built here."""
     from dataclasses import replace
 
-    from nodelayer.manifest.model import look_up, open_manifest
+    from nodelayer.manifest.lookup import look_up
+    from nodelayer.manifest.store import open_manifest
     from nodelayer.sam.application import built_layer
     from nodelayer.sam.stack import StackOptions
     from nodelayer.util.console import Reporter
@@ -134,8 +135,8 @@ def invoke_function(
 
     payload = read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     target = _target(stack_name, region, profile)
-    stack_region = _account(target).region(target.region)
-    invoked = stack_region.invoke(function_name(target, stack_region.stack(target.stack)), payload)
+    stacks = _account(target).region(target.region).stacks
+    invoked = stacks.invoke(function_name(target, stacks.get(target.stack)), payload)
     reporter = Reporter()
     for line in invoked.logs.splitlines():
         reporter.say(f"  {line}")
@@ -164,7 +165,7 @@ def logs(
     from nodelayer.sam.stack import function_name
 
     target = _target(stack_name, region, profile)
-    function_name(target, _account(target).region(target.region).stack(target.stack))
+    function_name(target, _account(target).region(target.region).stacks.get(target.stack))
     _application().logs(target, tail=tail)
 
 
@@ -182,7 +183,7 @@ def destroy(
 
     target = _target(stack_name, region, profile)
     account = _account(target)
-    check_ours(target, account.region(target.region).stack(target.stack))
+    check_ours(target, account.region(target.region).stacks.get(target.stack))
     if not yes:
         confirm(f"Delete the stack {target.stack} in {target.region} of account {account.id}?")
     _application().delete(target, account)

@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
-from nodelayer.manifest import model as manifests
-from nodelayer.manifest.model import Manifest
+from nodelayer.manifest import schema
+from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
+from nodelayer.manifest.schema import schema_text
+from nodelayer.manifest.store import open_manifest
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import Git, failed, scratch
 
@@ -62,11 +64,11 @@ class Backoff:
 def read_fragments(place: Path) -> Manifest:
     """The manifest of a file, or of all *.json below a folder but for schemas. Raises NodelayerError."""
     if not place.is_dir():
-        return manifests.open_manifest(str(place))
-    found = sorted(path for path in place.rglob("*.json") if path.name != manifests.SCHEMA_FILE)
+        return open_manifest(str(place))
+    found = sorted(path for path in place.rglob("*.json") if path.name != SCHEMA_FILE)
     if not found:
         raise NotFoundError("there is no manifest", where=str(place), todo="name the folder that has some")
-    return Manifest.of(layer for path in found for layer in manifests.open_manifest(str(path)).layers)
+    return Manifest.of(layer for path in found for layer in open_manifest(str(path)).layers)
 
 
 def fetch(place: ManifestBranch) -> Manifest:
@@ -114,20 +116,20 @@ def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]
     )
     if tried.code:
         raise failed(tried, place.remote)
-    shown = git.attempt("show", f"{ref}:{manifests.FILE}")
+    shown = git.attempt("show", f"{ref}:{MANIFEST_FILE}")
     if shown.code:
         raise NotVerifiedError(
-            f"the branch has no {manifests.FILE}",
+            f"the branch has no {MANIFEST_FILE}",
             where=str(place),
             todo="it is another's: use another --branch",
         )
-    return manifests.parse(shown.out.encode(errors="surrogateescape"), str(place)), git.run("rev-parse", ref)
+    return schema.parse(shown.out.encode(errors="surrogateescape"), str(place)), git.run("rev-parse", ref)
 
 
 def _tree(git: Git, manifest: Manifest) -> str:
     files = {
-        manifests.FILE: manifest.json_text(),
-        manifests.SCHEMA_FILE: manifests.schema_text(),
+        MANIFEST_FILE: manifest.json_text(),
+        SCHEMA_FILE: schema_text(),
         TEXT_FILE: manifest.text(),
     }
     blobs = {name: git.run("hash-object", "-w", "--stdin", sent=text) for name, text in files.items()}

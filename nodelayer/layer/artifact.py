@@ -1,58 +1,30 @@
-"""A layer zip to be published: from a build record, checked to be what the record says."""
+"""Open a built layer zip by its build record, and check that the record describes it."""
 
 import zipfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
-from nodelayer.aws import quotas
-from nodelayer.aws.account import LayerMetadata
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.layer.record import BuildRecord, load, matches
-from nodelayer.manifest.model import Layer, Published
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
-
-PADDING = " (fills the numbering)"
-"""Ends the description of a layer version that is there for its number only."""
 
 
 @dataclass(frozen=True)
 class Artifact:
-    """A layer zip to be published: what it is, and where it lies."""
+    """A built layer zip. Sizes are bytes; `code_sha256` is base64, as Lambda reports it."""
 
     path: Path
+    layer_name: str
+    description: str
+    license: str
     node_version: str
     nodelayer_version: str
+    architecture: str
+    compatible_runtimes: tuple[str, ...]
     code_sha256: str
     size: int
     unzipped_size: int | None
-    metadata: LayerMetadata
-
-    @property
-    def architecture(self) -> str:
-        return self.metadata.architectures[0]
-
-    @property
-    def padding(self) -> LayerMetadata:
-        """The terms of the same content where it stands for a number only."""
-        return replace(
-            self.metadata,
-            description=self.metadata.description[: quotas.DESCRIPTION - len(PADDING)] + PADDING,
-        )
-
-    def entry(self, region: str, published: Published) -> Layer:
-        """What the manifest says of it in one region."""
-        return Layer(
-            node_version=self.node_version,
-            architecture=self.architecture,
-            nodelayer_version=self.nodelayer_version,
-            layer_name=self.metadata.name,
-            code_sha256=self.code_sha256,
-            size=self.size,
-            unzipped_size=self.unzipped_size,
-            compatible_runtimes=list(self.metadata.runtimes),
-            regions={region: published},
-        )
 
 
 def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
@@ -137,18 +109,16 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         raise machine_error(error, path, "--out") from error
     artifact = Artifact(
         path=path,
+        layer_name=record.layer_name,
+        description=record.description,
+        license=record.license,
         node_version=record.node_version,
         nodelayer_version=record.nodelayer_version,
+        architecture=record.architecture,
+        compatible_runtimes=tuple(record.compatible_runtimes),
         code_sha256=record.code_sha256,
         size=record.size,
         unzipped_size=record.unzipped_size,
-        metadata=LayerMetadata(
-            name=record.layer_name,
-            description=record.description[: quotas.DESCRIPTION],
-            license=record.license,
-            runtimes=tuple(record.compatible_runtimes[: quotas.COMPATIBLE_RUNTIMES]),
-            architectures=tuple(record.compatible_architectures),
-        ),
     )
     check_zip(artifact)
     return artifact

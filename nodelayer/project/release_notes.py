@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 from nodelayer.layer.record import BuildRecord
-from nodelayer.manifest import model as manifests
+from nodelayer.manifest.lookup import versions_meant
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.node.versions import sort_key
 from nodelayer.util.console import megabytes
@@ -88,7 +88,7 @@ def tell(  # noqa: PLR0913 - what a release is made of
     built = [_as_layer(record) for record in records if record.nodelayer_version == version]
     published = [layer for layer in known.layers if layer.nodelayer_version == version]
     every = Manifest.of([*published, *built])
-    wanted = {each for spec in nodes for each in manifests.versions_meant(every, spec)}
+    wanted = {each for spec in nodes for each in versions_meant(every, spec)}
     assets = {layer.key for layer in built}
     zips = [
         Zip(layer, f"nodejs-{layer.node_version}-{layer.architecture}.zip" if layer.key in assets else "")

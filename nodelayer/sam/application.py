@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 
-from nodelayer.aws import account as aws
+from nodelayer.aws.account import Account
 from nodelayer.errors import NodelayerError, RefusedError
 from nodelayer.layer import artifact
 from nodelayer.sam import stack
@@ -50,14 +50,14 @@ class SamApplication:
         return f"{self.program.command} local invoke {FUNCTION} --template {files[0]} --event {files[1]}"
 
     def deploy(
-        self, options: StackOptions, layer: Mapping[str, str], target: StackTarget, account: aws.Account
+        self, options: StackOptions, layer: Mapping[str, str], target: StackTarget, account: Account
     ) -> Mapping[str, str]:
         """Build and deploy without a question, and return the outputs of the stack.
 
         Raises RefusedError before the build if the stack or the layer cannot be used, NodelayerError later.
         """
         region = account.region(target.region)
-        stack.check_deployable(target, region.stack(target.stack))
+        stack.check_deployable(target, region.stacks.get(target.stack))
         if options.layer_arn:
             stack.check_layer(options.layer_arn, account)
         with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
@@ -69,17 +69,17 @@ class SamApplication:
             ]
             line = ["deploy", f"--template-file={folder}/template.yaml", *flags]
             self._run_on_stack(target, *line, *_overrides(options))
-        return stack.check_ours(target, region.stack(target.stack)).outputs
+        return stack.check_ours(target, region.stacks.get(target.stack)).outputs
 
-    def delete(self, target: StackTarget, account: aws.Account) -> None:
+    def delete(self, target: StackTarget, account: Account) -> None:
         """Delete the stack and what was uploaded for it. Raises RefusedError if the stack is still there."""
         self._run_on_stack(target, "delete", "--no-prompts")
         region = account.region(target.region)
-        if (left := region.stack(target.stack)) is not None and left.status != "DELETE_COMPLETE":
+        if (left := region.stacks.get(target.stack)) is not None and left.status != "DELETE_COMPLETE":
             raise RefusedError(
                 f"the stack is not deleted: it is in {left.status}",
                 where=str(target),
-                todo=region.stack_failure(target.stack) or "see the AWS console",
+                todo=region.stacks.failure(target.stack) or "see the AWS console",
             )
 
     def logs(self, target: StackTarget, *, tail: bool) -> None:

@@ -4,8 +4,9 @@ import re
 import shlex
 from dataclasses import dataclass
 
-from nodelayer.aws import account as aws
+from nodelayer.aws.account import Account
 from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
 
 DEFAULT_NAME = "nodelayer-sample"
@@ -98,10 +99,10 @@ def choose_region(requested: str, configured: str | None, layer_arn: str) -> str
     return region
 
 
-def check_layer(layer_arn: str, account: aws.Account) -> None:
+def check_layer(layer_arn: str, account: Account) -> None:
     """Raise RefusedError if this account cannot read the layer version."""
     arn = LayerVersionArn.parse(layer_arn)
-    if account.region(arn.region).content_by_arn(layer_arn) is not None:
+    if account.region(arn.region).layers.content_by_arn(layer_arn) is not None:
         return
     if arn.account == account.id:
         raise RefusedError(
@@ -114,7 +115,7 @@ def check_layer(layer_arn: str, account: aws.Account) -> None:
     )
 
 
-def check_deployable(target: StackTarget, found: aws.Stack | None) -> None:
+def check_deployable(target: StackTarget, found: Stack | None) -> None:
     """Raise RefusedError if CloudFormation would not deploy to the stack, or it belongs to somebody else."""
     if found is None or found.status == "REVIEW_IN_PROGRESS":
         return
@@ -133,7 +134,7 @@ def check_deployable(target: StackTarget, found: aws.Stack | None) -> None:
         )
 
 
-def check_ours(target: StackTarget, found: aws.Stack | None) -> aws.Stack:
+def check_ours(target: StackTarget, found: Stack | None) -> Stack:
     """Return the stack. Raises NotFoundError, or RefusedError if it belongs to somebody else."""
     if found is None:
         raise NotFoundError(
@@ -150,7 +151,7 @@ def check_ours(target: StackTarget, found: aws.Stack | None) -> aws.Stack:
     return found
 
 
-def function_name(target: StackTarget, found: aws.Stack | None) -> str:
+def function_name(target: StackTarget, found: Stack | None) -> str:
     """Return the name of the stack's function. Raises NotFoundError or RefusedError."""
     stack = check_ours(target, found)
     try:

@@ -1,4 +1,4 @@
-"""The same work in many regions at once: every one comes to its end, and a stop is an orderly one."""
+"""Do the same work in many regions at once, and stop it in an orderly way."""
 
 import os
 import signal
@@ -13,57 +13,57 @@ from typing import TypeVar
 from nodelayer.errors import NodelayerError
 
 PARALLEL = 40
-"""Regions at once: all of a partition, since each is slow for its distance only, and has its own quota."""
+"""Regions at once: all of a partition, since each has its own quota, and is slow only by its distance."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class StoppedError(NodelayerError):
-    """The work was told to stop before this part of it."""
+    """The work was stopped before this part of it."""
 
     code = 130
 
 
 class Stop:
-    """Whether the work was told to stop; may be asked from any thread."""
+    """A request to stop the work. Safe to share between threads."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
 
-    def tell(self) -> None:
+    def request(self) -> None:
         """Stop before the next step."""
         self._event.set()
 
     @property
-    def told(self) -> bool:
+    def requested(self) -> bool:
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raises StoppedError once stopped."""
-        if self.told:
-            raise StoppedError("stopped before this was done", todo="run it again: it goes on from here")
+        """Raise StoppedError once a stop was requested."""
+        if self.requested:
+            raise StoppedError("stopped before this was done", todo="run it again: it does what is left")
 
     def sleep(self, seconds: float) -> None:
-        """Wait, but no longer than until the stop. Raises StoppedError then."""
+        """Wait; a stop ends the wait and raises StoppedError."""
         self._event.wait(seconds)
         self.check()
 
     @contextmanager
-    def on_signals(self, heard: Callable[[], None]) -> Iterator[None]:
-        """Ctrl-C and SIGTERM stop the work in an orderly way; a second one ends it at once.
+    def on_signals(self, notify: Callable[[], None]) -> Iterator[None]:
+        """Request a stop on Ctrl-C or SIGTERM, and call `notify`; a second signal raises KeyboardInterrupt.
 
-        Does nothing but in the main thread, where alone Python takes signals.
+        Has no effect outside the main thread, the only one that receives signals.
         """
         if threading.current_thread() is not threading.main_thread():
             yield
             return
 
         def listener(_number: int, _frame: FrameType | None) -> None:
-            if self.told:
+            if self.requested:
                 raise KeyboardInterrupt
-            self.tell()
-            heard()
+            self.request()
+            notify()
 
         before = {number: signal.signal(number, listener) for number in (signal.SIGINT, signal.SIGTERM)}
         try:
@@ -73,12 +73,10 @@ class Stop:
                 signal.signal(number, old)
 
 
-def each(
-    items: Iterable[T], work: Callable[[T], R], *, parallel: int = PARALLEL
-) -> Iterator[tuple[T, R | NodelayerError]]:
-    """`work` of each item in threads, as it ends: its result, or the error that ended it.
+def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | NodelayerError]]:
+    """Call `work` for each item in threads, and yield its result or its error as it ends.
 
-    Who stops asking, as Ctrl-C does, waits for nothing: what is under way ends with the program.
+    A caller that stops iterating waits for nothing: the threads end with the program.
     """
 
     def guarded(item: T) -> R | NodelayerError:
@@ -86,7 +84,7 @@ def each(
             return work(item)
         except NodelayerError as error:
             return error
-        except Exception as error:  # noqa: BLE001 - one region's surprise is not the others' end
+        except Exception as error:  # noqa: BLE001 - an unexpected error in one region does not stop the others
             if os.environ.get("NODELAYER_DEBUG"):
                 traceback.print_exc()
             return NodelayerError(
@@ -109,9 +107,8 @@ def each(
                 item = todo.get_nowait()
                 ended.put((item, guarded(item)))
 
-    for _ in range(max(1, min(parallel, count))):
-        # Not a pool's threads: Python would wait for those, for minutes where a region does not answer,
-        # when the whole is to end at once.
+    for _ in range(max(1, min(PARALLEL, count))):
+        # No pool: Python would wait for its threads at exit, for minutes if a region does not answer.
         threading.Thread(target=worker, daemon=True).start()
     try:
         for _ in range(count):

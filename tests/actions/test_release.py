@@ -9,7 +9,7 @@ from actions.act import ROLE
 from actions.conftest import LINE, REGIONS
 from publish.faults import Rule, dead
 
-from nodelayer.manifest import model as manifests
+from nodelayer.manifest import schema
 
 pytestmark = [pytest.mark.docker, pytest.mark.network]
 
@@ -37,7 +37,7 @@ def change(stage, name, text, message):
 
 
 def recorded(stage):
-    return manifests.parse(stage.git("show", "layers:layers.json", folder=stage.bare).encode(), "layers")
+    return schema.parse(stage.git("show", "layers:layers.json", folder=stage.bare).encode(), "layers")
 
 
 def published(manifest, tag):
@@ -149,7 +149,7 @@ def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage)
 def test_the_catalogue_is_on_pages(first, stage):
     assert first[1].jobs["site"] == "success"
     pages = stage.home / "pages"
-    assert manifests.parse((pages / "layers.json").read_bytes(), "pages") == recorded(stage)
+    assert schema.parse((pages / "layers.json").read_bytes(), "pages") == recorded(stage)
     assert "nodejs-12-16-1-x86_64" in (pages / "index.html").read_text()
 
 

@@ -10,7 +10,7 @@ from tools import Tools
 
 from nodelayer.catalog import snippets
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest import model as manifest
+from nodelayer.manifest.lookup import look_up
 from nodelayer.manifest.model import Manifest
 from nodelayer.util.cache import DownloadCache
 
@@ -52,7 +52,7 @@ def arn_of(page):
 
 
 def looked_up(spec, region, arch="x86_64", known=VARIED):
-    return manifest.look_up(known, spec, region, arch).published.arn
+    return look_up(known, spec, region, arch).published.arn
 
 
 def looked_up_or_none(*asked):
@@ -201,7 +201,7 @@ def test_it_says_who_may_use_it(look, varied):
 
 def test_size_checksum_and_time_are_those_of_the_manifest(look, varied):
     page = look(f"{varied.address}#node=12.16.1&region=us-east-1&arch=x86_64")
-    entry = manifest.look_up(VARIED, "12.16.1", "us-east-1", "x86_64")
+    entry = look_up(VARIED, "12.16.1", "us-east-1", "x86_64")
     expect(fact(page, "Size")).to_have_text("13.8 MB zipped, 38.4 MB unpacked")
     expect(fact(page, "CodeSha256")).to_contain_text(entry.layer.code_sha256)
     expect(fact(page, "Published").locator("time")).to_have_attribute("datetime", entry.published.published)
@@ -236,7 +236,7 @@ def test_every_snippet_is_that_of_the_arn_command(look, varied):
         ("24", "cn-north-1", "x86_64"),
         ("24", "us-east-1", "arm64"),
     ):
-        found = manifest.look_up(VARIED, spec, region, arch)
+        found = look_up(VARIED, spec, region, arch)
         given = snippets.Layer(
             arn=found.published.arn,
             region=region,

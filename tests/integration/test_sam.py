@@ -25,7 +25,7 @@ from publish.emulators import ACCOUNT
 from support import ROOT
 from tools import Tools
 
-from nodelayer.aws import account as aws
+from nodelayer.aws.account import Account
 from nodelayer.aws.regions import Partition
 from nodelayer.emulation import rie as emulator
 from nodelayer.manifest.model import arn_for
@@ -391,8 +391,8 @@ def failure(cloud, name):
     session = boto3.Session(ACCOUNT, "secret", region_name=HERE)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", cloud.running.endpoint)
-        account = aws.Account(session, ACCOUNT, Partition("aws", (HERE,)), HERE)
-        return account.region(HERE).stack_failure(name)
+        account = Account(session, ACCOUNT, Partition("aws", (HERE,)), HERE)
+        return account.region(HERE).stacks.failure(name)
 
 
 def stack(cloud, name, resource, tags):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from publish import emulators
 from publish.faults import FaultProxy
-from publish.shop import Shop
+from publish.publish_fixtures import Workspace
 
 from nodelayer.architecture import parse
 from nodelayer.layer import archive, build, sbom
@@ -90,7 +90,7 @@ def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
 
 
 @pytest.fixture
-def shop(proxy, ministack, tmp_path, monkeypatch):
+def workspace(proxy, ministack, tmp_path, monkeypatch):
     """A layer of 12.16.1 that is built and not yet published, behind the proxy."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
@@ -98,4 +98,4 @@ def shop(proxy, ministack, tmp_path, monkeypatch):
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     make_layer(tmp_path / "dist")
-    return Shop(tmp_path, proxy, ministack)
+    return Workspace(tmp_path, proxy, ministack)

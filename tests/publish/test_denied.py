@@ -5,9 +5,10 @@ from publish import faults
 from publish.emulators import ACCOUNT
 from publish.faults import Rule
 
-from nodelayer.aws import account as aws
+from nodelayer.aws.account import open_account
 from nodelayer.errors import RefusedError
 from nodelayer.layer import artifact
+from nodelayer.publish.layers import metadata
 
 pytestmark = pytest.mark.network
 
@@ -25,7 +26,7 @@ def region(proxy, monkeypatch):
         monkeypatch.setenv(name, value)
     for name in ("AWS_PROFILE", "AWS_SESSION_TOKEN"):
         monkeypatch.delenv(name, raising=False)
-    account = aws.open_account(profile=None, wanted=(REGION,))
+    account = open_account(profile=None, wanted=(REGION,))
     assert account.id == ACCOUNT
     return account.region(REGION)
 
@@ -45,18 +46,18 @@ def test_a_bucket_that_cannot_be_made_names_iam_s_action_and_not_the_operation(
 ):
     proxy.rule(Rule(faults.access_denied, operation=operation))
     with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
-        region.make_bucket("nodelayer-1")
+        region.buckets.make("nodelayer-1")
 
 
 @pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
 def test_an_upload_that_is_denied_names_the_right_to_put_also_for_a_part(
     proxy, region, layer_zip, tmp_path, operation
 ):
-    region.make_bucket("nodelayer-1")
+    region.buckets.make("nodelayer-1")
     zipped = layer_zip(tmp_path, size=(1 << 12) if operation == "PutObject" else 9 << 20).zip
     proxy.rule(Rule(faults.access_denied, operation=operation))
     with pytest.raises(RefusedError, match=r"^not allowed: s3:PutObject \[eu-west-1 nodelayer-1/x\.zip\]"):
-        region.upload(zipped, "nodelayer-1", "x.zip")
+        region.buckets.upload(zipped, "nodelayer-1", "x.zip")
 
 
 def denied(proxy, operation, message):
@@ -67,19 +68,19 @@ def test_the_action_that_aws_names_is_told_instead_of_the_call_s_own(proxy, regi
     action = "s3:PutBucketOwnershipControls"
     denied(proxy, "CreateBucket", f"{USER} is not authorized to perform: {action} on resource: *")
     with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
-        region.make_bucket("nodelayer-1")
+        region.buckets.make("nodelayer-1")
 
 
 def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region, layer_zip, tmp_path):
     layer_zip(tmp_path)
-    metadata = artifact.built("12.16.1", ["x86_64"], tmp_path)[0].metadata
+    wanted = metadata.of(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")
     proxy.rule(rule)
     with pytest.raises(RefusedError, match=r"^not allowed: s3:GetObject of nodelayer-1/x\.zip \["):
-        region.publish(metadata, ("nodelayer-1", "x.zip"))
+        region.layers.publish(wanted, ("nodelayer-1", "x.zip"))
 
 
 def test_a_refusal_without_words_names_the_call_s_action(proxy, region):
     denied(proxy, "ListLayerVersions", "no")
     with pytest.raises(RefusedError, match=r"^not allowed: lambda:ListLayerVersions \[eu-west-1 nodejs-1\]"):
-        region.versions("nodejs-1")
+        region.layers.versions("nodejs-1")

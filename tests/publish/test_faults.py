@@ -20,12 +20,12 @@ from publish.faults import (
     storage_exceeded,
     throttle,
 )
-from publish.shop import LAYER, PUBLIC, THREE
+from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
-from nodelayer.aws import account as aws
+from nodelayer.aws import account, layers
 from nodelayer.layer.record import code_sha256
-from nodelayer.publish.layers import plan
-from nodelayer.publish.layers import publisher as publish
+from nodelayer.publish.layers import region_worker
+from nodelayer.publish.layers.plan import PublishOptions
 
 pytestmark = pytest.mark.network
 
@@ -34,32 +34,32 @@ READ_ONLY = "/sys/layers.json"
 
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
-    monkeypatch.setattr(publish, "_PAUSES", (0.05,) * 5)
+    monkeypatch.setattr(region_worker, "_PAUSES", (0.05,) * 5)
 
 
 @pytest.mark.parametrize(
     "fault", [throttle, error_after, cut_request, cut_response, lambda: status(503, "ServiceException")]
 )
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_publish_that_fails_on_the_way_ends_in_one_version(shop, proxy, fault, times):
+def test_a_publish_that_fails_on_the_way_ends_in_one_version(workspace, proxy, fault, times):
     armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1", times=times))
-    result = shop.publish(access=PUBLIC)
+    result = workspace.publish(access=PUBLIC)
     assert result.failures == ()
     assert armed.hits >= 1
-    assert [list(shop.versions(region)) for region in THREE] == [[1]] * 3
-    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert [list(workspace.versions(region)) for region in THREE] == [[1]] * 3
+    assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_an_answer_that_never_comes_is_looked_for_before_it_is_asked_again(shop, proxy, monkeypatch):
-    monkeypatch.setattr(aws, "_PUBLISH_S", 1)
+def test_an_answer_that_never_comes_is_looked_for_before_it_is_asked_again(workspace, proxy, monkeypatch):
+    monkeypatch.setattr(account, "_PUBLISH_S", 1)
     proxy.rule(Rule(hang, operation="PublishLayerVersion", region="eu-west-1", times=1))
-    assert shop.publish(access=PUBLIC).failures == ()
-    assert list(shop.versions("eu-west-1")) == [1]
+    assert workspace.publish(access=PUBLIC).failures == ()
+    assert list(workspace.versions("eu-west-1")) == [1]
 
 
-def test_an_ambiguous_publish_is_sent_once(shop, proxy):
+def test_an_ambiguous_publish_is_sent_once(workspace, proxy):
     proxy.rule(Rule(error_after, operation="PublishLayerVersion", region="eu-west-1", times=1))
-    shop.publish(["eu-west-1"])
+    workspace.publish(["eu-west-1"])
     assert [call.operation for call in proxy.calls].count("PublishLayerVersion") == 1
 
 
@@ -68,44 +68,46 @@ def test_an_ambiguous_publish_is_sent_once(shop, proxy):
     ["ListLayerVersions", "GetLayerVersion", "AddLayerVersionPermission", "GetLayerVersionPolicy"],
 )
 @pytest.mark.parametrize("fault", [throttle, cut_response, lambda: status(500, "ServiceException")])
-def test_every_other_call_is_repeated(shop, proxy, operation, fault):
+def test_every_other_call_is_repeated(workspace, proxy, operation, fault):
     armed = proxy.rule(Rule(fault, operation=operation, region="eu-west-1", times=1))
-    result = shop.publish(["eu-west-1"], access=PUBLIC)
+    result = workspace.publish(["eu-west-1"], access=PUBLIC)
     assert (result.failures, armed.hits) == ((), 1)
-    assert [access for _, access in shop.versions("eu-west-1").values()] == ["public"]
+    assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
 
 
-def test_random_trouble_everywhere_ends_in_one_version_everywhere(shop, proxy):
+def test_random_trouble_everywhere_ends_in_one_version_everywhere(workspace, proxy):
     for seed, fault in enumerate([throttle, error_after, cut_request, cut_response]):
         proxy.rule(Rule(fault, probability=0.05, seed=seed, service="lambda"))
     for _ in range(4):
-        if not shop.publish(access=PUBLIC).failures:
+        if not workspace.publish(access=PUBLIC).failures:
             break
     proxy.clear()
-    assert shop.publish(access=PUBLIC).failures == ()
-    assert [[access for _, access in shop.versions(region).values()] for region in THREE] == [["public"]] * 3
+    assert workspace.publish(access=PUBLIC).failures == ()
+    assert [[access for _, access in workspace.versions(region).values()] for region in THREE] == [
+        ["public"]
+    ] * 3
 
 
-def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(shop, proxy):
+def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(workspace, proxy):
     proxy.rule(Rule(dead, region="eu-west-1"))
     words = ("publish", "--node", "12", "--public", "--regions", ",".join(THREE))
-    outcome = shop.command(*words)
+    outcome = workspace.command(*words)
     assert outcome.code == 4
     assert "eu-west-1: the connection broke during lambda:ListLayerVersions" in outcome.err
     retry = "invoke publish --node 12 --arch x86_64 --public --regions eu-west-1"
-    assert f"Not done: eu-west-1. Just those: {retry}" in outcome.err
-    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+    assert f"Not done: eu-west-1. To retry only these regions, run: {retry}" in outcome.err
+    assert workspace.recorded() == {"ap-south-1": 1, "us-east-1": 1}
     proxy.clear()
-    again = shop.command(*retry.split()[1:])
+    again = workspace.command(*retry.split()[1:])
     assert again.code == 0, again.err
-    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_a_region_that_dies_after_the_plan_fails_alone(shop, proxy):
+def test_a_region_that_dies_after_the_plan_fails_alone(workspace, proxy):
     proxy.rule(Rule(dead, region="eu-west-1", operation="PublishLayerVersion"))
-    result = shop.publish(access=PUBLIC)
+    result = workspace.publish(access=PUBLIC)
     assert [failure.region for failure in result.failures] == ["eu-west-1"]
-    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+    assert workspace.recorded() == {"ap-south-1": 1, "us-east-1": 1}
 
 
 @pytest.mark.parametrize(
@@ -118,19 +120,19 @@ def test_a_region_that_dies_after_the_plan_fails_alone(shop, proxy):
         (lambda: status(413, "RequestEntityTooLargeException", "too large"), 9, "too large"),
     ],
 )
-def test_what_is_refused_is_not_asked_again(shop, proxy, fault, code, words):
+def test_what_is_refused_is_not_asked_again(workspace, proxy, fault, code, words):
     armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1"))
-    result = shop.publish()
+    result = workspace.publish()
     assert [(each.region, each.error.code, words in str(each.error)) for each in result.failures] == [
         ("eu-west-1", code, True)
     ]
     assert armed.hits == 1
-    assert shop.recorded() == {"ap-south-1": 1, "us-east-1": 1}
+    assert workspace.recorded() == {"ap-south-1": 1, "us-east-1": 1}
 
 
-def test_a_region_named_and_not_enabled_fails(shop, proxy):
+def test_a_region_named_and_not_enabled_fails(workspace, proxy):
     proxy.rule(Rule(not_enabled, region="ap-south-1"))
-    result = shop.publish()
+    result = workspace.publish()
     assert [(each.region, str(each.error)) for each in result.failures] == [
         (
             "ap-south-1",
@@ -142,41 +144,41 @@ def test_a_region_named_and_not_enabled_fails(shop, proxy):
     ]
 
 
-def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(shop, proxy):
+def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="ListRegions"))
     proxy.rule(Rule(not_enabled, region="me-south-1"))
-    planned = shop.plan(None)
+    planned = workspace.plan(None)
     assert (planned.skipped, planned.failures) == ({"me-south-1": "not enabled in this account"}, ())
     assert len(planned.steps) == 33
 
 
-def test_a_region_that_is_full_is_known_before_anything_is_sent(shop, monkeypatch):
-    monkeypatch.setattr(aws.Region, "storage", lambda _: aws.Storage(limit=1000, used=999))
-    planned = shop.plan(["eu-west-1"])
+def test_a_region_that_is_full_is_known_before_anything_is_sent(workspace, monkeypatch):
+    monkeypatch.setattr(layers.Layers, "storage", lambda _: layers.Storage(limit=1000, used=999))
+    planned = workspace.plan(["eu-west-1"])
     assert "no room: 0.0 MB of 0.0 MB code storage are used" in str(planned.failures[0].error)
 
 
-def test_expired_credentials_end_all_of_a_region_at_once(shop, proxy):
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+def test_expired_credentials_end_all_of_a_region_at_once(workspace, proxy):
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     armed = proxy.rule(Rule(expired, operation="PublishLayerVersion", region="eu-west-1"))
-    publisher, selection = shop.publisher()
-    artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
-    wish = plan.PublishOptions()
-    result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
+    publisher, selection = workspace.publisher()
+    artifacts = [*workspace.artifacts("12"), *workspace.artifacts("14")]
+    wanted = PublishOptions()
+    result = publisher.run(artifacts, selection, wanted, publisher.plan(artifacts, selection, wanted))
     assert ({each.region for each in result.failures}, armed.hits) == ({"eu-west-1"}, 1)
 
 
 UNSUPPORTED = "CompatibleArchitectures are not supported in eu-west-1. Please remove the parameter"
 
 
-def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(shop, proxy):
+def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(workspace, proxy):
     refused = Rule(lambda: status(400, "InvalidParameterValueException", UNSUPPORTED), region="eu-west-1")
     armed = proxy.rule(replace(refused, operation="PublishLayerVersion", times=1))
-    assert shop.publish(access=PUBLIC).failures == ()
+    assert workspace.publish(access=PUBLIC).failures == ()
     assert armed.hits == 1
-    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert workspace.recorded() == dict.fromkeys(THREE, 1)
     seen = [
-        shop.lambda_(region)
+        workspace.lambda_(region)
         .get_layer_version(LayerName=LAYER, VersionNumber=1)
         .get("CompatibleArchitectures")
         for region in THREE
@@ -184,8 +186,8 @@ def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(
     assert seen == [["x86_64"], [], ["x86_64"]]
 
 
-def test_a_layer_for_arm64_is_refused_there(shop, proxy):
-    make_layer(shop.dist, "nodejs-12.16.1-arm64")
+def test_a_layer_for_arm64_is_refused_there(workspace, proxy):
+    make_layer(workspace.dist, "nodejs-12.16.1-arm64")
     proxy.rule(
         Rule(
             lambda: status(400, "InvalidParameterValueException", UNSUPPORTED),
@@ -193,26 +195,26 @@ def test_a_layer_for_arm64_is_refused_there(shop, proxy):
             operation="PublishLayerVersion",
         )
     )
-    outcome = shop.command("publish", "--node", "12", "--arch", "arm64", "--regions", ",".join(THREE))
+    outcome = workspace.command("publish", "--node", "12", "--arch", "arm64", "--regions", ",".join(THREE))
     assert outcome.code == 9
     assert "eu-west-1: the region takes no layers for this architecture yet" in outcome.err
 
 
-def test_what_is_published_is_recorded_also_where_its_permission_is_denied(shop, proxy):
+def test_what_is_published_is_recorded_also_where_its_permission_is_denied(workspace, proxy):
     denied = proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
-    result = shop.publish(access=PUBLIC)
+    result = workspace.publish(access=PUBLIC)
     assert [(each.region, each.error.code) for each in result.failures] == [("eu-west-1", 9)]
-    assert (shop.recorded(), denied.hits) == (dict.fromkeys(THREE, 1), 1)
-    assert not shop.manifest().layers[0].regions["eu-west-1"].public
+    assert (workspace.recorded(), denied.hits) == (dict.fromkeys(THREE, 1), 1)
+    assert not workspace.manifest().layers[0].regions["eu-west-1"].public
 
 
-def test_two_layers_where_one_is_refused_leave_the_other(shop, proxy):
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+def test_two_layers_where_one_is_refused_leave_the_other(workspace, proxy):
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
-    publisher, selection = shop.publisher(["eu-west-1"])
-    artifacts = [*shop.artifacts("12"), *shop.artifacts("14")]
-    wish = plan.PublishOptions()
-    result = publisher.run(artifacts, selection, wish, publisher.plan(artifacts, selection, wish))
+    publisher, selection = workspace.publisher(["eu-west-1"])
+    artifacts = [*workspace.artifacts("12"), *workspace.artifacts("14")]
+    wanted = PublishOptions()
+    result = publisher.run(artifacts, selection, wanted, publisher.plan(artifacts, selection, wanted))
     assert [each.layer for each in result.failures] == [LAYER]
     assert [each.step.artifact.node_version for each in result.done] == ["14.0.0"]
 
@@ -225,22 +227,22 @@ def refused(outcome, code):
     return outcome.err
 
 
-def test_a_version_that_is_not_built_says_how_to_build_it(shop):
-    words = refused(shop.command("publish", "--node", "18"), 3)
+def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
+    words = refused(workspace.command("publish", "--node", "18"), 3)
     assert "invoke build-layer --node '18' --arch x86_64; built are 12.16.1" in words
 
 
-def test_a_zip_that_changed_after_its_record_was_written_is_not_published(shop, proxy):
-    path = shop.artifacts()[0].path
+def test_a_zip_that_changed_after_its_record_was_written_is_not_published(workspace, proxy):
+    path = workspace.artifacts()[0].path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert "the zip is not the one its build record speaks of" in refused(
-        shop.command("publish", "--node", "12"), 5
+        workspace.command("publish", "--node", "12"), 5
     )
     assert proxy.calls == []
 
 
-def test_a_file_that_is_no_zip_is_not_published(shop):
-    made = make_layer(shop.dist)
+def test_a_file_that_is_no_zip_is_not_published(workspace):
+    made = make_layer(workspace.dist)
     made.zip.write_bytes(b"not a zip")
     digest = hashlib.sha256(b"not a zip")
     record = made.record.model_copy(
@@ -251,7 +253,7 @@ def test_a_file_that_is_no_zip_is_not_published(shop):
         }
     )
     made.record_path.write_text(record.model_dump_json())
-    assert "not a zip" in refused(shop.command("publish", "--node", "12"), 5)
+    assert "not a zip" in refused(workspace.command("publish", "--node", "12"), 5)
 
 
 @pytest.mark.parametrize(
@@ -264,50 +266,50 @@ def test_a_file_that_is_no_zip_is_not_published(shop):
         (("--regions", "eu-west-1", "--organization-id", "everyone"), 2, "is no organization"),
         (("--regions", "eu-west-1", "--profile", "nobody"), 2, "nobody"),
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
-        (("--regions", "eu-west-1", "--parallel", "0"), 2, "at least one region at a time"),
-        (("--regions", "eu-west-1", "--staging-bucket", "mine-{zone}"), 2, "is no name of a bucket"),
     ],
 )
-def test_a_flag_that_cannot_be_meant_is_one_line(shop, proxy, words, code, told):
-    assert told in refused(shop.command("publish", "--node", "12", *words), code)
+def test_a_flag_that_cannot_be_meant_is_one_line(workspace, proxy, words, code, told):
+    assert told in refused(workspace.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
 
 
-def test_an_address_of_aws_without_its_scheme_is_one_line(shop):
-    words = refused(shop.command("publish", "--node", "12", AWS_ENDPOINT_URL="localhost:4566"), 2)
+def test_an_address_of_aws_without_its_scheme_is_one_line(workspace):
+    words = refused(workspace.command("publish", "--node", "12", AWS_ENDPOINT_URL="localhost:4566"), 2)
     assert "Invalid endpoint: localhost:4566" in words
 
 
-def test_a_manifest_with_the_name_of_a_file_beside_it_is_refused(shop):
-    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", "layers.txt")
+def test_a_manifest_with_the_name_of_a_file_beside_it_is_refused(workspace):
+    outcome = workspace.command(
+        "publish", "--node", "12", "--regions", "eu-west-1", "--manifest", "layers.txt"
+    )
     assert outcome.code == 2
     assert outcome.lines[-1].endswith("use --manifest layers.json")
-    assert shop.versions("eu-west-1") == {}
+    assert workspace.versions("eu-west-1") == {}
 
 
-def test_no_credentials_is_one_line(shop):
+def test_no_credentials_is_one_line(workspace):
     none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
-    words = refused(shop.command("publish", "--node", "12", "--regions", "eu-west-1", **none), 7)
+    words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1", **none), 7)
     assert "no AWS credentials" in words
     assert "--profile" in words
 
 
-def test_expired_credentials_are_one_line(shop, proxy):
+def test_expired_credentials_are_one_line(workspace, proxy):
     proxy.rule(Rule(expired))
-    assert "the AWS credentials have expired" in refused(shop.command("publish", "--node", "12"), 9)
+    assert "the AWS credentials have expired" in refused(workspace.command("publish", "--node", "12"), 9)
 
 
-def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(shop, proxy):
-    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
+def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(workspace, proxy):
+    outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
     assert outcome.code == 7
     assert outcome.lines[-1].endswith("name another place with --manifest, or ask for the permission")
     assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
     assert not Path(READ_ONLY).exists()
 
 
-def test_a_manifest_from_the_future_is_left_alone(shop):
+def test_a_manifest_from_the_future_is_left_alone(workspace):
     future = '{"schema_version": 99, "layers": []}'
-    shop.path.write_text(future)
-    words = refused(shop.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)
+    workspace.path.write_text(future)
+    words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)
     assert "the manifest is of schema 99, newer than the 2 known here" in words
-    assert shop.path.read_text() == future
+    assert workspace.path.read_text() == future

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from publish.shop import THREE
+from publish.publish_fixtures import THREE
 
 pytestmark = pytest.mark.network
 
@@ -23,9 +23,9 @@ def outcomes(ministack, tmp_path_factory):
 
     def some(number):
         share = SEEDS // AT_ONCE
-        killer = Path(__file__).with_name("killer.py")
+        harness = Path(__file__).with_name("kill_harness.py")
         done = subprocess.run(
-            [sys.executable, killer, ministack.endpoint, folder, str(number * share), str(share)],
+            [sys.executable, harness, ministack.endpoint, folder, str(number * share), str(share)],
             env=ministack.environ(),
             capture_output=True,
             text=True,

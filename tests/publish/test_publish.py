@@ -1,6 +1,5 @@
 """Publishing on an emulator of AWS: what is there afterwards, and what a second run does."""
 
-import base64
 import json
 import signal
 import time
@@ -9,15 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, dead, hang, too_large
-from publish.shop import LAYER, PUBLIC, THREE, Shop
-from unit.test_outputs import read
+from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace
+from unit.github.test_step_outputs import read
 
 from nodelayer import __version__
-from nodelayer.aws.account import Access
+from nodelayer.aws.layers import Access
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.layer.artifact import PADDING
-from nodelayer.publish.layers import plan
-from nodelayer.publish.layers import publisher as publish
+from nodelayer.publish.layers import plan, publisher, recorder
+from nodelayer.publish.layers.metadata import PADDING
 from nodelayer.util import parallel
 
 pytestmark = pytest.mark.network
@@ -32,17 +30,17 @@ READS = {
 }
 
 
-def test_a_layer_is_published_made_public_and_recorded_in_each_region(shop):
-    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
-    sha256 = shop.artifacts()[0].code_sha256
+def test_a_layer_is_published_made_public_and_recorded_in_each_region(workspace):
+    outcome = workspace.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
+    sha256 = workspace.artifacts()[0].code_sha256
     assert outcome.code == 0, outcome.err
-    assert [shop.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
-    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert [workspace.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
+    assert workspace.recorded() == dict.fromkeys(THREE, 1)
     assert outcome.out.split() == [
-        f"arn:aws:lambda:{region}:{shop.account}:layer:{LAYER}:1" for region in THREE
+        f"arn:aws:lambda:{region}:{workspace.account}:layer:{LAYER}:1" for region in THREE
     ]
-    assert shop.path.with_suffix(".txt").read_text().split("\n")[0] == (
-        f"ap-south-1 12.16.1 x86_64 arn:aws:lambda:ap-south-1:{shop.account}:layer:{LAYER}:1"
+    assert workspace.path.with_suffix(".txt").read_text().split("\n")[0] == (
+        f"ap-south-1 12.16.1 x86_64 arn:aws:lambda:ap-south-1:{workspace.account}:layer:{LAYER}:1"
     )
 
 
@@ -54,43 +52,39 @@ def outputs_of(path):
     return json.loads(found["layer-arns"]), found["layer-arn"]
 
 
-def arn(shop, region, layer=LAYER):
-    return f"arn:aws:lambda:{region}:{shop.account}:layer:{layer}:1"
+def arn(workspace, region, layer=LAYER):
+    return f"arn:aws:lambda:{region}:{workspace.account}:layer:{layer}:1"
 
 
 @pytest.fixture
-def two(shop):
+def two(workspace):
     """Of 12.16.1 and of 24.1.0."""
-    make_layer(shop.dist, "nodejs-24.1.0-x86_64", seed=1)
-    return shop
+    make_layer(workspace.dist, "nodejs-24.1.0-x86_64", seed=1)
+    return workspace
 
 
 def test_several_versions_are_published_in_one_go_each_once(two):
     outcome = two.command(
-        "publish", "--node", "24,12,12.16.1", "--regions", "eu-west-1,us-east-1", "--outputs", "outputs"
+        "publish", "--node", "24,12,12.16.1", "--regions", "eu-west-1,us-east-1", GITHUB_OUTPUT="outputs"
     )
     assert outcome.code == 0, outcome.err
     assert [set(two.versions(region, name)) for region in THREE[1:] for name in (LAYER, NEWER)] == [{1}] * 4
-    assert "4 layer versions published, 0 were there" in outcome.err
+    assert "4 layer versions published, 0 already published" in outcome.err
     assert outputs_of(two.folder / "outputs") == (
         {name: {region: arn(two, region, name) for region in THREE[1:]} for name in (LAYER, NEWER)},
         "",
     )
 
 
-def test_a_version_that_is_not_built_stops_no_other(shop):
-    outcome = shop.command("publish", "--node", "24,12", "--regions", "eu-west-1", "--outputs", "outputs")
+def test_a_version_that_is_not_built_stops_no_other(workspace):
+    outcome = workspace.command(
+        "publish", "--node", "24,12", "--regions", "eu-west-1", GITHUB_OUTPUT="outputs"
+    )
     assert outcome.code == 3
     assert "no layer of Node.js 24 for x86_64 is built [dist]" in outcome.err
-    assert shop.recorded() == {"eu-west-1": 1}
-    arns, one = outputs_of(shop.folder / "outputs")
-    assert (arns, one) == ({LAYER: {"eu-west-1": arn(shop, "eu-west-1")}}, "")
-
-
-def test_everything_that_is_built_can_be_published_without_naming_it(two):
-    outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
-    assert outcome.code == 0, outcome.err
-    assert "4 layer versions published, 0 were there" in outcome.err
+    assert workspace.recorded() == {"eu-west-1": 1}
+    arns, one = outputs_of(workspace.folder / "outputs")
+    assert (arns, one) == ({LAYER: {"eu-west-1": arn(workspace, "eu-west-1")}}, "")
 
 
 def test_of_everything_that_is_built_a_broken_zip_stops_no_other(two, proxy):
@@ -99,30 +93,24 @@ def test_of_everything_that_is_built_a_broken_zip_stops_no_other(two, proxy):
     outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 5
     assert two.recorded() == {"eu-west-1": 1}
-    assert "Just those: invoke publish --built --regions us-east-1" in outcome.err
+    assert "To retry only these regions, run: invoke publish --built --regions us-east-1" in outcome.err
 
 
 @pytest.mark.parametrize("words", [(), ("--built", "--node", "12")])
-def test_what_to_publish_is_named_once(shop, proxy, words):
-    outcome = shop.command("publish", *words, "--regions", "eu-west-1")
+def test_what_to_publish_is_named_once(workspace, proxy, words):
+    outcome = workspace.command("publish", *words, "--regions", "eu-west-1")
     assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
 
 
-def test_where_nothing_is_built_nothing_is_published(shop, proxy, tmp_path):
-    outcome = shop.command("publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1")
+def test_where_nothing_is_built_nothing_is_published(workspace, proxy, tmp_path):
+    outcome = workspace.command(
+        "publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1"
+    )
     assert (outcome.code, len(outcome.lines), proxy.calls) == (3, 1, [])
 
 
-def test_a_broken_zip_stops_no_other(two):
-    (two.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
-    outcome = two.command("publish", "--node", "24,12", "--regions", "eu-west-1")
-    assert outcome.code == 5
-    assert "the zip is not the one its build record speaks of" in outcome.err
-    assert two.recorded() == {"eu-west-1": 1}
-
-
-def test_where_nothing_that_was_asked_for_is_built_nothing_is_done(shop, proxy):
-    outcome = shop.command("publish", "--node", "24,26", "--regions", "eu-west-1")
+def test_where_nothing_that_was_asked_for_is_built_nothing_is_done(workspace, proxy):
+    outcome = workspace.command("publish", "--node", "24,26", "--regions", "eu-west-1")
     assert outcome.code == 3
     assert len(outcome.lines) == 2
     assert proxy.calls == []
@@ -133,31 +121,31 @@ def test_the_command_for_what_failed_names_every_version(two, proxy):
     outcome = two.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 9
     again = "invoke publish --node '12,^24 || >=30' --arch x86_64 --regions eu-west-1"
-    assert f"Not done: eu-west-1. Just those: {again}" in outcome.err
+    assert f"Not done: eu-west-1. To retry only these regions, run: {again}" in outcome.err
     assert two.recorded(NEWER) == {"us-east-1": 1}
 
 
 @pytest.mark.parametrize(
     ("here", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
 )
-def test_the_one_arn_is_that_of_the_region_one_works_in_or_the_first(shop, here, region):
-    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--outputs", "outputs")
-    outcome = shop.command(*words, **({"AWS_REGION": here} if here else {}))
+def test_the_one_arn_is_that_of_the_region_one_works_in_or_the_first(workspace, here, region):
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE))
+    outcome = workspace.command(*words, GITHUB_OUTPUT="outputs", **({"AWS_REGION": here} if here else {}))
     assert outcome.code == 0, outcome.err
-    assert outputs_of(shop.folder / "outputs")[1] == arn(shop, region)
+    assert outputs_of(workspace.folder / "outputs")[1] == arn(workspace, region)
 
 
-def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(shop):
-    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--outputs")
-    shop.command(*words, "dry", "--dry-run")
-    shop.command(*words, "first")
-    shop.command(*words, "second")
-    assert outputs_of(shop.folder / "dry") == ({}, "")
-    assert outputs_of(shop.folder / "second") == outputs_of(shop.folder / "first")
-    assert outputs_of(shop.folder / "first")[1] == arn(shop, "eu-west-1")
+def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(workspace):
+    words = ("publish", "--node", "12", "--regions", "eu-west-1")
+    workspace.command(*words, "--dry-run", GITHUB_OUTPUT="dry")
+    workspace.command(*words, GITHUB_OUTPUT="first")
+    workspace.command(*words, GITHUB_OUTPUT="second")
+    assert outputs_of(workspace.folder / "dry") == ({}, "")
+    assert outputs_of(workspace.folder / "second") == outputs_of(workspace.folder / "first")
+    assert outputs_of(workspace.folder / "first")[1] == arn(workspace, "eu-west-1")
 
 
-def test_what_was_published_and_not_finished_is_no_output(shop, proxy):
+def test_what_was_published_and_not_finished_is_no_output(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
     words = (
         "publish",
@@ -166,39 +154,39 @@ def test_what_was_published_and_not_finished_is_no_output(shop, proxy):
         "--regions",
         "eu-west-1,us-east-1",
         "--public",
-        "--outputs",
-        "outputs",
     )
-    assert shop.command(*words).code == 9
-    assert outputs_of(shop.folder / "outputs") == (
-        {LAYER: {"us-east-1": arn(shop, "us-east-1")}},
-        arn(shop, "us-east-1"),
+    assert workspace.command(*words, GITHUB_OUTPUT="outputs").code == 9
+    assert outputs_of(workspace.folder / "outputs") == (
+        {LAYER: {"us-east-1": arn(workspace, "us-east-1")}},
+        arn(workspace, "us-east-1"),
     )
 
 
-def test_the_layer_version_says_what_it_is(shop):
-    shop.publish()
-    seen = shop.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
+def test_the_layer_version_says_what_it_is(workspace):
+    workspace.publish()
+    seen = workspace.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert seen["Description"] == f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}"
     assert seen["CompatibleRuntimes"] == ["provided.al2", "provided.al2023"]
     assert (seen["CompatibleArchitectures"], seen["LicenseInfo"]) == (["x86_64"], "MIT")
 
 
-def test_a_second_run_changes_nothing_and_only_reads(shop, proxy):
+def test_a_second_run_changes_nothing_and_only_reads(workspace, proxy):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
-    shop.command(*words)
-    before = shop.path.read_bytes(), shop.files()
+    workspace.command(*words)
+    before = workspace.path.read_bytes(), workspace.files()
     proxy.clear()
-    outcome = shop.command(*words)
-    assert (outcome.code, (shop.path.read_bytes(), shop.files())) == (0, before)
-    assert "0 layer versions published, 3 were there" in outcome.err
+    outcome = workspace.command(*words)
+    assert (outcome.code, (workspace.path.read_bytes(), workspace.files())) == (0, before)
+    assert "0 layer versions published, 3 already published" in outcome.err
     assert {call.operation for call in proxy.calls} <= READS
-    assert [set(shop.versions(region)) for region in THREE] == [{1}] * 3
+    assert [set(workspace.versions(region)) for region in THREE] == [{1}] * 3
 
 
-def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(shop, proxy):
-    before = shop.files()
-    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--dry-run")
+def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(workspace, proxy):
+    before = workspace.files()
+    outcome = workspace.command(
+        "publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--dry-run"
+    )
     assert outcome.out.splitlines() == [
         "region      layer                  there  will do",
         f"ap-south-1  {LAYER}  -      publish, permit public, record",
@@ -206,91 +194,81 @@ def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(shop, proxy):
         f"us-east-1   {LAYER}  -      publish, permit public, record",
     ]
     assert {call.operation for call in proxy.calls} <= READS
-    assert shop.files() == before
+    assert workspace.files() == before
 
 
-def test_a_plan_for_a_machine_is_json(shop):
-    shop.publish(["eu-west-1"])
-    outcome = shop.command("publish", "--node", "12", "--regions", ",".join(THREE), "--dry-run", "--json")
+def test_a_plan_for_a_machine_is_json(workspace):
+    workspace.publish(["eu-west-1"])
+    outcome = workspace.command(
+        "publish", "--node", "12", "--regions", ",".join(THREE), "--dry-run", "--json"
+    )
     steps = {step["region"]: step for step in json.loads(outcome.out)["steps"]}
     assert steps["eu-west-1"]["existing"].endswith(f":{LAYER}:1")
     assert [steps[region]["publish"] for region in THREE] == [True, False, True]
-    assert steps["us-east-1"]["adds_bytes"] == shop.artifacts()[0].size
+    assert steps["us-east-1"]["adds_bytes"] == workspace.artifacts()[0].size
 
 
-def test_a_result_for_a_machine_is_json(shop):
-    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--json")
+def test_a_result_for_a_machine_is_json(workspace):
+    outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--json")
     done = json.loads(outcome.out)["done"]
     assert [(each["region"], each["version"], each["new"], each["access"]) for each in done] == [
         ("eu-west-1", 1, True, "private")
     ]
 
 
-def test_all_means_what_the_account_has_enabled_and_names_the_rest(shop):
-    outcome = shop.command("publish", "--node", "12", "--dry-run")
+def test_all_means_what_the_account_has_enabled_and_names_the_rest(workspace):
+    outcome = workspace.command("publish", "--node", "12", "--dry-run")
     enabled = {
-        each["RegionName"] for each in shop.seen.client("account").list_regions(MaxResults=50)["Regions"]
+        each["RegionName"] for each in workspace.seen.client("account").list_regions(MaxResults=50)["Regions"]
     }
     shown = {line.split()[0]: line for line in outcome.out.splitlines()[1:]}
     assert {region for region, line in shown.items() if "publish" in line} == enabled
     assert shown["ap-east-2"].endswith("skipped: not offered to this account")
 
 
-def test_all_falls_back_on_the_partition_where_the_account_may_not_be_asked(shop, proxy):
-    proxy.rule(Rule(access_denied, operation="ListRegions"))
-    outcome = shop.command("publish", "--node", "12", "--dry-run", "--json")
-    assert len(json.loads(outcome.out)["steps"]) == 34
-
-
-def test_permission_comes_later_and_never_twice(shop, proxy):
-    shop.publish()
-    private = shop.versions("eu-west-1")
-    shop.publish(access=PUBLIC)
-    shop.publish(access=Access(organizations=frozenset({"o-abcdefghij"})))
+def test_permission_comes_later_and_never_twice(workspace, proxy):
+    workspace.publish()
+    private = workspace.versions("eu-west-1")
+    workspace.publish(access=PUBLIC)
+    workspace.publish(access=Access(organizations=frozenset({"o-abcdefghij"})))
     proxy.clear()
-    shop.publish(access=PUBLIC | Access(organizations=frozenset({"o-abcdefghij"})))
+    workspace.publish(access=PUBLIC | Access(organizations=frozenset({"o-abcdefghij"})))
     assert [access for _, access in private.values()] == ["private"]
-    assert [access for _, access in shop.versions("eu-west-1").values()] == ["o-abcdefghij, public"]
+    assert [access for _, access in workspace.versions("eu-west-1").values()] == ["o-abcdefghij, public"]
     assert "AddLayerVersionPermission" not in {call.operation for call in proxy.calls}
-    published = shop.manifest().layers[0].regions["eu-west-1"]
+    published = workspace.manifest().layers[0].regions["eu-west-1"]
     assert (published.public, published.organizations) == (True, ["o-abcdefghij"])
 
 
-def test_permission_is_not_taken_away_by_a_run_that_does_not_ask_for_it(shop):
-    shop.publish(access=PUBLIC)
-    shop.publish()
-    assert [access for _, access in shop.versions("us-east-1").values()] == ["public"]
-
-
-def test_what_somebody_published_by_hand_is_taken_as_it_is(shop):
-    shop.lambda_("eu-west-1").publish_layer_version(
-        LayerName=LAYER, Content={"ZipFile": shop.artifacts()[0].path.read_bytes()}
+def test_what_somebody_published_by_hand_is_taken_as_it_is(workspace):
+    workspace.lambda_("eu-west-1").publish_layer_version(
+        LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
     )
-    result = shop.publish()
+    result = workspace.publish()
     assert [each.new for each in result.done] == [True, False, True]
-    assert (set(shop.versions("eu-west-1")), shop.recorded()["eu-west-1"]) == ({1}, 1)
+    assert (set(workspace.versions("eu-west-1")), workspace.recorded()["eu-west-1"]) == ({1}, 1)
 
 
-def test_other_content_under_the_same_name_gets_the_next_number(shop):
-    shop.publish()
-    make_layer(shop.dist, seed=1)
-    shop.publish()
-    assert [set(shop.versions(region)) for region in THREE] == [{1, 2}] * 3
-    assert shop.recorded() == dict.fromkeys(THREE, 2)
+def test_other_content_under_the_same_name_gets_the_next_number(workspace):
+    workspace.publish()
+    make_layer(workspace.dist, seed=1)
+    workspace.publish()
+    assert [set(workspace.versions(region)) for region in THREE] == [{1, 2}] * 3
+    assert workspace.recorded() == dict.fromkeys(THREE, 2)
 
 
-def test_a_deleted_layer_version_is_published_anew(shop):
-    shop.publish()
-    shop.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
-    shop.publish()
-    assert shop.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
+def test_a_deleted_layer_version_is_published_anew(workspace):
+    workspace.publish()
+    workspace.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    workspace.publish()
+    assert workspace.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
 
 
-def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_the_manifest(shop):
-    client = shop.lambda_("eu-west-1")
+def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_the_manifest(workspace):
+    client = workspace.lambda_("eu-west-1")
     for number in (1, 2):  # by hand, and both are in use
         client.publish_layer_version(
-            LayerName=LAYER, Content={"ZipFile": shop.artifacts()[0].path.read_bytes()}
+            LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
         )
         client.add_layer_version_permission(
             LayerName=LAYER,
@@ -299,19 +277,19 @@ def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_th
             Action="lambda:GetLayerVersion",
             Principal="*",
         )
-    shop.publish(["eu-west-1"], access=PUBLIC)
-    shop.path.write_text(
-        shop.path.read_text().replace(f"{LAYER}:1", f"{LAYER}:2").replace('"version": 1', '"version": 2')
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    workspace.path.write_text(
+        workspace.path.read_text().replace(f"{LAYER}:1", f"{LAYER}:2").replace('"version": 1', '"version": 2')
     )
     client.delete_layer_version(LayerName=LAYER, VersionNumber=2)
-    assert shop.publish(["eu-west-1"], access=PUBLIC).failures == ()
-    assert shop.recorded()["eu-west-1"] in shop.versions("eu-west-1")
-    assert shop.plan(["eu-west-1"], access=PUBLIC).idle
+    assert workspace.publish(["eu-west-1"], access=PUBLIC).failures == ()
+    assert workspace.recorded()["eu-west-1"] in workspace.versions("eu-west-1")
+    assert workspace.plan(["eu-west-1"], access=PUBLIC).idle
 
 
-def test_both_architectures_go_out_in_one_run(shop):
-    make_layer(shop.dist, "nodejs-12.16.1-arm64")
-    outcome = shop.command("publish", "--node", "12", "--arch", "all", "--regions", "eu-west-1")
+def test_both_architectures_go_out_in_one_run(workspace):
+    make_layer(workspace.dist, "nodejs-12.16.1-arm64")
+    outcome = workspace.command("publish", "--node", "12", "--arch", "all", "--regions", "eu-west-1")
     assert outcome.code == 0, outcome.err
     assert [line.split(":")[6] for line in outcome.out.split()] == ["nodejs-12-16-1-arm64", LAYER]
 
@@ -319,36 +297,14 @@ def test_both_architectures_go_out_in_one_run(shop):
 # ---- staging
 
 
-def test_a_given_bucket_is_used_and_not_made(shop):
-    client = shop.seen.client("s3", "eu-west-1")
-    client.create_bucket(
-        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
-    result = shop.publish(["eu-west-1"], staging="mine-{region}")
-    assert result.failures == ()
-    assert [each["Key"] for each in client.list_objects_v2(Bucket="mine-eu-west-1")["Contents"]] == [
-        f"{base64.b64decode(shop.artifacts()[0].code_sha256).hex()}.zip"
-    ]
-
-
-def test_a_bucket_that_is_not_there_fails_its_region_only(shop):
-    client = shop.seen.client("s3", "eu-west-1")
-    client.create_bucket(
-        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
-    result = shop.publish(["eu-west-1", "ap-south-1"], staging="mine-{region}")
-    assert [failure.region for failure in result.failures] == ["ap-south-1"]
-    assert shop.recorded() == {"eu-west-1": 1}
-
-
-def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(shop, proxy):
-    make_layer(shop.dist, size=DIRECT_UPLOAD + 1)
+def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(workspace, proxy):
+    make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(too_large))
-    result = shop.publish(["eu-west-1"], access=PUBLIC)
+    result = workspace.publish(["eu-west-1"], access=PUBLIC)
     assert result.failures == ()
-    assert shop.versions("eu-west-1") == {1: (shop.artifacts()[0].code_sha256, "public")}
-    client = shop.seen.client("s3", "eu-west-1")
-    bucket = f"nodelayer-{shop.account}-eu-west-1"
+    assert workspace.versions("eu-west-1") == {1: (workspace.artifacts()[0].code_sha256, "public")}
+    client = workspace.seen.client("s3", "eu-west-1")
+    bucket = f"nodelayer-{workspace.account}-eu-west-1"
     rules = client.get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
     assert (
         rules[0]["Expiration"]["Days"],
@@ -358,115 +314,95 @@ def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(
     assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
 
-def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(shop, proxy):
-    make_layer(shop.dist, size=DIRECT_UPLOAD + 1)
+def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(workspace, proxy):
+    make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(access_denied, operation="PutBucketLifecycleConfiguration", times=1))
-    assert [failure.region for failure in shop.publish(["eu-west-1"]).failures] == ["eu-west-1"]
-    assert shop.publish(["eu-west-1"]).failures == ()
-    bucket = f"nodelayer-{shop.account}-eu-west-1"
-    assert shop.seen.client("s3", "eu-west-1").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
-
-
-def test_a_staged_zip_is_not_sent_twice(shop, proxy):
-    client = shop.seen.client("s3", "eu-west-1")
-    client.create_bucket(
-        Bucket="mine-eu-west-1", CreateBucketConfiguration={"LocationConstraint": "eu-west-1"}
-    )
-    shop.publish(["eu-west-1"], staging="mine-{region}")
-    shop.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
-    proxy.clear()
-    shop.publish(["eu-west-1"], staging="mine-{region}")
-    assert "PutObject" not in {call.operation for call in proxy.calls}
-    assert shop.recorded() == {"eu-west-1": 2}
+    assert [failure.region for failure in workspace.publish(["eu-west-1"]).failures] == ["eu-west-1"]
+    assert workspace.publish(["eu-west-1"]).failures == ()
+    bucket = f"nodelayer-{workspace.account}-eu-west-1"
+    assert workspace.seen.client("s3", "eu-west-1").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
 
 
 # ---- one number everywhere
 
 
-def test_align_gives_every_region_the_same_number(shop):
+def test_align_gives_every_region_the_same_number(workspace):
     for number in range(3):  # one region has a history
-        make_layer(shop.dist, seed=10 + number)
-        shop.publish(["eu-west-1"])
-    make_layer(shop.dist)
-    planned = shop.plan(align=True)
+        make_layer(workspace.dist, seed=10 + number)
+        workspace.publish(["eu-west-1"])
+    make_layer(workspace.dist)
+    planned = workspace.plan(align=True)
     assert {step.region: (step.target, step.paddings) for step in planned.steps} == {
         "ap-south-1": (4, 3),
         "eu-west-1": (4, 0),
         "us-east-1": (4, 3),
     }
-    assert "6 more to fill the numbering" in plan.summary(planned, shop.account, "aws")
-    shop.publish(align=True, access=PUBLIC)
-    sha256 = shop.artifacts()[0].code_sha256
-    assert shop.recorded() == dict.fromkeys(THREE, 4)
-    assert shop.versions("us-east-1") == {
+    assert "6 more to fill the numbering" in plan.summary(planned, workspace.account, "aws")
+    workspace.publish(align=True, access=PUBLIC)
+    sha256 = workspace.artifacts()[0].code_sha256
+    assert workspace.recorded() == dict.fromkeys(THREE, 4)
+    assert workspace.versions("us-east-1") == {
         **dict.fromkeys((1, 2, 3), (sha256, "private")),
         4: (sha256, "public"),
     }
-    listed = shop.lambda_("us-east-1").list_layer_versions(LayerName=LAYER)["LayerVersions"]
+    listed = workspace.lambda_("us-east-1").list_layer_versions(LayerName=LAYER)["LayerVersions"]
     assert [each["Description"].endswith(PADDING) for each in listed] == [False, True, True, True]
 
 
-def test_align_again_changes_nothing(shop):
-    shop.publish(["eu-west-1"])
-    make_layer(shop.dist, seed=1)
-    shop.publish(align=True)
-    assert shop.plan(align=True).idle
-
-
-def test_align_counts_numbers_that_deleted_versions_used(shop):
+def test_align_counts_numbers_that_deleted_versions_used(workspace):
     for seed in (1, 2):
-        make_layer(shop.dist, seed=seed)
-        shop.publish(["us-east-1"])
+        make_layer(workspace.dist, seed=seed)
+        workspace.publish(["us-east-1"])
     for number in (1, 2):  # no list shows them any more
-        shop.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=number)
-    shop.path.unlink()
-    make_layer(shop.dist)
-    result = shop.publish(align=True)
+        workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=number)
+    workspace.path.unlink()
+    make_layer(workspace.dist)
+    result = workspace.publish(align=True)
     assert result.failures == ()
-    assert shop.recorded() == dict.fromkeys(THREE, 3)
+    assert workspace.recorded() == dict.fromkeys(THREE, 3)
 
 
-def test_align_that_does_not_come_to_one_number_is_not_done(shop, monkeypatch):
-    monkeypatch.setattr(publish, "_ALIGN_ROUNDS", 0)  # as where another publisher is ahead in every round
-    shop.publish(["us-east-1"])
-    shop.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
-    shop.path.unlink()
-    result = shop.publish(align=True)
-    assert {(failure.region, failure.error.code) for failure in result.failures} == {
-        (region, 5) for region in THREE
-    }
+def test_align_that_does_not_come_to_one_number_is_not_done(workspace, monkeypatch):
+    monkeypatch.setattr(publisher, "_ALIGN_ROUNDS", 0)  # as where another publisher is ahead in every round
+    workspace.publish(["us-east-1"])
+    workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    workspace.path.unlink()
+    result = workspace.publish(align=True)
+    assert [(failure.layer, failure.error.code, failure.retry) for failure in result.failures] == [
+        (LAYER, 5, THREE)
+    ]
 
 
-def test_align_brings_a_new_region_to_the_number_of_the_others(shop):
-    make_layer(shop.dist, seed=1)
-    shop.publish(["eu-west-1", "us-east-1"])
-    make_layer(shop.dist)
-    shop.publish(["eu-west-1", "us-east-1"], align=True)
-    shop.publish(["ap-south-1"], align=True)
-    assert shop.recorded()["ap-south-1"] == 2
+def test_align_brings_a_new_region_to_the_number_of_the_others(workspace):
+    make_layer(workspace.dist, seed=1)
+    workspace.publish(["eu-west-1", "us-east-1"])
+    make_layer(workspace.dist)
+    workspace.publish(["eu-west-1", "us-east-1"], align=True)
+    workspace.publish(["ap-south-1"], align=True)
+    assert workspace.recorded()["ap-south-1"] == 2
 
 
 # ---- parameters
 
 
-def parameters(shop, region="eu-west-1"):
-    found = shop.seen.client("ssm", region).get_parameters_by_path(Path="/nodelayer", Recursive=True)
+def parameters(workspace, region="eu-west-1"):
+    found = workspace.seen.client("ssm", region).get_parameters_by_path(Path="/nodelayer", Recursive=True)
     return {each["Name"]: each["Value"].split(":")[-2:] for each in found["Parameters"]}
 
 
-def test_parameters_name_the_version_and_the_lines_it_is_the_newest_of(shop):
-    shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--ssm")
-    assert parameters(shop) == {
+def test_parameters_name_the_version_and_the_lines_it_is_the_newest_of(workspace):
+    workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--ssm")
+    assert parameters(workspace) == {
         f"/nodelayer/{line}/x86_64/arn": [LAYER, "1"] for line in ("12.16.1", "12", "lts", "latest")
     }
 
 
-def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
-    make_layer(shop.dist, "nodejs-12.22.12-x86_64")
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+def test_an_older_version_published_later_moves_no_line_back(workspace, proxy):
+    make_layer(workspace.dist, "nodejs-12.22.12-x86_64")
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("14.0.0", "12.22.12", "12.16.1"):
-        shop.publish(["eu-west-1"], spec, parameters=True)
-    assert parameters(shop) == {
+        workspace.publish(["eu-west-1"], spec, parameters=True)
+    assert parameters(workspace) == {
         "/nodelayer/14.0.0/x86_64/arn": ["nodejs-14-0-0-x86_64", "1"],
         "/nodelayer/12.22.12/x86_64/arn": ["nodejs-12-22-12-x86_64", "1"],
         "/nodelayer/12.16.1/x86_64/arn": [LAYER, "1"],
@@ -476,79 +412,26 @@ def test_an_older_version_published_later_moves_no_line_back(shop, proxy):
         "/nodelayer/latest/x86_64/arn": ["nodejs-14-0-0-x86_64", "1"],
     }
     proxy.clear()
-    shop.publish(["eu-west-1"], "12.16.1", parameters=True)
+    workspace.publish(["eu-west-1"], "12.16.1", parameters=True)
     assert "PutParameter" not in {call.operation for call in proxy.calls}
 
 
-def test_parameters_that_a_stop_kept_from_being_written_are_left_to_do(shop, monkeypatch):
+def test_parameters_that_a_stop_left_out_are_left_to_do(workspace, monkeypatch):
     stop = parallel.Stop()
-    publisher, selection = shop.publisher(["eu-west-1"], stop)
-    wish = plan.PublishOptions(parameters=True)
-    planned = publisher.plan(shop.artifacts(), selection, wish)
-    monkeypatch.setattr(publish.Recorder, "flush", lambda _: stop.tell())  # all is published by then
-    result = publisher.run(shop.artifacts(), selection, wish, planned)
-    assert [(failure.region, failure.error.code) for failure in result.failures] == [("eu-west-1", 130)]
-    assert parameters(shop) == {}
+    publishing, selection = workspace.publisher(["eu-west-1"], stop)
+    wanted = plan.PublishOptions(parameters=True)
+    planned = publishing.plan(workspace.artifacts(), selection, wanted)
+    monkeypatch.setattr(recorder.Recorder, "flush", lambda _: stop.request())  # all is published by then
+    result = publishing.run(workspace.artifacts(), selection, wanted, planned)
+    assert (result.failures, result.stopped) == ((), ("eu-west-1",))
+    assert parameters(workspace) == {}
 
 
-# ---- a second account
-
-
-@pytest.fixture
-def profiles(tmp_path):
-    path = tmp_path / "aws-config"
-    keys = "aws_secret_access_key = x\nregion = eu-west-1\n"
-    path.write_text(
-        f"[profile publisher]\naws_access_key_id = 123456789012\n{keys}"
-        f"[profile stranger]\naws_access_key_id = 999999999999\n{keys}"
-    )
-    return {"AWS_CONFIG_FILE": path, "AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
-
-
-def test_a_second_account_proves_that_a_public_layer_can_be_read(shop, profiles):
-    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--profile", "publisher")
-    private = shop.command(*words, "--reader-profile", "stranger", **profiles)
-    public = shop.command(*words, "--reader-profile", "stranger", "--public", **profiles)
-    assert private.code == 5
-    assert "the second account cannot read the layer version" in private.err
-    assert public.code == 0, public.err
-
-
-def test_the_publishers_own_account_proves_nothing(shop, profiles, proxy):
-    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--profile", "publisher")
-    outcome = shop.command(*words, "--reader-profile", "publisher", **profiles)
-    assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
-    assert "publisher is of account 123456789012, which publishes" in outcome.err
-    assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
-
-
-def test_an_editors_file_beside_the_manifest_stays(shop):
-    swap = shop.path.with_name(".layers.json.swp")
+def test_an_editors_file_beside_the_manifest_stays(workspace):
+    swap = workspace.path.with_name(".layers.json.swp")
     swap.touch()
-    shop.publish(["eu-west-1"])
+    workspace.publish(["eu-west-1"])
     assert swap.exists()
-
-
-def test_a_layer_recorded_without_runtimes_is_looked_up(shop):
-    shop.publish(["eu-west-1"])
-    raw = json.loads(shop.path.read_text())
-    raw["layers"][0]["compatible_runtimes"] = []
-    shop.path.write_text(json.dumps(raw))
-    assert shop.command("arn", "--node", "12", "--region", "eu-west-1").code == 0
-
-
-def test_another_account_than_the_one_named_is_refused_before_anything_is_done(shop, proxy):
-    outcome = shop.command("publish", "--node", "12", "--regions", "eu-west-1", "--account", "111122223333")
-    assert (outcome.code, outcome.lines) == (
-        9,
-        [
-            (
-                "nodelayer: these credentials are of account 123456789012, not 111122223333 [--account]: "
-                "use the other profile, or mend --account"
-            )
-        ],
-    )
-    assert {call.operation for call in proxy.calls} == {"GetCallerIdentity"}
 
 
 @pytest.mark.parametrize(
@@ -562,16 +445,16 @@ def test_another_account_than_the_one_named_is_refused_before_anything_is_done(s
     ],
 )
 @pytest.mark.parametrize("same", [True, False])
-def test_a_manifest_of_another_account_is_left_as_it_is(shop, proxy, words, same):
-    shop.publish(["eu-west-1"])
+def test_a_manifest_of_another_account_is_left_as_it_is(workspace, proxy, words, same):
+    workspace.publish(["eu-west-1"])
     if not same:
-        make_layer(shop.dist, seed=1)
-    before = shop.path.read_bytes()
+        make_layer(workspace.dist, seed=1)
+    before = workspace.path.read_bytes()
     proxy.clear()
-    outcome = Shop(shop.folder, proxy, shop.seen, account="999999999999").command(*words)
+    outcome = Workspace(workspace.folder, proxy, workspace.seen, account="999999999999").command(*words)
     assert (outcome.code, len(outcome.lines)) == (9, 1), outcome.err
     assert "of another account than 999999999999" in outcome.err
-    assert shop.path.read_bytes() == before
+    assert workspace.path.read_bytes() == before
     assert not any(call.service == "lambda" for call in proxy.calls)
 
 
@@ -579,51 +462,51 @@ def test_a_manifest_of_another_account_is_left_as_it_is(shop, proxy, words, same
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(shop, proxy, seed):
+def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(workspace, proxy, seed):
     proxy.latency = 0.01 + 0.02 * seed
     with ThreadPoolExecutor(2) as pool:
-        results = list(pool.map(lambda _: shop.publish(access=PUBLIC), range(2)))
-    sha256 = shop.artifacts()[0].code_sha256
+        results = list(pool.map(lambda _: workspace.publish(access=PUBLIC), range(2)))
+    sha256 = workspace.artifacts()[0].code_sha256
     assert [result.failures for result in results] == [(), ()]
     for region in THREE:
-        versions = shop.versions(region)
+        versions = workspace.versions(region)
         assert list(versions.values()) == [(sha256, "public")]
-        assert shop.recorded()[region] in versions
+        assert workspace.recorded()[region] in versions
 
 
-def test_two_publishers_of_different_layers_lose_no_entry(shop):
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+def test_two_publishers_of_different_layers_lose_no_entry(workspace):
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda spec: shop.publish(THREE, spec), ("12", "14")))
-    assert {layer.node_version: set(layer.regions) for layer in shop.manifest().layers} == {
+        list(pool.map(lambda spec: workspace.publish(THREE, spec), ("12", "14")))
+    assert {layer.node_version: set(layer.regions) for layer in workspace.manifest().layers} == {
         "12.16.1": set(THREE),
         "14.0.0": set(THREE),
     }
 
 
-def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(shop, proxy):
+def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(workspace, proxy):
     proxy.latency = 0.4
-    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--parallel", "2")
-    process = shop.start(*words)
+    words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
+    process = workspace.start(*words)
     while not any(call.operation == "PublishLayerVersion" for call in proxy.calls):
         assert process.poll() is None
         time.sleep(0.02)
     process.send_signal(signal.SIGINT)
     out, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
-    assert "Not done: ap-south-1, eu-west-1, us-east-1. Just those: invoke publish --node 12" in err
+    assert "Not done: ap-south-1, eu-west-1, us-east-1. To retry only these regions, run: " in err
     assert "Traceback" not in out + err
     proxy.latency = 0
-    again = shop.command(*words)
+    again = workspace.command(*words)
     assert again.code == 0, again.err
-    assert [set(shop.versions(region)) for region in THREE] == [{1}] * 3
-    assert shop.recorded() == dict.fromkeys(THREE, 1)
+    assert [set(workspace.versions(region)) for region in THREE] == [{1}] * 3
+    assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
 @pytest.mark.parametrize(("operation", "times"), [("ListLayerVersions", 1), ("PublishLayerVersion", 2)])
-def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(shop, proxy, operation, times):
+def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(workspace, proxy, operation, times):
     proxy.rule(Rule(hang, operation=operation, region="eu-west-1"))
-    process = shop.start("publish", "--node", "12", "--regions", ",".join(THREE))
+    process = workspace.start("publish", "--node", "12", "--regions", ",".join(THREE))
     while sum(call.operation == operation for call in proxy.calls) < len(THREE) - 1:
         assert process.poll() is None
         time.sleep(0.02)
@@ -638,14 +521,14 @@ def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(shop, proxy, opera
     assert time.monotonic() - began < 10
 
 
-def test_control_plane_calls_stay_within_lambdas_rate(shop, proxy):
+def test_control_plane_calls_stay_within_lambdas_rate(workspace, proxy):
     for minor in range(12):
-        make_layer(shop.dist, f"nodejs-13.{minor}.0-x86_64")
+        make_layer(workspace.dist, f"nodejs-13.{minor}.0-x86_64")
     proxy.rate_limit = 15
-    account, selection = shop.publisher(["eu-west-1", "us-east-1"])
-    artifacts = [each for minor in range(12) for each in shop.artifacts(f"13.{minor}.0")]
-    wish = plan.PublishOptions(access=PUBLIC)
-    result = account.run(artifacts, selection, wish, account.plan(artifacts, selection, wish))
+    account, selection = workspace.publisher(["eu-west-1", "us-east-1"])
+    artifacts = [each for minor in range(12) for each in workspace.artifacts(f"13.{minor}.0")]
+    wanted = plan.PublishOptions(access=PUBLIC)
+    result = account.run(artifacts, selection, wanted, account.plan(artifacts, selection, wanted))
     assert (result.failures, len(result.done)) == ((), 24)
     assert [call for call in proxy.calls if call.status == 429] == []
     assert max(proxy.peak_rate.values()) <= 15 + 8  # a second's worth, and the half second saved before it
@@ -655,31 +538,31 @@ def test_control_plane_calls_stay_within_lambdas_rate(shop, proxy):
 
 
 @pytest.fixture
-def other_shop(moto_server, tmp_path, monkeypatch):
-    """The same shop on moto's server, which has partitions and knows no GetAccountSettings."""
+def moto_workspace(moto_server, tmp_path, monkeypatch):
+    """The same workspace on moto's server, which has partitions and knows no GetAccountSettings."""
     moto_server.reset()
     for name, value in moto_server.environ().items():
         if name.startswith("AWS_"):
             monkeypatch.setenv(name, value)
     make_layer(tmp_path / "dist")
-    return Shop(tmp_path, moto_server)
+    return Workspace(tmp_path, moto_server)
 
 
-def test_motos_server_agrees(other_shop):
+def test_motos_server_agrees(moto_workspace):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--ssm")
-    first, second = other_shop.command(*words), other_shop.command(*words)
+    first, second = moto_workspace.command(*words), moto_workspace.command(*words)
     assert (first.code, second.code) == (0, 0), first.err + second.err
     assert "3 layer versions published" in first.err
-    assert "0 layer versions published, 3 were there" in second.err
-    assert [set(other_shop.versions(region)) for region in THREE] == [{1}] * 3
+    assert "0 layer versions published, 3 already published" in second.err
+    assert [set(moto_workspace.versions(region)) for region in THREE] == [{1}] * 3
 
 
 @pytest.mark.parametrize(
     ("region", "partition"),
     [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
 )
-def test_other_partitions_have_arns_of_their_own(other_shop, region, partition):
-    result = other_shop.publish([region], access=PUBLIC)
-    published = other_shop.manifest().layers[0].regions[region]
+def test_other_partitions_have_arns_of_their_own(moto_workspace, region, partition):
+    result = moto_workspace.publish([region], access=PUBLIC)
+    published = moto_workspace.manifest().layers[0].regions[region]
     assert result.failures == ()
     assert published.arn.startswith(f"arn:{partition}:lambda:{region}:")

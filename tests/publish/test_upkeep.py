@@ -5,36 +5,36 @@ import json
 import pytest
 from publish.conftest import make_layer
 from publish.faults import Rule, access_denied, dead
-from publish.shop import LAYER, PUBLIC, THREE
+from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
 from nodelayer import __version__
 from nodelayer.errors import NotVerifiedError
-from nodelayer.publish.layers import upkeep
+from nodelayer.publish.layers import backfill, metadata
 from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 
 
-def test_verify_finds_all_well_after_publishing(shop):
-    shop.publish(access=PUBLIC)
-    outcome = shop.command("verify")
+def test_verify_finds_all_well_after_publishing(workspace):
+    workspace.publish(access=PUBLIC)
+    outcome = workspace.command("verify")
     assert (outcome.code, outcome.out) == (0, "")
-    assert "3 layer versions in 3 regions looked at, 0 problems" in outcome.err
+    assert "3 layer versions in 3 regions compared, 0 problems" in outcome.err
 
 
-def test_verify_names_what_is_missing_changed_and_not_public(shop):
-    shop.publish([*THREE, "sa-east-1"], access=PUBLIC)
-    shop.lambda_("ap-south-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
-    shop.lambda_("eu-west-1").remove_layer_version_permission(
+def test_verify_names_what_is_missing_changed_and_not_public(workspace):
+    workspace.publish([*THREE, "sa-east-1"], access=PUBLIC)
+    workspace.lambda_("ap-south-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    workspace.lambda_("eu-west-1").remove_layer_version_permission(
         LayerName=LAYER, VersionNumber=1, StatementId="public"
     )
-    raw = json.loads(shop.path.read_text())
+    raw = json.loads(workspace.path.read_text())
     regions = raw["layers"][0]["regions"]
     raw["layers"].append(
         dict(raw["layers"][0], code_sha256="A" * 43 + "=", regions={"us-east-1": regions.pop("us-east-1")})
     )
-    shop.path.write_text(json.dumps(raw))
-    outcome = shop.command("verify", "--json")
+    workspace.path.write_text(json.dumps(raw))
+    outcome = workspace.command("verify", "--json")
     assert outcome.code == 5
     assert [(each["region"], each["kind"].split(":")[0]) for each in json.loads(outcome.out)] == [
         ("ap-south-1", "missing"),
@@ -43,83 +43,68 @@ def test_verify_names_what_is_missing_changed_and_not_public(shop):
     ]
 
 
-def test_verify_says_which_region_it_could_not_ask(shop, proxy):
-    shop.publish()
+def test_verify_says_which_region_it_could_not_ask(workspace, proxy):
+    workspace.publish()
     proxy.rule(Rule(dead, region="eu-west-1"))
-    outcome = shop.command("verify")
+    outcome = workspace.command("verify")
     assert outcome.code == 4
     assert "eu-west-1: the connection broke" in outcome.err
-    assert "2 regions looked at" in outcome.err
+    assert "2 regions compared" in outcome.err
 
 
-def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_without_the_zip(shop):
-    shop.publish(["eu-west-1"], access=PUBLIC)
-    sha256 = shop.artifacts()[0].code_sha256
-    for path in shop.dist.iterdir():
+def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_without_the_zip(workspace):
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    sha256 = workspace.artifacts()[0].code_sha256
+    for path in workspace.dist.iterdir():
         path.unlink()
-    outcome = shop.command("backfill", "--regions", "ap-south-1,us-east-1")
+    outcome = workspace.command("backfill", "--regions", "ap-south-1,us-east-1")
     assert outcome.code == 0, outcome.err
-    assert f"{LAYER}: taking the zip from eu-west-1" in outcome.err
-    assert [shop.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
-    seen = shop.lambda_("us-east-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
+    assert f"{LAYER}: downloading the zip from eu-west-1" in outcome.err
+    assert [workspace.versions(region) for region in THREE] == [{1: (sha256, "public")}] * 3
+    seen = workspace.lambda_("us-east-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert (seen["Description"], seen["LicenseInfo"]) == (
         f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}",
         "MIT",
     )
 
 
-def test_backfill_of_new_regions_leaves_out_those_that_have_something(shop):
-    shop.publish(THREE)
-    outcome = shop.command("backfill", "--dry-run", "--json")
+def test_backfill_of_new_regions_leaves_out_those_that_have_something(workspace):
+    workspace.publish(THREE)
+    outcome = workspace.command("backfill", "--dry-run", "--json")
     steps = json.loads(outcome.out)["steps"]
     assert steps
     assert not {step["region"] for step in steps} & set(THREE)
 
 
-def test_backfill_of_new_regions_names_those_that_are_behind(shop):
-    shop.publish(THREE)
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
-    shop.publish(["eu-west-1"], "14")
-    outcome = shop.command("backfill", "--dry-run")
+def test_backfill_of_new_regions_names_those_that_are_behind(workspace):
+    workspace.publish(THREE)
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
+    workspace.publish(["eu-west-1"], "14")
+    outcome = workspace.command("backfill", "--dry-run")
     assert (
-        "Not new, but lacking some: ap-south-1,us-east-1. "
-        "Those: invoke backfill --regions ap-south-1,us-east-1" in outcome.err
+        "ap-south-1,us-east-1 have only some of the layers. "
+        "Run: invoke backfill --regions ap-south-1,us-east-1" in outcome.err
     )
 
 
-def test_backfill_with_nothing_missing_says_so(shop):
-    shop.publish(THREE)
-    outcome = shop.command("backfill", "--regions", ",".join(THREE))
-    assert (outcome.code, outcome.lines) == (0, ["Nothing is missing there"])
-
-
-def test_backfill_takes_the_newest_of_several_builds(shop):
-    shop.publish(["eu-west-1"])
-    make_layer(shop.dist, seed=1)
-    shop.publish(["eu-west-1"])
-    newest = shop.artifacts()[0].code_sha256
-    shop.command("backfill", "--regions", "us-east-1")
-    assert [sha256 for sha256, _ in shop.versions("us-east-1").values()] == [newest]
-
-
-def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(shop):
-    shop.publish(["eu-west-1"])
-    raw = json.loads(shop.path.read_text())
+def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(workspace):
+    workspace.publish(["eu-west-1"])
+    raw = json.loads(workspace.path.read_text())
     raw["layers"][0]["code_sha256"] = "A" * 43 + "="
-    shop.path.write_text(json.dumps(raw))
-    outcome = shop.command("backfill", "--regions", "us-east-1", "--out", "nowhere")
+    workspace.path.write_text(json.dumps(raw))
+    outcome = workspace.command("backfill", "--regions", "us-east-1", "--out", "nowhere")
     assert outcome.code == 4
-    assert "what is there is not what the manifest says" in outcome.err
-    assert shop.versions("us-east-1") == {}
+    assert "the layer version's content differs from the manifest" in outcome.err
+    assert workspace.versions("us-east-1") == {}
 
 
 @pytest.fixture
-def two_layers(shop):
+def two_layers(workspace):
     """Of two Node.js versions, in eu-west-1."""
-    make_layer(shop.dist, "nodejs-14.0.0-x86_64")
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("12", "14"):
-        shop.publish(["eu-west-1"], spec)
-    return shop
+        workspace.publish(["eu-west-1"], spec)
+    return workspace
 
 
 def test_backfill_goes_on_with_the_next_layer_where_a_region_is_dead(two_layers, proxy):
@@ -130,7 +115,8 @@ def test_backfill_goes_on_with_the_next_layer_where_a_region_is_dead(two_layers,
         {1},
         {1},
     ]
-    assert outcome.err.count("Not done: ap-south-1. Just those: invoke backfill --node") == 2
+    retry = "Not done: ap-south-1. To retry only these regions, run: invoke backfill --regions ap-south-1"
+    assert outcome.err.count(retry) == 1
 
 
 def test_backfill_of_several_layers_is_one_json_document(two_layers):
@@ -142,38 +128,38 @@ def test_backfill_of_several_layers_is_one_json_document(two_layers):
 
 
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
-def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(shop, words):
-    shop.publish(["eu-west-1"])
-    outcome = shop.command(*words, "--regions", "eu-west-11")
+def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, words):
+    workspace.publish(["eu-west-1"])
+    outcome = workspace.command(*words, "--regions", "eu-west-11")
     assert (outcome.code, outcome.lines) == (
         3,
         ["nodelayer: nothing is recorded in eu-west-11 [--regions]: the manifest has eu-west-1"],
     )
 
 
-def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(shop):
-    shop.publish(["eu-west-1"])
-    publisher, _ = shop.publisher(["eu-west-1"])
-    (layer,) = shop.manifest().layers
+def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(workspace):
+    workspace.publish(["eu-west-1"])
+    publisher, _ = workspace.publisher(["eu-west-1"])
+    (layer,) = workspace.manifest().layers
     with (
         pytest.raises(NotVerifiedError, match="of the region, not of the zip"),
-        upkeep.recorded_artifact(layer, shop.dist, publisher._account, Reporter(quiet=True)),
+        backfill.recorded_artifact(layer, workspace.dist, publisher._account, Reporter(quiet=True)),
     ):
         raise NotVerifiedError("of the region, not of the zip")
 
 
 @pytest.fixture
-def three_versions(shop):
+def three_versions(workspace):
     for seed in range(3):
-        make_layer(shop.dist, seed=seed)
-        shop.publish(["eu-west-1", "us-east-1"])
-    return shop
+        make_layer(workspace.dist, seed=seed)
+        workspace.publish(["eu-west-1", "us-east-1"])
+    return workspace
 
 
 def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_versions):
     outcome = three_versions.command("prune", "--keep", "1")
     assert outcome.code == 2
-    assert "Delete 4 layer versions? [nobody to ask]: --yes does it without" in outcome.err
+    assert "Delete 4 layer versions? [nobody to ask]: use --yes to skip this question" in outcome.err
     assert outcome.out.splitlines()[0] == f"eu-west-1  {LAYER}  1  delete"
     assert set(three_versions.versions("eu-west-1")) == {1, 2, 3}
 
@@ -192,13 +178,6 @@ def test_prune_deletes_the_old_ones_and_marks_them(three_versions):
     assert three_versions.command("verify").code == 0
     found = three_versions.command("arn", "--node", "12", "--region", "eu-west-1")
     assert found.out.strip().endswith(f":{LAYER}:3")
-
-
-def test_prune_again_finds_nothing(three_versions):
-    three_versions.command("prune", "--keep", "1", "--yes")
-    outcome = three_versions.command("prune", "--keep", "1", "--yes")
-    assert (outcome.code, outcome.out) == (0, "")
-    assert "Nothing to delete" in outcome.err
 
 
 def test_prune_marks_what_somebody_else_deleted(three_versions):
@@ -223,20 +202,24 @@ def test_prune_goes_on_where_one_region_refuses(three_versions, proxy):
     assert three_versions.command("verify").code == 0
 
 
-def test_prune_does_not_count_what_fills_the_numbering(shop):
-    shop.publish(["eu-west-1"])  # and then an --align that was killed before its last number
-    made = shop.artifacts()[0]
+def test_prune_does_not_count_what_fills_the_numbering(workspace):
+    workspace.publish(["eu-west-1"])  # and then an --align that was killed before its last number
+    made = workspace.artifacts()[0]
     for _ in range(2):
-        shop.lambda_("eu-west-1").publish_layer_version(
+        workspace.lambda_("eu-west-1").publish_layer_version(
             LayerName=LAYER,
             Content={"ZipFile": made.path.read_bytes()},
-            Description=made.padding.description,
+            Description=metadata.of(made, padding=True).description,
         )
-    outcome = shop.command("prune", "--keep", "1", "--yes")
+    outcome = workspace.command("prune", "--keep", "1", "--yes")
     assert (outcome.code, outcome.out) == (0, "")
-    assert set(shop.versions("eu-west-1")) == {1, 2, 3}
+    assert set(workspace.versions("eu-west-1")) == {1, 2, 3}
 
 
-def test_keeping_none_is_refused(three_versions):
-    outcome = three_versions.command("prune", "--keep", "0")
-    assert (outcome.code, len(outcome.lines)) == (2, 1)
+@pytest.mark.parametrize(
+    ("keep", "words"),
+    [("0", "'0' is not a number of layer versions"), ("x", "'x' is not a number"), ("", "missing")],
+)
+def test_prune_refuses_what_is_not_a_number_to_keep(workspace, keep, words):
+    outcome = workspace.command("prune", "--keep", keep)
+    assert (outcome.code, len(outcome.lines), words in outcome.err) == (2, 1, True)

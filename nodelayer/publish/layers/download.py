@@ -1,10 +1,11 @@
-"""A published layer version, fetched back and held against the CodeSha256 that Lambda says it has."""
+"""Download a published layer version, and verify its CodeSha256."""
 
 from pathlib import Path
 
 import requests
 
-from nodelayer.aws.account import Account, Content
+from nodelayer.aws.account import Account
+from nodelayer.aws.layers import Content
 from nodelayer.errors import NotFoundError, NotVerifiedError, UnreachableError, machine_error
 from nodelayer.layer.record import file_sha256
 from nodelayer.util.http import Web
@@ -13,25 +14,25 @@ _CHUNK = 1 << 20
 
 
 def by_arn(account: Account, region: str, arn: str, path: Path) -> Content:
-    """The zip of anyone's layer version that this account may read, into `path`.
+    """Download the zip of any layer version that this account may read.
 
-    Raises NotFoundError where there is none for this account, NotVerifiedError where other bytes come.
+    Raises NotFoundError if this account cannot read it, NotVerifiedError if the download is damaged.
     """
-    content = account.region(region).content_by_arn(arn)
+    content = account.region(region).layers.content_by_arn(arn)
     if content is None:
         raise NotFoundError(
             "there is no such layer version, or this account may not use it",
             where=arn,
-            todo="mend the ARN, or have its owner permit it (--public, --organization-id)",
+            todo="correct the ARN, or ask its owner for access (--public, --organization-id)",
         )
     download(content, path)
     return content
 
 
 def download(content: Content, path: Path) -> None:
-    """What a layer version holds, into `path`.
+    """Download the zip of a layer version to `path`, and verify it.
 
-    Raises UnreachableError, NotVerifiedError, or MachineError where it cannot be written.
+    Raises UnreachableError, NotVerifiedError, or MachineError if it cannot be written.
     """
     try:
         _stream(content, path)
@@ -43,7 +44,9 @@ def download(content: Content, path: Path) -> None:
         raise machine_error(error, path, "TMPDIR") from error
     if file_sha256(path) != content.code_sha256:
         raise NotVerifiedError(
-            "what came is not what Lambda says it has", where=content.arn, todo="run it again"
+            "the download does not match the CodeSha256 of the layer version",
+            where=content.arn,
+            todo="run it again",
         )
 
 
@@ -57,7 +60,5 @@ def _stream(content: Content, path: Path) -> None:
         for chunk in response.iter_content(_CHUNK):
             done += len(chunk)
             if done > content.size:
-                raise NotVerifiedError(
-                    f"more comes than the {content.size} bytes Lambda says it has", where=content.arn
-                )
+                raise NotVerifiedError(f"the download is larger than {content.size} bytes", where=content.arn)
             stream.write(chunk)

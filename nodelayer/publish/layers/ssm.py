@@ -2,19 +2,20 @@
 
 from collections.abc import Mapping
 
-from nodelayer.aws.account import Region
+from nodelayer.aws.ssm import Parameters
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest.model import Manifest, look_up
+from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.model import Manifest
 from nodelayer.util.parallel import Stop
 
 PREFIX = "/nodelayer"
 
 
 def of(known: Manifest, node_version: str, architecture: str, region: str) -> dict[str, str]:
-    """The parameters that a published version may move, and the ARN each has to name.
+    """Return the parameters that a published version may change, with the ARN for each.
 
-    `/nodelayer/12.16.1/x86_64/arn`, and in the place of the version its major, `lts` and `latest`, which name
-    the newest that is recorded in the region, whichever version was published last.
+    `/nodelayer/12.16.1/x86_64/arn`, and the same with its major version, `lts` and `latest`, which name the
+    newest version recorded in the region, whichever was published last.
     """
     wanted = {}
     for line in (node_version, node_version.split(".", maxsplit=1)[0], "lts", "latest"):
@@ -26,11 +27,11 @@ def of(known: Manifest, node_version: str, architecture: str, region: str) -> di
     return wanted
 
 
-def write(region: Region, wanted: Mapping[str, str], stop: Stop) -> int:
-    """Write those that say something else, and return how many. Raises NodelayerError."""
-    there = region.parameters(sorted(wanted))
-    changed = {name: arn for name, arn in sorted(wanted.items()) if there.get(name) != arn}
+def write(parameters: Parameters, wanted: Mapping[str, str], stop: Stop) -> int:
+    """Write the parameters that have another value, and return how many. Raises NodelayerError."""
+    existing = parameters.get(sorted(wanted))
+    changed = {name: arn for name, arn in sorted(wanted.items()) if existing.get(name) != arn}
     for name, arn in changed.items():
         stop.check()
-        region.put_parameter(name, arn, "ARN of a Node.js layer, written by nodelayer")
+        parameters.put(name, arn, "ARN of a Node.js layer, written by nodelayer")
     return len(changed)

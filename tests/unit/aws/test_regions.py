@@ -1,6 +1,5 @@
 import pytest
 
-from nodelayer.aws import account as aws
 from nodelayer.aws import regions
 from nodelayer.aws.regions import Partition
 from nodelayer.errors import InvalidInputError
@@ -71,9 +70,9 @@ def test_a_slip_of_the_pen_is_answered_with_what_it_might_have_been():
     ],
 )
 def test_a_region_has_a_partition(region, partition):
-    assert aws.partition_of(region) == partition
+    assert regions.partition_of(region) == partition
 
 
 def test_a_region_of_no_partition_is_refused():
     with pytest.raises(InvalidInputError, match="no partition has a region mars-north-1"):
-        aws.partition_of("mars-north-1")
+        regions.partition_of("mars-north-1")

@@ -10,7 +10,8 @@ from support import Outcome, command, environment
 from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
 from nodelayer.github import manifest_branch
 from nodelayer.github.manifest_branch import Backoff, ManifestBranch
-from nodelayer.manifest.model import Layer, Manifest, Published, parse
+from nodelayer.manifest import schema
+from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import open_git
 
@@ -103,7 +104,7 @@ def test_the_branch_is_made_grows_and_holds_nothing_else(remote, clone):
     assert git(remote, "log", "--format=%s", "layers").split() == ["two", "one"]
     assert git(remote, "log", "-1", "--format=%an", "layers") == "github-actions[bot]"
     assert git(remote, "rev-list", "--count", "layers") == "2"  # none of main's
-    assert manifest_branch.fetch(place) == parse(on_branch(remote).encode(), "")
+    assert manifest_branch.fetch(place) == schema.parse(on_branch(remote).encode(), "")
     assert everything(clone) == before
 
 
@@ -143,7 +144,7 @@ def test_ten_at_once_lose_nothing(remote, clone, tmp_path):
     ended = [(each.communicate()[1], each.returncode) for each in running]
     assert [code for _, code in ended] == [0] * 10, ended
     assert any("somebody else was quicker" in said for said, _ in ended)
-    recorded = parse(on_branch(remote).encode(), "")
+    recorded = schema.parse(on_branch(remote).encode(), "")
     assert {(layer.node_version, *sorted(layer.regions)) for layer in recorded.layers} == {
         (f"12.16.{number}", *sorted(REGIONS)) for number in range(10)
     }

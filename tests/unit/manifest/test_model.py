@@ -15,8 +15,10 @@ from nodelayer.errors import (
     NotVerifiedError,
     UnreachableError,
 )
-from nodelayer.manifest import model as manifest
+from nodelayer.manifest import store
+from nodelayer.manifest.lookup import look_up
 from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.store import open_manifest
 
 ROOT = Path(__file__).resolve().parents[3]
 SCHEMA = ROOT / "nodelayer" / "manifest" / "layers.schema.json"
@@ -45,7 +47,7 @@ def layer(  # noqa: PLR0913 - what differs between entries
 
 
 def found(manifest_, spec, region="eu-west-1", arch="x86_64"):
-    return manifest.look_up(manifest_, spec, region, arch)
+    return look_up(manifest_, spec, region, arch)
 
 
 # ---- look-up
@@ -111,7 +113,7 @@ def test_what_is_no_spec_is_refused():
 
 def test_the_python_api_takes_a_file(tmp_path):
     path = tmp_path / "layers.json"
-    manifest.update(path, lambda _: Manifest.of([layer()]))
+    store.update(path, lambda _: Manifest.of([layer()]))
     assert nodelayer.arn_for("12", "eu-west-1", manifest=path).endswith(":1")
 
 
@@ -147,12 +149,12 @@ def test_a_url_with_nothing_behind_it_is_one_line(served):
     url, answers = served
     answers.append((404, b"<html>"))
     with pytest.raises(NotFoundError, match="there is no manifest"):
-        manifest.open_manifest(url)
+        open_manifest(url)
 
 
 def test_a_host_that_does_not_answer_is_one_line():
     with pytest.raises(UnreachableError, match="name another manifest with --manifest"):
-        manifest.open_manifest("http://127.0.0.1:9/layers.json")
+        open_manifest("http://127.0.0.1:9/layers.json")
 
 
 # ---- merge
@@ -208,7 +210,7 @@ def test_a_deletion_and_a_permission_survive_a_merge_with_what_knows_nothing_of_
 
 def test_it_is_written_sorted_with_text_and_schema_beside_it(tmp_path):
     path = tmp_path / "layers.json"
-    manifest.update(path, lambda _: Manifest.of([layer("18.0.0"), layer("12.16.1"), layer("9.0.0")]))
+    store.update(path, lambda _: Manifest.of([layer("18.0.0"), layer("12.16.1"), layer("9.0.0")]))
     raw = json.loads(path.read_text())
     assert [each["node_version"] for each in raw["layers"]] == ["9.0.0", "12.16.1", "18.0.0"]
     assert (tmp_path / "layers.txt").read_text().splitlines()[1] == (
@@ -227,8 +229,8 @@ def test_what_is_written_keeps_to_the_published_schema():
 
 def test_the_sample_in_the_docs_keeps_to_the_schema_and_is_read():
     sample = ROOT / "docs" / "layers.sample.json"
-    jsonschema.validate(json.loads(sample.read_text()), json.loads((SCHEMA).read_text()))
-    assert manifest.read(sample).json_text() == sample.read_text()
+    jsonschema.validate(json.loads(sample.read_text()), json.loads(SCHEMA.read_text()))
+    assert store.read(sample).json_text() == sample.read_text()
 
 
 def test_a_deleted_layer_version_is_not_in_the_text():
@@ -238,12 +240,12 @@ def test_a_deleted_layer_version_is_not_in_the_text():
 def test_a_manifest_of_schema_1_is_read(tmp_path):
     path = tmp_path / "layers.json"
     path.write_bytes(OLD.read_bytes())
-    known = manifest.read(path)
+    known = store.read(path)
     assert found(known, "12").published.published == "2026-05-06T07:08:09Z"
     assert [each.node_version for each in known.layers] == ["12.16.1", "18.20.8"]
-    manifest.update(path, lambda known: known)
+    store.update(path, lambda known: known)
     assert json.loads(path.read_text())["schema_version"] == 2
-    assert manifest.read(path) == known
+    assert store.read(path) == known
 
 
 @pytest.mark.parametrize(
@@ -263,7 +265,7 @@ def test_what_is_no_manifest_is_refused_with_the_reason(tmp_path, text, told):
     path = tmp_path / "layers.json"
     path.write_text(text)
     with pytest.raises(NotVerifiedError, match=told):
-        manifest.read(path)
+        store.read(path)
 
 
 @pytest.mark.parametrize(
@@ -282,42 +284,42 @@ def test_an_entry_that_contradicts_itself_is_refused(tmp_path, change):
     raw["layers"][0]["regions"]["eu-west-1"].update(change)
     path.write_text(json.dumps(raw))
     with pytest.raises(NotVerifiedError):
-        manifest.read(path)
+        store.read(path)
 
 
 def test_a_failed_change_leaves_the_file_as_it_was(tmp_path):
     path = tmp_path / "layers.json"
-    manifest.update(path, lambda _: Manifest.of([layer()]))
+    store.update(path, lambda _: Manifest.of([layer()]))
     before = path.read_bytes()
     with pytest.raises(ZeroDivisionError):
-        manifest.update(path, lambda _: 1 / 0)
+        store.update(path, lambda _: 1 / 0)
     assert path.read_bytes() == before
-    assert manifest.update(path, lambda known: known).layers  # the lock is free again
+    assert store.update(path, lambda known: known).layers  # the lock is free again
 
 
 def test_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(MachineError, match="--manifest"):
-        manifest.check_writable(tmp_path / "none" / "layers.json")
+        store.check_writable(tmp_path / "none" / "layers.json")
 
 
 def test_a_link_to_the_manifest_stays_a_link(tmp_path):
     (tmp_path / "kept").mkdir()
     link = tmp_path / "layers.json"
     link.symlink_to(tmp_path / "kept" / "layers.json")
-    manifest.update(link, lambda _: Manifest.of([layer()]))
+    store.update(link, lambda _: Manifest.of([layer()]))
     assert link.is_symlink()
-    assert manifest.read(tmp_path / "kept" / "layers.json").layers
+    assert store.read(tmp_path / "kept" / "layers.json").layers
 
 
 def test_writers_at_once_lose_nothing(tmp_path):
     path = tmp_path / "layers.json"
 
     def write(number):
-        manifest.update(path, lambda known: known.merge(Manifest.of([layer(f"12.{number}.0")])))
+        store.update(path, lambda known: known.merge(Manifest.of([layer(f"12.{number}.0")])))
 
     threads = [threading.Thread(target=write, args=[number]) for number in range(20)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(manifest.read(path).layers) == 20
+    assert len(store.read(path).layers) == 20

@@ -2,7 +2,7 @@
 
 import pytest
 
-from nodelayer.aws.account import Stack
+from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
 from nodelayer.sam import stack
 from nodelayer.sam.stack import StackOptions, StackTarget

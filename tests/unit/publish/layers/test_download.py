@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import pytest
 
-from nodelayer.aws.account import Content
+from nodelayer.aws.layers import Content
 from nodelayer.errors import UnreachableError
 from nodelayer.layer.record import code_sha256
 from nodelayer.publish.layers import download

@@ -1,12 +1,13 @@
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from nodelayer.aws.account import PRIVATE, Access, LayerMetadata, LayerVersionSummary
+from nodelayer.aws.layers import PRIVATE, Access, LayerVersionSummary
 from nodelayer.errors import InvalidInputError
-from nodelayer.layer.artifact import PADDING, Artifact
+from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Layer, Manifest, Published
-from nodelayer.publish.layers import plan
+from nodelayer.publish.layers import metadata, plan
 from nodelayer.publish.layers.plan import Step
 
 NAME = "nodejs-12-16-1-x86_64"
@@ -18,7 +19,11 @@ ARTIFACT = Artifact(
     code_sha256=SHA256,
     size=1000,
     unzipped_size=2000,
-    metadata=LayerMetadata(NAME, "Node.js 12.16.1", "MIT", ("provided.al2023",), ("x86_64",)),
+    layer_name=NAME,
+    description="Node.js 12.16.1",
+    license="MIT",
+    architecture="x86_64",
+    compatible_runtimes=("provided.al2023",),
 )
 
 
@@ -100,7 +105,7 @@ def test_words_say_what_will_be_done_in_order():
     full = step("a", latest=1, target=4, permit=Access(public=True))
     assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
     assert step("a", existing=1, recorded=True).words == "nothing"
-    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the double 2, 3"
+    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the duplicate 2, 3"
 
 
 def test_access_is_only_ever_added():
@@ -110,21 +115,20 @@ def test_access_is_only_ever_added():
     assert str(both) == "public, o-abcdefghij"
 
 
-def test_a_fillers_description_ends_with_its_mark_and_fits():
-    long = LayerMetadata(NAME, "x" * 256, "MIT", (), ("x86_64",))
-    padding = Artifact(**{**vars(ARTIFACT), "terms": long}).padding
-    assert (len(padding.description), padding.description.endswith(PADDING)) == (256, True)
+def test_the_description_of_padding_ends_with_its_mark_and_fits():
+    padding = metadata.of(replace(ARTIFACT, description="x" * 300), padding=True)
+    assert (len(padding.description), padding.description.endswith(metadata.PADDING)) == (256, True)
 
 
 def test_a_summary_counts():
     planned = plan.Plan((step("a", latest=1, target=4), step("b", existing=1, recorded=True)))
     assert plan.summary(planned, "123456789012", "aws") == (
         "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 more to fill the "
-        "numbering, 1 as they should be, 0.0 MB of code storage in all"
+        "numbering, 1 need no change, 0.0 MB of code storage in all"
     )
 
 
 @pytest.mark.parametrize("organization", ["x", "o-", "o-SHOUTED1234", "o-abc\n"])
 def test_what_is_no_organization_is_refused(organization):
-    with pytest.raises(InvalidInputError, match="is no organization"):
+    with pytest.raises(InvalidInputError, match="is not the ID of an organization"):
         plan.check_access(public=False, organization=organization)

@@ -1,4 +1,4 @@
-"""A publisher at work on an emulator of AWS, and what a test sees of it from outside."""
+"""A folder with layers to publish to an emulator of AWS, and what the emulator then holds."""
 
 import json
 import subprocess
@@ -7,13 +7,14 @@ from pathlib import Path
 from publish.emulators import ACCOUNT
 from support import Outcome, command
 
-from nodelayer.aws import account as aws
 from nodelayer.aws import regions
-from nodelayer.aws.account import Access
+from nodelayer.aws.account import open_account
+from nodelayer.aws.layers import Access
 from nodelayer.layer import artifact
-from nodelayer.manifest import model as manifest
-from nodelayer.publish.layers import plan
-from nodelayer.publish.layers import publisher as publish
+from nodelayer.manifest import store
+from nodelayer.publish.layers.plan import PublishOptions
+from nodelayer.publish.layers.publisher import Publisher
+from nodelayer.publish.layers.report import RunReport
 from nodelayer.util.console import Reporter
 
 LAYER = "nodejs-12-16-1-x86_64"
@@ -21,7 +22,7 @@ THREE = ("ap-south-1", "eu-west-1", "us-east-1")
 PUBLIC = Access(public=True)
 
 
-class Shop:
+class Workspace:
     """Layers in `dist`, a manifest, an account; `seen` is the emulator behind the proxy, if there is one."""
 
     def __init__(self, folder, endpoint, seen=None, account=ACCOUNT):
@@ -61,19 +62,20 @@ class Shop:
     # the same without a process, for the many ways in which a call can fail
 
     def publisher(self, wanted=THREE, stop=None):
-        account = aws.open_account(profile=None, wanted=tuple(wanted) if wanted else None)
+        account = open_account(profile=None, wanted=tuple(wanted) if wanted else None)
         selection = regions.select(tuple(wanted) if wanted else None, account.partition, account.statuses())
-        return publish.Publisher(account, self.path, Reporter(quiet=True), stop), selection
+        report = RunReport(Reporter(quiet=True), "publish")
+        return Publisher(account, self.path, report, stop), selection
 
-    def plan(self, wanted=THREE, spec="12", **order):
+    def plan(self, wanted=THREE, spec="12", **options):
         publisher, selection = self.publisher(wanted)
-        return publisher.plan(self.artifacts(spec), selection, plan.PublishOptions(**order))
+        return publisher.plan(self.artifacts(spec), selection, PublishOptions(**options))
 
-    def publish(self, wanted=THREE, spec="12", **order):
+    def publish(self, wanted=THREE, spec="12", **options):
         publisher, selection = self.publisher(wanted)
-        wish = plan.PublishOptions(**order)
-        planned = publisher.plan(self.artifacts(spec), selection, wish)
-        return publisher.run(self.artifacts(spec), selection, wish, planned)
+        wanted = PublishOptions(**options)
+        planned = publisher.plan(self.artifacts(spec), selection, wanted)
+        return publisher.run(self.artifacts(spec), selection, wanted, planned)
 
     def artifacts(self, spec="12"):
         return artifact.built(spec, ["x86_64"], self.dist)
@@ -109,7 +111,7 @@ class Shop:
         )
 
     def manifest(self):
-        return manifest.read(self.path)
+        return store.read(self.path)
 
     def recorded(self, layer=LAYER):
         """By region the highest number that the manifest gives out."""

@@ -1,0 +1,152 @@
+"""Errors of AWS as NodelayerErrors: one line that says what failed and what to do."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NoReturn
+
+import boto3.exceptions
+from botocore import exceptions as boto
+
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, RefusedError, UnreachableError
+
+_NOT_ENABLED = frozenset(
+    {
+        "UnrecognizedClientException",
+        "InvalidClientTokenId",
+        "InvalidAccessKeyId",
+        "AuthFailure",
+        "OptInRequired",
+    }
+)
+_EXPIRED = frozenset({"ExpiredToken", "ExpiredTokenException", "RequestExpired", "InvalidToken"})
+DENIED = frozenset({"AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AllAccessDisabled"})
+_THROTTLED = frozenset(
+    {"TooManyRequestsException", "Throttling", "ThrottlingException", "RequestLimitExceeded", "SlowDown"}
+)
+NOT_FOUND = frozenset(
+    {
+        "404",
+        "NoSuchBucket",
+        "NoSuchKey",
+        "NoSuchLifecycleConfiguration",
+        "NotFound",
+        "ResourceNotFoundException",
+    }
+)
+_SERVER_ERROR = 500
+_LACKING = re.compile(r"not authorized to perform: ([a-z0-9-]+:\w+)")
+_UNREAD = re.compile(r"denied by S3.* permission to GetObject for (\S+)\. ")
+
+
+class NotEnabledError(RefusedError):
+    """The region does not know this account's credentials: it is not enabled, or they are wrong."""
+
+
+class ExpiredError(RefusedError):
+    """The credentials were good once."""
+
+
+class ArchitecturesError(RefusedError):
+    """The region knows no architectures of layers: a new one may not, for a while."""
+
+
+class ThrottledError(UnreachableError):
+    """Too many requests; nothing was done."""
+
+
+class AmbiguousError(UnreachableError):
+    """The call broke after it was sent: what was asked for may have been done."""
+
+
+class MissingError(NodelayerError):
+    """What was asked for is not there."""
+
+
+@contextmanager
+def translate_errors(action: str, what: str, region: str, *, once: bool = False) -> Iterator[None]:
+    """Turns what boto3 raises into the one line of a NodelayerError. `action` is IAM's word for the call."""
+    where = f"{region} {what}".strip()
+    try:
+        yield
+    except boto.ClientError as error:
+        _refused(error, action, where, once=once)
+    except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
+        raise MachineError(
+            f"no AWS credentials ({str(error).rstrip('.').lower()})",
+            todo="run `aws sso login` or `aws configure`, or name a profile with --profile",
+        ) from error
+    except (boto.TokenRetrievalError, boto.SSOError) as error:
+        raise ExpiredError("the AWS sign-in has expired", todo="run `aws sso login`") from error
+    except (boto.EndpointConnectionError, boto.ConnectTimeoutError, boto.SSLError) as error:
+        raise UnreachableError(
+            f"AWS cannot be reached for {action} ({type(error).__name__})", where=where, todo="try again"
+        ) from error
+    except (boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError) as error:
+        kind = AmbiguousError if once else UnreachableError
+        raise kind(
+            f"the connection broke during {action} ({type(error).__name__})", where=where, todo="try again"
+        ) from error
+    except (boto.BotoCoreError, boto3.exceptions.Boto3Error) as error:
+        if isinstance(error.__context__, boto.ClientError):  # s3transfer wraps it
+            _refused(error.__context__, action, where, once=once)
+        raise RefusedError(f"{action} cannot be sent ({error})", where=where) from error
+    except ValueError as error:  # botocore's for an address without its https://
+        raise InvalidInputError(
+            f"{action} cannot be sent ({error})", where=where, todo="mend AWS_ENDPOINT_URL or the profile"
+        ) from error
+
+
+def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) -> NoReturn:
+    code = error_code(error)
+    status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
+    message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
+    if code in _THROTTLED:
+        raise ThrottledError(
+            f"{action} was throttled again and again", where=where, todo="try later"
+        ) from error
+    if code in _EXPIRED:
+        raise ExpiredError(
+            "the AWS credentials have expired",
+            where=where,
+            todo="sign in again, for instance `aws sso login`",
+        ) from error
+    if code in _NOT_ENABLED:
+        raise NotEnabledError(
+            "the region does not accept these credentials",
+            where=where,
+            todo="enable the region for the account, or leave it out",
+        ) from error
+    if code in DENIED or (code == "403" and status == 403):  # noqa: PLR2004 - forbidden
+        raise RefusedError(
+            f"not allowed: {_lacking(message) or action}",
+            where=where,
+            todo="add it to the role (docs/aws-setup.md)",
+        ) from error
+    if code in NOT_FOUND:
+        raise MissingError(f"{action} finds nothing", where=where) from error
+    if code == "CodeStorageExceededException":
+        raise RefusedError(
+            "the account's code storage in this region is full",
+            where=where,
+            todo="`invoke prune`, or ask AWS for a higher quota",
+        ) from error
+    if status >= _SERVER_ERROR:
+        kind = AmbiguousError if once else UnreachableError
+        raise kind(f"AWS answers {status} to {action} ({code})", where=where, todo="try again") from error
+    if "CompatibleArchitectures are not supported" in message:
+        raise ArchitecturesError(
+            "the region takes no layers for this architecture yet", where=where, todo="leave it out for now"
+        ) from error
+    raise RefusedError(f"AWS refuses {action}: {code}: {message}", where=where) from error
+
+
+def _lacking(message: str) -> str:
+    """The action that AWS itself says is missing: one call may need several. Empty where it does not say."""
+    if found := _LACKING.search(message):
+        return found[1]
+    return f"s3:GetObject of {found[1]}" if (found := _UNREAD.search(f"{message} ")) else ""
+
+
+def error_code(error: boto.ClientError) -> str:
+    return str(error.response.get("Error", {}).get("Code", ""))

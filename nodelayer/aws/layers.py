@@ -1,0 +1,303 @@
+"""Layer versions of Lambda: list, read, publish, permit, delete.
+
+PublishLayerVersion is never repeated by botocore, since that could publish a second layer version.
+"""
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from botocore.exceptions import ClientError
+
+from nodelayer.aws.errors import DENIED, NOT_FOUND, ExpiredError, MissingError, NotEnabledError, error_code
+from nodelayer.errors import RefusedError
+
+if TYPE_CHECKING:
+    from types_boto3_lambda import LambdaClient
+    from types_boto3_lambda.type_defs import LayerVersionContentInputTypeDef
+
+    from nodelayer.aws.account import Region
+
+_BASE64_CHUNK = 3 << 20  # bytes; of three each, so that the pieces join
+
+
+@dataclass(frozen=True)
+class Access:
+    """Who may use a layer version besides its account."""
+
+    public: bool = False
+    organizations: frozenset[str] = frozenset()
+
+    def __sub__(self, other: "Access") -> "Access":
+        return Access(self.public and not other.public, self.organizations - other.organizations)
+
+    def __or__(self, other: "Access") -> "Access":
+        return Access(self.public or other.public, self.organizations | other.organizations)
+
+    def __bool__(self) -> bool:
+        return self.public or bool(self.organizations)
+
+    def __str__(self) -> str:
+        parts = [*(["public"] if self.public else []), *sorted(self.organizations)]
+        return ", ".join(parts) or "private"
+
+
+PRIVATE = Access()
+"""Nobody besides the account that owns it."""
+
+
+@dataclass(frozen=True)
+class LayerVersionSummary:
+    """A layer version as a list shows it: not what it holds. `created` is UTC, as in the manifest."""
+
+    version: int
+    arn: str
+    description: str
+    created: str
+    license: str = ""
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a layer version holds: sha256 in base64, bytes, and a URL that gives the zip for ten minutes."""
+
+    version: int
+    arn: str
+    code_sha256: str
+    size: int
+    location: str
+    created: str
+
+
+@dataclass(frozen=True)
+class LayerMetadata:
+    """What a layer version is published with, besides its content."""
+
+    name: str
+    description: str
+    license: str
+    runtimes: tuple[str, ...]
+    architectures: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """The body of a PublishLayerVersion, in a file that every region's request is read from.
+
+    It says nothing of the region, so that one serves all: 34 of 50 MB each would not fit into memory. `size`
+    is bytes, `sha256` in hex is what SigV4 signs.
+    """
+
+    path: Path
+    size: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class Storage:
+    """Bytes of code that an account may keep in a region, and keeps."""
+
+    limit: int
+    used: int
+
+
+class Layers:
+    """The layer versions of one account in one region. Used by one thread at a time."""
+
+    def __init__(self, region: "Region") -> None:
+        self._region = region
+        self._client: LambdaClient = region.client("lambda")
+        self._body: Payload | None = None
+        self._stream: BinaryIO | None = None
+
+    def versions(self, layer: str) -> list[LayerVersionSummary]:
+        """The layer versions of that name, oldest first; none where there is no such layer."""
+        with self._region.translate_errors("lambda:ListLayerVersions", layer):
+            pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
+            found = [
+                LayerVersionSummary(
+                    item["Version"],
+                    item["LayerVersionArn"],
+                    item.get("Description", ""),
+                    _time(item["CreatedDate"]),
+                    item.get("LicenseInfo", ""),
+                )
+                for page in pages
+                for item in page["LayerVersions"]
+            ]
+        return sorted(found, key=lambda each: each.version)
+
+    def content(self, layer: str, version: int) -> Content | None:
+        """What a layer version holds; None where there is none."""
+        with self._region.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
+            try:
+                answer = self._client.get_layer_version(LayerName=layer, VersionNumber=version)
+            except ClientError as error:
+                if error_code(error) in NOT_FOUND:
+                    return None
+                raise
+        return _content(answer)
+
+    def content_by_arn(self, arn: str) -> Content | None:
+        """The same for anyone's layer version; None where it is not there for us."""
+        with self._region.translate_errors("lambda:GetLayerVersion", arn):
+            try:
+                answer = self._client.get_layer_version_by_arn(Arn=arn)
+            except ClientError as error:
+                if error_code(error) in NOT_FOUND | DENIED:
+                    return None
+                raise
+        return _content(answer)
+
+    def publish(self, metadata: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
+        """A new layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
+
+        Raises AmbiguousError where nobody knows whether it was published, ThrottledError where it was not.
+        """
+        content: LayerVersionContentInputTypeDef = {"ZipFile": b""}
+        if isinstance(payload, tuple):
+            content = {"S3Bucket": payload[0], "S3Key": payload[1]}
+        else:
+            self._body = payload
+        try:
+            with self._region.translate_errors("lambda:PublishLayerVersion", metadata.name, once=True):
+                answer = self._publisher.publish_layer_version(
+                    LayerName=metadata.name, Content=content, **_metadata(metadata)
+                )
+        finally:
+            self._body = None
+            if self._stream is not None:
+                self._stream.close()
+        return _content(answer)
+
+    def get_ready(self) -> None:
+        """Make the client that publishes, which takes a while, before it is needed."""
+        _ = self._publisher
+
+    def access(self, layer: str, version: int) -> Access:
+        """Who may use a layer version."""
+        with self._region.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
+            try:
+                answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
+            except ClientError as error:
+                if error_code(error) in NOT_FOUND:
+                    return PRIVATE
+                raise
+        return _access(json.loads(answer["Policy"]))
+
+    def permit(self, layer: str, version: int, access: Access) -> None:
+        """Let everyone, or organizations, use a layer version. What is permitted already stays so."""
+        for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
+            more = {"OrganizationId": organization} if organization else {}
+            with self._region.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
+                try:
+                    self._client.add_layer_version_permission(
+                        LayerName=layer,
+                        VersionNumber=version,
+                        StatementId=f"organization-{organization}" if organization else "public",
+                        Action="lambda:GetLayerVersion",
+                        Principal="*",
+                        **more,
+                    )
+                except ClientError as error:
+                    if error_code(error) != "ResourceConflictException":  # a repetition, or another publisher
+                        raise
+
+    def delete(self, layer: str, version: int) -> None:
+        """Delete a layer version; well where there is none."""
+        with self._region.translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
+            self._client.delete_layer_version(LayerName=layer, VersionNumber=version)
+
+    def storage(self) -> Storage | None:
+        """How much code the account may keep here, and keeps; None where it may not ask."""
+        try:
+            with self._region.translate_errors("lambda:GetAccountSettings", ""):
+                answer = self._client.get_account_settings()
+        except (NotEnabledError, ExpiredError):
+            raise
+        except (RefusedError, MissingError):
+            return None
+        return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
+
+    @cached_property
+    def _publisher(self) -> "LambdaClient":
+        client: LambdaClient = self._region.client("lambda", once=True)
+        client.meta.events.register("before-call.lambda.PublishLayerVersion", self._put_body)
+        return client
+
+    def _put_body(self, params: dict[str, Any], **_more: object) -> None:
+        """The prepared request body, read from its file, in the place of what botocore serialized."""
+        if self._body is None:
+            return
+        self._stream = self._body.path.open("rb")
+        params["body"] = self._stream
+        params["headers"]["X-Amz-Content-SHA256"] = self._body.sha256
+
+
+def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:
+    """Write the body that publishes a zip on these terms to `path`, without holding the zip in memory."""
+    mark = "ZIP"
+    body = json.dumps({**_metadata(metadata), "Content": {"ZipFile": mark}}).encode()
+    before, _, after = body.rpartition(mark.encode())
+    digest = hashlib.sha256()
+    with zipped.open("rb") as source, path.open("wb") as target:
+
+        def write(data: bytes) -> None:
+            digest.update(data)
+            target.write(data)
+
+        write(before)
+        while chunk := source.read(_BASE64_CHUNK):
+            write(base64.b64encode(chunk))
+        write(after)
+    return Payload(path, path.stat().st_size, digest.hexdigest())
+
+
+def _time(text: str) -> str:
+    """Lambda's `2026-11-24T21:12:37.020+0000` to the second."""
+    return f"{text[:19]}Z"
+
+
+def _content(answer: Any) -> Content:  # noqa: ANN401 - two operations' answers, alike
+    content = answer["Content"]
+    return Content(
+        answer["Version"],
+        answer["LayerVersionArn"],
+        content["CodeSha256"],
+        content["CodeSize"],
+        content.get("Location", ""),
+        _time(answer["CreatedDate"]),
+    )
+
+
+def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
+    architectures = (
+        {"CompatibleArchitectures": list(metadata.architectures)} if metadata.architectures else {}
+    )
+    return {
+        "Description": metadata.description,
+        "LicenseInfo": metadata.license,
+        "CompatibleRuntimes": list(metadata.runtimes),
+        **architectures,
+    }
+
+
+def _access(policy: Mapping[str, Any]) -> Access:
+    """What the statements for everyone and for organizations allow; others are not ours."""
+    public = False
+    organizations: set[str] = set()
+    for statement in policy.get("Statement", []):
+        if statement.get("Effect") != "Allow" or statement.get("Principal") not in ("*", {"AWS": "*"}):
+            continue
+        condition = statement.get("Condition")
+        if not condition:
+            public = True
+            continue
+        named = condition.get("StringEquals", {}).get("aws:PrincipalOrgID", [])
+        organizations |= set([named] if isinstance(named, str) else named)
+    return Access(public, frozenset(organizations))

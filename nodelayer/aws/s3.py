@@ -1,0 +1,108 @@
+"""The staging bucket of a region, for zips that are too big for a direct upload."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from botocore.exceptions import ClientError
+
+from nodelayer.aws.errors import NOT_FOUND, MissingError, error_code
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from nodelayer.aws.account import Region
+
+
+class StagingBuckets:
+    """S3 of one account in one region."""
+
+    def __init__(self, region: "Region") -> None:
+        self._region = region
+        self._client: S3Client = region.client("s3")
+
+    def make(self, bucket: str) -> bool:
+        """A private, encrypted bucket whose objects are gone after a day; false where it was there already.
+
+        One whose making was cut short lacks the lifecycle, which is set last, and is finished. Raises
+        RefusedError where the name is somebody else's.
+        """
+        owner = {"Bucket": bucket, "ExpectedBucketOwner": self._region.account_id}
+        try:
+            with self._region.translate_errors("s3:GetLifecycleConfiguration", bucket):
+                self._client.get_bucket_lifecycle_configuration(**owner)
+        except MissingError:
+            pass
+        else:
+            return False
+        place = {} if self._region.name == "us-east-1" else {"LocationConstraint": self._region.name}
+        with self._region.translate_errors("s3:CreateBucket", bucket):
+            try:
+                self._client.create_bucket(
+                    Bucket=bucket,
+                    ObjectOwnership="BucketOwnerEnforced",
+                    **({"CreateBucketConfiguration": place} if place else {}),  # type: ignore[arg-type]
+                )
+            except ClientError as error:
+                if error_code(error) != "BucketAlreadyOwnedByYou":
+                    raise
+        with self._region.translate_errors("s3:PutBucketPublicAccessBlock", bucket):
+            self._client.put_public_access_block(
+                **owner,  # type: ignore[arg-type]
+                PublicAccessBlockConfiguration={
+                    "BlockPublicAcls": True,
+                    "IgnorePublicAcls": True,
+                    "BlockPublicPolicy": True,
+                    "RestrictPublicBuckets": True,
+                },
+            )
+        with self._region.translate_errors("s3:PutEncryptionConfiguration", bucket):
+            self._client.put_bucket_encryption(
+                **owner,  # type: ignore[arg-type]
+                ServerSideEncryptionConfiguration={
+                    "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
+                },
+            )
+        with self._region.translate_errors("s3:PutLifecycleConfiguration", bucket):
+            self._client.put_bucket_lifecycle_configuration(
+                **owner,  # type: ignore[arg-type]
+                LifecycleConfiguration={
+                    "Rules": [
+                        {
+                            "ID": "gone-after-a-day",
+                            "Status": "Enabled",
+                            "Filter": {"Prefix": ""},
+                            "Expiration": {"Days": 1},
+                            "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": 1},
+                        }
+                    ]
+                },
+            )
+        return True
+
+    def upload(self, path: Path, bucket: str, key: str) -> None:
+        """A file into a bucket of this account, in parts, each with its checksum; not twice."""
+        from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - only large zips need it
+
+        size = path.stat().st_size
+        with self._region.translate_errors("s3:GetObject", f"{bucket}/{key}"):
+            try:
+                head = self._client.head_object(
+                    Bucket=bucket, Key=key, ExpectedBucketOwner=self._region.account_id
+                )
+                if head["ContentLength"] == size:
+                    return
+            except ClientError as error:
+                if error_code(error) not in NOT_FOUND | {"403"}:
+                    raise
+        with self._region.translate_errors("s3:PutObject", f"{bucket}/{key}"):
+            self._client.upload_file(
+                str(path),
+                bucket,
+                key,
+                ExtraArgs={
+                    "ChecksumAlgorithm": "SHA256",
+                    "ServerSideEncryption": "AES256",
+                    "ExpectedBucketOwner": self._region.account_id,
+                },
+                Config=TransferConfig(max_concurrency=2, max_io_queue=4),
+            )

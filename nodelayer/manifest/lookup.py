@@ -1,0 +1,124 @@
+"""Look up a published layer version by Node.js version, region and architecture."""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from nodelayer.errors import NodelayerError, NotFoundError
+from nodelayer.manifest.model import MANIFEST_FILE, Layer, Manifest, Published
+from nodelayer.manifest.store import open_manifest
+from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a look-up gives: the entry, the region, and what is published there."""
+
+    layer: Layer
+    region: str
+    published: Published
+
+    def as_json(self) -> Mapping[str, object]:
+        """One object, flat, for a program."""
+        return {
+            "arn": self.published.arn,
+            "region": self.region,
+            "node_version": self.layer.node_version,
+            "architecture": self.layer.architecture,
+            "nodelayer_version": self.layer.nodelayer_version,
+            "layer_name": self.layer.layer_name,
+            "layer_version": self.published.version,
+            "code_sha256": self.layer.code_sha256,
+            "size": self.layer.size,
+            "compatible_runtimes": self.layer.compatible_runtimes,
+            "public": self.published.public,
+            "published": self.published.published,
+        }
+
+
+def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Found:
+    """The newest layer version of the newest Node.js a spec means, in that region.
+
+    Raises InvalidInputError for what is no spec, NotFoundError saying which regions and versions there are.
+    """
+    found = [
+        Found(layer, region, layer.regions[region])
+        for layer in manifest.layers
+        if layer.architecture == architecture
+        and region in layer.regions
+        and layer.regions[region].deleted is None
+    ]
+    try:
+        release = resolve(spec, _releases(found))
+    except NotFoundError as error:
+        raise NotFoundError(
+            f"no layer of Node.js {spec} for {architecture} in {region}",
+            todo=_instead(manifest, spec, region, architecture),
+        ) from error
+    return max(
+        (each for each in found if each.layer.node_version == release.version),
+        key=lambda each: (sort_key(each.layer.nodelayer_version), each.published.version),
+    )
+
+
+def versions_meant(manifest: Manifest, spec: str) -> set[str]:
+    """Every Node.js version in the manifest that a spec means, not only the newest. Raises NodelayerError."""
+    resolve(
+        spec,
+        releases := [
+            Release(each, lts_codename(each)) for each in {layer.node_version for layer in manifest.layers}
+        ],
+    )
+    return {release.version for release in releases if _means(spec, release.version)}
+
+
+def arn_for(
+    node: str, region: str, *, architecture: str = "x86_64", manifest: str | os.PathLike[str] = MANIFEST_FILE
+) -> str:
+    """The ARN of the layer of a Node.js version (`12.16.1`, `12`, `lts` …) in a region.
+
+    `manifest` is a file or a URL; no AWS credentials are needed. Raises NodelayerError.
+    """
+    return look_up(open_manifest(str(manifest)), node, region, architecture).published.arn
+
+
+def _releases(found: Iterable[Found]) -> list[Release]:
+    return [
+        Release(version, lts_codename(version, published))
+        for version, published in {
+            each.layer.node_version: each.published.published for each in found
+        }.items()
+    ]
+
+
+def _instead(manifest: Manifest, spec: str, region: str, architecture: str) -> str:
+    """Where the version is to be had, and what else is there."""
+    elsewhere: dict[str, set[str]] = {}
+    here: set[str] = set()
+    for layer in manifest.layers:
+        for other, _ in layer.live():
+            if other == region:
+                here.add(f"{layer.node_version}" if layer.architecture == architecture else "")
+            if _means(spec, layer.node_version):
+                elsewhere.setdefault(layer.architecture, set()).add(other)
+    parts = []
+    for name, regions in sorted(elsewhere.items(), key=lambda item: item[0] != architecture):
+        regions.discard(region if name == architecture else "")
+        if regions:
+            parts.append(f"for {name} it is in {_few(sorted(regions))}")
+    versions = sorted(here - {""}, key=sort_key, reverse=True)
+    parts.append(f"{region} has {_few(versions)} for {architecture}" if versions else f"{region} has none")
+    return "; ".join(parts)
+
+
+def _means(spec: str, version: str) -> bool:
+    try:
+        resolve(spec, [Release(version, lts_codename(version))])
+    except NodelayerError:
+        return False
+    return True
+
+
+def _few(words: Sequence[str], most: int = 8) -> str:
+    more = f" and {len(words) - most} more" if len(words) > most else ""
+    return ", ".join(words[:most]) + more

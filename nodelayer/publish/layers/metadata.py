@@ -1,0 +1,59 @@
+"""What publishing adds to a built layer: the layer version's metadata, and the entry for the manifest."""
+
+from nodelayer.aws.layers import Access, LayerMetadata, LayerVersionSummary
+from nodelayer.aws.quotas import COMPATIBLE_RUNTIMES, DESCRIPTION
+from nodelayer.layer.artifact import Artifact
+from nodelayer.manifest.model import Layer, Published
+
+PADDING = " (fills the numbering)"
+"""End of the description of a layer version that only fills the numbering."""
+
+
+def of(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
+    """Return the metadata to publish an artifact with, within Lambda's quotas."""
+    description = artifact.description[:DESCRIPTION]
+    if padding:
+        description = description[: DESCRIPTION - len(PADDING)] + PADDING
+    return LayerMetadata(
+        name=artifact.layer_name,
+        description=description,
+        license=artifact.license,
+        runtimes=artifact.compatible_runtimes[:COMPATIBLE_RUNTIMES],
+        architectures=(artifact.architecture,),
+    )
+
+
+def is_padding(summary: LayerVersionSummary) -> bool:
+    """Tell whether a layer version only fills the numbering."""
+    return summary.description.endswith(PADDING)
+
+
+def entry(artifact: Artifact, region: str, published: Published) -> Layer:
+    """Return the manifest's entry for an artifact in one region."""
+    return Layer(
+        node_version=artifact.node_version,
+        architecture=artifact.architecture,
+        nodelayer_version=artifact.nodelayer_version,
+        layer_name=artifact.layer_name,
+        code_sha256=artifact.code_sha256,
+        size=artifact.size,
+        unzipped_size=artifact.unzipped_size,
+        compatible_runtimes=list(of(artifact).runtimes),
+        regions={region: published},
+    )
+
+
+def published(version: int, arn: str, created: str, access: Access) -> Published:
+    """Return the manifest's record of one layer version."""
+    return Published(
+        version=version,
+        arn=arn,
+        published=created,
+        public=access.public,
+        organizations=sorted(access.organizations),
+    )
+
+
+def access_of(published: Published) -> Access:
+    """Return who may use a recorded layer version."""
+    return Access(published.public, frozenset(published.organizations))

@@ -1,0 +1,45 @@
+"""Write the manifest while regions finish."""
+
+import time
+from contextlib import suppress
+from pathlib import Path
+
+from nodelayer.errors import NodelayerError
+from nodelayer.manifest import store
+from nodelayer.manifest.model import Layer, Manifest
+
+
+class Recorder:
+    """Writes entries to the manifest as they come, less often if a write takes long."""
+
+    _MOST = 0.2  # of the time that passes
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._waiting: list[Layer] = []
+        self._next = 0.0
+
+    @property
+    def unwritten(self) -> tuple[str, ...]:
+        """The regions whose entries are not in the manifest yet."""
+        return tuple(sorted({region for layer in self._waiting for region in layer.regions}))
+
+    def add(self, layer: Layer) -> None:
+        """Write an entry soon; if that fails, it is written with the next one or by `flush`."""
+        self._waiting.append(layer)
+        if time.monotonic() >= self._next:
+            with suppress(NodelayerError):
+                self.flush()
+
+    def flush(self) -> None:
+        """Write what waits. Raises NodelayerError if the manifest cannot be written."""
+        if not self._waiting:
+            return
+        began = time.monotonic()
+        new = Manifest.of(self._waiting)
+        try:
+            store.update(self._path, lambda known: known.merge(new))
+            self._waiting = []
+        finally:
+            ended = time.monotonic()
+            self._next = ended + max(1 - (ended - began), (ended - began) / self._MOST)

@@ -1,0 +1,206 @@
+"""Carry out the plan in one region: publish, read back, grant access.
+
+If two publishers race, the lowest version number of the same content wins: the other publisher deletes its
+own layer version before it grants access.
+"""
+
+import base64
+import random
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from nodelayer.architecture import X86_64
+from nodelayer.aws.account import Region
+from nodelayer.aws.errors import ArchitecturesError, ExpiredError, NotEnabledError
+from nodelayer.aws.layers import PRIVATE, Access, Content, Payload, prepare
+from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
+from nodelayer.layer.artifact import Artifact
+from nodelayer.manifest.model import Published
+from nodelayer.publish.layers import metadata
+from nodelayer.publish.layers.plan import Step, staged
+from nodelayer.publish.layers.report import Failure
+from nodelayer.util.parallel import Stop, StoppedError
+
+_PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
+"""Seconds, roughly, between two attempts of PublishLayerVersion."""
+
+
+@dataclass(frozen=True)
+class StepResult:
+    """What a step left in its region; `complete` is false if an error or a stop came after publishing."""
+
+    step: Step
+    published: Published
+    new: bool
+    complete: bool = True
+
+
+class RegionWorker:
+    """Carries out the steps of one region. A stop takes effect between two calls to AWS."""
+
+    def __init__(
+        self, region: Region, access: Access, bodies: Mapping[tuple[str, bool], Payload], stop: Stop
+    ) -> None:
+        self._region = region
+        self._layers = region.layers
+        self._access = access
+        self._bodies = bodies
+        self._stop = stop
+
+    def work(self, steps: Iterable[Step]) -> Iterator[StepResult | Failure]:
+        """Yield what came of each step. An error that concerns the whole region ends the work there."""
+        for step in steps:
+            try:
+                yield from self._step(step)
+            except (NotEnabledError, ExpiredError, StoppedError) as error:
+                yield Failure(step.region, "", error)
+                return
+            except NodelayerError as error:
+                yield Failure(step.region, step.artifact.layer_name, error)
+
+    def _step(self, step: Step) -> Iterator[StepResult]:
+        self._stop.check()
+        name = step.artifact.layer_name
+        for version in step.duplicates:
+            self._layers.delete(name, version)
+        if step.publishes:
+            content = self._publish_all(step)
+        else:
+            assert step.existing is not None  # noqa: S101 - or it would be published
+            listed = step.existing
+            if step.idle:
+                recorded = metadata.published(listed.version, listed.arn, listed.created, step.access)
+                yield StepResult(step, recorded, new=False)
+                return
+            found = self._layers.content(name, listed.version)
+            if found is None:
+                raise UnreachableError(f"{listed.arn} was deleted", where=step.region, todo="run it again")
+            content = found
+        access = PRIVATE if step.publishes else step.access
+        if not self._stop.requested:
+            self._check(step, content)
+        try:
+            self._stop.check()
+            access = self._grant(content, name, access)
+        except NodelayerError:
+            yield StepResult(step, _recorded(content, access), new=step.publishes, complete=False)
+            raise
+        yield StepResult(step, _recorded(content, access), new=step.publishes)
+
+    def _publish_all(self, step: Step) -> Content:
+        known = (
+            {each.version for each in self._layers.versions(step.artifact.layer_name)}
+            if step.paddings
+            else set(range(1, step.latest + 1))
+        )
+        for _ in range(step.paddings):
+            self._stop.check()
+            known.add(self._publish(step, known, padding=True).version)
+        return self._resolve_race(step, self._publish(step, known, padding=False), known)
+
+    def _publish(self, step: Step, known: set[int], *, padding: bool) -> Content:
+        """Publish once: before each further attempt, look whether an earlier one succeeded."""
+        payload = self._payload(step.artifact, padding=padding)
+        wanted = metadata.of(step.artifact, padding=padding)
+        with ExitStack() as stack:
+            for pause in (*_PAUSES, None):
+                self._stop.check()
+                try:
+                    return self._layers.publish(wanted, payload)
+                except ArchitecturesError:
+                    if wanted.architectures != (X86_64.name,):  # the default of a layer without any
+                        raise
+                    wanted = replace(wanted, architectures=())
+                    if isinstance(payload, Payload):
+                        folder = stack.enter_context(TemporaryDirectory(prefix="nodelayer-publish-"))
+                        payload = prepare(wanted, step.artifact.path, Path(folder) / "body")
+                except UnreachableError:
+                    if pause is None:
+                        raise
+                    self._stop.sleep(pause * random.uniform(0.5, 1.5))  # noqa: S311 - no secret
+                    if found := self._published_since(step, known, padding=padding):
+                        return found[0]
+        raise AssertionError("unreachable")
+
+    def _published_since(self, step: Step, known: set[int], *, padding: bool) -> list[Content]:
+        """Return the layer versions of this content that are not known yet, lowest first."""
+        artifact = step.artifact
+        found = []
+        for each in self._layers.versions(artifact.layer_name):
+            if each.version not in known and metadata.is_padding(each) == padding:
+                content = self._layers.content(artifact.layer_name, each.version)
+                if content is not None and content.code_sha256 == artifact.code_sha256:
+                    found.append(content)
+        return found
+
+    def _resolve_race(self, step: Step, published: Content, known: set[int]) -> Content:
+        """Keep the lowest version number if another publisher published the same content."""
+        others = self._published_since(step, {*known, published.version}, padding=False)
+        if not others:
+            return published
+        name = step.artifact.layer_name
+        # The other publisher may have granted access already, whatever the numbers say.
+        used = {each.version for each in others if self._layers.access(name, each.version)}
+        kept = min([published, *others], key=lambda each: (each.version not in used, each.version))
+        for version in {each.version for each in [published, *others]} - {kept.version} - used:
+            self._layers.delete(name, version)
+        return kept
+
+    def _check(self, step: Step, content: Content) -> None:
+        """Read a layer version back and compare it with the zip."""
+        artifact = step.artifact
+        seen = self._read_back(artifact.layer_name, content.version) if step.publishes else content
+        if (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
+            raise NotVerifiedError(
+                f"the published zip differs from the built one: {seen.code_sha256}, {seen.size} bytes",
+                where=content.arn,
+                todo="delete that layer version, and publish again",
+            )
+
+    def _read_back(self, name: str, version: int) -> Content:
+        """Return a new layer version, which Lambda may show a moment later."""
+        for pause in (*_PAUSES, None):
+            self._stop.check()
+            seen = self._layers.content(name, version)
+            if seen is not None:
+                return seen
+            if pause is not None:
+                self._stop.sleep(pause)
+        raise NotVerifiedError(
+            f"{name}:{version} was published and cannot be found",
+            where=self._region.name,
+            todo="run it again",
+        )
+
+    def _grant(self, content: Content, name: str, access: Access) -> Access:
+        """Add the permissions that are missing, and return what Lambda then reports."""
+        missing = self._access - access
+        if not missing:
+            return access
+        self._layers.permit(name, content.version, missing)
+        access = self._layers.access(name, content.version)
+        if self._access - access:
+            raise NotVerifiedError(
+                f"Lambda does not report the permission for {self._access - access}",
+                where=content.arn,
+                todo="look at the layer version's policy",
+            )
+        return access
+
+    def _payload(self, artifact: Artifact, *, padding: bool) -> Payload | tuple[str, str]:
+        if not staged(artifact):
+            return self._bodies[artifact.layer_name, padding]
+        bucket = f"nodelayer-{self._region.account_id}-{self._region.name}"
+        key = f"{base64.b64decode(artifact.code_sha256).hex()}.zip"
+        self._stop.check()
+        self._region.buckets.make(bucket)
+        self._stop.check()
+        self._region.buckets.upload(artifact.path, bucket, key)
+        return bucket, key
+
+
+def _recorded(content: Content, access: Access) -> Published:
+    return metadata.published(content.version, content.arn, content.created, access)

@@ -1,0 +1,83 @@
+"""Failures of a run: print each once, name the command that retries it, decide the exit code."""
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from nodelayer.errors import NodelayerError
+from nodelayer.util.console import Reporter
+from nodelayer.util.parallel import StoppedError
+
+Flags = Mapping[str, str | bool]
+"""The flags of a command with their values: true for a flag without a value, empty if it is not given."""
+
+
+@dataclass(frozen=True)
+class Failure:
+    """An error in a region. `layer` is empty if it concerns all layers, `region` if it concerns several.
+
+    `regions` are then those to retry.
+    """
+
+    region: str
+    layer: str
+    error: NodelayerError
+    regions: tuple[str, ...] = ()
+
+    @property
+    def retry(self) -> tuple[str, ...]:
+        """The regions to run again."""
+        return self.regions or ((self.region,) if self.region else ())
+
+    def as_json(self) -> Mapping[str, object]:
+        return {"region": self.region, "layer": self.layer, "error": str(self.error), "code": self.error.code}
+
+
+@dataclass
+class RunReport:
+    """Collects the failures of one command and prints them as they happen.
+
+    `command` and `flags` are what the user typed; `stopped` are the regions that a stop left unfinished.
+    """
+
+    reporter: Reporter
+    command: str
+    flags: Flags = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    stopped: set[str] = field(default_factory=set)
+    _printed: set[tuple[str, str]] = field(default_factory=set)
+
+    def add(self, failure: Failure) -> None:
+        """Record a failure, and print it unless the same error was printed for its region."""
+        if isinstance(failure.error, StoppedError):
+            self.stopped.update(failure.retry)
+            return
+        self.failures.append(failure)
+        cause = (failure.region, failure.error.what)
+        if cause not in self._printed:
+            self._printed.add(cause)
+            self.reporter.fail(f"{failure.region or failure.layer or 'nodelayer'}: {failure.error}")
+
+    @property
+    def count(self) -> int:
+        """How many failures were printed."""
+        return len(self._printed)
+
+    @property
+    def code(self) -> int:
+        """The exit code: that of a stop, else that of the first failure, else 0."""
+        if self.stopped:
+            return StoppedError.code
+        return self.failures[0].error.code if self.failures else 0
+
+    def finish(self) -> int:
+        """Print the command that retries what is not done, and return the exit code."""
+        regions = sorted(self.stopped.union(*(failure.retry for failure in self.failures)))
+        if regions:
+            words = ["invoke", self.command]
+            for flag, value in {**self.flags, "--regions": ",".join(regions)}.items():
+                words += [flag] if value is True else [flag, str(value)] if value else []
+            self.reporter.say(
+                f"Not done: {', '.join(regions)}. To retry only these regions, run: {shlex.join(words)}"
+            )
+        return self.code

@@ -1,0 +1,13 @@
+import pytest
+
+from nodelayer.aws.account import open_account
+from nodelayer.errors import UnreachableError
+
+
+def test_an_unreachable_aws_is_reported_with_the_region_that_was_named(monkeypatch):
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("AWS_REGION", "us-east-1")
+    with pytest.raises(UnreachableError, match=r"sts:GetCallerIdentity \(\w+\) \[eu-west-1\]"):
+        open_account(profile=None, wanted=("eu-west-1",))
