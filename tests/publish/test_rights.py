@@ -31,8 +31,8 @@ from nodelayer.aws import quotas
 pytestmark = pytest.mark.network
 
 ROOT = Path(__file__).resolve().parents[2]
-ROLES = ROOT / "aws" / "github-publisher.yaml"
-BUCKET = ROOT / "aws" / "staging-bucket.yaml"
+ROLES = ROOT / "cloudformation" / "github-publisher.yaml"
+BUCKET = ROOT / "cloudformation" / "staging-bucket.yaml"
 GUIDE = ROOT / "docs" / "aws-setup.md"
 REGIONS = ("eu-central-1", "eu-west-1", "us-east-1")
 OTHER = "210987654321"
