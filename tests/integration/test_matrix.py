@@ -133,10 +133,11 @@ def test_a_second_batch_comes_with_the_command_that_starts_it(ask, site):
 
 
 @pytest.mark.parametrize(
-    "flag", ["--node=twelve", "--node=24,", "--node=24,every", "--batch=2", "--jobs=300", "--arch=riscv"]
+    "flags",
+    ["--node=twelve", "--node=24,", "--node=24,every", "--node=24 --batch=2", "--jobs=300", "--arch=riscv"],
 )
-def test_a_wrong_flag_is_one_line_and_prints_nothing(ask, flag):
-    outcome = ask("--node=24", flag)
+def test_a_wrong_flag_is_one_line_and_prints_nothing(ask, flags):
+    outcome = ask(*flags.split())
     assert (outcome.code, outcome.out) == (2, "")
     assert len(outcome.lines) == 1
 
