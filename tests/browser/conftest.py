@@ -6,49 +6,21 @@ from dataclasses import dataclass
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import catalog_fixtures
 import chromium
 import pytest
 from playwright.sync_api import sync_playwright
 
 from nodelayer.catalog import site
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.model import Manifest
 
 TODAY = "2026-11-24T12:00:00Z"
 NAMES = {"eu-west-1": "Europe (Ireland)", "us-east-1": "US East (N. Virginia)"}
 EVERYWHERE = ("ap-south-1", "cn-north-1", "eu-west-1", "us-east-1")
 
 
-def partition(region):
-    return "aws-cn" if region.startswith("cn-") else "aws"
-
-
-def layer(  # noqa: PLR0913 - what differs between entries
-    node, arch="x86_64", regions=EVERYWHERE, *, build="1.1.0", version=1, runtimes=None, name=None, **access
-):
-    name = name or f"nodejs-{node.replace('.', '-')}-{arch}"
-    published = {
-        region: Published(
-            version=version + number,
-            arn=f"arn:{partition(region)}:lambda:{region}:123456789012:layer:{name}:{version + number}",
-            published=f"2026-11-{version + 1:02}T20:15:{number:02}Z",
-            **({"public": True} | access),
-        )
-        for number, region in enumerate(regions)
-    }
-    modern = int(node.partition(".")[0]) > 17
-    return Layer(
-        node_version=node,
-        architecture=arch,
-        nodelayer_version=build,
-        layer_name=name,
-        code_sha256=f"{node}{arch}{build}".replace(".", "").replace("_", "").replace("-", "").ljust(43, "x")
-        + "=",
-        size=13_754_321,
-        unzipped_size=38_400_512,
-        compatible_runtimes=runtimes
-        or ([] if modern else ["provided", "provided.al2"]) + ["provided.al2023"],
-        regions=published,
-    )
+def layer(node, arch="x86_64", regions=EVERYWHERE, **more):
+    return catalog_fixtures.layer(node, arch, regions, **more)
 
 
 VARIED = Manifest.of(

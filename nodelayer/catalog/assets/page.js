@@ -396,13 +396,12 @@
 
   const asJson = () => {
     const { layer } = shown;
-    const values = {
+    return JSON.stringify({
       arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch,
       nodelayer_version: layer.build, layer_name: layer.name, layer_version: shown.version,
       code_sha256: layer.sha256, size: layer.size, compatible_runtimes: layer.runtimes,
       public: shown.open, published: shown.published,
-    };
-    return JSON.stringify(values, null, 2);
+    }, null, 2);
   };
 
   const snippet = (name) => {
@@ -566,19 +565,14 @@
   }
   if (!layers.length) $('choice').hidden = $('filters').hidden = true;
 
-  $('line').addEventListener('change', () => choose('line', { node: $('line').value }));
-  $('version').addEventListener('change', () => choose('version', { node: $('version').value }));
-  $('region').addEventListener('change', () => {
-    remember($('region').value);
-    choose('region', { region: $('region').value });
+  $('choice').addEventListener('change', ({ target }) => {
+    const control = target.id || target.name;
+    if (control === 'region') remember(target.value);
+    choose(control, { [['line', 'version'].includes(control) ? 'node' : control]: target.value });
   });
-  $('arch').addEventListener('change', (event) => choose('arch', { arch: event.target.value }));
-  $('build').addEventListener('change', () => choose('build', { build: $('build').value }));
   $('copy-arn').addEventListener('click', () => copy($('copy-arn'), shown.arn, 'ARN'));
   $('copy-snippet').addEventListener('click', () => copy($('copy-snippet'), snippet(format), 'Snippet'));
-  $('words').addEventListener('input', filter);
-  $('only-region').addEventListener('change', filter);
-  $('only-support').addEventListener('change', filter);
+  $('filters').addEventListener('input', filter);
   $('further').addEventListener('click', () => {
     const [first] = draw();
     if ($('further').hidden) first.querySelector('a').focus();

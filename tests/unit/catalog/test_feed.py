@@ -4,7 +4,7 @@ import re
 from xml.etree.ElementTree import fromstring
 
 import pytest
-from unit.catalog.manifest_fixtures import EVIL, layer
+from catalog_fixtures import EVIL, layer
 
 from nodelayer.catalog import feed
 from nodelayer.manifest.model import Manifest
@@ -43,14 +43,14 @@ def test_the_feed_has_what_atom_requires(layers):
 
 def test_an_entry_keeps_its_id_and_is_updated_when_another_region_has_the_layer():
     (before,) = entries(layer())
-    (after,) = entries(layer(), layer(regions=("eu-west-1", "us-east-1"), when="2026-03-01T00:00:00Z"))
+    (after,) = entries(layer(), layer(regions=("eu-west-1", "us-east-1"), when="2026-12-01T00:00:00Z"))
     assert words(before, "id") == words(after, "id")
-    assert words(after, "published") == ["2026-01-02T03:04:05Z"]
-    assert words(after, "updated") == ["2026-03-01T00:00:00Z"]
+    assert words(after, "published") == ["2026-11-02T20:15:00Z"]
+    assert words(after, "updated") == ["2026-12-01T00:00:00Z"]
 
 
 def test_every_layer_has_an_id_of_its_own():
-    known = [layer(), layer(arch="arm64"), layer("24.1.0"), layer(build="1.1.0"), layer(content="B")]
+    known = [layer(), layer(arch="arm64"), layer("24.1.0"), layer(build="1.2.0"), layer(content="B")]
     assert len({words(each, "id")[0] for each in entries(*known)}) == len(known)
 
 

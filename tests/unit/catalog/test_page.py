@@ -5,7 +5,7 @@ import re
 from html.parser import HTMLParser
 
 import pytest
-from unit.catalog.manifest_fixtures import EVIL, layer
+from catalog_fixtures import EVIL, layer
 
 from nodelayer.aws import runtimes
 from nodelayer.catalog import page, snippets
@@ -31,7 +31,7 @@ def tags_of(text):
 
 
 def test_a_layer_that_is_deleted_everywhere_is_not_on_the_page():
-    deleted = layer("14.1.0", access={"deleted": "2026-02-01T00:00:00Z"})
+    deleted = layer("14.1.0", deleted="2026-02-01T00:00:00Z")
     assert data_of(rendered(layer(), deleted))["nodes"] == ["12.16.1"]
 
 
@@ -47,7 +47,7 @@ def test_without_javascript_the_page_shows_the_newest_release_of_each_line():
 
 def test_markup_in_a_manifest_stays_text():
     text = rendered(
-        layer(runtimes=[EVIL, "provided.al2023"], access={"organizations": [EVIL]}), **{"eu-west-1": EVIL}
+        layer(runtimes=[EVIL, "provided.al2023"], public=False, organizations=[EVIL]), **{"eu-west-1": EVIL}
     )
     assert tags_of(text) == tags_of(rendered(layer()))
     assert data_of(text)["regions"] == [["eu-west-1", EVIL]]

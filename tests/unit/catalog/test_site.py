@@ -5,7 +5,7 @@ import os
 import re
 
 import pytest
-from unit.catalog.manifest_fixtures import layer
+from catalog_fixtures import layer
 
 from nodelayer.catalog import site
 from nodelayer.catalog.site import SiteOptions

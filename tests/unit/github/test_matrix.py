@@ -287,7 +287,7 @@ def test_a_batch_is_what_one_run_has_time_and_room_for():
     assert -(-BATCH // MATRIX_JOBS) * matrix.BUILD_SECONDS <= matrix.JOB_SECONDS / 2
     assert BATCH * matrix.ZIP_BYTES * 7 / 3 <= matrix.RUNNER_DISK
     assert BATCH >= 100
-    template = (ROOT / "aws" / "github-publisher.yaml").read_text()
+    template = (ROOT / "cloudformation" / "github-publisher.yaml").read_text()
     assert f"MaxSessionDuration: {matrix.SESSION_SECONDS} " in template
 
 
