@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import tomlkit
+from semver import Version
+from tomlkit.exceptions import TOMLKitError
 
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
-from nodelayer.node.versions import sort_key
-from nodelayer.project import changelog, pyproject
+from nodelayer.project import changelog
 from nodelayer.project.changelog import Changelog
-from nodelayer.project.pyproject import Pyproject
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import Git, open_git
 
-FILES = (changelog.FILE, pyproject.FILE)
+PYPROJECT = "pyproject.toml"
+FILES = (changelog.FILE, PYPROJECT)
+STEPS = ("patch", "minor", "major")
 
 _REMOTE_SECONDS = 60
 _MANY = 5
@@ -72,22 +77,67 @@ def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     _check_checkout(git, branch, remote)
     _check_clean(git, reporter)
     _check_identity(git)
-    old, log = (_read(root / name) for name in (pyproject.FILE, changelog.FILE))
-    found = _unfinished(git, Pyproject(old), Changelog(log), step)
-    if found is not None:
-        planned = Plan(found, Changelog(log).section(found) or "", branch, remote)
-        reporter.say(f"Release {found} is committed and has no tag: going on from there")
+    project = _read(root / PYPROJECT)
+    log = Changelog(_read(root / changelog.FILE))
+    if (found := _unfinished(git, project_version(project), log, step)) is not None:
+        planned = Plan(str(found), log.section(str(found)) or "", branch, remote)
+        reporter.say(f"Release {found} is committed and has no tag: continuing from there")
     else:
-        version = pyproject.raised(Pyproject(old).version, step)
-        moved = Changelog(log).released(version, day)
-        raised = Pyproject(old).with_version(version)
-        texts = {changelog.FILE: moved.text, pyproject.FILE: raised.text}
+        version = str(next_version(project_version(project), step))
+        texts = {
+            changelog.FILE: log.released(version, day).text,
+            PYPROJECT: with_version(project, version),
+        }
         files = {name: text.encode() for name, text in texts.items()}
-        planned = Plan(version, Changelog(log).unreleased(), branch, remote, files)
+        planned = Plan(version, log.unreleased(), branch, remote, files)
     if git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{planned.tag}") is not None:
         raise _tagged(planned.tag, "here", f"git tag --delete {planned.tag}, if it was never pushed")
     _check_remote(git, planned, reporter)
     return planned
+
+
+def project_version(text: str) -> Version:
+    """Return the version of a pyproject.toml, without build metadata. Raises InvalidInputError."""
+    version = _project(text)[1].get("version")
+    try:
+        return _version(str(version))
+    except ValueError as error:
+        raise InvalidInputError(
+            f"the project's version {version!r} is not a semantic version",
+            where=PYPROJECT,
+            todo='write version = "1.2.3" below [project]',
+        ) from error
+
+
+def with_version(text: str, version: str) -> str:
+    """Return a pyproject.toml with another version; every other byte stays. Raises InvalidInputError."""
+    document, project = _project(text)
+    project["version"] = version
+    return tomlkit.dumps(document)
+
+
+def next_version(version: Version, step: str) -> Version:
+    """Return the version after a step; a prerelease becomes its release. Raises InvalidInputError."""
+    if step not in STEPS:
+        raise InvalidInputError(f"{step!r} is not a step of a version", todo=f"use {', '.join(STEPS)}")
+    return version.next_version(step)
+
+
+def _project(text: str) -> tuple[tomlkit.TOMLDocument, dict[str, Any]]:
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise InvalidInputError(f"not TOML ({error})", where=PYPROJECT, todo="correct it") from error
+    project = document.get("project")
+    return document, project if isinstance(project, dict) else {}
+
+
+def _version(text: str) -> Version:
+    """Parse a semantic version without build metadata. Raises ValueError."""
+    version = Version.parse(text)
+    if version.build:
+        raise ValueError("it has build metadata")
+    return version
 
 
 def release(root: Path, planned: Plan) -> None:
@@ -112,12 +162,12 @@ class Tag:
     @property
     def outputs(self) -> dict[str, str]:
         """What the steps of a job are told."""
-        major, _, _, stable, _ = sort_key(self.version)
+        version = Version.parse(self.version)
         return {
             "tag": self.tag,
             "version": self.version,
-            "major": f"v{major}",
-            "prerelease": "false" if stable else "true",
+            "major": f"v{version.major}",
+            "prerelease": "true" if version.prerelease else "false",
         }
 
 
@@ -127,10 +177,10 @@ def check_tag(tag: str, root: Path) -> Tag:
     Raises InvalidInputError.
     """
     version = version_of(tag)
-    if version != (said := Pyproject(_read(root / pyproject.FILE)).version):
+    if version != (own := str(project_version(_read(root / PYPROJECT)))):
         raise InvalidInputError(
-            f"{tag} is not the version of the commit that it names, which is {said}",
-            where=pyproject.FILE,
+            f"{tag} is not the version of its commit, which is {own}",
+            where=PYPROJECT,
             todo="delete the tag, and let `invoke release` make commit and tag",
         )
     changes(version, root)
@@ -151,13 +201,15 @@ def changes(version: str, root: Path) -> str:
 
 def version_of(tag: str) -> str:
     """The version that a tag names: v and a semantic version. Raises InvalidInputError."""
-    version = tag.removeprefix("v")
-    if version == tag or not pyproject.is_semver(version):
+    try:
+        if not tag.startswith("v"):
+            raise ValueError(tag)  # noqa: TRY301 - one error for every wrong tag
+        return str(_version(tag[1:]))
+    except ValueError as error:
         raise InvalidInputError(
-            f"{tag!r} is no tag of a release",
-            todo="name it as v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
-        )
-    return version
+            f"{tag!r} is not a release tag",
+            todo="use the form v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
+        ) from error
 
 
 def _check_checkout(git: Git, branch: str, remote: str) -> None:
@@ -171,9 +223,9 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
         )
     if Path(done.out.removesuffix("\n")).resolve() != git.folder.resolve():
         raise InvalidInputError(
-            f"this folder is part of another git repository ({done.out.strip()})",
+            f"this folder is not the root of its git repository ({done.out.strip()})",
             where=str(git.folder),
-            todo="release from a clone of the repository",
+            todo="release from the root of a clone",
         )
     head = git.answer("symbolic-ref", "--quiet", "HEAD")
     if head != f"refs/heads/{branch}":
@@ -216,22 +268,21 @@ def _check_identity(git: Git) -> None:
             )
 
 
-def _unfinished(git: Git, project: Pyproject, log: Changelog, step: str) -> str | None:
-    """The version whose release commit is the last one and whose tag is missing; None where there is none.
+def _unfinished(git: Git, version: Version, log: Changelog, step: str) -> Version | None:
+    """Return the version if its release commit is the last one and its tag is missing, else None.
 
     Raises InvalidInputError where that release was another step than the one asked for now.
     """
-    version = project.version
     touched = git.answer("diff-tree", "--no-commit-id", "--name-only", "-r", "HEAD")
     if (
         git.answer("log", "-1", "--format=%s") != f"Release {version}"
         or sorted((touched or "").splitlines()) != sorted(FILES)
-        or log.section(version) is None
+        or log.section(str(version)) is None
         or git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}") is not None
     ):
         return None
-    before = git.answer("show", f"HEAD^:{pyproject.FILE}")
-    if pyproject.raised(Pyproject(before or "").version, step) != version:
+    before = project_version(git.answer("show", f"HEAD^:{PYPROJECT}") or "")
+    if next_version(before, step) != version:
         raise InvalidInputError(
             f"Release {version} is committed and has no tag, and is no {step} release",
             todo="finish it with the step it was made with, or undo it with git reset --keep HEAD^",

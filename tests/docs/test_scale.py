@@ -1,4 +1,4 @@
-"""The limits in docs/scale.md are those of nodelayer/matrix.py, and those cover what was measured."""
+"""The limits in docs/scale.md are those of nodelayer/github/matrix.py, and cover what was measured."""
 
 import json
 
@@ -12,12 +12,10 @@ PAGE = (ROOT / "docs" / "scale.md").read_text(encoding="utf-8")
 def test_a_batch_leaves_room_above_the_measured_layers():
     layers = json.loads((ROOT / "benchmarks" / "results" / "build.json").read_bytes())["versions"]
     assert max(each["size"] for each in layers) <= matrix.ZIP_BYTES
-    assert max(each["first"] + each["tried"] for each in layers) * 5 <= matrix.BUILD_SECONDS
 
 
 def test_the_page_states_the_limits_of_the_code():
-    jobs = matrix.MATRIX_JOBS * (matrix.JOB_SECONDS // 2 // matrix.BUILD_SECONDS)
-    assert f"{matrix.BUILD_SECONDS} s a layer | {jobs:,} |" in PAGE
+    assert f"one for each layer | {matrix.MATRIX_JOBS} |" in PAGE
     assert f"| {matrix.SESSION_SECONDS // matrix.PUBLISH_SECONDS} |" in PAGE
     assert f"A batch has {matrix.BATCH} layers" in PAGE
     assert f"from {matrix.FIRST} on" in PAGE

@@ -77,10 +77,10 @@ def record(node="12.16.1", arch="x86_64", build="1.2.3"):
 
 
 def notes(layers, records=(), *, version="1.2.3", nodes=(), changes=CHANGES):
-    told = release_notes.tell(
+    found = release_notes.collect(
         version, Manifest.of(layers), records, nodes=nodes, changes=changes, repository=REPOSITORY
     )
-    return release_notes.render(told)
+    return release_notes.render(found)
 
 
 def parsed(text):
@@ -263,7 +263,7 @@ def test_the_limit_is_met_to_the_character():
 @pytest.mark.parametrize("name", ["", "owner", "owner/", "a/b/c", "owner/na me", "owner/x`rm`", "$(x)/y"])
 def test_what_is_no_repository_is_refused(name):
     with pytest.raises(InvalidInputError, match="which repository"):
-        release_notes.tell("1.2.3", Manifest.of([layer()]), [], changes="x", repository=name)
+        release_notes.collect("1.2.3", Manifest.of([layer()]), [], changes="x", repository=name)
 
 
 # ---- the command
