@@ -173,15 +173,6 @@ def test_the_command_prints_the_push_and_nothing_else(checkout):
     assert f"## [1.2.3] - {datetime.now(UTC).date()}" in (checkout.root / "CHANGELOG.md").read_text()
 
 
-def test_releases_follow_each_other(checkout):
-    for step, version in (("patch", "1.2.3"), ("minor", "1.3.0"), ("major", "2.0.0")):
-        assert checkout.release(step).version == version
-        text = (checkout.root / "CHANGELOG.md").read_text()
-        new = text.replace("## [Unreleased]\n", f"## [Unreleased]\n\n- After {version}.\n", 1)
-        checkout.commit("More", CHANGELOG_md=new)
-    assert checkout.git("tag").split() == ["v1.2.3", "v1.3.0", "v2.0.0"]
-
-
 def test_a_dry_run_shows_it_and_changes_nothing(checkout):
     before = checkout.state()
     outcome = checkout.command("release", "minor", "--dry-run")
@@ -216,17 +207,6 @@ def test_the_files_keep_their_line_ends_and_modes(checkout):
     assert b"\n" not in (checkout.root / "CHANGELOG.md").read_bytes().replace(b"\r\n", b"")
 
 
-@pytest.mark.skipif(shutil.which("ssh-keygen") is None, reason="ssh-keygen is not installed")
-def test_git_decides_whether_the_tag_is_signed(checkout, tmp_path):
-    key = tmp_path / "key"
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
-    for name, value in (("gpg.format", "ssh"), ("user.signingKey", str(key)), ("tag.gpgSign", "true")):
-        checkout.git("config", name, value)
-    checkout.release()
-    assert "BEGIN SSH SIGNATURE" in checkout.git("cat-file", "tag", "v1.2.3")
-    assert "gpgsig" not in checkout.git("cat-file", "commit", "HEAD")
-
-
 def test_untracked_files_are_named_and_not_released(checkout):
     (checkout.root / "layers.json").write_text("{}")
     (checkout.root / "dist").mkdir()
@@ -243,11 +223,6 @@ def test_an_unreachable_remote_is_a_warning(checkout):
     own_release.release(checkout.root, checkout.plan(said=said))
     assert "warning: origin cannot be asked (" in said.getvalue()
     assert checkout.git("tag") == "v1.2.3"
-
-
-def test_the_remote_may_lack_the_branch(checkout):
-    checkout.git("switch", "--quiet", "--create", "1.x")
-    assert checkout.plan(branch="1.x").push == "git push --atomic origin 1.x v1.2.3"
 
 
 # ---- what is refused
@@ -305,11 +280,6 @@ def within_another(checkout):
     checkout.git("init", "--quiet", at=checkout.root.parent)
 
 
-def nothing_committed(checkout):
-    checkout.git("update-ref", "-d", "HEAD")
-    checkout.git("rm", "--quiet", "--cached", "-r", ".")
-
-
 def committed(**files):
     def spoil(checkout):
         checkout.commit("Spoil", **files)
@@ -340,7 +310,6 @@ REFUSED = [
     (no_name, 7, "git does not know who you are: git config --global user.name NAME"),
     (no_repository, 2, "no git repository (not a git repository"),
     (within_another, 2, "this folder is not the root of its git repository ("),
-    (nothing_committed, 2, "nothing is committed on main yet"),
     (file_gone, 2, "there is no CHANGELOG.md"),
     (
         committed(pyproject_toml="[project]\nversion = '1.2'\n"),
@@ -501,16 +470,6 @@ def test_killed_between_commit_and_tag_the_next_run_finishes_it(checkout, tmp_pa
     )
 
 
-def test_an_unfinished_release_is_not_taken_for_one_of_another_step(checkout, tmp_path):
-    kill_at(checkout, tmp_path, "post-commit", "true")
-    before = checkout.stands()
-    with pytest.raises(InvalidInputError, match="has no tag, and is no minor"):
-        checkout.plan("minor")
-    assert checkout.stands() == before
-    checkout.git("reset", "--quiet", "--keep", "HEAD^")  # as the line says
-    assert checkout.release("minor").version == "1.3.0"
-
-
 def test_killed_before_the_commit_the_next_run_says_what_undoes_it(checkout):
     (checkout.root / "pyproject.toml").write_bytes(
         checkout.plan().files["pyproject.toml"]
@@ -521,11 +480,6 @@ def test_killed_before_the_commit_the_next_run_says_what_undoes_it(checkout):
     assert checkout.release().version == "1.2.3"
 
 
-def test_a_commit_that_only_has_the_name_of_a_release_is_not_tagged(checkout):
-    checkout.commit("Release 1.2.2", CHANGELOG_md=CHANGELOG.replace("- A door.", "- Another."))
-    assert checkout.release().version == "1.2.3"
-
-
 # ---- the tag that was pushed
 
 
@@ -533,7 +487,6 @@ def test_a_commit_that_only_has_the_name_of_a_release_is_not_tagged(checkout):
     ("version", "outputs"),
     [
         ("1.2.3", ["tag=v1.2.3", "version=1.2.3", "major=v1", "prerelease=false"]),
-        ("0.1.0", ["tag=v0.1.0", "version=0.1.0", "major=v0", "prerelease=false"]),
         ("2.0.0-rc.1", ["tag=v2.0.0-rc.1", "version=2.0.0-rc.1", "major=v2", "prerelease=true"]),
     ],
 )
@@ -558,12 +511,6 @@ def test_a_tag_of_this_version_is_accepted(checkout, tmp_path, version, outputs)
 def test_another_form_of_tag_is_refused(checkout, tag):
     with pytest.raises(InvalidInputError, match="is not a release tag: use the form v"):
         own_release.check_tag(tag, checkout.root)
-
-
-def test_a_refused_tag_is_one_line_and_no_output(checkout, tmp_path):
-    outcome = checkout.command("check-tag", "v1.2.2\n::error::x", "--outputs", str(tmp_path / "outputs"))
-    assert (outcome.code, outcome.out, len(outcome.lines)) == (2, "", 1), outcome.err
-    assert not (tmp_path / "outputs").exists()
 
 
 def test_a_tag_of_another_version_is_refused(checkout):
