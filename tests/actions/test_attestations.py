@@ -105,13 +105,6 @@ def test_a_layer_of_the_release_workflow_is_verified_without_a_network(layer, di
     assert external["workflow"]["path"] == ".github/workflows/release.yml"
 
 
-def test_every_file_of_the_release_is_verified_by_the_one_bundle(dist, bundle, verify):
-    files = sorted(dist.iterdir())
-    assert {each.suffix for each in files} == {".zip", ".json"}
-    signed = bundle(*files)
-    assert [verify(file, signed, *STRICT).code for file in files] == [0] * len(files)
-
-
 def test_a_file_with_one_byte_changed_is_refused(layer, bundle, verify, tmp_path):
     changed = bytearray(layer.read_bytes())
     changed[len(changed) // 2] ^= 1
