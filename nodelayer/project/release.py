@@ -1,7 +1,7 @@
-"""A release of nodelayer itself: the version raised, the changelog moved, both committed and tagged.
+"""A release of nodelayer itself: raise the version, move the changelog's section, commit and tag.
 
-Everything is looked at before anything is changed; what fails half-way is put back; and what a kill left
-between commit and tag is finished by the next run. Nothing is pushed.
+Every check runs before the first change. If a step fails, everything is restored; if the process is killed
+between commit and tag, the next run continues. Nothing is pushed.
 """
 
 import os
@@ -34,7 +34,7 @@ _MANY = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a release will do. `files` is empty where its commit is there already, without a tag."""
+    """What a release will do. `files` is empty if its commit exists already, without a tag."""
 
     version: str
     notes: str
@@ -56,11 +56,11 @@ class Plan:
 
     @property
     def push(self) -> str:
-        """The command that brings both to the remote, or neither."""
+        """The command that pushes both or neither."""
         return shlex.join(["git", "push", "--atomic", self.remote, self.branch, self.tag])
 
     def text(self) -> str:
-        """The plan for a person: version, notes, commands."""
+        """Return the plan for a person: version, notes, commands."""
         words = [*([self.commit_words] if self.files else []), self.tag_words]
         commands = [shlex.join(["git", *each]) for each in words]
         return "\n".join([self.version, "", self.notes, "", *commands, self.push])
@@ -69,9 +69,9 @@ class Plan:
 def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     root: Path, step: str, day: date, *, branch: str, remote: str, reporter: Reporter
 ) -> Plan:
-    """What a release from this checkout would do. Changes nothing, also not what git knows of the remote.
+    """Plan a release from this checkout. Changes nothing, not even what git knows of the remote.
 
-    Raises NodelayerError where the checkout, its branch, the remote or the two files are not fit for it.
+    Raises NodelayerError if the checkout, its branch, the remote or the two files do not allow it.
     """
     git = open_git(root, os.environ)
     _check_checkout(git, branch, remote)
@@ -141,9 +141,9 @@ def _version(text: str) -> Version:
 
 
 def release(root: Path, planned: Plan) -> None:
-    """Commit and tag. Raises NodelayerError, or what stopped it; then everything is as it was."""
+    """Commit and tag. Any error restores the state before. Raises NodelayerError."""
     git = open_git(root, os.environ)
-    with _put_back(git, planned):
+    with _restored_on_error(git, planned):
         for name, data in planned.files.items():
             _write(root / name, data)
         if planned.files and git.shown(*planned.commit_words):
@@ -154,14 +154,14 @@ def release(root: Path, planned: Plan) -> None:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag that may be released: `version` without its v, `major` as in `v1`."""
+    """A tag that may be released, and its version without the v."""
 
     tag: str
     version: str
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What the steps of a job are told."""
+        """The outputs of a workflow step; `major` is as in v1."""
         version = Version.parse(self.version)
         return {
             "tag": self.tag,
@@ -172,10 +172,7 @@ class Tag:
 
 
 def check_tag(tag: str, root: Path) -> Tag:
-    """The tag, where it is one of this checkout's version and the changelog tells of it.
-
-    Raises InvalidInputError.
-    """
+    """Check a tag against the version of this checkout and its changelog. Raises InvalidInputError."""
     version = version_of(tag)
     if version != (own := str(project_version(_read(root / PYPROJECT)))):
         raise InvalidInputError(
@@ -188,19 +185,19 @@ def check_tag(tag: str, root: Path) -> Tag:
 
 
 def changes(version: str, root: Path) -> str:
-    """What the changelog of this checkout says of a version. Raises InvalidInputError."""
-    said = Changelog(_read(root / changelog.FILE)).section(version)
-    if not said:
+    """Return the changelog's section of a version. Raises InvalidInputError."""
+    section = Changelog(_read(root / changelog.FILE)).section(version)
+    if not section:
         raise InvalidInputError(
             f"the changelog tells nothing of {version}",
             where=changelog.FILE,
             todo=f"write what has changed below ## [{version}], and tag the commit that has it",
         )
-    return said
+    return section
 
 
 def version_of(tag: str) -> str:
-    """The version that a tag names: v and a semantic version. Raises InvalidInputError."""
+    """Return the version of a tag, which is v and a semantic version. Raises InvalidInputError."""
     try:
         if not tag.startswith("v"):
             raise ValueError(tag)  # noqa: TRY301 - one error for every wrong tag
@@ -213,7 +210,7 @@ def version_of(tag: str) -> str:
 
 
 def _check_checkout(git: Git, branch: str, remote: str) -> None:
-    """Raises InvalidInputError where this is no repository on that branch with that remote."""
+    """Raise InvalidInputError unless this is a repository on that branch with that remote."""
     done = git.attempt("rev-parse", "--show-toplevel")
     if done.code:
         raise InvalidInputError(
@@ -243,7 +240,7 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
 
 
 def _check_clean(git: Git, reporter: Reporter) -> None:
-    """Raises InvalidInputError where something tracked is changed or staged; what is untracked is named."""
+    """Raise InvalidInputError if a tracked file is changed or staged; warn of untracked files."""
     done = git.attempt("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
     if done.code:
         raise MachineError(f"git status fails ({done.reason})", where=str(git.folder))
@@ -259,7 +256,7 @@ def _check_clean(git: Git, reporter: Reporter) -> None:
 
 
 def _check_identity(git: Git) -> None:
-    """Raises MachineError where git would have to guess who commits."""
+    """Raise MachineError if git would have to guess who commits."""
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         if git.answer("-c", "user.useConfigOnly=true", "var", who) is None:
             raise MachineError(
@@ -291,9 +288,9 @@ def _unfinished(git: Git, version: Version, log: Changelog, step: str) -> Versio
 
 
 def _check_remote(git: Git, planned: Plan, reporter: Reporter) -> None:
-    """Raises InvalidInputError where the remote has the tag, or commits that the branch lacks.
+    """Raise InvalidInputError if the remote has the tag, or commits that the branch lacks.
 
-    Where it cannot be asked, a warning says so. It is only asked: no reference of it is kept here.
+    If it does not answer, warn. No reference of the remote is stored here.
     """
     branch, tag = f"refs/heads/{planned.branch}", f"refs/tags/{planned.tag}"
     with reporter.work(f"asking {planned.remote}"):
@@ -322,13 +319,13 @@ def _tagged(tag: str, where: str, todo: str) -> InvalidInputError:
 def _not_done(what: str) -> MachineError:
     return MachineError(
         f"{what} failed, and everything is as it was",
-        todo="git's own words stand above; mend that, and run it again",
+        todo="correct what git prints above, and run it again",
     )
 
 
 @contextmanager
-def _put_back(git: Git, planned: Plan) -> Iterator[None]:
-    """Files, index, branch and tag as they were, whatever ends the block early."""
+def _restored_on_error(git: Git, planned: Plan) -> Iterator[None]:
+    """Restore files, index, branch and tag if the block raises."""
     if not planned.files:
         yield
         return
@@ -370,11 +367,11 @@ def _read(path: Path) -> str:
             f"there is no {path.name}", where=str(path.parent), todo="take it from its last commit"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="mend it") from error
+        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="correct it") from error
 
 
 def _write(path: Path, data: bytes) -> None:
-    """The file with these bytes, or as it was; its mode stays. Raises MachineError."""
+    """Replace a file at once; its mode stays. Raises MachineError."""
     if path.read_bytes() == data:
         return
     try:
@@ -391,7 +388,7 @@ def _write(path: Path, data: bytes) -> None:
         raise MachineError(
             f"{path.name} cannot be written ({error.strerror})",
             where=str(path.parent),
-            todo="mend that, and run it again",
+            todo="correct that, and run it again",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """The notes of a GitHub release, as Markdown: what is new, the layers, their ARNs, how to verify them.
 
-Whatever a manifest or a build record says reaches the page as text: plain words as code, the rest by number.
+Text from a manifest or a build record is escaped: it never becomes Markdown or HTML.
 """
 
 import base64

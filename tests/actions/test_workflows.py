@@ -131,7 +131,7 @@ def test_each_job_has_a_timeout_and_a_fixed_runner_version(file):
 @each_file
 def test_each_step_runs_one_command_without_logic(file):
     assert [
-        words for words, _ in lines(file) if words[0].removeprefix("$HOUSE/") not in PROGRAMS | SCRIPTS
+        words for words, _ in lines(file) if words[0].removeprefix("$NODELAYER/") not in PROGRAMS | SCRIPTS
     ] == []
     for step in steps(file):
         reader = shlex.shlex(step.get("run", ""), posix=True, punctuation_chars=True)
@@ -159,7 +159,7 @@ def _typed(words, variables):
     program, *rest = [each for word in words for each in _expanded(word, variables)]
     if rest[:1] in (["-C"], ["--search-root"]):
         rest = rest[2:]
-    if program.removeprefix("$HOUSE/") == ".venv/bin/invoke":
+    if program.removeprefix("$NODELAYER/") == ".venv/bin/invoke":
         return rest
     if program != "make":
         return []

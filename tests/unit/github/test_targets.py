@@ -62,11 +62,6 @@ def test_an_error_names_file_and_key(tmp_path, old, new, said):
     assert "\n" not in line
 
 
-def test_targets_without_runners_are_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="key runners: "):
-        read(tmp_path, GOOD.partition("[runners]")[0] + "[runners]\n")
-
-
 def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
     with pytest.raises(MachineError, match="cannot be read"):
         targets.load(tmp_path / "none.toml")
@@ -109,8 +104,3 @@ def test_the_current_line_is_the_one_above_every_lts_line():
     assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26, 27)
     assert 25 not in targets.maintained(EVERY, date(2026, 11, 25))
     assert targets.maintained(EVERY[:-1], date(2026, 2, 1)) == (20, 22, 24, 25)
-
-
-def test_a_prerelease_makes_no_line():
-    newer = [*EVERY, Release("27.0.0-alpha.1")]
-    assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26)

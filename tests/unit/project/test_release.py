@@ -398,7 +398,9 @@ def test_the_output_of_a_hook_is_printed_before_the_error(checkout):
     assert (outcome.code, outcome.out) == (7, "")
     *hook, last = outcome.lines
     assert hook == ["to stdout", "the hook says no"]
-    assert last.startswith("nodelayer: the commit failed, and everything is as it was: git's own words stand")
+    assert last.startswith(
+        "nodelayer: the commit failed, and everything is as it was: correct what git prints"
+    )
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
