@@ -2,48 +2,35 @@
 
 import os
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context, Exit, task
 
 from nodelayer import architecture
+from nodelayer.architecture import Architecture
 from nodelayer.cli.command import ROOT, SOURCE, SPECS, build_context, command
-from nodelayer.errors import (
-    InvalidInputError,
-    NotFoundError,
-    machine_error,
-)
-from nodelayer.github import api as github
-from nodelayer.github import manifest_branch, step_outputs
-from nodelayer.github import matrix as matrices
-from nodelayer.github import release as github_release
-from nodelayer.github import targets as supporting
-from nodelayer.github import watch as watching
-from nodelayer.layer import artifact
-from nodelayer.manifest import store
-from nodelayer.manifest.model import MANIFEST_FILE, Manifest
-from nodelayer.manifest.store import open_manifest
-from nodelayer.node import versions as node_release
-from nodelayer.project import release as own_release
-from nodelayer.project import release_notes
-from nodelayer.util import git, tables
+from nodelayer.errors import InvalidInputError, NotFoundError, machine_error
+from nodelayer.github import step_outputs
+from nodelayer.util import tables
 from nodelayer.util.console import Reporter
+
+if TYPE_CHECKING:
+    from nodelayer.github.matrix import Matrix, MatrixRequest
+    from nodelayer.manifest.model import Manifest
 
 
 @task(
     help={
-        "node": f"these instead of the supported set: {SPECS}; every: all from {matrices.FIRST} on",
+        "node": f"these instead of release-targets.toml: {SPECS}; every: all from 12.0.0 on",
         "arch": "x86_64, arm64 or all (default)",
-        "missing": "only what some region lacks that has other layers of this nodelayer",
-        "manifest": "file or URL of the manifest for --missing; none there: everything is missing",
-        "jobs": "at most so many jobs; more layers than that share jobs",
-        "batch": "which part of what one workflow run has no room for, from 1 on",
+        "missing": "only layers that some region of the manifest lacks for this version of nodelayer",
+        "manifest": "file or URL of the manifest for --missing; if it does not exist, everything is missing",
+        "batch": "number of the batch, if one workflow run has no room for all",
         "source": SOURCE,
-        "supported": "the supported set",
-        "outputs": step_outputs.HELP + " (matrix, any, count, batches)",
-        "json": "the matrix alone, without the table for people",
+        "outputs": step_outputs.HELP + " (matrix, any)",
     }
 )
 @command
@@ -53,33 +40,33 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     arch: str = "all",
     missing: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
-    jobs: int = matrices.MATRIX_JOBS,
     batch: int = 1,
     source: str = "auto",
-    supported: str = "",
     outputs: str = "",
-    json: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
-    """Which layers a release builds: the jobs of a GitHub Actions matrix, as one line of JSON."""
-    wanted = matrices.MatrixRequest(
-        specs=node_release.split(node) if node else (),
-        missing=_manifest_or_none(manifest) if missing else None,
-        jobs=jobs,
-        batch=batch,
-    )
+    """Print the layers that a release builds, as JSON for a GitHub Actions matrix."""
+    from nodelayer.github.matrix import MatrixRequest
+    from nodelayer.manifest.model import Manifest
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.node.versions import split
+
+    known = None
+    if missing:
+        try:
+            known = open_manifest(manifest)
+        except NotFoundError:
+            known = Manifest()
     reporter = Reporter()
-    made = _matrix(wanted, supported, source, architecture.parse(arch), reporter)
-    if not json:
-        reporter.say(tables.columns(made.rows).rstrip("\n"))
-    reporter.say(made.summary)
-    for line in made.others({"node": shlex.quote(node) if node else ""}):
+    request = MatrixRequest(specs=split(node) if node else (), missing=known, batch=batch)
+    planned = _plan(request, source, architecture.parse(arch), reporter)
+    rows = [(job.id, planned.runners[job.architecture]) for job in planned.jobs]
+    reporter.say(tables.columns([("job", "runner"), *rows]).rstrip("\n"))
+    reporter.say(planned.summary)
+    for line in planned.others(shlex.quote(node) if node else ""):
         reporter.say(line)
-    print(made.line)
-    step_outputs.write(outputs, made.outputs())
-    for failure in made.failures:
-        reporter.fail(f"nodelayer: {failure}")
-    if made.failures:
-        raise Exit(code=made.failures[0].code)
+    print(planned.line)
+    step_outputs.write(outputs, planned.outputs())
+    _report_failures(planned, reporter)
 
 
 _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
@@ -103,8 +90,8 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
 @command
 def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    tag: str,
-    assets: str,
+    tag: str = "",
+    assets: str = "",
     title: str = "",
     notes: str = "",
     manifest: str = "layers.json",
@@ -115,8 +102,14 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     outputs: str = "",
 ) -> None:
     """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
+    from nodelayer.github import release as github_release
+    from nodelayer.github.api import open_github
+
+    _require(tag=tag, assets=assets)
     reporter = Reporter()
-    text = _text_of(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
+    text = (
+        _read_text(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
+    )
     spec = github_release.ReleaseSpec(
         tag=tag,
         title=title or f"nodelayer {tag.removeprefix('v')}",
@@ -126,109 +119,118 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
         latest=latest,
         move_major=move_major,
     )
-    release, changed = github_release.publish(spec, github.open_github(os.environ, reporter, repository))
+    place = open_github(os.environ, reporter, repository)
+    release, changed = github_release.publish(spec, place)
     if not changed:
-        reporter.say("Everything is there already")
-    _tell(outputs, {"url": release["html_url"], "id": release["id"]})
+        reporter.say("The release is complete already")
+    step_outputs.write(outputs, {"url": release["html_url"], "id": str(release["id"])})
     print(release["html_url"])
 
 
 @task(
     help={
         "manifest": "file or URL of the manifest; fetch-manifest writes one",
-        "workflow": "the workflow to start, as it is at the newest release",
-        "supported": "the supported set",
+        "workflow": "the workflow to start, as it is in the newest release",
         "source": SOURCE,
-        "dry-run": "say what would be started, and stop",
+        "dry-run": "print what would be started, and stop",
         "repository": _REPOSITORY,
     }
 )
 @command
-def watch(  # noqa: PLR0913, PLR0917 - each is a flag
+def watch(
     _ctx: Context,
     manifest: str = "layers.json",
     workflow: str = "release.yml",
-    supported: str = "",
     source: str = "auto",
     dry_run: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
 ) -> None:
-    """Start the release workflow for the Node.js versions that are supported and not published yet."""
+    """Start the release workflow for the release targets that are not published yet."""
+    from nodelayer.github import watch as watching
+    from nodelayer.github.api import open_github
+    from nodelayer.github.matrix import MatrixRequest
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.project.release import version_of
+
     reporter = Reporter()
-    place = github.open_github(os.environ, reporter, repository)
+    place = open_github(os.environ, reporter, repository)
     known = open_manifest(manifest)
     tag = watching.newest_tag(place)
     if tag is None:
-        reporter.say("Nothing of ours is released yet: nothing to add to")
+        reporter.say("nodelayer has no release yet, so nothing to add to")
         return
-    wish = matrices.MatrixRequest(missing=known, by=own_release.version_of(tag))
-    made = _matrix(wish, supported, source, architecture.ALL, reporter)
-    versions = watching.versions_of(made)
+    request = MatrixRequest(missing=known, by=version_of(tag))
+    planned = _plan(request, source, architecture.ALL, reporter)
+    versions = planned.versions
     if not versions:
         reporter.say(f"Nothing is missing in {tag}")
-    elif (run_at_work := watching.at_work(place, workflow, tag)) is not None:
-        reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is at work: {run_at_work['html_url']}")
+    elif (run := watching.active_run(place, workflow, tag)) is not None:
+        reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is active: {run['html_url']}")
     elif dry_run:
         print(f"{workflow} at {tag}: {','.join(versions)}")
     else:
         watching.start(place, workflow, tag, versions)
         reporter.say(f"Started {workflow} at {tag}")
         print(",".join(versions))
-    for failure in made.failures:
-        reporter.fail(f"nodelayer: {failure}")
-    if made.failures:
-        raise Exit(code=made.failures[0].code)
+    _report_failures(planned, reporter)
 
 
 @task(
     name="push-manifest",
     positional=["fragments"],
     help={
-        "fragments": "a manifest, or a folder with many of them",
-        "branch": "the branch that holds the manifest, and nothing else; made where there is none",
+        "fragments": "a manifest, or a folder with several",
+        "branch": "the branch for the manifest alone (default: layers); created if it does not exist",
         "remote": "name of a remote, or its address",
         "message": "of the commit",
-        "outputs": step_outputs.HELP,
+        "outputs": step_outputs.HELP + " (added, commit)",
     },
 )
 @command
 def push_manifest(
     _ctx: Context,
     fragments: str,
-    branch: str = manifest_branch.BRANCH,
+    branch: str = "layers",
     remote: str = "origin",
     message: str = "Layers published",
     outputs: str = "",
 ) -> None:
-    """Merge manifests into the one on the branch layers and push it; many at once lose nothing."""
+    """Merge manifests into the one on a branch and push it; pushes at the same time lose nothing."""
+    from nodelayer.github import manifest_branch
+    from nodelayer.util.git import open_git
+
     reporter = Reporter()
-    place = manifest_branch.ManifestBranch(git.open_git(Path.cwd(), os.environ), remote, branch)
+    place = manifest_branch.ManifestBranch(open_git(Path.cwd(), os.environ), remote, branch)
     pushed = manifest_branch.push(manifest_branch.read_fragments(Path(fragments)), place, message, reporter)
-    _tell(outputs, {"added": len(pushed.added), "commit": pushed.commit})
+    step_outputs.write(outputs, {"added": str(len(pushed.added)), "commit": pushed.commit})
     print(tables.columns(pushed.added), end="")
-    manifest_branch.say(pushed, place, reporter)
+    reporter.say(
+        f"{place}: {len(pushed.added)} layer versions added" if pushed.commit else f"{place}: no change"
+    )
 
 
 @task(
     name="fetch-manifest",
     help={
-        "branch": "the branch that holds the manifest",
+        "branch": "the branch with the manifest (default: layers)",
         "remote": "name of a remote, or its address",
-        "out": "the file; what it has already is kept",
+        "out": "the file; entries that it already has are kept",
     },
 )
 @command
 def fetch_manifest(
-    _ctx: Context, branch: str = manifest_branch.BRANCH, remote: str = "origin", out: str = MANIFEST_FILE
+    _ctx: Context, branch: str = "layers", remote: str = "origin", out: str = "layers.json"
 ) -> None:
-    """Write the manifest of the branch layers to a file; an empty one where there is no branch yet."""
+    """Write the manifest of a branch to a file; an empty one if the branch does not exist."""
+    from nodelayer.github import manifest_branch
+    from nodelayer.manifest import store
+    from nodelayer.util.git import open_git
+
     store.check_writable(Path(out))
-    fetched = manifest_branch.fetch(
-        manifest_branch.ManifestBranch(git.open_git(Path.cwd(), os.environ), remote, branch)
-    )
-    merged = store.update(Path(out), lambda known: known.merge(fetched))
-    own = "" if merged == fetched else ", and what the file had of its own"
-    Reporter().say(f"{len(fetched.layers)} layers{own}")
+    place = manifest_branch.ManifestBranch(open_git(Path.cwd(), os.environ), remote, branch)
+    fetched = manifest_branch.fetch(place)
+    store.update(Path(out), lambda known: known.merge(fetched))
+    Reporter().say(f"{len(fetched.layers)} layers")
     print(out)
 
 
@@ -237,16 +239,25 @@ def fetch_manifest(
     positional=["tag"],
     help={
         "tag": "the tag that was pushed, as in v1.2.3",
-        "released": "and has a published release at GitHub already",
+        "released": "also check that the tag has a published GitHub release",
         "outputs": step_outputs.HELP + " (tag, version, major, prerelease)",
     },
 )
 @command
-def check_tag(_ctx: Context, tag: str, released: bool = False, outputs: str = "") -> None:  # noqa: FBT001, FBT002
-    """Check that a tag is this checkout's version, and that the changelog tells of it; print the version."""
-    checked = own_release.check_tag(tag, ROOT)
+def check_tag(
+    _ctx: Context,
+    tag: str,
+    released: bool = False,  # noqa: FBT001, FBT002
+    outputs: str = "",
+) -> None:
+    """Check a tag against pyproject.toml and the changelog; print the version."""
+    from nodelayer.github import watch as watching
+    from nodelayer.github.api import open_github
+    from nodelayer.project import release as own_release
+
+    checked = own_release.check_tag(tag, Path.cwd())
     if released:
-        watching.check_released(github.open_github(os.environ, Reporter()), tag)
+        watching.check_released(open_github(os.environ, Reporter()), tag)
     step_outputs.write(outputs, checked.outputs)
     print(checked.version)
 
@@ -254,87 +265,96 @@ def check_tag(_ctx: Context, tag: str, released: bool = False, outputs: str = ""
 @task(
     name="release-notes",
     help={
-        "tag": "the release of nodelayer, as in v1.2.3: its changelog, and the layers it built",
-        "node": "notes of new releases of Node.js instead, without changelog: versions with commas between",
+        "tag": "the release of nodelayer, as in v1.2.3: its changelog, and its layers",
+        "node": "new releases of Node.js: notes without a changelog for these versions, separated by commas",
         "manifest": "file or URL of the manifest; no AWS credentials are needed",
-        "dist": "folder with built layers: those are among the release's assets",
+        "dist": "folder with built layers, which are assets of the release",
         "repository": "OWNER/REPOSITORY on GitHub (default: $GITHUB_REPOSITORY)",
     },
 )
 @command
 def print_release_notes(
     _ctx: Context,
-    tag: str,
+    tag: str = "",
     node: str = "",
     manifest: str = "layers.json",
     dist: str = "dist",
     repository: str = "",
 ) -> None:
     """Print the notes of a GitHub release as Markdown: what is new, layers, ARNs, how to verify them."""
-    known = open_manifest(manifest)
-    print(_told(tag, known, node, Path(dist), repository, Reporter()), end="")
+    from nodelayer.manifest.store import open_manifest
+
+    print(_render_notes(tag, open_manifest(manifest), node, Path(dist), repository, Reporter()), end="")
 
 
-def _manifest_or_none(place: str) -> Manifest:
-    """The manifest, an empty one where nothing has been published yet."""
-    try:
-        return open_manifest(place)
-    except NotFoundError:
-        return Manifest()
+def _require(**flags: str) -> None:
+    """Raise InvalidInputError for the first flag without a value."""
+    for name, value in flags.items():
+        if not value:
+            raise InvalidInputError(f"--{name} is missing", todo=f"add --{name} {name.upper()}")
 
 
-def _text_of(file: str, flag: str) -> str:
+def _read_text(file: str, flag: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
     except OSError as error:
         raise machine_error(error, Path(file), flag) from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError("not text in UTF-8", where=file, todo=f"mend {flag}") from error
+        raise InvalidInputError("the file is not UTF-8 text", where=file, todo=f"correct {flag}") from error
 
 
-def _matrix(
-    wish: matrices.MatrixRequest,
-    supported: str,
-    source: str,
-    architectures: Sequence[architecture.Architecture],
-    reporter: Reporter,
-) -> matrices.Matrix:
-    """The matrix of a wish on this day; what is left out is told."""
-    chosen = supporting.load(Path(supported) if supported else ROOT / supporting.FILE)
+def _plan(
+    request: "MatrixRequest", source: str, architectures: Sequence[Architecture], reporter: Reporter
+) -> "Matrix":
+    """Plan the matrix of a request for today, and print what is left out."""
+    from nodelayer.github import matrix, targets
+
+    chosen = targets.load(ROOT / targets.FILE)
     opened = build_context(source, signature=True).source
-    releases = {each: opened.releases(each) for each in chosen.of(architectures)}
-    made = matrices.plan(chosen, releases, wish, today=datetime.now(UTC).date())
-    for line in made.left_out:
+    releases = {each: opened.releases(each) for each in chosen.with_runner(architectures)}
+    planned = matrix.plan(chosen, releases, request, today=datetime.now(UTC).date())
+    for line in planned.left_out:
         reporter.say(line)
-    return made
+    return planned
+
+
+def _report_failures(planned: "Matrix", reporter: Reporter) -> None:
+    for failure in planned.failures:
+        reporter.fail(f"nodelayer: {failure}")
+    if planned.failures:
+        raise Exit(code=planned.failures[0].code)
 
 
 def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
-    """The notes of a release, whose part of the manifest is laid among the assets."""
-    known = open_manifest(manifest)
-    store.copy_into(assets, known.of_nodelayer(own_release.version_of(tag)))
-    return _told(tag, known, "", assets, repository, reporter)
+    """Render the notes of a release, and write its part of the manifest among the assets."""
+    from nodelayer.manifest import store
+    from nodelayer.project.release import version_of
+
+    known = store.open_manifest(manifest)
+    store.copy_into(assets, known.of_nodelayer(version_of(tag)))
+    return _render_notes(tag, known, "", assets, repository, reporter)
 
 
-def _told(  # noqa: PLR0913, PLR0917 - what notes are made of
-    tag: str, known: Manifest, node: str, dist: Path, repository: str, reporter: Reporter
+def _render_notes(  # noqa: PLR0913, PLR0917 - what notes are made of
+    tag: str, known: "Manifest", node: str, dist: Path, repository: str, reporter: Reporter
 ) -> str:
+    from nodelayer.layer.artifact import built_records
+    from nodelayer.node.versions import split
+    from nodelayer.project import release as own_release
+    from nodelayer.project import release_notes
+
     version = own_release.version_of(tag)
-    told = release_notes.tell(
+    notes = release_notes.collect(
         version,
         known,
-        artifact.built_records(dist),
-        nodes=node_release.split(node) if node else (),
-        changes="" if node else own_release.changes(version, ROOT),
+        built_records(dist),
+        nodes=split(node) if node else (),
+        changes="" if node else own_release.changes(version, Path.cwd()),
         repository=repository or os.environ.get("GITHUB_REPOSITORY", ""),
     )
-    text, left_out = release_notes.render(told)
+    text, left_out = release_notes.render(notes)
     if left_out:
         reporter.warn(
-            f"longer than GitHub takes, so left out of the notes: the tables of {' and '.join(left_out)}"
+            f"the notes omit the tables of {' and '.join(left_out)}: GitHub's limit on their length"
         )
     return text
-
-
-def _tell(place: str, values: Mapping[str, object]) -> None:
-    step_outputs.write(place, {name: str(value) for name, value in values.items()})

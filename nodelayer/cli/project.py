@@ -36,11 +36,12 @@ def release(
 
     reporter = Reporter()
     today = datetime.now(UTC).date()
-    plan = own_release.plan(ROOT, level, today, branch=branch, remote=remote, reporter=reporter)
+    root = Path.cwd()
+    plan = own_release.plan(root, level, today, branch=branch, remote=remote, reporter=reporter)
     if dry_run:
         print(plan.text())
         return
-    own_release.release(ROOT, plan)
+    own_release.release(root, plan)
     reporter.say(f"Release {plan.version} is committed and tagged, here only. To push both or neither:")
     print(plan.push)
 

@@ -1,19 +1,18 @@
-"""The manifest on a git branch of its own, `layers`: many write it at once, and nobody's entries are lost.
+"""The manifest on a git branch of its own, `layers`: writers at the same time lose no entries.
 
-The branch holds layers.json, layers.txt and layers.schema.json, and nothing else, so its raw URL stays. All
-is done in a repository that is made for the moment; the one that somebody works in is not touched.
+The branch holds layers.json, layers.txt and layers.schema.json, and nothing else, so its raw URL stays. git
+works in a temporary repository; the user's own is not touched.
 """
 
-import random
-import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
+import stamina
+import stamina.instrumentation
+
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
-from nodelayer.manifest import schema
 from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
-from nodelayer.manifest.schema import schema_text
+from nodelayer.manifest.schema import parse, schema_text
 from nodelayer.manifest.store import open_manifest
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import Git, failed, scratch
@@ -21,14 +20,14 @@ from nodelayer.util.git import Git, failed, scratch
 BRANCH = "layers"
 TEXT_FILE = "layers.txt"
 
-_TRIES = 20
+_ATTEMPTS = 20
 _FIRST_WAIT_S = 0.2
 _MOST_WAIT_S = 8.0
 
 
 @dataclass(frozen=True)
 class ManifestBranch:
-    """A branch of a remote: the name of one of `git`'s, or any address that git takes."""
+    """A branch of a remote. The remote is a name that git knows, or an address."""
 
     git: Git
     remote: str = "origin"
@@ -36,7 +35,9 @@ class ManifestBranch:
 
     def __post_init__(self) -> None:
         if self.git.attempt("check-ref-format", f"refs/heads/{self.branch}").code:
-            raise InvalidInputError(f"{self.branch!r} is no branch", where="--branch", todo="use layers")
+            raise InvalidInputError(
+                f"{self.branch!r} is not a branch name", where="--branch", todo="use layers"
+            )
 
     def __str__(self) -> str:
         return f"{self.branch} of {self.remote}"
@@ -44,70 +45,71 @@ class ManifestBranch:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push has brought: rows of Node.js version, architecture, region, ARN; and the commit, if any."""
+    """What a push added: rows of Node.js version, architecture, region and ARN; the commit, if any."""
 
     added: tuple[tuple[str, str, str, str], ...]
     commit: str
 
 
-@dataclass(frozen=True)
-class Backoff:
-    """How long to wait for others, in seconds: longer each time, and for everybody another while."""
-
-    pause: Callable[[float], None] = time.sleep
-    source: random.Random = field(default_factory=random.SystemRandom)
-
-    def wait(self, tries: int) -> None:
-        self.pause(self.source.uniform(0, min(_MOST_WAIT_S, _FIRST_WAIT_S * (1 << tries))))
+class _BranchMovedError(UnreachableError):
+    """Another writer pushed first."""
 
 
 def read_fragments(place: Path) -> Manifest:
-    """The manifest of a file, or of all *.json below a folder but for schemas. Raises NodelayerError."""
+    """Read the manifest of a file, or of all *.json below a folder except schemas. Raises NodelayerError."""
     if not place.is_dir():
         return open_manifest(str(place))
     found = sorted(path for path in place.rglob("*.json") if path.name != SCHEMA_FILE)
     if not found:
-        raise NotFoundError("there is no manifest", where=str(place), todo="name the folder that has some")
+        raise NotFoundError("no manifest found", where=str(place), todo="name the folder that has manifests")
     return Manifest.of(layer for path in found for layer in open_manifest(str(path)).layers)
 
 
 def fetch(place: ManifestBranch) -> Manifest:
-    """The branch's manifest, an empty one where there is no branch. Raises NodelayerError, also where the
-    remote does not answer.
-    """
+    """Read the branch's manifest; an empty one if the branch does not exist. Raises NodelayerError."""
     with scratch(place.git) as git:
         return _read(git, place, place.git.address(place.remote))[0]
 
 
-def push(
-    new: Manifest, place: ManifestBranch, message: str, reporter: Reporter, backoff: Backoff | None = None
-) -> Pushed:
-    """Merge into what the branch has and push, again where others were quicker. Raises NodelayerError."""
-    backoff = backoff or Backoff()
+def push(new: Manifest, place: ManifestBranch, message: str, reporter: Reporter) -> Pushed:
+    """Merge into the branch and push; retry if another writer pushed first. Raises NodelayerError."""
+    stamina.instrumentation.set_on_retry_hooks([])  # the reporter below says it, not a log line
     address = place.git.address(place.remote)
-    for tries in range(_TRIES):
-        with scratch(place.git) as git:
-            known, tip = _read(git, place, address)
-            merged = known.merge(new)
-            tree = _tree(git, merged)
-            if tip and tree == git.run("rev-parse", f"{tip}^{{tree}}"):
-                return Pushed((), "")
-            parent = ["-p", tip] if tip else []
-            commit = git.run("commit-tree", tree, *parent, "-m", message)
-            tried = git.attempt("push", "--quiet", "--", address, f"{commit}:refs/heads/{place.branch}")
-            if not tried.code:
-                return Pushed(_added(known, merged), commit)
-            if git.tip(address, place.branch) == tip and "lock" not in tried.err:
-                raise failed(tried, place.remote)
-        reporter.say(f"{place}: somebody else was quicker, once more")
-        backoff.wait(tries)
-    raise UnreachableError(
-        f"others were quicker {_TRIES} times", where=str(place), todo="run it again when fewer are at work"
+    for attempt in stamina.retry_context(
+        on=_BranchMovedError,
+        attempts=_ATTEMPTS,
+        timeout=None,
+        wait_initial=_FIRST_WAIT_S,
+        wait_max=_MOST_WAIT_S,
+        wait_jitter=_FIRST_WAIT_S,
+    ):
+        with attempt, scratch(place.git) as git:
+            if attempt.num > 1:
+                reporter.say(f"{place}: another writer pushed first, trying again")
+            return _push_once(git, new, place, address, message)
+    raise AssertionError("the last attempt returns or raises")
+
+
+def _push_once(git: Git, new: Manifest, place: ManifestBranch, address: str, message: str) -> Pushed:
+    known, tip = _read(git, place, address)
+    merged = known.merge(new)
+    tree = _tree(git, merged)
+    if tip and tree == git.run("rev-parse", f"{tip}^{{tree}}"):
+        return Pushed((), "")
+    parent = ["-p", tip] if tip else []
+    commit = git.run("commit-tree", tree, *parent, "-m", message)
+    tried = git.attempt("push", "--quiet", "--", address, f"{commit}:refs/heads/{place.branch}")
+    if not tried.code:
+        return Pushed(_added(known, merged), commit)
+    if git.tip(address, place.branch) == tip and "lock" not in tried.err:
+        raise failed(tried, place.remote)
+    raise _BranchMovedError(
+        f"other writers pushed first {_ATTEMPTS} times", where=str(place), todo="run it again later"
     )
 
 
 def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]:
-    """What the branch has, and its commit; nothing and an empty word where there is no branch."""
+    """Read the branch's manifest and commit; an empty manifest and "" if the branch does not exist."""
     if not git.tip(address, place.branch):
         return Manifest(), ""
     ref = "refs/heads/theirs"
@@ -121,9 +123,9 @@ def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]
         raise NotVerifiedError(
             f"the branch has no {MANIFEST_FILE}",
             where=str(place),
-            todo="it is another's: use another --branch",
+            todo="use another --branch",
         )
-    return schema.parse(shown.out.encode(errors="surrogateescape"), str(place)), git.run("rev-parse", ref)
+    return parse(shown.out.encode(errors="surrogateescape"), str(place)), git.run("rev-parse", ref)
 
 
 def _tree(git: Git, manifest: Manifest) -> str:
@@ -144,12 +146,3 @@ def _added(before: Manifest, after: Manifest) -> tuple[tuple[str, str, str, str]
         for region, published in sorted(layer.regions.items())
         if published.arn not in known
     )
-
-
-def say(pushed: Pushed, place: ManifestBranch, reporter: Reporter) -> None:
-    """One line of what was done."""
-    if not pushed.commit:
-        reporter.say(f"{place}: nothing new")
-        return
-    regions = len({region for _, _, region, _ in pushed.added})
-    reporter.say(f"{place}: {len(pushed.added)} layer versions in {regions} regions added")

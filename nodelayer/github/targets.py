@@ -1,4 +1,4 @@
-"""The set that a release builds, as `supported.toml` says it, and the lines in maintenance on a day."""
+"""The targets of a release, from `release-targets.toml`, and the lines in maintenance on a day."""
 
 import tomllib
 from collections.abc import Iterable
@@ -11,33 +11,33 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
-from nodelayer.errors import InvalidInputError, NodelayerError, machine_error
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
 from nodelayer.node.versions import Release, check_spec, lts_lines, sort_key
 
-FILE = "supported.toml"
+FILE = "release-targets.toml"
 
 
 @dataclass(frozen=True)
-class Supported:
-    """Whether every line in maintenance is built, which specs besides, and each architecture's runner."""
+class ReleaseTargets:
+    """Whether every line in maintenance is built, which other specs, and the runner of each architecture."""
 
     maintenance: bool
     versions: tuple[str, ...]
     runners: dict[Architecture, str]
 
-    def of(self, wanted: Iterable[Architecture]) -> tuple[Architecture, ...]:
-        """Those wanted that have a runner. Raises InvalidInputError where none has."""
+    def with_runner(self, wanted: Iterable[Architecture]) -> tuple[Architecture, ...]:
+        """Return those that have a runner. Raises InvalidInputError if none has."""
         found = tuple(each for each in wanted if each in self.runners)
         if not found:
             raise InvalidInputError(
-                "the supported set names no runner for it", where="--arch", todo="name one there in [runners]"
+                f"{FILE} has no runner for it", where="--arch", todo="add one in [runners]"
             )
         return found
 
 
 def _spec(text: str) -> str:
     if text.strip().lower() == "file":
-        raise ValueError("the set is for every machine, and a file is of one folder")
+        raise ValueError("a file belongs to one folder; name versions")
     try:
         check_spec(text)
     except NodelayerError as error:
@@ -48,7 +48,7 @@ def _spec(text: str) -> str:
 def _architecture(name: str) -> str:
     known = [each.name for each in architecture.ALL]
     if name not in known:
-        raise ValueError(f"no architecture; use {', '.join(known)}")
+        raise ValueError(f"unknown architecture; use {', '.join(known)}")
     return name
 
 
@@ -63,29 +63,33 @@ class _File(BaseModel):
     ] = Field(min_length=1)
 
 
-def load(path: Path) -> Supported:
-    """The set in a file. Raises InvalidInputError naming file and key, MachineError where it is not read."""
+def load(path: Path) -> ReleaseTargets:
+    """Read the targets. Raises InvalidInputError with file and key, MachineError if it cannot be read."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         file = _File.model_validate(raw)
     except OSError as error:
-        raise machine_error(error, path, "--supported") from error
+        raise MachineError(
+            f"cannot be read ({error.strerror})", where=str(path), todo="restore it from git"
+        ) from error
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if part != "[key]")
         said = first["msg"].removeprefix("Value error, ")
-        raise InvalidInputError(f"key {key}: {said}", where=str(path), todo="mend that key") from error
+        raise InvalidInputError(f"key {key}: {said}", where=str(path), todo="correct it") from error
     except ValueError as error:  # of TOML or of UTF-8
-        raise InvalidInputError(f"the file is not TOML ({error})", where=str(path), todo="mend it") from error
+        raise InvalidInputError(
+            f"the file is not TOML ({error})", where=str(path), todo="correct it"
+        ) from error
     runners = {each: file.runners[each.name] for each in architecture.ALL if each.name in file.runners}
-    return Supported(file.maintenance, tuple(file.versions), runners)
+    return ReleaseTargets(file.maintenance, tuple(file.versions), runners)
 
 
 def maintained(releases: Iterable[Release], today: date) -> tuple[int, ...]:
-    """The majors in maintenance on a day, of those that have a release.
+    """Return the majors in maintenance on a day, of those that have a release.
 
-    An LTS line is until the day its end of life is known to be, from its first release on. A major above
-    every LTS line is the current one. Any other had no LTS phase, and ended when the next major came.
+    An LTS line is maintained until the day of its end of life. A major above every LTS line is the current
+    one. Any other had no LTS phase, and ended when the next major came.
     """
     lines = lts_lines()
     majors = {sort_key(each.version)[0] for each in releases if sort_key(each.version)[3]}

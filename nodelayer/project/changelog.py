@@ -1,7 +1,7 @@
-"""The changelog, in the manner of Keep a Changelog: what a version brings, and how it is released.
+"""The changelog in the format of Keep a Changelog: read a version's section, and release the next one.
 
-https://keepachangelog.com/en/1.1.0/. Markdown is read by a parser, so a heading within code or a comment is
-none; what is written keeps every other byte.
+https://keepachangelog.com/en/1.1.0/. A Markdown parser finds the headings, so one within code or a comment
+does not count. Every byte that does not have to change stays.
 """
 
 import re
@@ -22,7 +22,7 @@ _VERSION = r"\[?{}\]?(?:\s.*)?"
 
 @dataclass(frozen=True)
 class _Section:
-    """A heading of level two: its text, its first line, the first below it, and the first of what follows."""
+    """A heading of level two: its text, its first line, the line below it, and the line after the section."""
 
     title: str
     start: int
@@ -32,7 +32,7 @@ class _Section:
 
 @dataclass(frozen=True)
 class Changelog:
-    """The text of a changelog, line ends as they are in the file."""
+    """The text of a changelog, with the line ends of the file."""
 
     text: str
 
@@ -42,7 +42,7 @@ class Changelog:
         return re.findall(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+", self.text)
 
     def _parsed(self) -> tuple[list[_Section], Mapping[str, tuple[int, int]]]:
-        """The sections, and by label in capitals the lines of each link reference."""
+        """Return the sections, and the lines of each link reference by its label in capitals."""
         known: dict[str, dict[str, dict[str, tuple[int, int]]]] = {}
         tokens = MarkdownIt("commonmark").parse(self.text, known)
         heads = [
@@ -63,7 +63,7 @@ class Changelog:
         if len(found) != 1:
             how_often = "more than one section" if found else "no section"
             raise InvalidInputError(
-                f"the changelog has {how_often} ## [Unreleased]", where=FILE, todo="mend it, and commit it"
+                f"the changelog has {how_often} ## [Unreleased]", where=FILE, todo="correct it, and commit it"
             )
         return found[0]
 
@@ -72,7 +72,7 @@ class Changelog:
         return next((each for each in self._parsed()[0] if title.fullmatch(each.title)), None)
 
     def _body(self, section: _Section) -> str:
-        """What stands below a heading, with the link references that it uses and no other."""
+        """Return the text below a heading, with the link references that it uses and no other."""
         lines, references = self._lines, self._parsed()[1]
         where = {line for first, last in references.values() for line in range(first, last)}
         kept = [lines[line] for line in range(section.below, section.end) if line not in where]
@@ -85,18 +85,18 @@ class Changelog:
         return "\n\n".join([body, "\n".join(used)] if used else [body])
 
     def section(self, version: str) -> str | None:
-        """What a version brings, as Markdown with plain line ends; None where it has no section."""
+        """Return a version's section as Markdown with Unix line ends, None if it has no section."""
         found = self._of(version)
         return None if found is None else self._body(found)
 
     def unreleased(self) -> str:
-        """What stands under Unreleased. Raises InvalidInputError without that section."""
+        """Return the text of the section Unreleased. Raises InvalidInputError without that section."""
         return self._body(self._unreleased())
 
     def released(self, version: str, day: date) -> "Changelog":
-        """With what is under Unreleased moved below a heading of the version, and a link reference for it.
+        """Move the text of Unreleased below a heading of the version, and add its link reference.
 
-        Raises InvalidInputError where there is no Unreleased, nothing in it, or a section of the version.
+        Raises InvalidInputError if Unreleased is missing or empty, or the version has a section already.
         """
         section = self._unreleased()
         if self._of(version) is not None:
@@ -105,7 +105,7 @@ class Changelog:
                 where=FILE,
                 todo="move what is in it below ## [Unreleased], and commit that",
             )
-        if not _says_something(self.unreleased()):
+        if not _has_text(self.unreleased()):
             raise InvalidInputError(
                 "nothing stands below ## [Unreleased]",
                 where=FILE,
@@ -120,7 +120,7 @@ class Changelog:
         return Changelog("".join(lines))
 
     def _references(self, version: str, end: str) -> Mapping[int, str]:
-        """By line what becomes of the link references: the version gets one where the one before has one."""
+        """Return the changed link references by line: the version gets one if the version before has one."""
         sections, references = self._parsed()
         for section in sections:
             name = section.title.strip("[]") if section.title.lower() == _UNRELEASED else ""
@@ -143,8 +143,8 @@ class Changelog:
         return {}
 
 
-def _says_something(body: str) -> bool:
-    """Whether there is more than headings, comments and link references."""
+def _has_text(body: str) -> bool:
+    """Return whether there is more than headings, comments and link references."""
     tokens = MarkdownIt("commonmark").parse(body)
     headings = {index + 1 for index, token in enumerate(tokens) if token.type == "heading_open"}
     return any(

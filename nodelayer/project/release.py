@@ -1,7 +1,7 @@
-"""A release of nodelayer itself: the version raised, the changelog moved, both committed and tagged.
+"""A release of nodelayer itself: raise the version, move the changelog's section, commit and tag.
 
-Everything is looked at before anything is changed; what fails half-way is put back; and what a kill left
-between commit and tag is finished by the next run. Nothing is pushed.
+Every check runs before the first change. If a step fails, everything is restored; if the process is killed
+between commit and tag, the next run continues. Nothing is pushed.
 """
 
 import os
@@ -12,16 +12,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
+from typing import Any
+
+import tomlkit
+from semver import Version
+from tomlkit.exceptions import TOMLKitError
 
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
-from nodelayer.node.versions import sort_key
-from nodelayer.project import changelog, pyproject
+from nodelayer.project import changelog
 from nodelayer.project.changelog import Changelog
-from nodelayer.project.pyproject import Pyproject
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import Git, open_git
 
-FILES = (changelog.FILE, pyproject.FILE)
+PYPROJECT = "pyproject.toml"
+FILES = (changelog.FILE, PYPROJECT)
+STEPS = ("patch", "minor", "major")
 
 _REMOTE_SECONDS = 60
 _MANY = 5
@@ -29,7 +34,7 @@ _MANY = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a release will do. `files` is empty where its commit is there already, without a tag."""
+    """What a release will do. `files` is empty if its commit exists already, without a tag."""
 
     version: str
     notes: str
@@ -51,11 +56,11 @@ class Plan:
 
     @property
     def push(self) -> str:
-        """The command that brings both to the remote, or neither."""
+        """The command that pushes both or neither."""
         return shlex.join(["git", "push", "--atomic", self.remote, self.branch, self.tag])
 
     def text(self) -> str:
-        """The plan for a person: version, notes, commands."""
+        """Return the plan for a person: version, notes, commands."""
         words = [*([self.commit_words] if self.files else []), self.tag_words]
         commands = [shlex.join(["git", *each]) for each in words]
         return "\n".join([self.version, "", self.notes, "", *commands, self.push])
@@ -64,36 +69,81 @@ class Plan:
 def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     root: Path, step: str, day: date, *, branch: str, remote: str, reporter: Reporter
 ) -> Plan:
-    """What a release from this checkout would do. Changes nothing, also not what git knows of the remote.
+    """Plan a release from this checkout. Changes nothing, not even what git knows of the remote.
 
-    Raises NodelayerError where the checkout, its branch, the remote or the two files are not fit for it.
+    Raises NodelayerError if the checkout, its branch, the remote or the two files do not allow it.
     """
     git = open_git(root, os.environ)
     _check_checkout(git, branch, remote)
     _check_clean(git, reporter)
     _check_identity(git)
-    old, log = (_read(root / name) for name in (pyproject.FILE, changelog.FILE))
-    found = _unfinished(git, Pyproject(old), Changelog(log), step)
-    if found is not None:
-        planned = Plan(found, Changelog(log).section(found) or "", branch, remote)
-        reporter.say(f"Release {found} is committed and has no tag: going on from there")
+    project = _read(root / PYPROJECT)
+    log = Changelog(_read(root / changelog.FILE))
+    if (found := _unfinished(git, project_version(project), log, step)) is not None:
+        planned = Plan(str(found), log.section(str(found)) or "", branch, remote)
+        reporter.say(f"Release {found} is committed and has no tag: continuing from there")
     else:
-        version = pyproject.raised(Pyproject(old).version, step)
-        moved = Changelog(log).released(version, day)
-        raised = Pyproject(old).with_version(version)
-        texts = {changelog.FILE: moved.text, pyproject.FILE: raised.text}
+        version = str(next_version(project_version(project), step))
+        texts = {
+            changelog.FILE: log.released(version, day).text,
+            PYPROJECT: with_version(project, version),
+        }
         files = {name: text.encode() for name, text in texts.items()}
-        planned = Plan(version, Changelog(log).unreleased(), branch, remote, files)
+        planned = Plan(version, log.unreleased(), branch, remote, files)
     if git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{planned.tag}") is not None:
         raise _tagged(planned.tag, "here", f"git tag --delete {planned.tag}, if it was never pushed")
     _check_remote(git, planned, reporter)
     return planned
 
 
+def project_version(text: str) -> Version:
+    """Return the version of a pyproject.toml, without build metadata. Raises InvalidInputError."""
+    version = _project(text)[1].get("version")
+    try:
+        return _version(str(version))
+    except ValueError as error:
+        raise InvalidInputError(
+            f"the project's version {version!r} is not a semantic version",
+            where=PYPROJECT,
+            todo='write version = "1.2.3" below [project]',
+        ) from error
+
+
+def with_version(text: str, version: str) -> str:
+    """Return a pyproject.toml with another version; every other byte stays. Raises InvalidInputError."""
+    document, project = _project(text)
+    project["version"] = version
+    return tomlkit.dumps(document)
+
+
+def next_version(version: Version, step: str) -> Version:
+    """Return the version after a step; a prerelease becomes its release. Raises InvalidInputError."""
+    if step not in STEPS:
+        raise InvalidInputError(f"{step!r} is not a step of a version", todo=f"use {', '.join(STEPS)}")
+    return version.next_version(step)
+
+
+def _project(text: str) -> tuple[tomlkit.TOMLDocument, dict[str, Any]]:
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError as error:
+        raise InvalidInputError(f"not TOML ({error})", where=PYPROJECT, todo="correct it") from error
+    project = document.get("project")
+    return document, project if isinstance(project, dict) else {}
+
+
+def _version(text: str) -> Version:
+    """Parse a semantic version without build metadata. Raises ValueError."""
+    version = Version.parse(text)
+    if version.build:
+        raise ValueError("it has build metadata")
+    return version
+
+
 def release(root: Path, planned: Plan) -> None:
-    """Commit and tag. Raises NodelayerError, or what stopped it; then everything is as it was."""
+    """Commit and tag. Any error restores the state before. Raises NodelayerError."""
     git = open_git(root, os.environ)
-    with _put_back(git, planned):
+    with _restored_on_error(git, planned):
         for name, data in planned.files.items():
             _write(root / name, data)
         if planned.files and git.shown(*planned.commit_words):
@@ -104,33 +154,30 @@ def release(root: Path, planned: Plan) -> None:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag that may be released: `version` without its v, `major` as in `v1`."""
+    """A tag that may be released, and its version without the v."""
 
     tag: str
     version: str
 
     @property
     def outputs(self) -> dict[str, str]:
-        """What the steps of a job are told."""
-        major, _, _, stable, _ = sort_key(self.version)
+        """The outputs of a workflow step; `major` is as in v1."""
+        version = Version.parse(self.version)
         return {
             "tag": self.tag,
             "version": self.version,
-            "major": f"v{major}",
-            "prerelease": "false" if stable else "true",
+            "major": f"v{version.major}",
+            "prerelease": "true" if version.prerelease else "false",
         }
 
 
 def check_tag(tag: str, root: Path) -> Tag:
-    """The tag, where it is one of this checkout's version and the changelog tells of it.
-
-    Raises InvalidInputError.
-    """
+    """Check a tag against the version of this checkout and its changelog. Raises InvalidInputError."""
     version = version_of(tag)
-    if version != (said := Pyproject(_read(root / pyproject.FILE)).version):
+    if version != (own := str(project_version(_read(root / PYPROJECT)))):
         raise InvalidInputError(
-            f"{tag} is not the version of the commit that it names, which is {said}",
-            where=pyproject.FILE,
+            f"{tag} is not the version of its commit, which is {own}",
+            where=PYPROJECT,
             todo="delete the tag, and let `invoke release` make commit and tag",
         )
     changes(version, root)
@@ -138,30 +185,32 @@ def check_tag(tag: str, root: Path) -> Tag:
 
 
 def changes(version: str, root: Path) -> str:
-    """What the changelog of this checkout says of a version. Raises InvalidInputError."""
-    said = Changelog(_read(root / changelog.FILE)).section(version)
-    if not said:
+    """Return the changelog's section of a version. Raises InvalidInputError."""
+    section = Changelog(_read(root / changelog.FILE)).section(version)
+    if not section:
         raise InvalidInputError(
             f"the changelog tells nothing of {version}",
             where=changelog.FILE,
             todo=f"write what has changed below ## [{version}], and tag the commit that has it",
         )
-    return said
+    return section
 
 
 def version_of(tag: str) -> str:
-    """The version that a tag names: v and a semantic version. Raises InvalidInputError."""
-    version = tag.removeprefix("v")
-    if version == tag or not pyproject.is_semver(version):
+    """Return the version of a tag, which is v and a semantic version. Raises InvalidInputError."""
+    try:
+        if not tag.startswith("v"):
+            raise ValueError(tag)  # noqa: TRY301 - one error for every wrong tag
+        return str(_version(tag[1:]))
+    except ValueError as error:
         raise InvalidInputError(
-            f"{tag!r} is no tag of a release",
-            todo="name it as v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
-        )
-    return version
+            f"{tag!r} is not a release tag",
+            todo="use the form v1.2.3 or v1.2.3-rc.1: no leading zeros, no build metadata",
+        ) from error
 
 
 def _check_checkout(git: Git, branch: str, remote: str) -> None:
-    """Raises InvalidInputError where this is no repository on that branch with that remote."""
+    """Raise InvalidInputError unless this is a repository on that branch with that remote."""
     done = git.attempt("rev-parse", "--show-toplevel")
     if done.code:
         raise InvalidInputError(
@@ -171,9 +220,9 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
         )
     if Path(done.out.removesuffix("\n")).resolve() != git.folder.resolve():
         raise InvalidInputError(
-            f"this folder is part of another git repository ({done.out.strip()})",
+            f"this folder is not the root of its git repository ({done.out.strip()})",
             where=str(git.folder),
-            todo="release from a clone of the repository",
+            todo="release from the root of a clone",
         )
     head = git.answer("symbolic-ref", "--quiet", "HEAD")
     if head != f"refs/heads/{branch}":
@@ -191,7 +240,7 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
 
 
 def _check_clean(git: Git, reporter: Reporter) -> None:
-    """Raises InvalidInputError where something tracked is changed or staged; what is untracked is named."""
+    """Raise InvalidInputError if a tracked file is changed or staged; warn of untracked files."""
     done = git.attempt("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
     if done.code:
         raise MachineError(f"git status fails ({done.reason})", where=str(git.folder))
@@ -207,7 +256,7 @@ def _check_clean(git: Git, reporter: Reporter) -> None:
 
 
 def _check_identity(git: Git) -> None:
-    """Raises MachineError where git would have to guess who commits."""
+    """Raise MachineError if git would have to guess who commits."""
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         if git.answer("-c", "user.useConfigOnly=true", "var", who) is None:
             raise MachineError(
@@ -216,22 +265,21 @@ def _check_identity(git: Git) -> None:
             )
 
 
-def _unfinished(git: Git, project: Pyproject, log: Changelog, step: str) -> str | None:
-    """The version whose release commit is the last one and whose tag is missing; None where there is none.
+def _unfinished(git: Git, version: Version, log: Changelog, step: str) -> Version | None:
+    """Return the version if its release commit is the last one and its tag is missing, else None.
 
     Raises InvalidInputError where that release was another step than the one asked for now.
     """
-    version = project.version
     touched = git.answer("diff-tree", "--no-commit-id", "--name-only", "-r", "HEAD")
     if (
         git.answer("log", "-1", "--format=%s") != f"Release {version}"
         or sorted((touched or "").splitlines()) != sorted(FILES)
-        or log.section(version) is None
+        or log.section(str(version)) is None
         or git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}") is not None
     ):
         return None
-    before = git.answer("show", f"HEAD^:{pyproject.FILE}")
-    if pyproject.raised(Pyproject(before or "").version, step) != version:
+    before = project_version(git.answer("show", f"HEAD^:{PYPROJECT}") or "")
+    if next_version(before, step) != version:
         raise InvalidInputError(
             f"Release {version} is committed and has no tag, and is no {step} release",
             todo="finish it with the step it was made with, or undo it with git reset --keep HEAD^",
@@ -240,9 +288,9 @@ def _unfinished(git: Git, project: Pyproject, log: Changelog, step: str) -> str 
 
 
 def _check_remote(git: Git, planned: Plan, reporter: Reporter) -> None:
-    """Raises InvalidInputError where the remote has the tag, or commits that the branch lacks.
+    """Raise InvalidInputError if the remote has the tag, or commits that the branch lacks.
 
-    Where it cannot be asked, a warning says so. It is only asked: no reference of it is kept here.
+    If it does not answer, warn. No reference of the remote is stored here.
     """
     branch, tag = f"refs/heads/{planned.branch}", f"refs/tags/{planned.tag}"
     with reporter.work(f"asking {planned.remote}"):
@@ -271,13 +319,13 @@ def _tagged(tag: str, where: str, todo: str) -> InvalidInputError:
 def _not_done(what: str) -> MachineError:
     return MachineError(
         f"{what} failed, and everything is as it was",
-        todo="git's own words stand above; mend that, and run it again",
+        todo="correct what git prints above, and run it again",
     )
 
 
 @contextmanager
-def _put_back(git: Git, planned: Plan) -> Iterator[None]:
-    """Files, index, branch and tag as they were, whatever ends the block early."""
+def _restored_on_error(git: Git, planned: Plan) -> Iterator[None]:
+    """Restore files, index, branch and tag if the block raises."""
     if not planned.files:
         yield
         return
@@ -319,11 +367,11 @@ def _read(path: Path) -> str:
             f"there is no {path.name}", where=str(path.parent), todo="take it from its last commit"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="mend it") from error
+        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="correct it") from error
 
 
 def _write(path: Path, data: bytes) -> None:
-    """The file with these bytes, or as it was; its mode stays. Raises MachineError."""
+    """Replace a file at once; its mode stays. Raises MachineError."""
     if path.read_bytes() == data:
         return
     try:
@@ -340,7 +388,7 @@ def _write(path: Path, data: bytes) -> None:
         raise MachineError(
             f"{path.name} cannot be written ({error.strerror})",
             where=str(path.parent),
-            todo="mend that, and run it again",
+            todo="correct that, and run it again",
         ) from error
 
 

@@ -1,6 +1,6 @@
 """The notes of a GitHub release, as Markdown: what is new, the layers, their ARNs, how to verify them.
 
-Whatever a manifest or a build record says reaches the page as text: plain words as code, the rest by number.
+Text from a manifest or a build record is escaped: it never becomes Markdown or HTML.
 """
 
 import base64
@@ -72,7 +72,7 @@ class ReleaseNotes:
         return found
 
 
-def tell(  # noqa: PLR0913 - what a release is made of
+def collect(  # noqa: PLR0913 - what a release is made of
     version: str,
     known: Manifest,
     records: Iterable[BuildRecord],
@@ -104,23 +104,23 @@ def tell(  # noqa: PLR0913 - what a release is made of
     return ReleaseNotes(version, repository, zips, everywhere, changes)
 
 
-def render(told: ReleaseNotes) -> tuple[str, tuple[str, ...]]:
+def render(notes: ReleaseNotes) -> tuple[str, tuple[str, ...]]:
     """The notes, and what had to be left out of them for GitHub's limit. Raises InvalidInputError."""
     for left_out in ((), ("ARNs",), ("ARNs", "layers")):
-        text = "\n".join(_lines(replace(told, left_out=left_out)))
+        text = "\n".join(_lines(replace(notes, left_out=left_out)))
         if len(text) <= MOST:
             return text, left_out
     raise InvalidInputError(
         f"the notes are longer than the {MOST} characters that GitHub takes, even without any table",
-        todo=f"shorten the changelog's section of {told.version}",
+        todo=f"shorten the changelog's section of {notes.version}",
     )
 
 
-def _lines(told: ReleaseNotes) -> Iterator[str]:
-    yield from _what(told)
+def _lines(notes: ReleaseNotes) -> Iterator[str]:
+    yield from _what(notes)
     yield from ("## Layers", "")
-    if "layers" in told.left_out:
-        yield f"{len(told.zips)} layers: more than fit here. `SHA256SUMS` among the assets has their zips."
+    if "layers" in notes.left_out:
+        yield f"{len(notes.zips)} layers: more than fit here. `SHA256SUMS` among the assets has their zips."
     else:
         yield from _table(
             ("Node.js", "architecture", "runs on", "zip", "sha256 of the zip"),
@@ -133,44 +133,44 @@ def _lines(told: ReleaseNotes) -> Iterator[str]:
                     megabytes(each.layer.size),
                     code(each.sha256),
                 )
-                for each in told.zips
+                for each in notes.zips
             ),
         )
-    yield from ("", "## ARNs", "", *_where(told), "")
-    if told.left_out:
+    yield from ("", "## ARNs", "", *_where(notes), "")
+    if notes.left_out:
         yield "The ARNs of every region are in `layers.txt` among the assets: they are more than fit here."
         yield ""
     else:
-        for each in told.zips:
+        for each in notes.zips:
             yield from _arns(each)
-    yield from _verify(told)
+    yield from _verify(notes)
 
 
-def _what(told: ReleaseNotes) -> Iterator[str]:
-    if told.changes:
-        yield from (told.changes, "")
+def _what(notes: ReleaseNotes) -> Iterator[str]:
+    if notes.changes:
+        yield from (notes.changes, "")
         return
-    versions = sorted({each.layer.node_version for each in told.zips}, key=sort_key)
+    versions = sorted({each.layer.node_version for each in notes.zips}, key=sort_key)
     links = [f"[{each}](https://nodejs.org/en/blog/release/v{each})" for each in versions]
-    if "layers" in told.left_out:
+    if "layers" in notes.left_out:
         links = [f"{len(versions)} versions"]
-    yield f"AWS Lambda layers of Node.js {_and(links)}, built by nodelayer {told.version}."
+    yield f"AWS Lambda layers of Node.js {_and(links)}, built by nodelayer {notes.version}."
     yield ""
 
 
-def _where(told: ReleaseNotes) -> Iterator[str]:
+def _where(notes: ReleaseNotes) -> Iterator[str]:
     """In which regions: that nobody looks for an ARN that is not there."""
-    if not told.everywhere:
+    if not notes.everywhere:
         yield "Published in no region."
-    elif not told.missing:
-        yield f"Every layer is in each of {len(told.everywhere)} regions."
+    elif not notes.missing:
+        yield f"Every layer is in each of {len(notes.everywhere)} regions."
     else:
-        lacking = sum(map(len, told.missing.values()))
-        yield f"{lacking} of {len(told.zips)} layers are not in each of the {len(told.everywhere)} regions."
-        if "layers" not in told.left_out:
+        lacking = sum(map(len, notes.missing.values()))
+        yield f"{lacking} of {len(notes.zips)} layers are not in each of the {len(notes.everywhere)} regions."
+        if "layers" not in notes.left_out:
             yield ""
-        for regions, zips in told.missing.items() if "layers" not in told.left_out else ():
-            whole = len(regions) == len(told.everywhere)
+        for regions, zips in notes.missing.items() if "layers" not in notes.left_out else ():
+            whole = len(regions) == len(notes.everywhere)
             where = "published nowhere" if whole else f"not in {', '.join(regions)}"
             yield f"- **{where}**: {'; '.join(each.label for each in zips)}"
 
@@ -186,8 +186,8 @@ def _arns(each: Zip) -> Iterator[str]:
     yield from ("", "</details>", "")
 
 
-def _verify(told: ReleaseNotes) -> Iterator[str]:
-    asset = next((each.asset for each in told.zips if each.asset), "FILE")
+def _verify(notes: ReleaseNotes) -> Iterator[str]:
+    asset = next((each.asset for each in notes.zips if each.asset), "FILE")
     yield from (
         "## Verify",
         "",
@@ -195,9 +195,9 @@ def _verify(told: ReleaseNotes) -> Iterator[str]:
         "",
         "```sh",
         "sha256sum --check --ignore-missing SHA256SUMS",
-        f"gh attestation verify {asset} --repo {told.repository} \\",
-        f"  --signer-workflow {told.repository}/.github/workflows/release.yml \\",
-        f"  --source-ref refs/tags/v{told.version}",
+        f"gh attestation verify {asset} --repo {notes.repository} \\",
+        f"  --signer-workflow {notes.repository}/.github/workflows/release.yml \\",
+        f"  --source-ref refs/tags/v{notes.version}",
         "```",
         "",
         "A layer version, whose CodeSha256 at AWS has to be the one above its ARNs and in `layers.json`:",

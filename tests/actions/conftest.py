@@ -174,7 +174,7 @@ def stage(tmp_path_factory, act, variables, github):
     """The repository on its branch main, with two versions to build and nothing released yet."""
     made = Stage(tmp_path_factory.mktemp("stage"), act=act, variables=variables, github=github)
     made.settings["REGIONS"] = ",".join(REGIONS)
-    made.begin({"supported.toml": SUPPORTED}, source=ROOT)
+    made.begin({"release-targets.toml": SUPPORTED}, source=ROOT)
     github.holds(made.bare)
     made.prepare()
     return made

@@ -25,6 +25,8 @@ import tarfile
 import uuid
 from pathlib import Path
 
+import sigstore  # beside this script
+
 HOME = Path(os.environ["DOUBLES"])
 WORKSPACE = Path(os.environ.get("GITHUB_WORKSPACE", "."))
 
@@ -126,22 +128,22 @@ def attest(given):
     _, files = found(given["subject-path"])
     if not files:
         raise StepError("Could not find subject at path " + given["subject-path"])
+    run = sigstore.Workflow(
+        os.environ["GITHUB_REPOSITORY"], "release.yml", os.environ["GITHUB_REF"], os.environ["GITHUB_SHA"]
+    )
+    statement = (sigstore.PROVENANCE, sigstore.provenance(run))
+    if given["sbom-path"]:
+        statement = (sigstore.CYCLONEDX, json.loads((WORKSPACE / given["sbom-path"]).read_bytes()))
+    bundle = json.dumps(sigstore.attest(HOME / "sigstore", files, *statement, run))
     made = Path(os.environ["RUNNER_TEMP"]) / f"attestation-{uuid.uuid4().hex}.json"
     made.parent.mkdir(parents=True, exist_ok=True)
-    line = [sys.executable, str(Path(__file__).with_name("sigstore.py")), "attest", str(HOME / "sigstore")]
-    for file in files:
-        line += ["--subject", str(file)]
-    if given["sbom-path"]:
-        line += ["--sbom", str(WORKSPACE / given["sbom-path"])]
-    line += ["--repository", os.environ["GITHUB_REPOSITORY"], "--workflow", "release.yml"]
-    line += ["--ref", os.environ["GITHUB_REF"], "--sha", os.environ["GITHUB_SHA"], "--out", str(made)]
-    run(line)
+    made.write_text(bundle + "\n")
     kept = HOME / "attestations"
     kept.mkdir(exist_ok=True)
     for file in files:
         digest = hashlib.sha256(file.read_bytes()).hexdigest()
         with (kept / f"{digest}.jsonl").open("a") as opened:
-            opened.write(made.read_text().strip() + "\n")
+            opened.write(bundle + "\n")
     return {"bundle-path": str(made), "attestation-id": uuid.uuid4().hex}
 
 

@@ -1,28 +1,17 @@
-"""A Sigstore of our own: what signs attestations on GitHub, as far as one who verifies them can tell.
+"""A Sigstore for tests: it signs attestations that `gh attestation verify` accepts as those of GitHub.
 
-    python sigstore.py make FOLDER
-    python sigstore.py attest FOLDER --subject FILE ... [--sbom FILE] --repository OWNER/NAME
-        --workflow release.yml --ref refs/tags/v1.2.3 --sha COMMIT [--private] --out BUNDLE
-
-`make` writes two instances, as there are two. A public repository's attestations are signed by
-sigstore.dev, with an entry in its transparency log and one in its log of certificates; a private one's by
-GitHub, Inc., with a timestamp. FOLDER/trusted_root.jsonl holds both, as `gh attestation trusted-root`
-prints them. `attest` writes one bundle, as actions/attest does: provenance of the files, or, with --sbom,
-their bill of materials. It makes the instances where there are none. Needs `cryptography` and, for
-timestamps, the program openssl.
+It signs as sigstore.dev does for public repositories: with an entry in a transparency log and one in a log of
+certificates. trusted_root.jsonl names its authorities, as `gh attestation trusted-root` prints them.
 
 Formats: https://github.com/sigstore/protobuf-specs and https://github.com/sigstore/fulcio, docs/oid-info.md
 https://github.com/actions/toolkit, packages/attest · https://www.rfc-editor.org/rfc/rfc6962, section 3
 """
 
-import argparse
 import base64
 import datetime as dt
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,9 +21,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
-PUBLIC, PRIVATE = "public", "private"
-ORGANIZATIONS = {PUBLIC: "sigstore.dev", PRIVATE: "GitHub, Inc."}
-"""By the organization of a certificate's issuer, gh chooses what has to be there beside the signature."""
+ORGANIZATION = "sigstore.dev"
+"""By the organization of a certificate's issuer, gh chooses which evidence a signature needs."""
 PROVENANCE = "https://slsa.dev/provenance/v1"
 CYCLONEDX = "https://cyclonedx.org/bom"
 ROOTS = "trusted_root.jsonl"
@@ -43,7 +31,6 @@ _SERVER = "https://github.com"
 _REKOR = "rekor.sigstore.dev"
 _FULCIO_OID = "1.3.6.1.4.1.57264.1"
 _SCTS_OID = "1.3.6.1.4.1.11129.2.4.2"
-_TSA_POLICY = "1.3.6.1.4.1.57264.2"
 _STATEMENT = "application/vnd.in-toto+json"
 _A_MINUTE = dt.timedelta(minutes=1)
 _VALID = dt.timedelta(minutes=10)  # of a certificate of Fulcio's
@@ -58,7 +45,6 @@ class Workflow:
     ref: str
     sha: str
     event: str = "push"
-    visibility: str = PUBLIC
 
     @property
     def source(self):
@@ -78,15 +64,12 @@ class Workflow:
 
 
 def make(folder):
-    """Both instances, once: a folder that is there stays as it is. Returns it."""
+    """Create the authorities in a folder, unless it exists. Returns it."""
     if folder.is_dir():
         return folder
     folder.parent.mkdir(parents=True, exist_ok=True)
     fresh = Path(tempfile.mkdtemp(dir=folder.parent))
-    lines = [
-        _make_instance(fresh / visibility, ORGANIZATIONS[visibility]) for visibility in (PUBLIC, PRIVATE)
-    ]
-    (fresh / ROOTS).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (fresh / ROOTS).write_text(json.dumps(_make_authorities(fresh)) + "\n")
     try:
         fresh.rename(folder)
     except OSError:  # another process was faster
@@ -106,9 +89,9 @@ def attest(folder, subjects, predicate_type, predicate, workflow):
         "predicate": predicate,
     }
     payload = json.dumps(statement, separators=(",", ":")).encode()
-    instance = make(folder) / workflow.visibility
+    make(folder)
     key = ec.generate_private_key(ec.SECP256R1())
-    certificate = _certificate_of(workflow, key.public_key(), instance)
+    certificate = _certificate_of(workflow, key.public_key(), folder)
     signature = _sign(
         key, b"DSSEv1 %d %b %d %b" % (len(_STATEMENT), _STATEMENT.encode(), len(payload), payload)
     )
@@ -117,17 +100,13 @@ def attest(folder, subjects, predicate_type, predicate, workflow):
         "payloadType": _STATEMENT,
         "signatures": [{"sig": _b64(signature)}],
     }
-    if workflow.visibility == PUBLIC:
-        witnessed = {
-            "tlogEntries": [_logged(envelope, certificate, instance)],
-            "timestampVerificationData": {},
-        }
-    else:
-        stamps = [{"signedTimestamp": _b64(_timestamp(signature, instance))}]
-        witnessed = {"tlogEntries": [], "timestampVerificationData": {"rfc3161Timestamps": stamps}}
     return {
         "mediaType": "application/vnd.dev.sigstore.bundle.v0.3+json",
-        "verificationMaterial": {**witnessed, "certificate": {"rawBytes": _b64(_der(certificate))}},
+        "verificationMaterial": {
+            "tlogEntries": [_logged(envelope, certificate, folder)],
+            "timestampVerificationData": {},
+            "certificate": {"rawBytes": _b64(_der(certificate))},
+        },
         "dsseEnvelope": envelope,
     }
 
@@ -156,11 +135,10 @@ def provenance(workflow):
     }
 
 
-def _make_instance(folder, organization):
-    """The authorities of one instance, and the line of the trusted root that names them."""
-    folder.mkdir()
+def _make_authorities(folder):
+    """Create the authorities, and return the line of the trusted root that names them."""
     root_key, ca_key = (ec.generate_private_key(ec.SECP384R1()) for _ in range(2))
-    root_name, ca_name = _name(organization, "root"), _name(organization, "intermediate")
+    root_name, ca_name = _name("root"), _name("intermediate")
     root = _issue(root_name, root_key.public_key(), root_name, root_key, _authority(1))
     ca = _issue(
         ca_name,
@@ -171,20 +149,19 @@ def _make_instance(folder, organization):
         _usage(ExtendedKeyUsageOID.CODE_SIGNING),
     )
     _keep(folder, "ca", ca_key, ca)
-    line = {
+    return {
         "mediaType": "application/vnd.dev.sigstore.trustedroot+json;version=0.1",
-        "certificateAuthorities": [_chain("https://fulcio.example.org", organization, ca, root)],
+        "certificateAuthorities": [
+            {
+                "subject": {"organization": ORGANIZATION, "commonName": "example"},
+                "uri": "https://fulcio.example.org",
+                "certChain": {"certificates": [{"rawBytes": _b64(_der(each))} for each in (ca, root)]},
+                "validFor": {"start": _from_now()},
+            }
+        ],
+        "tlogs": [_make_log(folder, "rekor", _REKOR)],
+        "ctlogs": [_make_log(folder, "ct", "ct.example.org")],
     }
-    if organization == ORGANIZATIONS[PUBLIC]:
-        return line | {
-            "tlogs": [_make_log(folder, "rekor", _REKOR)],
-            "ctlogs": [_make_log(folder, "ct", "ct.example.org")],
-        }
-    tsa_key = ec.generate_private_key(ec.SECP384R1())
-    usages = (_signs_only(), _usage(ExtendedKeyUsageOID.TIME_STAMPING))
-    tsa = _issue(_name(organization, "timestamps"), tsa_key.public_key(), root_name, root_key, *usages)
-    _keep(folder, "tsa", tsa_key, tsa)
-    return line | {"timestampAuthorities": [_chain("https://timestamp.example.org", organization, tsa, root)]}
 
 
 def _make_log(folder, name, host):
@@ -203,18 +180,9 @@ def _make_log(folder, name, host):
     }
 
 
-def _chain(uri, organization, *certificates):
-    return {
-        "subject": {"organization": organization, "commonName": "example"},
-        "uri": uri,
-        "certChain": {"certificates": [{"rawBytes": _b64(_der(each))} for each in certificates]},
-        "validFor": {"start": _from_now()},
-    }
-
-
-def _certificate_of(workflow, public_key, instance):
+def _certificate_of(workflow, public_key, folder):
     """What Fulcio gives for GitHub's token: ten minutes for a new key, and the run's claims as extensions."""
-    ca_key, ca = _kept(instance, "ca")
+    ca_key, ca = _kept(folder, "ca")
     san = x509.SubjectAlternativeName([x509.UniformResourceIdentifier(workflow.uri)])
     extensions = [
         _signs_only(),
@@ -228,9 +196,7 @@ def _certificate_of(workflow, public_key, instance):
     issued = (x509.Name([]), public_key, ca.subject, ca_key)
     serial, valid = x509.random_serial_number(), (_now(), _now() + _VALID)
     certificate = _issue(*issued, *extensions, serial=serial, valid=valid)
-    if workflow.visibility == PRIVATE:
-        return certificate
-    promises = x509.UnrecognizedExtension(ObjectIdentifier(_SCTS_OID), _promise(certificate, ca, instance))
+    promises = x509.UnrecognizedExtension(ObjectIdentifier(_SCTS_OID), _promise(certificate, ca, folder))
     return _issue(*issued, *extensions, (promises, False), serial=serial, valid=valid)
 
 
@@ -253,15 +219,15 @@ def _claims(workflow):
         19: workflow.sha,
         20: workflow.event,
         21: workflow.run,
-        22: workflow.visibility,
+        22: "public",
     }
     yield from ((f"{_FULCIO_OID}.{number}", value.encode()) for number, value in enumerate(bare, 1))
     yield from ((f"{_FULCIO_OID}.{number}", _tagged(0x0C, value.encode())) for number, value in text.items())
 
 
-def _promise(certificate, ca, instance):
+def _promise(certificate, ca, folder):
     """The log of certificates has seen it: a SignedCertificateTimestampList of one (RFC 6962, 3.3)."""
-    key, _ = _kept(instance, "ct")
+    key, _ = _kept(folder, "ct")
     when = int(_now().timestamp() * 1000).to_bytes(8)
     body = certificate.tbs_certificate_bytes
     entry = _sha256(_public(ca.public_key())) + len(body).to_bytes(3) + body
@@ -270,9 +236,9 @@ def _promise(certificate, ca, instance):
     return _tagged(0x04, _counted(_counted(promise)))
 
 
-def _logged(envelope, certificate, instance):
+def _logged(envelope, certificate, folder):
     """Rekor's entry of the signature: the second of a log, with the proof that it is in there."""
-    key, _ = _kept(instance, "rekor")
+    key, _ = _kept(folder, "rekor")
     public = _public(key.public_key())
     pem = certificate.public_bytes(serialization.Encoding.PEM)
     body = _canonical(
@@ -309,28 +275,6 @@ def _logged(envelope, certificate, instance):
     }
 
 
-def _timestamp(signature, instance):
-    """An RFC 3161 response: this signature was there at this moment."""
-    with tempfile.TemporaryDirectory() as folder:
-        scratch, instance = Path(folder), instance.resolve()
-        (scratch / "signature").write_bytes(signature)
-        (scratch / "serial").write_text(f"{x509.random_serial_number():040X}\n")
-        (scratch / "ts.conf").write_text(
-            f"[tsa]\ndefault_tsa = ours\n[ours]\nserial = {scratch}/serial\ndefault_policy = {_TSA_POLICY}\n"
-            "digests = sha256\nsigner_digest = sha256\ness_cert_id_alg = sha256\n"
-        )
-        request = ("-query", "-data", "signature", "-sha256", "-cert", "-out", "request")
-        signer = ("-signer", instance / "tsa.pem", "-inkey", instance / "tsa.key")
-        reply = ("-reply", "-config", "ts.conf", "-queryfile", "request", *signer, "-out", "reply")
-        for line in (request, reply):
-            done = subprocess.run(
-                ["openssl", "ts", *line], cwd=scratch, capture_output=True, text=True, check=False
-            )
-            if done.returncode:
-                raise RuntimeError(f"openssl ts: {done.stderr}")
-        return (scratch / "reply").read_bytes()
-
-
 def _issue(subject, public_key, issuer, key, *extensions, serial=None, valid=None):  # noqa: PLR0913
     start, end = valid or (_now() - _A_MINUTE, _now() + dt.timedelta(days=3650))
     builder = x509.CertificateBuilder(
@@ -362,8 +306,8 @@ def _signs_only():
     return x509.KeyUsage(digital_signature=True, **dict.fromkeys(others, False)), True
 
 
-def _name(organization, what):
-    parts = ((NameOID.ORGANIZATION_NAME, organization), (NameOID.COMMON_NAME, f"sigstore-{what} of a test"))
+def _name(what):
+    parts = ((NameOID.ORGANIZATION_NAME, ORGANIZATION), (NameOID.COMMON_NAME, f"sigstore-{what} of a test"))
     return x509.Name([x509.NameAttribute(oid, value) for oid, value in parts])
 
 
@@ -429,31 +373,3 @@ def _now():
 
 def _from_now():
     return f"{_now() - _A_MINUTE:%Y-%m-%dT%H:%M:%SZ}"
-
-
-def main(arguments):
-    parser = argparse.ArgumentParser(description="a Sigstore of our own, for tests")
-    commands = parser.add_subparsers(dest="command", required=True)
-    for name in ("make", "attest"):
-        commands.add_parser(name).add_argument("folder", type=Path)
-    flags = commands.choices["attest"]
-    flags.add_argument("--subject", type=Path, nargs="+", action="extend", required=True)
-    flags.add_argument("--sbom", type=Path)
-    for name in ("--repository", "--workflow", "--ref", "--sha"):
-        flags.add_argument(name, required=True)
-    flags.add_argument("--private", action="store_const", dest="visibility", const=PRIVATE, default=PUBLIC)
-    flags.add_argument("--out", type=Path, required=True)
-    given = parser.parse_args(arguments)
-    if given.command == "make":
-        sys.stdout.write(f"{make(given.folder) / ROOTS}\n")
-        return
-    workflow = Workflow(given.repository, given.workflow, given.ref, given.sha, visibility=given.visibility)
-    said = (
-        (CYCLONEDX, json.loads(given.sbom.read_bytes())) if given.sbom else (PROVENANCE, provenance(workflow))
-    )
-    given.out.write_text(json.dumps(attest(given.folder, given.subject, *said, workflow)) + "\n")
-    sys.stdout.write(f"{given.out}\n")
-
-
-if __name__ == "__main__":
-    main(sys.argv[1:])

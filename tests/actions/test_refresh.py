@@ -1,4 +1,4 @@
-"""The weekly workflow, with one fact that has become old: tested, and a pull request of it opened."""
+"""The weekly workflow with one outdated fact: it is tested, and a pull request is opened."""
 
 import pytest
 from actions.act import Stage
@@ -15,20 +15,20 @@ def stage(tmp_path_factory, act, variables, github):
     old = (ROOT / FACTS).read_text().replace("2029-06-30", "2029-06-29")
     made.begin({FACTS: old}, source=ROOT)
     github.holds(made.bare)
-    for file in (made.work / "tests" / "unit").glob("test_*.py"):
-        if file.name != "test_arn.py":  # one of them for all, which run beside this
+    for file in (made.work / "tests" / "unit").rglob("test_*.py"):
+        if file.name != "test_arn.py":  # one for all, which run elsewhere
             file.unlink()
     made.git("commit", "-qam", "Fewer tests")
     made.push("main")
     return made
 
 
-def test_what_is_behind_becomes_a_pull_request(stage, github):
+def test_an_outdated_fact_becomes_a_pull_request(stage, github):
     run = stage.dispatch("refresh.yml", ref="main", inputs={"only": "runtimes"})
     assert run.code == 0, run.text
     (pull,) = github.pulls()
     assert pull["state"] == "open"
-    assert "2029-06-29 -> 2029-06-30" in pull["body"]
+    assert "~ provided.al2023 deprecated 2029-06-29 -> 2029-06-30" in pull["body"]
     changed = stage.git("diff", "--name-only", "main", "refresh", folder=stage.bare)
     assert changed.split() == [FACTS]
     assert "passed" in run.log["refresh what is pinned"]

@@ -241,13 +241,13 @@ def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
 
 def test_a_watch_that_fails_opens_an_issue_and_the_next_good_run_closes_it(stage, healed, github):
     assert healed.code == 0
-    change(stage, "supported.toml", lambda text: text.replace("versions", "version"), "A slip")
+    change(stage, "release-targets.toml", lambda text: text.replace("versions", "version"), "A slip")
     stage.push("main")
     failed = stage.schedule("watch.yml")
     assert failed.jobs == {"look": "failure", "report": "success"}, failed.text
     (issue,) = github.issues()
     assert (issue["state"], issue["title"]) == ("open", "Watch fails")
-    change(stage, "supported.toml", lambda text: text.replace("version =", "versions ="), "Mend it")
+    change(stage, "release-targets.toml", lambda text: text.replace("version =", "versions ="), "Mend it")
     stage.push("main")
     assert stage.schedule("watch.yml").code == 0
     (issue,) = github.issues()

@@ -1,4 +1,4 @@
-"""The supported set: what its file may say, and which lines are in maintenance on a day."""
+"""The release targets: what their file may say, and which lines are in maintenance on a day."""
 
 from datetime import date
 
@@ -20,12 +20,12 @@ x86_64 = "my-runner_2"
 
 
 def read(folder, text):
-    path = folder / "supported.toml"
+    path = folder / "release-targets.toml"
     path.write_text(text)
     return targets.load(path)
 
 
-def test_the_set_of_this_repository_builds_lines_and_exact_versions_on_two_architectures():
+def test_the_targets_of_this_repository_are_lines_and_exact_versions_on_two_architectures():
     found = targets.load(ROOT / targets.FILE)
     assert found.maintenance
     assert "12.16.1" in found.versions
@@ -33,45 +33,37 @@ def test_the_set_of_this_repository_builds_lines_and_exact_versions_on_two_archi
     assert found.runners == {X86_64: "ubuntu-24.04", ARM64: "ubuntu-24.04-arm"}
 
 
-def test_what_is_read_is_what_stands_there_x86_64_first(tmp_path):
+def test_runners_are_in_the_order_of_architectures(tmp_path):
     found = read(tmp_path, GOOD)
     assert (found.maintenance, found.versions) == (True, ("12.16.1", "lts/iron"))
     assert list(found.runners.items()) == [(X86_64, "my-runner_2"), (ARM64, "ubuntu-24.04-arm")]
-    assert found.of([ARM64]) == (ARM64,)
+    assert found.with_runner([ARM64]) == (ARM64,)
 
 
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
         ("maintenance = true", "", "key maintenance: Field required"),
-        ("maintenance = true", "maintenance = 1", "key maintenance: Input should be a valid boolean"),
         ("maintenance = true", "maintenance = true\nlines = 3", "key lines: Extra inputs are not permitted"),
         ('"lts/iron"', '"twelve"', "key versions.1: 'twelve' does not say which Node.js"),
-        ('"lts/iron"', '"file"', "key versions.1: the set is for every machine"),
+        ('"lts/iron"', '"file"', "key versions.1: a file belongs to one folder"),
         ('"lts/iron"', "12", "key versions.1: Input should be a valid string"),
-        ("arm64 =", "riscv =", "key runners.riscv: no architecture; use x86_64, arm64"),
-        ('"my-runner_2"', '""', "key runners.x86_64: String should match pattern"),
+        ("arm64 =", "riscv =", "key runners.riscv: unknown architecture; use x86_64, arm64"),
         ('"my-runner_2"', '"a,b"', "key runners.x86_64: String should match pattern"),
-        ("[runners]", "[runner]", "key runners: Field required"),
         ("[runners]", "[runners", "the file is not TOML"),
     ],
 )
-def test_a_mistake_is_told_with_file_and_key(tmp_path, old, new, said):
+def test_an_error_names_file_and_key(tmp_path, old, new, said):
     with pytest.raises(InvalidInputError) as caught:
         read(tmp_path, GOOD.replace(old, new))
     line = str(caught.value)
     assert line.startswith(said)
-    assert str(tmp_path / "supported.toml") in line
+    assert str(tmp_path / "release-targets.toml") in line
     assert "\n" not in line
 
 
-def test_a_set_without_runners_is_refused(tmp_path):
-    with pytest.raises(InvalidInputError, match="key runners: "):
-        read(tmp_path, GOOD.partition("[runners]")[0] + "[runners]\n")
-
-
 def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
-    with pytest.raises(MachineError, match="--supported"):
+    with pytest.raises(MachineError, match="cannot be read"):
         targets.load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
     with pytest.raises(InvalidInputError, match="not TOML"):
@@ -80,9 +72,9 @@ def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
 
 def test_an_architecture_without_a_runner_is_left_out_and_none_at_all_is_refused(tmp_path):
     found = read(tmp_path, GOOD.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
-    assert found.of([X86_64, ARM64]) == (X86_64,)
+    assert found.with_runner([X86_64, ARM64]) == (X86_64,)
     with pytest.raises(InvalidInputError, match="no runner"):
-        found.of([ARM64])
+        found.with_runner([ARM64])
 
 
 EVERY = [Release(f"{major}.1.0") for major in range(4, 27)]
@@ -102,7 +94,7 @@ def test_a_line_is_maintained_to_the_end_of_the_day_its_life_ends(day, majors):
     assert targets.maintained(EVERY, day) == majors
 
 
-def test_what_has_no_release_yet_is_in_no_set():
+def test_a_line_without_a_release_is_not_maintained():
     assert targets.maintained(EVERY[:-2], date(2026, 2, 1)) == (20, 22, 24)
     assert targets.maintained([], date(2026, 2, 1)) == ()
 
@@ -112,8 +104,3 @@ def test_the_current_line_is_the_one_above_every_lts_line():
     assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26, 27)
     assert 25 not in targets.maintained(EVERY, date(2026, 11, 25))
     assert targets.maintained(EVERY[:-1], date(2026, 2, 1)) == (20, 22, 24, 25)
-
-
-def test_a_prerelease_makes_no_line():
-    newer = [*EVERY, Release("27.0.0-alpha.1")]
-    assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26)
