@@ -9,12 +9,12 @@ VENV   ?= .venv
 EXTRAS ?= dev
 STAMP  := $(VENV)/.made-from-pyproject
 
-# What NODE and its kin hold goes by the environment: the shell reads none of it as program.
+# Pass values through the environment, so that the shell never evaluates them.
 export NODE ARCH BUILDER
 FLAGS := $(if $(NODE),--node="$$NODE") $(if $(ARCH),--arch="$$ARCH") $(if $(BUILDER),--builder="$$BUILDER") $(ARGS)
 
 .DEFAULT_GOAL := help
-.PHONY: help venv
+.PHONY: help venv build-layer test-layer download
 help: $(STAMP)
 	@$(VENV)/bin/invoke --list
 
@@ -29,6 +29,7 @@ INSTALL = $(PIP) --editable '.[$(EXTRAS)]'
 endif
 
 $(STAMP): pyproject.toml requirements.txt
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; name another: make PYTHON=python3.12" >&2; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; again when pyproject.toml changes)" >&2
 	@$(PYTHON) -m venv $(VENV)
@@ -36,6 +37,11 @@ $(STAMP): pyproject.toml requirements.txt
 	@touch $@
 
 Makefile pyproject.toml requirements.txt: ;
+
+# A user of make does not know --node.
+build-layer test-layer download: $(STAMP)
+	@$(if $(NODE)$(ARGS),,echo "make: NODE= is missing; for instance: make $@ NODE=24" >&2; exit 2)
+	@$(VENV)/bin/invoke $@ $(FLAGS)
 
 %: $(STAMP)
 	@$(VENV)/bin/invoke $@ $(FLAGS)

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from invoke import Collection, Exit, ParseError, Program, Task
 from invoke.parser import Argument, Parser, ParserContext
 
-from nodelayer.cli import layers, lookup, publish, sam, tour
+from nodelayer.cli import layers, lookup, publish, tour
 from nodelayer.cli.command import Command
 from nodelayer.version import __version__
 
@@ -135,23 +135,26 @@ def _name(task: Task[Callable[..., None]]) -> str:
     return task.name.replace("_", "-")
 
 
+def _collection(*modules: object) -> Collection:
+    return Collection(*sorted(_of(*modules), key=lambda task: JOURNEY.index(_name(task))))
+
+
 def installed() -> Collection:
-    """The commands that work outside of a checkout."""
-    return Collection(*sorted(_of(layers, publish, lookup, sam, tour), key=lambda t: JOURNEY.index(_name(t))))
+    """Return the commands that work outside of a checkout."""
+    return _collection(layers, publish, lookup, tour)
 
 
 def checkout() -> Collection:
-    """The commands of a checkout: also those of the workflows (`github.`) and of maintainers (`project.`)."""
-    from nodelayer.cli import github, project  # the installed program does without
+    """Return every command: also those of workflows (`github.`) and of maintainers (`project.`)."""
+    from nodelayer.cli import github, project, sam  # the installed program does without
 
-    made, rest = installed(), Collection("project")
-    rest.__doc__ = project.__doc__
+    made = _collection(layers, publish, lookup, sam, tour)
+    workflows, rest = Collection("github", *_of(github)), Collection("project")
     for task in _of(project):
         (made if _name(task) in JOURNEY else rest).add_task(task)
-    workflows = Collection("github", *_of(github))
-    workflows.__doc__ = github.__doc__
-    made.add_collection(workflows)
-    made.add_collection(rest)
+    for module, collection in ((github, workflows), (project, rest)):
+        collection.__doc__ = module.__doc__
+        made.add_collection(collection)
     return made
 
 

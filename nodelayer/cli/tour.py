@@ -15,7 +15,7 @@ from pathlib import Path
 
 from invoke import Context, task
 
-from nodelayer.cli.command import ROOT, cache_folder, command
+from nodelayer.cli.command import cache_folder, command
 from nodelayer.emulation import ministack
 from nodelayer.errors import (
     NodelayerError,
@@ -107,6 +107,6 @@ def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter
 @command
 def tour(_ctx: Context, node: str = "12.16.1") -> None:
     """Build, publish to three regions, look up, fetch back and run: on an emulator of AWS, no account."""
-    invoke = [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}"]
+    invoke = [str(Path(sys.executable).parent / "nodelayer")]
     cache = DownloadCache(cache_folder())
     take(node, invoke=invoke, cache=cache, reporter=Reporter(), environ=os.environ)

@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 DEAD = "sa-east-1"
 BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}
-OWN = {"plan", "publish", "record", "release", "site"}
+OWN = {"plan", "wheel", "attest wheel", "publish", "record", "release", "site"}
 
 
 def release(stage, step):
@@ -118,7 +118,8 @@ def test_what_is_published_is_what_is_released(first, ministack, github):
 def test_the_release_has_zips_checksums_sboms_records_and_attestations(first, github):
     assets = github.assets(first[0])
     expected = {f"nodejs-{each}{end}" for each in BUILT for end in (".zip", ".json", ".cdx.json")}
-    expected |= {f"attestation-{each}.jsonl" for each in BUILT} | {"SHA256SUMS"}
+    expected |= {f"attestation-{each}.jsonl" for each in (*BUILT, "wheel")} | {"SHA256SUMS"}
+    expected |= {f"nodelayer-{first[0].removeprefix('v')}-py3-none-any.whl"}
     assert expected <= {file.name for file in assets.iterdir()}
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=assets, check=True)
 
@@ -162,7 +163,9 @@ def test_actions_are_given_what_they_need_and_no_more(first):
     assert {each["role-to-assume"] for each in given["configure-aws-credentials"]} == {ROLE}
     assert {each["aws-access-key-id"] for each in given["configure-aws-credentials"]} == {""}
     uploads = {each["name"] for each in given["upload-artifact"]}
-    assert uploads == {"recorded"} | {f"{what}-{each}" for each in BUILT for what in ("layer", "attestation")}
+    assert uploads == {"recorded", "wheel", "attestation-wheel"} | {
+        f"{what}-{each}" for each in BUILT for what in ("layer", "attestation")
+    }
     assert {each["overwrite"] for each in given["upload-artifact"]} == {"true"}
     sboms = {each["sbom-path"] for each in given["attest"] if each["sbom-path"]}
     assert sboms == {f"dist/nodejs-{each}.cdx.json" for each in BUILT}
@@ -175,8 +178,8 @@ def test_only_jobs_that_publish_ask_for_credentials(first):
 
 def test_nothing_that_was_built_runs_where_it_is_attested(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "attest"}
-    assert jobs == {"attest"}
-    assert {step["action"] for step in first[2] if step["job"] == "attest"} == {
+    assert jobs == {"attest", "attest-wheel"}
+    assert {step["action"] for step in first[2] if step["job"] in jobs} == {
         "download-artifact",
         "attest",
         "upload-artifact",

@@ -18,7 +18,18 @@ FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
 PLAYED = ("ci.yml", "publish.yml", "refresh.yml", "release.yml", "watch.yml")
 """Workflows that act runs here."""
 SCRIPTS = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir()}
-PROGRAMS = {"make", "sudo", ".venv/bin/invoke", "cp", "cat", "printf", "exit", "tests/images/standin-base.sh"}
+PROGRAMS = {
+    "make",
+    "sudo",
+    "pipx",
+    ".venv/bin/invoke",
+    ".venv/bin/python",
+    "cp",
+    "cat",
+    "printf",
+    "exit",
+    "tests/images/standin-base.sh",
+}
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
