@@ -35,12 +35,12 @@ import botocore
 from nodelayer import __version__, architecture
 from nodelayer.emulation import ministack
 from nodelayer.errors import MachineError, NodelayerError
-from nodelayer.layer import archive, build
+from nodelayer.layer import archive
 from nodelayer.layer.archive import Entry
-from nodelayer.layer.record import BuilderRecord, code_sha256
+from nodelayer.layer.record import BuilderRecord, LayerTarget, code_sha256, describe
 from nodelayer.manifest import model as manifest
 from nodelayer.manifest.model import Layer, Manifest, Published
-from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.node.sources.base import SourceRecord
 from nodelayer.util import venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter, megabytes
@@ -274,24 +274,24 @@ def aws_cli(cache: DownloadCache) -> Path:
 
 def make_layer(folder: Path, size: int) -> None:
     """A layer of `size` bytes as build-layer writes it; its binary is chance, which does not compress."""
-    job = build.Job(NODE, architecture.X86_64)
+    target = LayerTarget(NODE, architecture.X86_64)
     entries = [
         Entry("bootstrap", b"#!/bin/sh\nexec /opt/nodejs/bin/node /opt/aws/index.js\n", archive.EXECUTABLE),
         Entry("nodejs/bin/node", random.Random(0).randbytes(size - 310), archive.EXECUTABLE),  # noqa: S311
     ]
-    packed = folder / f"{job.stem}.zip"
+    packed = folder / f"{target.stem}.zip"
     with packed.open("wb") as stream:
         archive.write(entries, stream, "fast")
-    record = build.describe(
-        job,
+    record = describe(
+        target,
         entries,
         packed,
         runtimes=["provided.al2", "provided.al2023"],
         compression="fast",
-        came_from=SourceRecord(name="npm", package="none", sha256="0" * 64, signature="none: no Node.js"),
+        source=SourceRecord(name="npm", package="none", sha256="0" * 64, signature="none: no Node.js"),
         builder=BuilderRecord(name="local"),
     )
-    (folder / f"{job.stem}.json").write_text(record.model_dump_json() + "\n", encoding="utf-8")
+    (folder / f"{target.stem}.json").write_text(record.model_dump_json() + "\n", encoding="utf-8")
 
 
 @contextmanager

@@ -25,7 +25,8 @@ from pathlib import Path
 
 from nodelayer import __version__, architecture
 from nodelayer.errors import NodelayerError
-from nodelayer.node.sources.auto import open_source
+from nodelayer.node.sources.base import SourceContext
+from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter, megabytes
 
@@ -94,7 +95,7 @@ def packages(versions: list[str]) -> dict[str, Path]:
     """The npm packages of these versions in the download cache. Raises NodelayerError."""
     named = os.environ.get("NODELAYER_CACHE_DIR")
     cache = DownloadCache(Path(named) if named else None)
-    source = open_source("npm", cache=cache, reporter=Reporter(), environ=os.environ)
+    source = open_source("npm", SourceContext(cache, Reporter(), os.environ))
     return {
         version: cache.blob_path(source.fetch(version, architecture.X86_64).record.sha256)
         for version in versions

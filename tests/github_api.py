@@ -1,10 +1,12 @@
 """A double of GitHub's REST API for the real `gh`: releases, assets, refs, runs, issues and pull requests.
 
-gh finds it with the variables of `environ`, which name it as proxy of http://*.github.localhost. NO_PROXY
-must not hold `localhost`, which would mean github.localhost as well.
+    python tests/github_api.py --port 0 --state DIR
 
-What it keeps lies in DIR, to be read and written from outside at any time: releases/ID/release.json and
-releases/ID/assets/NAME, issues/N.json, pulls/N.json, runs/ID.json, repository.git
+prints its port. gh finds it with the variables of `environ`, which name it as proxy of http://*.github.localhost.
+NO_PROXY must not hold `localhost`, which would mean github.localhost as well.
+
+What it keeps lies in DIR, to be read and written from outside at any time: releases/TAG/release.json and
+releases/TAG/assets/NAME, issues/N.json, pulls/N.json, runs/ID.json, repository.git
 (a bare one, whose refs are GitHub's), dispatches.jsonl, config.json, faults.json (see `fault`), calls.log (a
 line for each request).
 
@@ -13,10 +15,11 @@ rest/releases/releases · rest/releases/assets (state starter, 422 for a name th
 rest/git/refs · rest/git/tags · rest/actions/workflow-runs · rest/actions/workflows ·
 rest/issues/issues · rest/issues/comments · rest/pulls/pulls ·
 rest/using-the-rest-api/using-pagination-in-the-rest-api (Link) ·
-rest/using-the-rest-api/rate-limits-for-the-rest-api (403) ·
+rest/using-the-rest-api/rate-limits-for-the-rest-api (403 with retry-after) ·
 code-security/supply-chain-security/understanding-your-software-supply-chain/immutable-releases
 """
 
+import argparse
 import contextlib
 import hashlib
 import json
@@ -24,6 +27,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -103,7 +107,7 @@ class State:
         """The next request of that method and a path that matches fails.
 
         `do`: "502" (at once), "502 after" (it is done), "cut" (an upload, half-way: a starter is left),
-        "limit" (403), "hang" (nothing is done), "hang after". `skip`: so many go
+        "limit" (403 with retry-after, `seconds`), "hang" (nothing is done), "hang after". `skip`: so many go
         through first.
         """
         path_of = self.folder / "faults.json"
@@ -134,7 +138,7 @@ class State:
         return sorted(found, key=lambda each: -each["id"])
 
     def release_folder(self, release):
-        return self.folder / "releases" / str(release["id"])
+        return self.folder / "releases" / release["folder"]
 
     def save_release(self, release):
         folder = self.release_folder(release)
@@ -187,7 +191,7 @@ def shown(release):
     number, tag = release["id"], release["tag_name"]
     name = f"untagged-{number:020x}" if release["draft"] else tag
     return {
-        **{key: value for key, value in release.items() if key != "assets_when_published"},
+        **{key: value for key, value in release.items() if key not in {"folder", "assets_when_published"}},
         "url": f"{API}/repos/{REPOSITORY}/releases/{number}",
         "html_url": f"{WEB}/{REPOSITORY}/releases/tag/{name}",
         "upload_url": f"{UPLOADS}/repos/{REPOSITORY}/releases/{number}/assets{{?name,label}}",
@@ -198,11 +202,30 @@ def of_id(state, number):
     return one(each for each in state.releases() if each["id"] == int(number))
 
 
+def check_published(state, release):
+    same = [each for each in state.releases() if each["tag_name"] == release["tag_name"]]
+    if any(not each["draft"] and each["id"] != release.get("id") for each in same):
+        raise RefusalError(
+            422, "Validation Failed", resource="Release", code="already_exists", field="tag_name"
+        )
+
+
 def come_out(state, release):
-    """What happens when a release is published: it may be immutable from then on."""
-    state.git("rev-parse", "--verify", f"refs/tags/{release['tag_name']}")
+    """What happens when a release is published: its tag is made, and it may be immutable from then on."""
+    try:
+        state.git("rev-parse", "--verify", f"refs/tags/{release['tag_name']}")
+    except RefusalError:
+        target = release["target_commitish"]
+        try:
+            sha = state.git("rev-parse", "--verify", f"{target}^{{commit}}")
+        except RefusalError:
+            raise RefusalError(
+                422, "Validation Failed", resource="Release", code="invalid", field="target_commitish"
+            ) from None
+        state.git("update-ref", f"refs/tags/{release['tag_name']}", sha)
     release["immutable"] = bool(state.config.get("immutable"))
     release["assets_when_published"] = len(release["assets"])  # not GitHub's: for tests
+    release["published_at"] = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())
 
 
 @route("GET", r"releases")
@@ -221,10 +244,22 @@ def latest(state, _query, _body):
     return 200, shown(one(each for each in state.releases() if each.get("make_latest") == "true"))
 
 
+@route("GET", r"releases/(\d+)")
+def get_release(state, _query, _body, number):
+    return 200, shown(of_id(state, number))
+
+
 @route("POST", r"releases")
 def create_release(state, _query, body):
-    defaults = {"name": None, "body": None, "prerelease": False}
-    release = {**defaults, **body, "id": state.next(), "assets": [], "immutable": False}
+    check_published(state, body)
+    folder, number = body["tag_name"].replace("/", "_"), 1
+    while (state.folder / "releases" / folder).exists():  # another draft of the tag
+        number += 1
+        folder = f"{body['tag_name']}+{number}"
+    defaults = {"target_commitish": "main", "name": None, "body": None, "draft": False, "prerelease": False}
+    release = {**defaults, **body, "id": state.next(), "assets": [], "immutable": False, "folder": folder}
+    if not release["draft"]:
+        come_out(state, release)
     state.save_release(release)
     return 201, shown(release)
 
@@ -235,6 +270,7 @@ def edit_release(state, _query, body, number):
     before = release["draft"]
     release |= body
     if before and not release["draft"]:
+        check_published(state, release)
         come_out(state, release)
     if body.get("make_latest") == "true":
         for other in state.releases():
@@ -487,7 +523,7 @@ class Handler(BaseHTTPRequestHandler):
             self._receive(received)
             if do == "hang":
                 self._log(path, "hang")
-                time.sleep(600)
+                time.sleep(fault.get("seconds", 600))
                 return
             with server.lock:
                 status, data, headers = self._refused(fault) or self._do(path, query, received, uploading)
@@ -496,7 +532,7 @@ class Handler(BaseHTTPRequestHandler):
         finally:
             received.unlink(missing_ok=True)
         if do == "hang after":
-            time.sleep(600)
+            time.sleep(fault.get("seconds", 600))
             return
         self._send(status, data, headers)
 
@@ -506,7 +542,7 @@ class Handler(BaseHTTPRequestHandler):
                 return 502, {"message": "Server Error"}, {}
             case {"do": "limit"}:
                 message = "You have exceeded a secondary rate limit. Please wait a few minutes."
-                return 403, {"message": message}, {}
+                return 403, {"message": message}, {"Retry-After": str(fault.get("seconds", 1))}
         return None
 
     def _do(self, path, query, received, uploading):
@@ -580,8 +616,8 @@ class Server(ThreadingHTTPServer):
     daemon_threads = True
     block_on_close = False
 
-    def __init__(self, folder):
-        super().__init__(("127.0.0.1", 0), Handler)
+    def __init__(self, folder, port=0):
+        super().__init__(("127.0.0.1", port), Handler)
         self.state = State(folder)
         self.lock = Lock()
 
@@ -593,3 +629,18 @@ def running(folder):
         Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
         yield server.state, server.server_port
         server.shutdown()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--state", type=Path, required=True)
+    chosen = parser.parse_args()
+    with Server(chosen.state, chosen.port) as server:
+        sys.stdout.write(f"{server.server_port}\n")
+        sys.stdout.flush()
+        server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()

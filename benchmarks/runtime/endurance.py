@@ -23,7 +23,7 @@ from speed import SMALL, processor, say
 
 from nodelayer import __version__
 from nodelayer.errors import NodelayerError
-from nodelayer.layer import build
+from nodelayer.layer import contents
 
 NODES = ("12.16.1", "24.21.0")
 STEPS = 10
@@ -105,7 +105,7 @@ def main() -> int:
             return error.code
     where = (
         f"Measured {datetime.now(UTC):%Y-%m-%d} on {processor()} in {time.monotonic() - began:.0f} s;"
-        f" nodelayer {__version__}, runtime client {build.digest(rig.client)[:12]};"
+        f" nodelayer {__version__}, runtime client {contents.digest(rig.client)[:12]};"
         f" {'one trace id for all' if options.same_trace else 'a trace id of its own for each'}."
     )
     RESULTS.mkdir(exist_ok=True)

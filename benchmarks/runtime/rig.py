@@ -14,8 +14,9 @@ from pathlib import Path
 
 from nodelayer import architecture
 from nodelayer.errors import MachineError, NodelayerError, NotFoundError
-from nodelayer.layer import archive, build
-from nodelayer.node.sources.auto import open_source
+from nodelayer.layer import archive, contents
+from nodelayer.node.sources.base import SourceContext
+from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
@@ -154,13 +155,13 @@ class Rig:
         self._reporter = Reporter()
         named = os.environ.get("NODELAYER_CACHE_DIR")
         self._cache = DownloadCache(Path(named) if named else None)
-        self._source = open_source("auto", cache=self._cache, reporter=self._reporter, environ=os.environ)
+        self._source = open_source("auto", SourceContext(self._cache, self._reporter, os.environ))
         self._task = folder / "task"
         self._task.mkdir()
         self._sessions = 0
         shutil.copy(HERE / "echo.js", self._task)
         self.left_out: list[str] = []
-        self.client = build.client(ROOT / "runtime")
+        self.client = contents.client(ROOT / "runtime")
         """The runtime client as it was when the benchmark began; others may edit the folder meanwhile."""
 
     def compile(self) -> None:
@@ -194,7 +195,7 @@ class Rig:
                 raise MachineError(
                     "no Lambda layer runs on this machine", todo="use Linux on x86_64 or arm64"
                 )
-            layer = build.assemble(ROOT / "runtime", self._source.fetch(version, host))
+            layer = contents.assemble(ROOT / "runtime", self._source.fetch(version, host))
             node = [entry for entry in layer if entry.path.startswith("nodejs/")]
             archive.unpack([*self.client, *node], folder)
         return folder

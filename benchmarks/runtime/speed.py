@@ -34,7 +34,7 @@ from rig import (
 
 from nodelayer import __version__
 from nodelayer.errors import NodelayerError
-from nodelayer.layer import build
+from nodelayer.layer import contents
 
 NODES = ("12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0")
 SMALL = 20  # bytes, as everything below
@@ -177,7 +177,7 @@ def main() -> int:
     after = os.getloadavg()[0]
     verdicts = report.verdicts(measured)
     notes = [
-        f"Measured {where}; nodelayer {__version__}, runtime client {build.digest(rig.client)[:12]}.",
+        f"Measured {where}; nodelayer {__version__}, runtime client {contents.digest(rig.client)[:12]}.",
         f"{rounds} rounds in {time.monotonic() - began:.0f} s; load average {before:.1f}, then {after:.1f}.",
         *(f"Left out: {reason}." for reason in rig.left_out),
     ]

@@ -218,7 +218,7 @@ def _lts_nodes(layers: Sequence[tuple[Layer, Mapping[str, manifests.Published]]]
 
 def _lines(nodes: Iterable[str]) -> dict[str, tuple[str, str]]:
     """By major its codename and end of life, for the lines that are LTS."""
-    majors = {versions.sort_key(node)[0] for node in nodes}
+    majors = {versions.sort_key(node).major for node in nodes}
     return {
         str(major): (line.codename, line.end_of_life)
         for major, line in versions.lts_lines().items()
@@ -272,8 +272,8 @@ def _static(known: Manifest) -> str:
     newest: dict[tuple[int, str], Layer] = {}
     for layer in known.layers:  # sorted, so the last is the newest
         version = versions.sort_key(layer.node_version)
-        if version[3] and any(layer.live()):
-            newest[version[0], layer.architecture] = layer
+        if version.prerelease is None and any(layer.live()):
+            newest[version.major, layer.architecture] = layer
     if not newest:
         return "<p>Nothing is published yet.</p>"
     rows = []

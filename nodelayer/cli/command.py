@@ -12,6 +12,7 @@ from typing import NoReturn, ParamSpec
 from invoke import Exit
 
 from nodelayer import architecture
+from nodelayer.emulation import invoke
 from nodelayer.emulation import rie as emulator
 from nodelayer.errors import (
     InvalidInputError,
@@ -19,7 +20,8 @@ from nodelayer.errors import (
 )
 from nodelayer.layer import artifact, build, docker_builder
 from nodelayer.node import versions as node_release
-from nodelayer.node.sources import auto as sources
+from nodelayer.node.sources import registry
+from nodelayer.node.sources.base import SourceContext
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
@@ -46,7 +48,10 @@ SPECS = SPEC + "; several with commas between"
 ARCH = "x86_64 (default), arm64 or all"
 
 
-SOURCE = "where Node.js comes from: nodejs.org, npm, or auto (default): nodejs.org, then npm"
+SOURCE = (
+    f"where Node.js comes from: {', '.join(registry.SOURCES)}, or auto (default): "
+    "the download cache, then each of them in this order"
+)
 
 
 SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecked; the build record says so"
@@ -127,11 +132,17 @@ def build_context(source: str, *, signature: bool) -> build.BuildContext:
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=sources.open_source(
-            source, cache=cache, reporter=reporter, verify_signature=signature, environ=os.environ
-        ),
+        source=registry.open_source(source, SourceContext(cache, reporter, os.environ, signature)),
         reporter=reporter,
         emulator=lambda arch: emulator.rie(arch, cache=cache, reporter=reporter),
+        invoke=lambda layer, version, arch: invoke.check_unpacked(
+            layer,
+            version,
+            arch,
+            PATHS.function,
+            {"hello": PATHS.event.read_bytes()},
+            emulator.rie(arch, cache=cache, reporter=reporter),
+        ),
         engine=functools.cache(lambda: docker_builder.connect(reporter)),
     )
 

@@ -91,9 +91,11 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
         "notes": "file with its text in Markdown; left out: what release-notes says, from --manifest",
         "manifest": "file or URL of the manifest; what is of this version becomes an asset too, layers.json",
         "assets": "folder whose files become its assets; SHA256SUMS is written into it",
+        "target": "commit to tag, where the tag is not there yet",
         "prerelease": "mark it so; a tag as v1.2.3-rc.1 does by itself",
         "latest": "--no-latest: never GitHub's latest release; otherwise the newest version is",
         "move-major": "move the tag v1 there afterwards, if it is the newest of that major",
+        "dry-run": "show the plan and stop",
         "repository": _REPOSITORY,
         "outputs": step_outputs.HELP,
     },
@@ -106,25 +108,32 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     title: str = "",
     notes: str = "",
     manifest: str = "layers.json",
+    target: str = "",
     prerelease: bool = False,  # noqa: FBT001, FBT002
     latest: bool = True,  # noqa: FBT001, FBT002
     move_major: bool = False,  # noqa: FBT001, FBT002
+    dry_run: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
     outputs: str = "",
 ) -> None:
     """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
     reporter = Reporter()
     text = _text_of(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
-    spec = github_release.ReleaseSpec(
+    order = github_release.ReleaseSpec(
         tag=tag,
         title=title or f"nodelayer {tag.removeprefix('v')}",
         notes=text,
-        folder=Path(assets),
+        assets=github_release.read_folder(Path(assets)),
+        target=target,
         prerelease=prerelease,
         latest=latest,
         move_major=move_major,
     )
-    release, changed = github_release.publish(spec, github.open_github(os.environ, reporter, repository))
+    place = github.open_github(os.environ, reporter, repository)
+    if dry_run:
+        print(tables.columns(github_release.rows(order, github_release.plan(order, place))), end="")
+        return
+    release, changed = github_release.publish(order, place, Path(assets))
     if not changed:
         reporter.say("Everything is there already")
     _tell(outputs, {"url": release["html_url"], "id": release["id"]})

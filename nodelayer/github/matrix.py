@@ -14,10 +14,10 @@ from nodelayer.architecture import Architecture
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.github.targets import Supported, maintained
 from nodelayer.manifest.model import Manifest
-from nodelayer.node.versions import Release, nearest, resolve, sort_key
+from nodelayer.node.versions import OLDEST, Release, is_stable, nearest, resolve, sort_key
 from nodelayer.version import __version__
 
-FIRST = "12.0.0"
+FIRST = OLDEST
 """The oldest of every release: what the runtime client is written for, and tested on, begins with 12."""
 
 EVERY = "every"
@@ -211,9 +211,7 @@ def _meant(
 
 
 def _from_first(listed: Iterable[Release]) -> list[Release]:
-    return [
-        each for each in listed if sort_key(each.version)[3] and sort_key(each.version) >= sort_key(FIRST)
-    ]
+    return [each for each in listed if is_stable(each.version) and sort_key(each.version) >= sort_key(FIRST)]
 
 
 def _pairs(chosen: Mapping[Architecture, Iterable[Release]]) -> list[Pair]:

@@ -29,7 +29,7 @@ def check_released(github: GitHub, tag: str) -> None:
     if release is None or release["draft"]:
         raise RefusedError(
             f"{tag} is not released",
-            where="--released",
+            where=github.repository,
             todo="release it first, with somebody's approval",
         )
 

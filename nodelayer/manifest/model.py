@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 import filelock
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from semver import Version
 
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.errors import (
@@ -28,7 +29,7 @@ from nodelayer.errors import (
     machine_error,
 )
 from nodelayer.node import versions as node_release
-from nodelayer.node.versions import Release, SortKey
+from nodelayer.node.versions import Release
 from nodelayer.util.http import Web, shown
 
 SCHEMA_VERSION = 2
@@ -387,7 +388,7 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 
 
-def _order(layer: Layer) -> tuple[SortKey, str, SortKey, str]:
+def _order(layer: Layer) -> tuple[Version, str, Version, str]:
     return (
         node_release.sort_key(layer.node_version),
         layer.architecture,

@@ -112,12 +112,12 @@ class Tag:
     @property
     def outputs(self) -> dict[str, str]:
         """What the steps of a job are told."""
-        major, _, _, stable, _ = sort_key(self.version)
+        version = sort_key(self.version)
         return {
             "tag": self.tag,
             "version": self.version,
-            "major": f"v{major}",
-            "prerelease": "false" if stable else "true",
+            "major": f"v{version.major}",
+            "prerelease": "false" if version.prerelease is None else "true",
         }
 
 

@@ -119,7 +119,7 @@ class GitHub:
         return found
 
     def assets(self, tag):
-        return self._state.release_folder(self.release(tag)) / "assets"
+        return self._state.folder / "releases" / self.release(tag)["folder"] / "assets"
 
     def tell(self, number, workflow, branch, status):
         """What GitHub knows of a run while it goes on, and once it has ended."""

@@ -18,6 +18,7 @@ import pytest
 
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.node.sources.base import SourceContext
 from nodelayer.node.sources.npm import Npm
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
@@ -149,7 +150,7 @@ def npm(registry, tmp_path):
 
     def source(reporter=QUIET, **changes):
         environ = {**os.environ, **settings, **changes}
-        return Npm(cache=DownloadCache(tmp_path / "cache"), reporter=reporter, environ=environ)
+        return Npm(SourceContext(DownloadCache(tmp_path / "cache"), reporter, environ))
 
     return source
 
@@ -404,7 +405,7 @@ BROKEN = {
         "npm failed (EODD): at … …",
     ),
     "has no room": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no room left"),
-    "may not write": ("echo 'npm ERR! code EACCES' >&2; exit 1", MachineError, "may not write"),
+    "may not write": ("echo 'npm ERR! code EACCES' >&2; exit 1", MachineError, "may not write its files"),
     "distrusts": (
         'echo \'{"error": {"code": "CERT_HAS_EXPIRED"}}\'; exit 1',
         UnreachableError,
@@ -455,7 +456,7 @@ def test_a_machine_without_npm_is_told_what_to_do(npm):
 
 @pytest.mark.network
 def test_the_real_release_is_what_its_maker_published(cache_folder):
-    source = Npm(cache=DownloadCache(cache_folder), reporter=QUIET, environ=os.environ)
+    source = Npm(SourceContext(DownloadCache(cache_folder), QUIET, os.environ))
     files = source.fetch("12.16.1", X86_64)
     assert len(files.node) > 40_000_000
     assert files.license.startswith(b"Node.js is licensed for use as follows")

@@ -131,7 +131,6 @@ def test_a_layer_of_another_version_than_its_record_says_is_told_and_the_others_
     assert outcome.code == 3, "of the first that was told: 14 is not built"
     assert "no layer of Node.js 14 for x86_64 is built" in outcome.err
     assert "the layer does not answer as Node.js 12.16.2 for x86_64" in outcome.err
-    assert "nodejs-12.16.2-x86_64.zip, hello]" in outcome.err
     assert outcome.out.startswith("Node.js 12.16.1 for x86_64 answered")
     assert invoke("test-layer", "--node=12.16.2", f"--out={tmp_path}").code == 5
 
@@ -232,7 +231,7 @@ def test_an_http_event_gets_an_http_answer(invoke, layer):
 
 
 def test_run_builds_what_is_missing_once(invoke, tmp_path):
-    flags = ("--node=12.16.1", "--source=npm", "--builder=local", "--compression=fast", f"--out={tmp_path}")
+    flags = ("--node=12.16.1", f"--out={tmp_path}")
     first = invoke("run", *flags)
     second = invoke("run", *flags)
     assert (first.code, second.code) == (0, 0), first.err
@@ -308,7 +307,7 @@ def test_two_runs_at_once_do_not_meet(layer):
 
 
 def test_a_layer_that_was_changed_on_disk_is_not_run_but_built_again(invoke, tmp_path):
-    flags = ("--node=12.16.1", "--source=npm", "--builder=local", "--compression=fast", f"--out={tmp_path}")
+    flags = ("--node=12.16.1", f"--out={tmp_path}")
     assert invoke("run", *flags).code == 0
     packed = tmp_path / "nodejs-12.16.1-x86_64.zip"
     whole = packed.read_bytes()

@@ -1,7 +1,7 @@
-"""Run a runtime client with a handler and events, and describe the outcome.
+"""A runtime client on one handler and a list of events: how it is started, and what came of it.
 
-An outcome has what a caller, an operator and Lambda see. It leaves out what differs from run to run: times,
-paths of this machine, and stack frames outside the function.
+An outcome holds what a caller, an operator and Lambda see, and nothing that differs from run to run: no time,
+no path of this machine, no frame of a stack but the function's own.
 """
 
 import base64
@@ -34,7 +34,7 @@ _RIC3_BANNER = re.compile(r"^Executing '.*' in function directory '.*'$")
 
 @dataclass(frozen=True)
 class Client:
-    """A runtime client: its name, its command line (with `{handler}`), its variables and its folder."""
+    """A runtime client: its name, its argument list with `{handler}` in it, its variables and its folder."""
 
     name: str
     node: str
@@ -44,7 +44,7 @@ class Client:
 
 
 def aws(version, node_version, node, package):
-    """Return AWS's client from an npm package folder, started as the managed runtime starts it."""
+    """AWS's client from an npm package folder, as its managed runtime starts it."""
     major = node_version.partition(".")[0]
     program = package / ("bin/index.mjs" if version.startswith("3.") else "index.mjs")
     line = (str(node), str(program)) + (("{handler}",) if version.startswith("3.") else ())
@@ -57,13 +57,13 @@ def aws(version, node_version, node, package):
 
 
 def ours(version, opt):
-    """Return our client from a folder laid out like /opt."""
+    """Ours, from a folder laid out like /opt."""
     return Client("nodelayer", version, (str(opt / "bootstrap"),), {}, opt)
 
 
 @dataclass(frozen=True)
 class Run:
-    """What to run: a handler, events, variables (None removes one), and time limits."""
+    """What is to be run: a handler, events, variables (None takes one away), how long to look on."""
 
     handler: str
     events: tuple[Event, ...] = (Event(),)
@@ -75,8 +75,8 @@ class Run:
 
 
 @dataclass(frozen=True)
-class RunResult:
-    """The raw results of a run: what the API received, exit code (None if it was killed), output."""
+class Raw:
+    """What came of a run, as it came: the API with all it got; `code` None where it had to be ended."""
 
     api: RuntimeApi
     code: int | None
@@ -86,11 +86,11 @@ class RunResult:
 
 
 def run(client, what, function):
-    """Run a client and kill all its processes at the latest shortly after the limit."""
+    """Run a client; ends every process of it. Never takes much longer than the limit."""
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
-        concurrent = "AWS_LAMBDA_MAX_CONCURRENCY" in what.variables
+        several = "AWS_LAMBDA_MAX_CONCURRENCY" in what.variables
         api = RuntimeApi(
-            what.events, deadline_s=what.deadline_s, after_refusal=what.after_refusal, concurrent=concurrent
+            what.events, deadline_s=what.deadline_s, after_refusal=what.after_refusal, several=several
         )
         with api:
             process = subprocess.Popen(
@@ -112,7 +112,7 @@ def run(client, what, function):
         for stream in (out, err):
             stream.seek(0)
             texts.append(stream.read().decode("utf-8", "replace"))
-        return RunResult(api, code, done, *texts)
+        return Raw(api, code, done, *texts)
 
 
 def _watch(process, api, what):
@@ -134,7 +134,7 @@ def _watch(process, api, what):
 def _environment(client, what, function, address):
     seen = {
         "PATH": os.defpath,
-        "HOME": "/tmp",  # noqa: S108 - as on Lambda
+        "HOME": "/tmp",  # noqa: S108 - what Lambda says
         "LANG": "en_US.UTF-8",
         "TZ": ":UTC",
         "AWS_REGION": "eu-central-1",
@@ -157,20 +157,20 @@ def _environment(client, what, function, address):
 
 
 def outcome(raw, function):
-    """Return the outcome of a run as plain data."""
-    result = {"answers": [_answers(raw, number, function) for number in range(len(raw.api.events))]}
+    """The outcome of a run, as plain data. What a client leaves out is not there."""
+    told = {"answers": [_answers(raw, number, function) for number in range(len(raw.api.events))]}
     if any(request.early for request in raw.api.received):
-        result["asked too early"] = True
+        told["asked too early"] = True
     inits = [request for request in raw.api.received if request.path.endswith("/init/error")]
     if inits:
-        result["init error"] = [_error(request, function) for request in inits]
-    result["end"] = _end(raw)
-    result["log"] = log_lines(raw.out, function)
+        told["init error"] = [_error(request, function) for request in inits]
+    told["end"] = _end(raw)
+    told["log"] = log_lines(raw.out, function)
     if errors := [line for line in raw.err.splitlines() if not line.startswith(("[ERROR] [", "[INFO] ["))]:
-        result["stderr"] = [_relative(line, function) for line in errors]
+        told["stderr"] = [_relative(line, function) for line in errors]
     if raw.api.problems:
-        result["problems"] = raw.api.problems
-    return result
+        told["problems"] = raw.api.problems
+    return told
 
 
 def _end(raw):
@@ -188,16 +188,16 @@ def _answer(request, function):
     if request.path.endswith("/error"):
         return {"error": _error(request, function)} | _status(request)
     text = _relative(bytes(request.body).decode("utf-8", "replace"), function)
-    result = {"type": request.header("content-type")}
+    told = {"type": request.header("content-type")}
     if request.header("Lambda-Runtime-Function-Response-Mode") == "streaming":
-        result |= {"stream": text, "ended": request.whole}
+        told |= {"stream": text, "ended": request.whole}
         if error := request.trailer("Lambda-Runtime-Function-Error-Type"):
-            result["trailer type"] = error
+            told["trailer type"] = error
         if body := request.trailer("Lambda-Runtime-Function-Error-Body"):
-            result["trailer"] = _described(json.loads(base64.b64decode(body)), function)
+            told["trailer"] = _described(json.loads(base64.b64decode(body)), function)
     else:
-        result["response"] = text
-    return result | _status(request)
+        told["response"] = text
+    return told | _status(request)
 
 
 def _status(request):
@@ -206,10 +206,10 @@ def _status(request):
 
 def _error(request, function):
     try:
-        result = _described(json.loads(bytes(request.body)), function)
+        told = _described(json.loads(bytes(request.body)), function)
     except ValueError:
         return {"not JSON": bytes(request.body).decode("utf-8", "replace")}
-    return result
+    return told
 
 
 def _described(body, function):
@@ -219,19 +219,20 @@ def _described(body, function):
 
 
 def _frames(lines, function):
-    """Return a stack without the frames and required files of the client; frames become file:line."""
-    result = []
+    """The lines of a stack that are no frames, and the function's own frames as file:line.
+
+    Of who required what only the function's own files are kept.
+    """
+    told = []
     for line in "\n".join(map(str, lines)).split("\n") if lines else []:
         placed = _placed(line, function)
         if not _FRAME.match(placed):
             if not _REQUIRED_BY_CLIENT.match(placed):
-                result.append(_short(placed))
+                told.append(_short(placed))
         elif found := _USER_FRAME.search(placed):
-            result.append(found[1])
-    after = [*result, ""][1:]
-    return [
-        line for line, then in zip(result, after, strict=False) if line != _REQUIRED_BY or then[:2] == "- "
-    ]
+            told.append(found[1])
+    after = [*told, ""][1:]
+    return [line for line, then in zip(told, after, strict=False) if line != _REQUIRED_BY or then[:2] == "- "]
 
 
 def _all_relative(value, function):
@@ -245,7 +246,7 @@ def _all_relative(value, function):
 
 
 def _relative(text, function):
-    """Remove what differs from run to run; replace a long text by its digest."""
+    """A text without what differs from run to run; a long one by its digest."""
     return _short("\n".join(_frames(text.split("\n"), function)) if "\n" in text else _placed(text, function))
 
 
@@ -262,7 +263,7 @@ def _short(text):
 
 
 def log_lines(text, function):
-    """Return log lines as [request id, level, message], parsed JSON, or unchanged."""
+    """What was logged, a list a line: id, level, message; JSON is parsed, another line is itself."""
     return [_log_line(line, function) for line in text.split("\n") if line and not _RIC3_BANNER.match(line)]
 
 
@@ -276,16 +277,16 @@ def _log_line(line, function):
                 return [_no_id(identity), level, _relative(message, function) + "\t", shown]
         return [_no_id(identity), level, *_text(found[3], function)]
     with suppress(ValueError):
-        result = json.loads(line)
-        if isinstance(result, dict) and "level" in result:
-            result.pop("timestamp", None)
-            result["requestId"] = _no_id(result.get("requestId"))
-            return _shown(result, function)
+        told = json.loads(line)
+        if isinstance(told, dict) and "level" in told:
+            told.pop("timestamp", None)
+            told["requestId"] = _no_id(told.get("requestId"))
+            return _shown(told, function)
     return _relative(line, function)
 
 
 def _text(message, function):
-    """Return a message; the lines of a stack in it are separated by CR."""
+    """A stack inside a message: its lines come with CR between them."""
     return [
         "\r".join(_frames(message.split("\r"), function)) if "\r" in message else _relative(message, function)
     ]
@@ -310,18 +311,18 @@ def _shown(value, function):
 
 
 def unnamed_errors(raw):
-    """Return the error reports whose header and body have different error types."""
+    """The error reports whose header does not name the type that their body names"""
     reports = [each for each in raw.api.received if each.path.endswith("/error") and each.whole]
     return [each.path for each in reports if not _is_named(each)]
 
 
 def _is_named(report):
     named = report.header("Lambda-Runtime-Function-Error-Type")
-    result = json.loads(bytes(report.body))["errorType"]
-    return named == (re.sub(r"[^ -~]", "?", "".join(_utf16(result)[:_TYPE_UNITS])).strip() or "Error")
+    told = json.loads(bytes(report.body))["errorType"]
+    return named == (re.sub(r"[^ -~]", "?", "".join(_utf16(told)[:_TYPE_UNITS])).strip() or "Error")
 
 
 def _utf16(text):
-    """Return the UTF-16 units of a text, as JavaScript counts them."""
+    """A text's UTF-16 units, as JavaScript counts them."""
     data = text.encode("utf-16-le", "surrogatepass")
     return [chr(int.from_bytes(data[at : at + 2], "little")) for at in range(0, len(data), 2)]

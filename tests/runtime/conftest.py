@@ -1,4 +1,4 @@
-"""AWS's runtime clients and ours, ready to start, and the table of differences."""
+"""AWS's runtime clients and ours, ready to be started, and the table of what differs."""
 
 import os
 import shutil
@@ -12,21 +12,22 @@ from runtime.cases import AWS_NODE
 from support import REPORT, ROOT
 
 from nodelayer import architecture
-from nodelayer.layer import build, system_library
-from nodelayer.node.sources.auto import open_source
+from nodelayer.layer import contents, system_library
+from nodelayer.node.sources.base import SourceContext
+from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"
-BUILD_TOOLS = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
-PARALLEL_RUNS = 2 * (os.cpu_count() or 1)
+BUILT_WITH = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+AT_ONCE = 2 * (os.cpu_count() or 1)
 NEEDS_LIBATOMIC = 25
 TABLE = pytest.StashKey()
 
 
 class Runtimes:
-    """The runtime clients, created on first use. Safe to use from threads."""
+    """Everything that can be started, made when first asked for; a lock for each, so that threads may ask."""
 
     def __init__(self, cache, scratch):
         self._cache = cache
@@ -42,7 +43,7 @@ class Runtimes:
             (self.function / kept).rename(self.function / folder)  # git ignores folders of the second name
 
     def client(self, name, node_version):
-        """Return `nodelayer`, or a version of AWS's client, on a version of Node.js."""
+        """`nodelayer`, or a version of AWS's client, on a version of Node.js."""
         with self._lock:
             if (name, node_version) not in self._made:
                 make = self._ours if name == "nodelayer" else self._aws
@@ -50,18 +51,18 @@ class Runtimes:
             return self._made[name, node_version]
 
     def why_not(self, name, node_version):
-        """Return why a client cannot run here, or an empty string."""
+        """Why a client cannot run here, or an empty string."""
         if architecture.of_host() is None:
-            return "Lambda does not run on the architecture of this machine"
+            return "this machine is none that Lambda runs on"
         if int(node_version.partition(".")[0]) >= NEEDS_LIBATOMIC:
             machine = architecture.of_host()
             if system_library.find("libatomic.so.1", machine) is None:
                 return "this machine has no libatomic.so.1"
-        missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
-        return f"AWS's client is built with {', '.join(missing)}, not installed here" if missing else ""
+        lacking = [tool for tool in BUILT_WITH if shutil.which(tool) is None] if name != "nodelayer" else []
+        return f"AWS's client is built with {', '.join(lacking)}, not installed here" if lacking else ""
 
     def _folder(self, name, make):
-        """Return a folder that is kept between runs, created atomically and only once."""
+        """A folder that is kept from run to run, made whole or not at all; two that ask share one."""
         folder = self._cache.root / "tests" / name
         with self._cache.lock(f"tests-{name}", Reporter(quiet=True)):
             if not folder.exists():
@@ -75,7 +76,7 @@ class Runtimes:
         machine = architecture.of_host()
 
         def make(folder):
-            source = open_source("npm", cache=self._cache, reporter=Reporter(quiet=True), environ=os.environ)
+            source = open_source("npm", SourceContext(self._cache, Reporter(quiet=True), os.environ))
             program = folder / "node"
             program.write_bytes(source.fetch(version, machine).node)
             program.chmod(0o755)
@@ -87,7 +88,7 @@ class Runtimes:
         (opt / "nodejs" / "bin").mkdir(parents=True)
         shutil.copytree(ROOT / "runtime" / "aws", opt / "aws")
         shutil.copy(ROOT / "runtime" / "bootstrap", opt)
-        for entry in build.heap(node_version):
+        for entry in contents.heap(node_version):
             (opt / entry.path).write_bytes(entry.data)
         (opt / "nodejs" / "bin" / "node").symlink_to(self._node(node_version))
         return clients.ours(node_version, opt)
@@ -110,7 +111,7 @@ def runtimes(cache_folder, tmp_path_factory):
 
 
 class Outcomes:
-    """The outcomes of cases with clients, awaited if they are still running."""
+    """The outcomes of cases with clients, as far as they are under way."""
 
     def __init__(self, runtimes, jobs):
         self.why_not = runtimes.why_not
@@ -120,8 +121,8 @@ class Outcomes:
     def __call__(self, case, name, version):
         return self._jobs[case.name, name, version].result()
 
-    def rerun(self, case, name, version):
-        """Run a case again, alone: a busy machine delays the timers that some cases use."""
+    def again(self, case, name, version):
+        """Run it once more, on its own: some cases are about timers, and a busy machine shifts them."""
         done = Future()
         done.set_result(_run(self._runtimes, case, name, version))
         self._jobs[case.name, name, version] = done
@@ -129,12 +130,12 @@ class Outcomes:
 
 @pytest.fixture(scope="session")
 def outcomes(request, runtimes):
-    """Start the runs of all selected tests in parallel; return their outcomes."""
+    """The outcome of a case with a client; the runs of all the tests that were chosen go on side by side."""
     chosen = [
         item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
     ]
     jobs = {}
-    with ThreadPoolExecutor(PARALLEL_RUNS) as pool:
+    with ThreadPoolExecutor(AT_ONCE) as pool:
         for parameters in chosen:
             case = parameters["case"]
             wanted = [("nodelayer", parameters["node"])] + [
@@ -151,10 +152,10 @@ def outcomes(request, runtimes):
 
 def _run(runtimes, case, name, version):
     raw = clients.run(runtimes.client(name, version), case.run, runtimes.function)
-    outcome = clients.outcome(raw, runtimes.function)
+    told = clients.outcome(raw, runtimes.function)
     if name == "nodelayer":
-        outcome["unnamed errors"] = clients.unnamed_errors(raw)
-    return outcome
+        told["unnamed errors"] = clients.unnamed_errors(raw)
+    return told
 
 
 def pytest_configure(config):
@@ -163,13 +164,13 @@ def pytest_configure(config):
 
 @pytest.fixture
 def table(request):
-    """The rows of the table: (case, Node.js, AWS's client, kind, differences)."""
+    """Where a comparison is put down: (case, Node.js, AWS's client, kind, differences)."""
     return request.config.stash[TABLE]
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """Pass the table to tests/conftest.py, which prints it."""
+    """Hand the table on to tests/conftest.py, which prints it, in whichever process it runs."""
     session.config.stash[REPORT] += _report(session.config.stash[TABLE])
 
 

@@ -1,8 +1,8 @@
-"""Every intended difference between AWS's clients and ours, with its reason.
+"""Every difference between AWS's clients and ours that is meant, with its reason.
 
-outcomes.json has the outcomes of our client in these cases. NODELAYER_RECORD_OUTCOMES=1 writes that file
-again; review its changes like code. A test fails for a difference that is not listed, and for an entry that
-is no longer true.
+What ours does instead stands in outcomes.json, case by case; NODELAYER_RECORD_OUTCOMES=1 writes that file
+anew, and what changed in it is to be read like code. A difference that is not listed makes a test fail, and
+so does an entry that has become untrue.
 """
 
 from dataclasses import dataclass
@@ -17,186 +17,186 @@ NEWER = OURS[1:]
 class Intended:
     """Why ours differs from these clients of AWS, on these versions of Node.js."""
 
-    reason: str
-    clients: tuple[str, ...]
+    why: str
+    unlike: tuple[str, ...]
     nodes: tuple[str, ...]
 
 
 INTENDED: dict[str, list[Intended]] = {}
 
 
-def difference(reason, *names, clients=BOTH, nodes=OURS):
+def because(why, *names, unlike=BOTH, nodes=OURS):
     for name in names:
-        INTENDED.setdefault(name, []).append(Intended(reason, clients, nodes))
+        INTENDED.setdefault(name, []).append(Intended(why, unlike, nodes))
 
 
 def _each(file, names):
     return [f"{file}.{name}" for name in names.split()]
 
 
-# --- responses
-difference(
-    "the error says why a value has no JSON; 4.0.2 gives only its name, or nothing for functions and symbols",
+# --- answers
+because(
+    "what has no JSON is said with its reason; 4.0.2 gives the name alone, for functions and symbols neither",
     *_each("values", "function symbol bigInt cyclic throwingToJson throwingGetter undefinedToJson"),
 )
-difference(
-    "as 4.0.2: the return value of a plain function is the response; 3.3.0 needs a callback or a promise",
+because(
+    "as 4.0.2: what a plain function returns is its answer; 3.3.0 takes a callback or a promise only",
     *_each("plain", "object text zero false objectWithTimer notQuiteThenable generator asyncIterable"),
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
-    "as 4.0.2: every thenable is awaited; 3.3.0 needs a promise with catch, and awaits one level",
+because(
+    "as 4.0.2: every thenable is awaited; 3.3.0 wants a promise with catch, and awaits one level",
     *_each("plain", "thenable rejectingThenable thenableOfThenable"),
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
-    "a promise that nothing can settle is an error; 3.3.0 responds with null, 4.0.2 exits silently",
+because(
+    "a promise that nothing can settle is an error; 3.3.0 answers null, 4.0.2 ends without a word",
     *_each("plain", "pending pendingWithTimer"),
 )
-difference("a handler is called without `this`: AWS's is the runtime itself", "plain.this")
-difference(
-    "as 4.0.2: a response without JSON fails only that invocation; 3.3.0 crashes",
+because("a handler is called without `this`: AWS's is the runtime itself", "plain.this")
+because(
+    "as 4.0.2: an answer that has no JSON fails that invocation; 3.3.0 lets the process crash",
     "callbacks.unserialisable",
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
-    "an event that is not JSON fails only that invocation; 4.0.2 crashes",
-    "an event that is not JSON",
+because(
+    "an event that is no JSON fails that invocation; 4.0.2 crashes and takes the process along",
+    "an event that is no JSON",
     "an empty event",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference(
-    "the V8 of Node.js 12 has a different message",
-    "an event that is not JSON",
+because(
+    "V8 of Node.js 12 has other words for it",
+    "an event that is no JSON",
     "init/exports.class",
-    clients=(RIC3,),
+    unlike=(RIC3,),
     nodes=OLDEST,
 )
-difference(
-    "the V8 of Node.js 12 has a different message", "init/exports.class", clients=(RIC4,), nodes=OLDEST
-)
+because("V8 of Node.js 12 has other words for it", "init/exports.class", unlike=(RIC4,), nodes=OLDEST)
 
 # --- errors
-difference(
-    "an object without its own toString is shown as JSON, not as [object Object]",
+because(
+    "an object without words of its own is told as JSON, not as [object Object]",
     "errors.object",
     "errors.array",
 )
-difference("an object without its own toString is shown as JSON", "callbacks.objectError", clients=(RIC3,))
-difference("an object without its own toString is shown as JSON", "init/throwsObject.handler")
-difference(
-    "errorType is never empty, and an unusual property never hides the others",
+because("an object without words of its own is told as JSON", "callbacks.objectError", unlike=(RIC3,))
+because("an object without words of its own is told as JSON", "init/throwsObject.handler")
+because(
+    "errorType is never empty, and no odd property makes an error's other ones disappear",
     *_each(
         "errors", "emptyName numberName undefinedName objectMessage undefinedMessage noStack stackIsArray"
     ),
     *_each("errors", "throwingMessage throwingStack errorPrototype proxied"),
 )
-difference(
+because(
     "the causes of an error follow its stack",
     *_each("errors", "withCause causeOption aggregate"),
 )
-difference(
+because(
     "the causes of an error follow its stack: here, what the promise was rejected with",
-    *_each("crash", "unhandled unhandledText unhandledSync"),
+    *_each("crash", "unhandled unhandledText unhandledNothing unhandledObject unhandledSync"),
     "crash.unhandled as JSON",
     "init/rejectsLater.handler",
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
-    "null is reported as null: 4.0.2 calls it an object, and 3.3.0 reports no error",
-    *_each("errors", "null"),
+because(
+    "null is told as null: for 4.0.2 it is an object, for 3.3.0 no error at all",
+    *_each("errors", "null thrownNullSync"),
     "init/throwsNull.handler",
 )
-difference("null is reported as null", "crash.uncaughtNull", clients=(RIC3,))
-difference(
-    "as 4.0.2: undefined is reported as undefined",
-    *_each("errors", "undefined rejectedNothing"),
+because("null is told as null", "crash.uncaughtNull", unlike=(RIC3,))
+because(
+    "as 4.0.2: undefined is told as undefined",
+    *_each("errors", "undefined rejectedNothing thrownUndefinedSync"),
     "init/throwsUndefined.handler",
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
-    "as 4.0.2: a symbol is reported by its description; 3.3.0 fails on it", "errors.symbol", clients=(RIC3,)
-)
-difference(
-    "a value without a text is reported; 4.0.2 crashes on it, 3.3.0 reports its own failure",
+because("as 4.0.2: a symbol is told by its words; 3.3.0 fails on it", "errors.symbol", unlike=(RIC3,))
+because(
+    "what cannot be made a text is told all the same; 4.0.2 crashes on it, 3.3.0 reports its own failure",
     *_each("errors", "noPrototype throwingToString"),
 )
-difference(
-    "an object with name, message and stack is an error, also one of another realm",
+because(
+    "an error is known by its looks too, one of another realm among them, in the report and in the log",
     *_each("errors", "errorLike realm"),
 )
-difference(
-    "a property without JSON does not remove the others from the log",
+because(
+    "one property that JSON does not take leaves the others in the log",
     *_each("errors", "throwingExtra cyclic big"),
 )
-difference("a message of 50 kB is complete only once in the report", "errors.huge")
+because(
+    "a message of 50 kB stands once in the report, not in its trace and its log line again", "errors.huge"
+)
 
 # --- the end of the process
-difference(
-    "the process ends at once; AWS's waits in native code and ends only when the next event has arrived",
-    "crash.exitsAfterResponse",
+because(
+    "the process ends at once; AWS's, waiting for the next event in native code, only when that has come",
+    "crash.exitAfterwards",
 )
-difference(
-    "the process ends at once; AWS's waits in native code and ends only when the next event has arrived",
-    *_each("crash", "throwsAfterResponse rejectsAfterResponse"),
-    clients=(RIC3,),
+because(
+    "the process ends at once; AWS's, waiting for the next event in native code, only when that has come",
+    *_each("crash", "afterwards afterwardsRejected"),
+    unlike=(RIC3,),
 )
-difference(
-    "as 3.3.0: an error during a top-level await is reported; 4.0.2 crashes",
+because(
+    "as 3.3.0: what is thrown while a top-level await waits is reported; 4.0.2 crashes",
     "init/throwsDuring.handler",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference("a module that awaits for ever is reported; AWS's clients exit silently", "init/pending.handler")
+because(
+    "a module that can never be loaded is reported; AWS's clients end without a word", "init/pending.handler"
+)
 
 # --- loading
-difference(
+because(
     "as 4.0.2: a syntax error shows its file and line",
     *[f"init/{name}.handler" for name in ("syntax", "syntaxBelow")],
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
+because(
     "as 4.0.2: a syntax error shows its file and line",
-    "init/missingExportEsm.handler",
-    clients=(RIC3,),
+    "init/lacksNameEsm.handler",
+    unlike=(RIC3,),
     nodes=NEWER,
 )
-difference(
+because(
     "a syntax error of an ES module shows its file and line too, and each trace begins with the error's name",
     *[f"init/{name}.handler" for name in ("syntaxEsm", "syntaxJson", "evalSyntax")],
 )
-difference(
-    "the trace of a missing module shows which file required it",
-    *[f"init/{name}.handler" for name in ("missingPackage", "missingFile", "requireError")],
+because(
+    "the trace of a missing module shows who asked for it",
+    *[f"init/{name}.handler" for name in ("lacks", "lacksFile", "requireError")],
 )
-difference(
-    "a module that an ES module imports and that is missing has the same error as for CommonJS",
-    *[f"init/{name}.handler" for name in ("missingPackageEsm", "missingFileEsm")],
+because(
+    "what an ES module lacks has the name that it has for a CommonJS module",
+    *[f"init/{name}.handler" for name in ("lacksEsm", "lacksFileEsm")],
 )
-difference(
+because(
     "Node.js 12.16 has no ES modules without a flag: the error says what to do",
-    *[f"init/{name}.handler" for name in ("throwsEsm", "missingExportEsm")],
+    *[f"init/{name}.handler" for name in ("throwsEsm", "lacksNameEsm")],
     "modules/esm/inner/inner.handler",
     nodes=OLDEST,
 )
-difference(
+because(
     "Node.js 12.16 has no ES modules without a flag, no require of them, no `exports` in package.json",
     *[f"modules/{name}.handler" for name in ("requiresEsm", "importsLazily", "requiresDual")],
     nodes=OLDEST,
 )
-difference("Node.js 12.16 prints a warning about its flag for ES modules", "modules/ecma with a flag")
-difference(
-    "Node.js 12.16 does not read that package.json",
+because("Node.js 12.16 warns of its flag for ES modules", "modules/ecma with a flag")
+because(
+    "Node.js 12.16 pays no heed to a package.json that it need not read",
     "modules/badPackage/module.handler",
     nodes=OLDEST,
 )
-difference(
-    "as 4.0.2: a broken package.json is an error; 3.3.0 prints a warning first",
+because(
+    "as 4.0.2: a broken package.json is an error; 3.3.0 warns before it comes to the same",
     "modules/badPackage/module.handler",
-    clients=(RIC3,),
+    unlike=(RIC3,),
     nodes=NEWER,
 )
-difference(
-    "the error for an invalid handler name has the name and an example",
+because(
+    "a handler name that is none is said with the name, and with what one looks like",
     *[
         f"handler name {name!r}"
         for name in ("index", "index.", ".handler", "index.handler.", "modules", "modules/")
@@ -206,154 +206,148 @@ difference(
     "init/exports.",
     "init/exports..handler",
 )
-difference(
+because(
     "as 4.0.2: an absolute path is one; 3.3.0 looks for it below the task root",
     "handler name '{function}/modules/common.handler'",
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
+because(
     "as 3.3.0: a handler name that begins with a slash is an absolute path; 4.0.2 drops the slash",
     "handler name '/index.handler'",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference(
-    "as 3.3.0: properties of functions and classes are found; 4.0.2 searches only plain objects",
+because(
+    "as 3.3.0: properties of functions and classes are found; 4.0.2 looks into plain objects only",
     "init/exports.function.property",
     "init/exports.class.handler",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference("the `default` of a CommonJS module is found; 4.0.2 takes it for the whole module",
-        "handler name 'index.default'", clients=(RIC4,))  # fmt: skip
-difference("as 3.3.0: a promise of the exports is awaited", "modules/promised.handler", clients=(RIC4,))
-difference(
+because("a CommonJS module's own `default` is found; 4.0.2 takes it for the whole module",
+        "handler name 'index.default'", unlike=(RIC4,))  # fmt: skip
+because("as 3.3.0: a promise of the exports is awaited", "modules/promised.handler", unlike=(RIC4,))
+because(
     "as 3.3.0: a folder is its index, or the main file of its package.json",
     "modules/folder.handler",
     "modules/pkgmain.handler",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference("as 4.0.2: the default export is searched too", "modules/ecma.only", clients=(RIC3,))
-difference(
-    "the default export of a CommonJS module is searched too, because transpilers write it",
+because("as 4.0.2: the default export is looked into as well", "modules/ecma.only", unlike=(RIC3,))
+because(
+    "the default export is looked into as well, in CommonJS modules too: transpilers write them",
     "modules/defaultOnly.handler",
     "modules/transpiled.other",
 )
-difference("a JSON file is loaded like any module and exports no function", "modules/data.handler")
-difference(
-    "as 4.0.2: an ES module recognized by its syntax may have a top-level await",
+because("a JSON file is loaded like any module, and has no function in it", "modules/data.handler")
+because(
+    "as 4.0.2: an ES module known by its syntax may await",
     "modules/esmAwaitSyntax.handler",
-    clients=(RIC3,),
+    unlike=(RIC3,),
 )
-difference(
+because(
     "import finds the packages of layers, as in AWS's managed runtimes, whose Node.js is patched for it",
     "modules/layeredEsm.handler",
 )
-difference("a handler is called without `this`, which is what these print",
+because("a handler is called without `this`, which is what these print",
         "init/exports.toString", "init/exports.__proto__.toString")  # fmt: skip
-difference(
-    "3.3.0 has a bug: the class of its error is not defined", "init/badStreaming.handler", clients=(RIC3,)
+because(
+    "3.3.0 has a bug here: it does not know the error's class", "init/badStreaming.handler", unlike=(RIC3,)
 )
 
 # --- streams
-difference(
+because(
     "end takes what write takes; 3.3.0 and 4.0.2 leave objects to Node.js, which refuses them",
     *_each("streams", "endWithObject shape"),
 )
-difference("null is JSON too", "streams.writesNull")
-difference(
-    "an error before the first byte is reported as an error; AWS's clients start a response and add trailers",
-    *_each("streams", "writesUndefined httpUndefined throwsFirst syncThrows"),
+because("null is JSON as well", "streams.writesNull")
+because(
+    "an error before the first byte is reported as one; AWS's clients begin a response and add trailers",
+    *_each("streams", "writesUndefined httpUndefined throwsFirst throwsText syncThrows"),
 )
-difference(
-    "the prelude is also sent before a body passed to end(), and without a body",
+because(
+    "the prelude of an HTTP response goes out before the body that end was given, and where there is none",
     *_each("streams", "httpEndText httpEndOnly"),
 )
-difference(
-    "the trailer is visible ASCII; the body has the original name", "streams.unicodeMidway", clients=(RIC3,)
-)
-difference("a handler that is not async may stream too", *_each("streams", "sync syncLater"))
-difference(
-    "as 4.0.2: a warning says that the value of the handler's promise is ignored",
-    "streams.promiseStyle",
-    clients=(RIC3,),
-)
-difference(
-    "a stream that nothing can end is ended with an error; AWS's clients wait until the time-out",
+because("a trailer is visible ASCII; the body has the name as it is", "streams.unicodeMidway", unlike=(RIC3,))
+because("a handler that is no async function may stream as well", *_each("streams", "sync syncLater"))
+because("as 4.0.2: what a promise of the handler gives is told to be ignored", "streams.promiseStyle",
+        unlike=(RIC3,))  # fmt: skip
+because(
+    "a stream that nobody will end is ended with an error; AWS's clients wait for ever",
     *_each("streams", "neverEnded neverWritten pending"),
 )
-difference(
-    "an error during a stream ends it with trailers; 3.3.0 leaves it open and sends /error, 4.0.2 crashes",
+because(
+    "what breaks a stream ends it with trailers; 3.3.0 leaves it open and sends /error, 4.0.2 crashes",
     *_each("streams", "destroyed uncaught unhandled"),
 )
 
 # --- the log
-difference("console.log() is an empty line, as in Node.js, not `undefined`", "logs.nothing")
-difference(
-    "each JSON line has a message, also for values without JSON",
+because("console.log() is an empty line, as Node.js has it, not `undefined`", "logs.nothing")
+because(
+    "each line of JSON has a message, of what has no JSON too",
     *[f"logs.{name} as JSON" for name in ("nothing", "undefined", "symbol", "function")],
 )
-difference(
-    "util.format of Node.js 12 has another format",
+because(
+    "util.format of Node.js 12 writes it so",
     *_each("logs", "map cyclic table"),
     "logs.cyclic as JSON",
     "logs.table as JSON",
     nodes=OLDEST,
 )
-difference(
-    "as 3.3.0: the first value may be the error of the line",
+because(
+    "as 3.3.0: the first value counts when an error is looked for",
     "logs.errorFirst as JSON",
     "logs.twoErrors as JSON",
-    clients=(RIC4,),
+    unlike=(RIC4,),
 )
-difference("as 3.3.0: each line has the tenant id", "logs.text of a tenant", clients=(RIC4,))
+because("as 3.3.0: the tenant stands in each line", "logs.text of a tenant", unlike=(RIC4,))
 
-# --- context, environment and globals
-difference(
-    "the context has the properties of both clients: the callback functions of 3.3.0, xRayTraceId of 4.0.2",
-    *_each("environment", "contextKeys contextValues"),
+# --- what surrounds a handler
+because(
+    "the context has what both clients have: the callback's side of 3.3.0, xRayTraceId of 4.0.2",
+    *_each("surroundings", "contextKeys contextKinds contextSpread contextValues"),
     "streams.context",
 )
-difference(
-    "as 4.0.2: xRayTraceId; undefined instead of an empty string without a trace id",
-    "environment.contextTrace",
+because(
+    "as 4.0.2: xRayTraceId; undefined where there is none, not an empty text", "surroundings.contextTrace"
 )
-difference(
-    "as 3.3.0: a handler may change its context, and its response still belongs to its invocation",
-    "environment.contextWritable",
-    clients=(RIC4,),
+because(
+    "as 3.3.0: a handler may change its context, and answers for its own invocation all the same",
+    "surroundings.contextWritable",
+    unlike=(RIC4,),
 )
-difference("as 4.0.2: awslambda.InvokeStore", "environment.awslambda", clients=(RIC3,))
-difference(
-    "Node.js gets the size of its heap, as in AWS's managed runtimes; AWS's client alone does not set it",
-    "environment.argv",
+because("as 4.0.2: awslambda.InvokeStore", "surroundings.awslambda", unlike=(RIC3,))
+because(
+    "Node.js is told the size of its heap, as AWS's managed runtimes tell it; AWS's client alone is not",
+    "surroundings.argv",
     nodes=NEWER,
 )
-difference(
-    "gc exists, as in AWS's managed runtimes, which start Node.js with --expose-gc", "environment.globals"
+because(
+    "gc is there, as in AWS's managed runtimes, which start Node.js with --expose-gc", "surroundings.globals"
 )
-difference("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",
-        "environment.asyncContext", clients=(RIC3,))  # fmt: skip
-difference(
-    "a header that is not JSON fails only that invocation, and the error names it; 4.0.2 crashes",
-    "a client context that is not JSON",
-    "a Cognito identity that is not JSON",
+because("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",
+        "surroundings.asyncContext", unlike=(RIC3,))  # fmt: skip
+because(
+    "a header that is no JSON fails that invocation, in words that say which; 4.0.2 crashes",
+    "a client context that is no JSON",
+    "a Cognito identity that is no JSON",
 )
 
-difference("DEL is %7F in the log line too, as in the report", "errors.del")
-difference(
-    "as 3.3.0: an unhandled rejection while the module loads is an init error",
+because("DEL is %7F in the log line too, as it is in the report", "errors.del")
+because(
+    "as 3.3.0, an unhandled rejection while the module loads is an error of the start; without the promise",
     "init/rejects.handler",
 )
 
 # --- an API that refuses
-difference(
-    "a refused response is logged and reported as the error of the invocation; AWS's clients ignore it",
+because(
+    "a refused response is said in the log and reported as the invocation's error; AWS's clients go on",
     *[f"a response refused with {status}" for status in (413, 400, 403, 500)],
 )
 
 
 def reason(name, node, client):
-    """Return why ours may differ from a client of AWS in a case, or None."""
+    """Why ours may differ in a case from a client of AWS, or None."""
     for entry in INTENDED.get(name, ()):
-        if node in entry.nodes and client in entry.clients:
-            return entry.reason
+        if node in entry.nodes and client in entry.unlike:
+            return entry.why
     return None

@@ -1,7 +1,7 @@
-"""A Runtime API for tests: serves events one after another and records every request.
+"""A Runtime API for tests: hands out events one after another, and keeps all that a client sends.
 
-See https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. For each event a test can ask for replies
-in pieces, chunked, late, incomplete, or with a refusal.
+What it speaks: https://docs.aws.amazon.com/lambda/latest/dg/runtimes-api.html. How it speaks can be told
+for each event: in pieces, chunked, late, cut short, with a refusal.
 """
 
 import socket
@@ -20,12 +20,12 @@ _PAUSE_S = 0.001
 
 @dataclass(frozen=True)
 class Wire:
-    """How to send a reply.
+    """How a reply goes out.
 
-    `cuts`: positions (0 to 1) where a TCP segment ends; `chunked`: chunk size in bytes, 0 for Content-Length;
-    `late_s`: delay in seconds; `dropped_at`: position (0 to 1) where the connection is lost, None for never,
-    and 0 loses the request too; `names`: case of the header names; `closing`: whether it announces the end of
-    the connection.
+    `cuts`: shares of the reply (0 to 1) where a TCP segment ends; `chunked`: its body in chunks of so many
+    bytes, 0 for Content-Length; `late_s`: seconds until it begins; `dropped_at`: the share after which the
+    connection is lost, None for never; 0 loses the request as well; `names`: how header names are written;
+    `closing`: it is the connection's last reply, and says so.
     """
 
     cuts: tuple[float, ...] = ()
@@ -38,10 +38,10 @@ class Wire:
 
 @dataclass(frozen=True)
 class Event:
-    """One invocation: its body, additional headers (None removes a usual one), and how the API behaves.
+    """One invocation: its body, headers beside the usual ones (None takes one away), how the API behaves.
 
-    `refusals` are the statuses of the first replies to its response. `asked` says how to send the replies to
-    GET /next, `answered` those to the response; the last element is used for all further ones.
+    `refusals` are the statuses of the first replies to its response; `asked` is how the replies to GET /next
+    go out, the last one for ever, and `answered` the same for the replies to its response.
     """
 
     body: bytes = b"{}"
@@ -53,7 +53,7 @@ class Event:
 
 @dataclass
 class Received:
-    """A request: `whole` is set when it is complete, `status` when it has a reply."""
+    """One request, as it came; `whole` once its end has been seen, `status` once it was replied to."""
 
     method: str
     path: str
@@ -67,7 +67,7 @@ class Received:
     status: int | None = None
 
     def header(self, name):
-        """Return the values of a header, joined, or None."""
+        """The values of a header, joined; None where there is none."""
         values = [value for key, value in self.headers if key.lower() == name.lower()]
         return ", ".join(values) if values else None
 
@@ -77,28 +77,28 @@ class Received:
 
 
 class LostError(Exception):
-    """The connection ended, or the test asked for its end."""
+    """The connection ended, or was ended as told."""
 
 
 def request_id(number):
-    """Return the request id of the nth event, in Lambda's format."""
+    """The id of the nth event, as Lambda's look."""
     return f"0000000{number % 10}-0000-4000-8000-{number:012d}"
 
 
 class RuntimeApi:
-    """A server on a free port, for one client process. A context manager.
+    """A server on a free port of this machine, for one client process. A context manager.
 
-    `after_refusal` is the state of an invocation after its response was refused. `open`: the API expects
-    /error and refuses GET /next (403) until then. `closed`: GET /next returns the next event.
+    `after_refusal` says what becomes of an invocation whose response was refused: `open`: it takes /error,
+    and GET /next is refused (403) until then; `closed`: GET /next gives the next event.
     """
 
-    def __init__(self, events: Sequence[Event], *, deadline_s=30.0, after_refusal="closed", concurrent=False):
+    def __init__(self, events: Sequence[Event], *, deadline_s=30.0, after_refusal="closed", several=False):
         self.events = list(events)
         self.received: list[Received] = []
         self.problems: list[str] = []
         self._deadline_s = deadline_s
         self._after_refusal = after_refusal
-        self._concurrent = concurrent
+        self._several = several
         self._lock = threading.Condition()
         self._next = 0
         self._open = None  # the number of the event that is being worked on
@@ -131,7 +131,7 @@ class RuntimeApi:
             each.close()
 
     def wait_until_done(self, timeout_s):
-        """Return True when the client asks for an event after the last one."""
+        """True once the client asks for an event after the last one."""
         with self._lock:
             return self._lock.wait_for(lambda: self._waiting > 0 or self._stopped, timeout_s)
 
@@ -259,7 +259,7 @@ class RuntimeApi:
             raise LostError
         with self._lock:
             status = 202
-            if number in self._closed or (number != self._open and not self._concurrent):
+            if number in self._closed or (number != self._open and not self._several):
                 status = 400
             elif kind == "response" and attempt < len(event.refusals):
                 status = event.refusals[attempt]
@@ -301,7 +301,7 @@ def _chunked(body, size):
 
 
 class _Reader:
-    """Reads lines and bytes of one connection. Raises LostError at its end."""
+    """Lines and bytes of one connection; LostError where it ends."""
 
     def __init__(self, connection):
         self._connection = connection

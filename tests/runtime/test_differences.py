@@ -1,4 +1,4 @@
-"""Compare the runtime client with AWS's clients: every difference is intended, or a fault."""
+"""Each handler through AWS's clients and through ours: what differs is meant, or wrong."""
 
 import json
 import os
@@ -19,24 +19,22 @@ ATTEMPTS = 3
 
 @pytest.fixture(scope="session")
 def recorded():
-    """Outcomes of our client for intended differences, by case and Node.js version."""
+    """What ours does where it differs as meant, by case and by Node.js version."""
     known = json.loads(RECORDED.read_bytes()) if RECORDED.exists() else {}
-    outcomes_by_case = {
+    told = {
         (name, node): entry["outcome"]
         for name, entries in known.items()
         for entry in entries
         for node in entry["nodes"]
     }
-    yield outcomes_by_case
+    yield told
     if RECORDING:
-        RECORDED.write_text(
-            json.dumps(_grouped(outcomes_by_case), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        )
+        RECORDED.write_text(json.dumps(_grouped(told), indent=1, ensure_ascii=False, sort_keys=True) + "\n")
 
 
-def _grouped(outcomes_by_case):
+def _grouped(told):
     grouped = {}
-    for (name, node), outcome in sorted(outcomes_by_case.items()):
+    for (name, node), outcome in sorted(told.items()):
         entries = grouped.setdefault(name, [])
         same = [entry for entry in entries if entry["outcome"] == outcome]
         if same:
@@ -50,7 +48,7 @@ def _grouped(outcomes_by_case):
     ("case", "node"),
     [pytest.param(case, node, id=f"{case.name} on {node}") for case in CASES for node in case.nodes],
 )
-def test_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded, table):
+def test_ours_behaves_as_aws_does_or_differs_as_meant(case, node, outcomes, recorded, table):
     for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
         if why_not := outcomes.why_not(name, version):
             pytest.skip(why_not)
@@ -60,37 +58,36 @@ def test_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded,
             break
         if attempt < ATTEMPTS - 1:
             for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
-                outcomes.rerun(case, name, version)
+                outcomes.again(case, name, version)
     table += rows
     assert not wrong, "\n".join(wrong)
 
 
 def compared(case, node, outcomes, recorded):
-    """Return the faults of a case, one a line, and its rows of the table."""
+    """What is wrong in a case, a line each, and its rows of the table."""
     ours = dict(outcomes(case, "nodelayer", node))
     wrong = [f"no error type in {each}" for each in ours.pop("unnamed errors")]
     rows = []
-    is_intended = False
+    meant = False
     for client in case.like:
         theirs = outcomes(case, client, AWS_NODE[client])
         found = [] if ours == theirs else comparison.differing(ours, comparison.as_ours(theirs, client))
         why = intended_differences.reason(case.name, node, client)
-        is_intended = is_intended or bool(why)
-        kind = ("equal", "different", "no longer different", "different as intended")[
+        meant = meant or bool(why)
+        kind = ("equal", "different", "no longer different", "different as meant")[
             bool(found) + 2 * bool(why)
         ]
         rows.append((case.name, node, client, kind, found))
         if kind == "different":
-            wrong += [f"unlike {client}: {comparison.format_difference(each)}" for each in found]
+            wrong += [f"unlike {client}: {comparison.told(each)}" for each in found]
         elif kind == "no longer different":
-            wrong.append(f"equal to {client} by now, so remove it from intended_differences.py: {why}")
-    if is_intended and RECORDING:
+            wrong.append(f"equal to {client} by now, so take it away from intended_differences.py: {why}")
+    if meant and RECORDING:
         recorded[case.name, node] = ours
-    elif is_intended:
+    elif meant:
         expected = recorded.get((case.name, node), "an outcome in outcomes.json")
         wrong += [
-            f"unlike outcomes.json: {comparison.format_difference(each)}"
-            for each in comparison.differing(ours, expected)
+            f"unlike outcomes.json: {comparison.told(each)}" for each in comparison.differing(ours, expected)
         ]
     return wrong, rows
 

@@ -1,4 +1,4 @@
-"""The runtime client in AWS's Runtime Interface Emulator."""
+"""Our client through AWS's own Runtime Interface Emulator."""
 
 import json
 
@@ -22,7 +22,7 @@ def rie(cache_folder):
 
 @pytest.fixture(params=OLDEST_AND_NEWEST)
 def started(request, runtimes, rie):
-    """Return a function that starts the emulator with a handler, on the oldest or newest Node.js."""
+    """An emulator around a handler, on the oldest and the newest Node.js."""
     if why_not := runtimes.why_not("nodelayer", request.param):
         pytest.skip(why_not)
     client = runtimes.client("nodelayer", request.param)
@@ -34,58 +34,58 @@ def started(request, runtimes, rie):
     return running
 
 
-def test_one_process_serves_several_events(started):
+def test_one_process_answers_several_events(started):
     with started("state.counts") as running:
         assert [running.invoke(b"{}") for _ in range(3)] == [(b"1", 200), (b"2", 200), (b"3", 200)]
 
 
-def test_next_event_is_served_after_an_error(started):
+def test_an_error_is_told_and_the_next_event_answered(started):
     with started("errors.sometimes") as running:
         failed, _ = running.invoke(b'{"fail": 1}')
         assert json.loads(failed)["errorMessage"] == "number 1"
         assert running.invoke(b"{}") == (b'"fine"', 200)
 
 
-def test_next_event_gets_a_new_process_after_a_timeout(started):
+def test_a_timeout_ends_the_process_and_the_next_event_gets_a_new_one(started):
     with started("state.slowOnce", timeout_s=2) as running:
         late, _ = running.invoke(b'{"wait": 60000}')
         assert b"Task timed out after 2.00 seconds" in late
         assert running.invoke(b"{}") == (b"1", 200)
 
 
-def test_next_event_gets_a_new_process_after_a_crash(started):
+def test_a_crash_is_told_and_the_next_event_gets_a_new_process(started):
     with started("state.crashes") as running:
         crashed, _ = running.invoke(b'{"crash": true}')
         assert json.loads(crashed)["errorMessage"] == "as asked"
         assert running.invoke(b"{}") == (b"1", 200)
 
 
-def test_response_of_five_megabytes_arrives_complete(started):
+def test_an_answer_of_five_megabytes_arrives_whole(started):
     with started("values.huge") as running:
         answer, _ = running.invoke(b'{"size": 5000000}')
         assert json.loads(answer) == "x" * 5_000_000
 
 
-def test_next_event_is_served_after_a_response_that_is_too_large(started):
+def test_an_answer_that_is_too_large_is_an_error_and_the_next_event_answered(started):
     with started("values.huge") as running:
         answer, _ = running.invoke(b'{"size": 7000000}')
         assert b"413" in answer or b"TooLarge" in answer or b"exceeded" in answer
         assert running.invoke(b'{"size": 2}') == (b'"xx"', 200)
 
 
-def test_stream_arrives_in_order(started):
+def test_a_stream_arrives_in_its_order(started):
     with started("streams.writes") as running:
         assert running.invoke(b"{}") == (b"one two three", 200)
         assert running.invoke(b"{}") == (b"one two three", 200)
 
 
-def test_stream_that_fails_before_its_first_byte_is_an_error(started):
+def test_a_stream_that_fails_before_its_first_byte_is_an_error(started):
     with started("streams.throwsFirst") as running:
         answer, _ = running.invoke(b"{}")
         assert json.loads(answer)["errorType"] == "RangeError"
 
 
-def test_next_event_is_served_after_a_stream_that_fails_midway(started):
+def test_a_stream_that_fails_midway_does_not_hinder_the_next(started):
     with started("streams.counted") as running:
         assert running.invoke(b'{"fail": 1}')[0].startswith(b"number 1")
         assert running.invoke(b"{}") == (b"number 2", 200)

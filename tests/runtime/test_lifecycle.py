@@ -1,4 +1,4 @@
-"""Start, shutdown, the time-out warning, and concurrent invocations."""
+"""What goes on around invocations: start, shutdown, the word before a time-out, several at once."""
 
 import json
 import socket
@@ -15,17 +15,17 @@ from runtime import clients
 pytestmark = pytest.mark.network
 
 OLDEST, NEWEST = "12.16.1", "26.10.0"
-OLDEST_CONCURRENT = "14.21.3"
-"""The oldest version here with AsyncLocalStorage, which concurrent invocations need."""
-FIRST_MAJOR_WITH_TIMERS = 16
-"""The first major version that can list its active timers."""
+FIRST_SEVERAL = "14.21.3"
+"""The oldest here with AsyncLocalStorage."""
+FIRST_TIMERS = 16
+"""Before it Node.js does not tell of its timers."""
 BOTH = [OLDEST, NEWEST]
-CONCURRENT = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}
+SEVERAL = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}
 
 
 @pytest.fixture
 def run(runtimes):
-    """Return a function that runs a handler of lifecycle.js and returns its clients.RunResult."""
+    """Run a handler of lifecycle.js, and give back all that came of it."""
 
     def started(node, name, events=None, **more):
         if why_not := runtimes.why_not("nodelayer", node):
@@ -46,24 +46,24 @@ def errors(raw):
 
 @pytest.mark.parametrize("node", BOTH)
 def test_without_a_listener_sigterm_ends_the_process_at_once(run, node):
-    raw = run(node, "withoutListener", linger_s=5)
+    raw = run(node, "unprepared", linger_s=5)
     assert raw.code == -15
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_process_ends_when_the_sigterm_listener_has_finished(run, node):
-    raw = run(node, "withListener", linger_s=5, variables={"NODELAYER_SHUTDOWN_MS": "60000"})
+def test_a_listener_of_sigterm_is_given_time_and_the_process_ends_when_it_is_done(run, node):
+    raw = run(node, "prepared", linger_s=5, variables={"NODELAYER_SHUTDOWN_MS": "60000"})
     assert raw.code == 0
     assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]
 
 
 @pytest.mark.parametrize("node", BOTH)
-def test_process_ends_even_if_the_sigterm_listener_never_finishes(run, node):
-    assert run(node, "withEndlessListener", linger_s=5).code == 0
+def test_what_a_listener_of_sigterm_begins_without_end_is_ended(run, node):
+    assert run(node, "endless", linger_s=5).code == 0
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_timeout_warning_names_what_keeps_the_event_loop_busy(run, node):
+def test_what_keeps_the_event_loop_busy_is_named_before_the_time_out(run, node):
     variables = {"NODELAYER_TIMEOUT_WARNING_MS": "1500"}
     raw = run(node, "busy", limit_s=3, deadline_s=2.0, variables=variables)
     (line,) = [line for line in raw.out.splitlines() if "times out in" in line]
@@ -71,33 +71,33 @@ def test_timeout_warning_names_what_keeps_the_event_loop_busy(run, node):
     assert request_id(1) in line
     assert "connection to 127.0.0.1:" in line
     assert "server" in line
-    assert ("timer" in line) == (int(node.partition(".")[0]) >= FIRST_MAJOR_WITH_TIMERS)
+    assert ("timer" in line) == (int(node.partition(".")[0]) >= FIRST_TIMERS)
 
 
 @pytest.mark.parametrize("node", BOTH)
-def test_no_timeout_warning_unless_its_variable_is_set(run, node):
+def test_nobody_hears_of_busy_loops_who_did_not_ask(run, node):
     assert run(node, "busy", limit_s=2.5, deadline_s=2.0).out == ""
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR[1:])
-def test_concurrent_invocations_have_their_own_request_and_tenant_id(run, node):
+def test_several_invocations_at_once_keep_their_own_identity(run, node):
     events = [Event(headers={"Lambda-Runtime-Aws-Tenant-Id": f"tenant-{number}"}) for number in range(6)]
-    raw = run(node, "identities", events, variables=CONCURRENT, linger_s=1)
+    raw = run(node, "identities", events, variables=SEVERAL, linger_s=1)
     ids = [request_id(number + 1) for number in range(6)]
-    sorted_answers = sorted(answers(raw), key=lambda answer: answer["context"])
-    assert [answer["context"] for answer in sorted_answers] == ids
-    assert all(answer["store"] == [answer["context"]] * 2 for answer in sorted_answers)
-    assert [answer["tenant"] for answer in sorted_answers] == [f"tenant-{number}" for number in range(6)]
+    told = sorted(answers(raw), key=lambda answer: answer["context"])
+    assert [answer["context"] for answer in told] == ids
+    assert all(answer["store"] == [answer["context"]] * 2 for answer in told)
+    assert [answer["tenant"] for answer in told] == [f"tenant-{number}" for number in range(6)]
     assert sorted(line.split("\t")[1] for line in raw.out.splitlines()) == ids
 
 
 class LogSocket:
-    """The other end of the log socket; closes a connection after `limit` bytes, if given."""
+    """The other end of _LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET; hangs up after `most` bytes, if given."""
 
-    def __init__(self, folder, limit=None):
+    def __init__(self, folder, most=None):
         self.path = str(folder / "log.sock")
         self.connections = []
-        self._limit = limit
+        self._most = most
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(self.path)
         self._listener.listen()
@@ -115,14 +115,14 @@ class LogSocket:
 
     def _read(self, connection, into):
         with connection:
-            while self._limit is None or len(into) < self._limit:
+            while self._most is None or len(into) < self._most:
                 came = connection.recv(4096)
                 if not came:
                     return
                 into += came
 
     def lines(self):
-        """Return the lines of each connection. Call it after the client has ended."""
+        """All that came, by connection; to be called when the client is gone."""
         self._listener.shutdown(socket.SHUT_RDWR)
         for thread in self._threads:
             thread.join()
@@ -137,10 +137,12 @@ def socket_folder():
         yield Path(folder)
 
 
-@pytest.mark.parametrize("node", [OLDEST_CONCURRENT, NEWEST])
-def test_workers_write_json_lines_to_the_log_socket(run, node, socket_folder):
+@pytest.mark.parametrize("node", [FIRST_SEVERAL, NEWEST])
+def test_with_several_at_once_each_worker_writes_json_lines_to_the_socket_that_lambda_names(
+    run, node, socket_folder
+):
     log = LogSocket(socket_folder)
-    variables = {**CONCURRENT, "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path}
+    variables = {**SEVERAL, "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path}
     raw = run(node, "identities", [Event() for _ in range(6)], variables=variables, linger_s=1)
     assert raw.out == ""
     lines = [line for each in log.lines() for line in each]
@@ -148,75 +150,75 @@ def test_workers_write_json_lines_to_the_log_socket(run, node, socket_folder):
     assert sorted(line["requestId"] for line in lines) == [request_id(number + 1) for number in range(6)]
 
 
-def test_lines_go_to_stdout_with_a_warning_if_nothing_listens_on_the_log_socket(run, socket_folder):
+def test_without_anyone_at_the_log_socket_lines_go_to_stdout_and_one_says_why(run, socket_folder):
     path = str(socket_folder / "nobody.sock")
     variables = {
-        **CONCURRENT,
+        **SEVERAL,
         "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
         "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path,
     }
     raw = run(NEWEST, "identities", [Event(), Event()], variables=variables, linger_s=1)
-    messages = [json.loads(line)["message"] for line in raw.out.splitlines()]
+    told = [json.loads(line)["message"] for line in raw.out.splitlines()]
     why = f"no connection to the log socket {path} (ENOENT): lines go to stdout from here on"
-    assert sorted(messages) == sorted(["seen", "seen", why, why])  # one of each thread
+    assert sorted(told) == sorted(["seen", "seen", why, why])  # one of each thread
 
 
-def test_no_line_is_lost_when_the_log_socket_closes(run, socket_folder):
-    log = LogSocket(socket_folder, limit=1)
+def test_when_the_log_socket_closes_no_line_is_lost(run, socket_folder):
+    log = LogSocket(socket_folder, most=1)
     variables = {
-        **CONCURRENT,
+        **SEVERAL,
         "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
         "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path,
     }
-    raw = run(NEWEST, "logsTwice", [Event()], variables=variables, linger_s=1)
+    raw = run(NEWEST, "spaced", [Event()], variables=variables, linger_s=1)
     (lines,) = log.lines()
     assert [line["message"] for line in lines] == ["first"]
-    messages = [json.loads(line)["message"] for line in raw.out.splitlines()]
-    assert messages[-1] == "second"
-    assert any("was closed" in message for message in messages)
+    told = [json.loads(line)["message"] for line in raw.out.splitlines()]
+    assert told[-1] == "second"
+    assert any("was closed" in message for message in told)
 
 
-def test_callbacks_and_streams_work_in_concurrent_invocations(run):
-    called = answers(run(NEWEST, "calledBack", [Event(b"1"), Event(b"2")], variables=CONCURRENT, linger_s=1))
+def test_callbacks_and_streams_work_with_several_at_once_too(run):
+    called = answers(run(NEWEST, "calledBack", [Event(b"1"), Event(b"2")], variables=SEVERAL, linger_s=1))
     assert sorted(called, key=lambda each: each["event"]) == [
         {"event": 1},
         {"event": 2},
     ]
-    streams = run(NEWEST, "streamed", [Event(), Event()], variables=CONCURRENT, linger_s=1).api.received
+    streams = run(NEWEST, "streamed", [Event(), Event()], variables=SEVERAL, linger_s=1).api.received
     bodies = [bytes(each.body) for each in streams if each.path.endswith("/response")]
     assert bodies == [b"one two"] * 2
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_stream_keeps_its_request_id_if_the_handler_changes_the_context(run, node):
-    (answer,) = [each for each in run(node, "changesContext").api.received if each.path.endswith("/response")]
+def test_a_stream_answers_its_own_invocation_whatever_the_handler_writes_into_its_context(run, node):
+    (answer,) = [each for each in run(node, "renamed").api.received if each.path.endswith("/response")]
     assert f"/{request_id(1)}/" in answer.path
 
 
-def test_crashed_worker_reports_the_error_and_is_replaced(run):
-    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=CONCURRENT, linger_s=2)
+def test_a_worker_that_crashes_tells_its_caller_and_is_replaced(run):
+    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=SEVERAL, linger_s=2)
     assert raw.done
     assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 4
 
 
-def test_init_error_if_this_nodejs_does_not_support_concurrent_invocations(run):
-    raw = run(OLDEST, "identities", variables=CONCURRENT, linger_s=1)
+def test_where_several_at_once_cannot_be_told_apart_the_start_fails_and_says_so(run):
+    raw = run(OLDEST, "identities", variables=SEVERAL, linger_s=1)
     (error,) = errors(raw)
     assert error["errorType"] == "Runtime.ConcurrencyNotSupported"
     assert "12.17" in error["errorMessage"]
     assert raw.code == 129
 
 
-def test_invocation_that_arrives_during_a_crash_gets_the_error_too(run):
+def test_an_invocation_that_comes_while_a_worker_crashes_is_told_too(run):
     events = [Event(answered=(Wire(late_s=0.6),)), Event(asked=(Wire(late_s=0.2),))]
-    variables = {**CONCURRENT, "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1"}
+    variables = {**SEVERAL, "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1"}
     raw = run(NEWEST, "crashing", events, variables=variables, linger_s=1.5)
     assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 2
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_environment_is_that_of_a_managed_runtime(run, node):
-    (seen,) = answers(run(node, "environment"))
+def test_the_function_finds_the_surroundings_of_a_managed_runtime(run, node):
+    (seen,) = answers(run(node, "surroundings"))
     major = node.partition(".")[0]
     assert seen["nodePath"] == (
         f"/opt/nodejs/node{major}/node_modules:/opt/nodejs/node_modules:/var/runtime/node_modules:"
@@ -226,8 +228,8 @@ def test_environment_is_that_of_a_managed_runtime(run, node):
     assert seen["gc"] == "function"
 
 
-def test_node_path_of_the_function_is_kept(run):
-    (seen,) = answers(run(NEWEST, "environment", variables={"NODE_PATH": "/somewhere"}))
+def test_a_node_path_of_the_functions_own_is_kept(run):
+    (seen,) = answers(run(NEWEST, "surroundings", variables={"NODE_PATH": "/somewhere"}))
     assert seen["nodePath"] == "/somewhere"
 
 
@@ -246,10 +248,10 @@ def test_node_path_of_the_function_is_kept(run):
         (NEWEST, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
     ],
 )
-def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured_share(
+def test_the_heap_has_nine_tenths_of_the_memory_from_18_on_or_what_a_variable_says(
     run, node, variables, flags
 ):
-    (seen,) = answers(run(node, "environment", variables=variables))
+    (seen,) = answers(run(node, "surroundings", variables=variables))
     assert seen["heap"] == flags
 
 
@@ -261,22 +263,22 @@ def wrapper(tmp_path):
     return path
 
 
-def test_exec_wrapper_starts_the_runtime(run, wrapper):
-    (seen,) = answers(run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
+def test_an_exec_wrapper_starts_the_runtime(run, wrapper):
+    (seen,) = answers(run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
     assert seen["wrapped"] == "3"  # node, its heap, index.js
 
 
-def test_start_fails_if_the_exec_wrapper_is_missing_or_not_executable(run, wrapper):
-    missing = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/nowhere"})
+def test_an_exec_wrapper_that_is_missing_or_not_executable_ends_the_start(run, wrapper):
+    missing = run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/nowhere"})
     assert (missing.code, "/nowhere, which does not exist" in missing.err) == (127, True)
     wrapper.chmod(0o644)
-    plain = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
+    plain = run(NEWEST, "surroundings", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
     assert (plain.code, "which is not executable" in plain.err) == (126, True)
 
 
 @pytest.mark.parametrize("node", ["22.23.3", "24.21.0", "26.10.0"])
 @pytest.mark.parametrize("kind", ["filled", "read-only", "cannot be made", "a file", "broken"])
-def test_unusable_compile_cache_does_not_prevent_the_start(run, node, kind, tmp_path):
+def test_a_compile_cache_never_keeps_a_function_from_starting(run, node, kind, tmp_path):
     folder = tmp_path / "cache"
     variables = {"NODE_COMPILE_CACHE": str(folder)}
     if kind == "cannot be made":
@@ -285,7 +287,7 @@ def test_unusable_compile_cache_does_not_prevent_the_start(run, node, kind, tmp_
     elif kind == "a file":
         folder.write_text("no folder")
     elif kind != "filled":
-        assert answers(run(node, "compileCache", variables=variables)) == [True]
+        assert answers(run(node, "compiled", variables=variables)) == [True]
         kept = [path for path in folder.rglob("*") if path.is_file()]
         assert kept
         for path in kept:
@@ -293,6 +295,6 @@ def test_unusable_compile_cache_does_not_prevent_the_start(run, node, kind, tmp_
                 path.write_bytes(b"nonsense" * 100)
             path.chmod(0o444)
             path.parent.chmod(0o555)
-    raw = run(node, "compileCache", variables=variables)
+    raw = run(node, "compiled", variables=variables)
     assert answers(raw) == [kind not in ("cannot be made", "a file")]
     assert (raw.out, raw.err) == ("", "")

@@ -1,4 +1,4 @@
-"""Every event gets its own response, whatever happens to the connection."""
+"""Whatever becomes of the connection: never a wrong answer, never one to another request id."""
 
 import base64
 import json
@@ -15,8 +15,8 @@ pytestmark = pytest.mark.network
 
 OLDEST_AND_NEWEST = ["12.16.1", "26.10.0"]
 SEEDS = [int(os.environ["NODELAYER_SEED"])] if "NODELAYER_SEED" in os.environ else [1, 2, 3]
-"""A failing test prints its seed; NODELAYER_SEED=SEED runs only that one."""
-NODES_AND_SEEDS = [
+"""A failing test names its seed: NODELAYER_SEED=<it> runs that one."""
+CHANCES = [
     (node, seed)
     for node in clients.EVERY_MAJOR
     for seed in (SEEDS if node in OLDEST_AND_NEWEST else SEEDS[:1])
@@ -28,7 +28,7 @@ REFUSALS = [413, 400, 403, 500]
 
 @pytest.fixture
 def run(runtimes):
-    """Return a function that runs a handler on events and returns its clients.RunResult."""
+    """Run a handler of ours on events, and give back all that came of it."""
 
     def started(node, handler, events, **more):
         if why_not := runtimes.why_not("nodelayer", node):
@@ -39,59 +39,59 @@ def run(runtimes):
     return started
 
 
-def wire(rng, *, may_drop):
-    """Return a random way to send a reply."""
-    dropped = rng.choice([0, 0.3, 0.7, 0.99, 1]) if may_drop and rng.random() < 0.15 else None
+def wire(chance, *, may_drop):
+    """A reply that goes out in some odd way."""
+    dropped = chance.choice([0, 0.3, 0.7, 0.99, 1]) if may_drop and chance.random() < 0.15 else None
     return Wire(
-        cuts=tuple(rng.random() for _ in range(rng.choice([0, 0, 1, 2, 8]))),
-        chunked=rng.choice([0, 0, 1 if rng.random() < 0.1 else 7, 1000, 70_000]),
-        late_s=rng.choice([0, 0, 0, 0.002, 0.01]),
+        cuts=tuple(chance.random() for _ in range(chance.choice([0, 0, 1, 2, 8]))),
+        chunked=chance.choice([0, 0, 1 if chance.random() < 0.1 else 7, 1000, 70_000]),
+        late_s=chance.choice([0, 0, 0, 0.002, 0.01]),
         dropped_at=dropped,
-        names=rng.choice(["title", "lower", "upper"]),
-        closing=rng.random() < 0.1,
+        names=chance.choice(["title", "lower", "upper"]),
+        closing=chance.random() < 0.1,
     )
 
 
-def headers(rng, number):
-    """Return random headers, known and unknown to the runtime client."""
-    more = {f"X-Other-{index}": "v" * rng.randrange(300) for index in range(rng.choice([0, 0, 1, 20]))}
-    if rng.random() < 0.5:
-        more["Lambda-Runtime-Trace-Id"] = f"Root=1-{number};Sampled={rng.randrange(2)}"
-    if rng.random() < 0.1:
-        more["Lambda-Runtime-Client-Context"] = json.dumps({"custom": {"k": "v" * rng.randrange(5000)}})
+def headers(chance, number):
+    """Headers that a runtime may not know, and those whose values are told in the answer."""
+    more = {f"X-Other-{index}": "v" * chance.randrange(300) for index in range(chance.choice([0, 0, 1, 20]))}
+    if chance.random() < 0.5:
+        more["Lambda-Runtime-Trace-Id"] = f"Root=1-{number};Sampled={chance.randrange(2)}"
+    if chance.random() < 0.1:
+        more["Lambda-Runtime-Client-Context"] = json.dumps({"custom": {"k": "v" * chance.randrange(5000)}})
     return more
 
 
-def payload(rng, number):
-    size = rng.choice([0, 10, 1000, 20_000, LARGE if rng.random() < 0.3 else 100])
-    text = "".join(rng.choice(TEXT) for _ in range(min(size, 500))) * (size // 500 or 1)
+def payload(chance, number):
+    size = chance.choice([0, 10, 1000, 20_000, LARGE if chance.random() < 0.3 else 100])
+    text = "".join(chance.choice(TEXT) for _ in range(min(size, 500))) * (size // 500 or 1)
     value = {"n": number, "text": text}
-    if rng.random() < 0.2:
+    if chance.random() < 0.2:
         value["fail"] = True
-    if rng.random() < 0.2:
-        value["wait"] = rng.randrange(1, 8)
+    if chance.random() < 0.2:
+        value["wait"] = chance.randrange(1, 8)
     return value
 
 
-def some_events(rng, count, *, may_drop):
-    values = [payload(rng, number) for number in range(count)]
+def some_events(chance, count, *, may_drop):
+    values = [payload(chance, number) for number in range(count)]
     events = [
         Event(
-            json.dumps(value, ensure_ascii=rng.random() < 0.5).encode(),
-            headers(rng, number),
-            asked=(wire(rng, may_drop=may_drop), Wire()),
-            answered=(wire(rng, may_drop=may_drop), Wire()),
+            json.dumps(value, ensure_ascii=chance.random() < 0.5).encode(),
+            headers(chance, number),
+            asked=(wire(chance, may_drop=may_drop), Wire()),
+            answered=(wire(chance, may_drop=may_drop), Wire()),
         )
         for number, value in enumerate(values)
     ]
     return values, events
 
 
-def accepted(raw, number):
-    """Return the only request for an event that the API has accepted."""
+def taken(raw, number):
+    """The one answer to an event that the API has taken."""
     named = f"/invocation/{request_id(number + 1)}/"
     found = [each for each in raw.api.received if named in each.path and each.whole and each.status == 202]
-    assert len(found) == 1, f"event {number} got {len(found)} responses"
+    assert len(found) == 1, f"event {number} was answered {len(found)} times"
     return found[0]
 
 
@@ -105,33 +105,33 @@ def expected(raw, number, value):
 
 
 @pytest.mark.parametrize("handler", ["buffered", "calledBack"])
-@pytest.mark.parametrize(("node", "seed"), NODES_AND_SEEDS)
-def test_each_event_gets_its_own_response_whatever_pieces_arrive(run, node, handler, seed):
+@pytest.mark.parametrize(("node", "seed"), CHANCES)
+def test_each_event_gets_its_own_answer_however_the_bytes_come(run, node, handler, seed):
     values, events = some_events(random.Random(seed), 120, may_drop=True)
     raw = run(node, f"transport.{handler}", events)
     assert raw.done, f"seed {seed}: {raw.code} {raw.out[-2000:]} {raw.err}"
     assert raw.api.problems == [], f"seed {seed}"
     for number, value in enumerate(values):
-        answer = accepted(raw, number)
-        result = json.loads(bytes(answer.body))
+        answer = taken(raw, number)
+        told = json.loads(bytes(answer.body))
         if value.get("fail"):
             assert answer.path.endswith("/error"), f"seed {seed}, event {number}"
-            assert result["errorMessage"] == f"{number} {request_id(number + 1)}", (
+            assert told["errorMessage"] == f"{number} {request_id(number + 1)}", (
                 f"seed {seed}, event {number}"
             )
         else:
-            assert result == expected(raw, number, value), f"seed {seed}, event {number}"
+            assert told == expected(raw, number, value), f"seed {seed}, event {number}"
 
 
-@pytest.mark.parametrize(("node", "seed"), NODES_AND_SEEDS)
-def test_each_stream_belongs_to_its_event_whatever_pieces_arrive(run, node, seed):
+@pytest.mark.parametrize(("node", "seed"), CHANCES)
+def test_each_stream_belongs_to_its_event_however_the_bytes_come(run, node, seed):
     values, events = some_events(random.Random(seed), 60, may_drop=False)
     raw = run(node, "transport.streamed", events)
     assert raw.done, f"seed {seed}: {raw.code} {raw.out[-2000:]} {raw.err}"
     assert raw.api.problems == [], f"seed {seed}"
     assert not any(request.early for request in raw.api.received), f"seed {seed}"
     for number, value in enumerate(values):
-        answer = accepted(raw, number)
+        answer = taken(raw, number)
         assert answer.header("Lambda-Runtime-Function-Response-Mode") == "streaming"
         assert json.loads(bytes(answer.body)) == expected(raw, number, value), f"seed {seed}, event {number}"
         error = answer.trailer("Lambda-Runtime-Function-Error-Body")
@@ -150,27 +150,27 @@ def test_a_refused_response_becomes_an_error_of_the_same_invocation(run, node, s
     ]
     raw = run(node, "transport.buffered", events, after_refusal="open")
     assert raw.done, raw.out + raw.err
-    error = accepted(raw, 0)
+    error = taken(raw, 0)
     assert error.path.endswith("/error")
     assert json.loads(bytes(error.body))["errorType"] == "Runtime.ResponseRefused"
     assert str(status) in json.loads(bytes(error.body))["errorMessage"]
-    assert json.loads(bytes(accepted(raw, 1).body))["event"] == {"n": 2}
+    assert json.loads(bytes(taken(raw, 1).body))["event"] == {"n": 2}
 
 
 @pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("node", OLDEST_AND_NEWEST)
-def test_response_is_not_called_refused_if_only_its_reply_was_lost(run, node, size):
-    lost = Wire(dropped_at=0.5)  # the API has accepted it, so it refuses the retry
+def test_an_answer_whose_receipt_was_lost_is_not_called_refused(run, node, size):
+    lost = Wire(dropped_at=0.5)  # it was taken, so when it is sent again the API refuses it
     events = [Event(json.dumps({"text": "x" * size}).encode(), answered=(lost, Wire())), Event(b'{"n": 2}')]
     raw = run(node, "transport.buffered", events)
-    assert accepted(raw, 0).path.endswith("/response")
-    assert accepted(raw, 1).path.endswith("/response")
+    assert taken(raw, 0).path.endswith("/response")
+    assert taken(raw, 1).path.endswith("/response")
     assert [each.path for each in raw.api.received if each.path.endswith("/error")] == []
     assert "refused" not in raw.out
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_event_of_six_megabytes_is_received_and_returned(run, node):
+def test_an_event_of_six_megabytes_comes_and_goes(run, node):
     text = "é" * 3_000_000
     cut = Wire(cuts=(0.1, 0.5, 0.99))
     events = [
@@ -178,15 +178,15 @@ def test_event_of_six_megabytes_is_received_and_returned(run, node):
         Event(b'{"n": 2}'),
     ]
     raw = run(node, "transport.buffered", events)
-    assert json.loads(bytes(accepted(raw, 0).body))["event"]["text"] == text
-    assert json.loads(bytes(accepted(raw, 1).body))["event"] == {"n": 2}
+    assert json.loads(bytes(taken(raw, 0).body))["event"]["text"] == text
+    assert json.loads(bytes(taken(raw, 1).body))["event"] == {"n": 2}
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
 def test_the_process_ends_when_the_runtime_api_is_gone(run, node):
     lost = Wire(dropped_at=0.5)
     raw = run(node, "transport.buffered", [Event(b'{"n": 1}'), Event(b'{"n": 2}', asked=(lost,))])
-    assert json.loads(bytes(accepted(raw, 0).body))["event"] == {"n": 1}
+    assert json.loads(bytes(taken(raw, 0).body))["event"] == {"n": 1}
     assert (raw.done, raw.code) == (False, 1)
     assert "does not answer" in raw.out
 
@@ -194,7 +194,7 @@ def test_the_process_ends_when_the_runtime_api_is_gone(run, node):
 @pytest.mark.parametrize("node", OLDEST_AND_NEWEST)
 def test_the_process_ends_when_there_is_no_runtime_api(run, node):
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        unused = f"127.0.0.1:{listener.getsockname()[1]}"
-    raw = run(node, "transport.buffered", [Event()], variables={"AWS_LAMBDA_RUNTIME_API": unused})
+        nobody = f"127.0.0.1:{listener.getsockname()[1]}"
+    raw = run(node, "transport.buffered", [Event()], variables={"AWS_LAMBDA_RUNTIME_API": nobody})
     assert raw.code == 1
-    assert unused in raw.out
+    assert nobody in raw.out

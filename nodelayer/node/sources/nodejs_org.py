@@ -23,12 +23,10 @@ from nodelayer.errors import (
     NotVerifiedError,
     UnreachableError,
 )
-from nodelayer.node import openpgp as signature
-from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceRecord
+from nodelayer.node import openpgp
+from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.tarball import WANTED, check_binary, members
-from nodelayer.node.versions import Release, nearest, sort_key
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
+from nodelayer.node.versions import Release, is_version, nearest
 from nodelayer.util.http import Web, shown
 
 HOME = "https://nodejs.org/dist"
@@ -86,28 +84,20 @@ class _Checksums:
 
 
 class NodejsOrg:
-    """The nodejs.org source. `environ` may name mirrors; `pinned` are the fingerprints signatures count from.
+    """The nodejs.org source, or a mirror of it; `pinned` are the fingerprints whose signatures count.
 
-    Raises InvalidInputError where a mirror is no http(s) address.
+    Raises InvalidInputError if the environment names a mirror that is no http(s) address.
     """
 
     name = "nodejs.org"
 
-    def __init__(
-        self,
-        *,
-        cache: DownloadCache,
-        reporter: Reporter,
-        environ: Mapping[str, str],
-        verify_signature: bool = True,
-        pinned: Sequence[str] | None = None,
-    ) -> None:
-        self._cache = cache
-        self._reporter = reporter
-        self._verify_signature = verify_signature
-        self._pinned = tuple(pinned) if pinned is not None else signature.pinned_fingerprints()
-        self._base = _address(environ, MIRRORS, HOME)
-        self._keys = _address(environ, (KEYS_MIRROR,), KEYS)
+    def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
+        self._cache = context.cache
+        self._reporter = context.reporter
+        self._verify_signature = context.verify_signature
+        self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
+        self._base = _address(context.environ, MIRRORS, HOME)
+        self._keys = _address(context.environ, (KEYS_MIRROR,), KEYS)
         # What a mirror lists is its own affair: nothing of it is taken for another's.
         shelf = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._shelf = f"nodejs.org/{shelf}"
@@ -179,7 +169,7 @@ class NodejsOrg:
                     raise NotFoundError(
                         f"{self._host} has no Node.js {version} for {architecture}",
                         where=shown(f"{self._base}/v{version}/"),
-                        todo=self._around(version, architecture),
+                        todo=self._nearest(version, architecture),
                     )
                 archive = self._cache.read(checksums.sums[chosen], self._reporter)
                 if archive is None:
@@ -189,7 +179,7 @@ class NodejsOrg:
                 self._cache.write_document(f"{self._shelf}/v{version}/{name}", data)
             return files
 
-    def _around(self, version: str, architecture: Architecture) -> str:
+    def _nearest(self, version: str, architecture: Architecture) -> str:
         try:
             return nearest(version, self.releases(architecture))
         except NodelayerError:
@@ -218,7 +208,7 @@ class NodejsOrg:
         found: list[Release] = []
         for each in listed:
             version = each.version.removeprefix("v")
-            if f"linux-{architecture.node}" not in each.files or not _is_version(version):
+            if f"linux-{architecture.node}" not in each.files or not is_version(version):
                 continue
             found.append(Release(version, each.lts if isinstance(each.lts, str) else None, each.date))
         return found
@@ -236,11 +226,11 @@ class NodejsOrg:
                 raise
             # The key that signed is not kept yet, or has got a new subkey or a longer life since it was.
             detached = documents.get("SHASUMS256.txt.sig")
-            named = signature.signer_among(detached, self._pinned) if detached is not None else None
+            named = openpgp.signer_among(detached, self._pinned) if detached is not None else None
             try:
                 return self._checked(version, documents, self._fetched_keys(named))
             except UnreachableError:
-                if detached is not None and signature.is_of(detached, kept):
+                if detached is not None and openpgp.is_of(detached, kept):
                     raise refused from None
                 raise
 
@@ -265,7 +255,7 @@ class NodejsOrg:
         )
 
     def _checked(
-        self, version: str, documents: Mapping[str, bytes], keys: Sequence[signature.Key]
+        self, version: str, documents: Mapping[str, bytes], keys: Sequence[openpgp.Key]
     ) -> _Checksums | None:
         """What these documents prove with these keys; None where one is missing. Raises NotVerifiedError."""
         text = documents.get("SHASUMS256.txt")
@@ -276,30 +266,30 @@ class NodejsOrg:
             return _Checksums(_sums(text, where), NOT_CHECKED, (), documents)
         detached, signed = documents.get("SHASUMS256.txt.sig"), documents.get("SHASUMS256.txt.asc")
         if detached is not None:
-            verified = signature.verify_detached(text, detached, keys, where=where)
+            verified = openpgp.verify_detached(text, detached, keys, where=where)
         elif signed is not None:
-            text, verified = signature.verify_cleartext(signed, keys, where=where)
+            text, verified = openpgp.verify_cleartext(signed, keys, where=where)
         else:
             return None
         notes = (verified.note,) if verified.note else ()
         return _Checksums(_sums(text, where), f"verified by {verified.fingerprint}", notes, documents)
 
-    def _kept_keys(self) -> list[signature.Key]:
+    def _kept_keys(self) -> list[openpgp.Key]:
         """The release team's keys that were fetched before."""
-        found: list[signature.Key] = []
+        found: list[openpgp.Key] = []
         for fingerprint in self._pinned if self._verify_signature else ():
             data = self._cache.read_document(_key_document(fingerprint))
             if data is None:
                 continue
             try:
-                found.append(signature.load_key(data, fingerprint))
+                found.append(openpgp.load_key(data, fingerprint))
             except NotVerifiedError:
                 self._cache.drop_document(_key_document(fingerprint))
         return found
 
-    def _fetched_keys(self, named: str | None) -> list[signature.Key]:
+    def _fetched_keys(self, named: str | None) -> list[openpgp.Key]:
         """The key that the signature names, or every one where it names a subkey; kept for the next time."""
-        found: list[signature.Key] = []
+        found: list[openpgp.Key] = []
         with Web(todo=_TODO_KEYS) as web:
             for fingerprint in (named,) if named else self._pinned:
                 url = f"{self._keys}/keys/{fingerprint}.asc"
@@ -312,7 +302,7 @@ class NodejsOrg:
                         todo=error.todo,
                     ) from error
                 if answer.status == HTTPStatus.OK:
-                    found.append(signature.load_key(answer.data, fingerprint))
+                    found.append(openpgp.load_key(answer.data, fingerprint))
                     self._cache.write_document(_key_document(fingerprint), answer.data)
         if not found:
             raise UnreachableError(
@@ -446,14 +436,6 @@ def _address(environ: Mapping[str, str], names: Sequence[str], default: str) -> 
 
 def _key_document(fingerprint: str) -> str:
     return f"nodejs.org/keys/{fingerprint}.asc"
-
-
-def _is_version(text: str) -> bool:
-    try:
-        sort_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _sums(text: bytes, where: str) -> dict[str, str]:

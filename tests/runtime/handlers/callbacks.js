@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that respond by callback or by context.done, succeed and fail.
+// Handlers that answer by callback or by context.done, succeed and fail.
 exports.success = (event, context, callback) => callback(null, { got: event });
 exports.undefinedError = (event, context, callback) => callback(undefined, 'fine');
 exports.noArguments = (event, context, callback) => callback();
@@ -12,6 +12,9 @@ exports.objectError = (event, context, callback) => callback({ reason: 'object' 
 exports.errorAndValue = (event, context, callback) => callback(new Error('wins'), { value: 'lost' });
 exports.later = (event, context, callback) => {
   setTimeout(callback, 20, null, 'later');
+};
+exports.laterError = (event, context, callback) => {
+  setTimeout(callback, 20, new TypeError('later'));
 };
 exports.waitsForTimers = (event, context, callback) => {
   const start = Date.now();
@@ -26,8 +29,27 @@ exports.doesNotWait = (event, context, callback) => {
   setTimeout(() => {}, 60000);
   callback(null, 'at once');
 };
+exports.doesNotWaitLater = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = false;
+  setTimeout(() => {}, 60000);
+  setTimeout(callback, 20, null, 'a little later');
+};
+exports.setAfterCallback = (event, context, callback) => {
+  setTimeout(() => {}, 30);
+  callback(null, 'asked for too late');
+  context.callbackWaitsForEmptyEventLoop = false;
+};
+exports.flagIsText = (event, context, callback) => {
+  context.callbackWaitsForEmptyEventLoop = '';
+  setTimeout(() => {}, 60000);
+  callback(null, 'falsy');
+};
 exports.twice = (event, context, callback) => {
   callback(null, 'first');
+  callback(null, 'second');
+};
+exports.errorThenSuccess = (event, context, callback) => {
+  callback(new Error('first'));
   callback(null, 'second');
 };
 exports.successThenError = (event, context, callback) => {
@@ -36,6 +58,10 @@ exports.successThenError = (event, context, callback) => {
 };
 exports.successThenThrow = (event, context, callback) => {
   callback(null, 'first');
+  throw new Error('then thrown');
+};
+exports.errorThenThrow = (event, context, callback) => {
+  callback(new Error('first'));
   throw new Error('then thrown');
 };
 exports.successThenLaterThrow = (event, context, callback) => {
@@ -73,6 +99,10 @@ exports.neverCallsReturns = (event, context, callback) => {
   void callback;
   return 'returned';
 };
+exports.neverCallsTimer = (event, context, callback) => {
+  void callback;
+  setTimeout(() => {}, 30);
+};
 exports.neverCallsForLong = (event, context, callback) => {
   void callback;
   setTimeout(() => {}, 60000);
@@ -94,6 +124,9 @@ exports.doneDoesNotWait = (event, context) => {
 };
 exports.succeed = (event, context) => context.succeed({ got: event });
 exports.succeedNothing = (event, context) => context.succeed();
+exports.succeedLater = (event, context) => {
+  setTimeout(context.succeed, 20, 'later');
+};
 exports.succeedBeforeReturn = (event, context) => {
   setTimeout(context.succeed, 20, 'succeeded');
   return 'returned';
@@ -102,14 +135,32 @@ exports.fail = (event, context) => context.fail(new SyntaxError('failed'));
 exports.failText = (event, context) => context.fail('only text');
 exports.failNothing = (event, context) => context.fail();
 exports.failNull = (event, context) => context.fail(null);
+exports.failLater = (event, context) => {
+  setTimeout(context.fail, 20, new Error('later'));
+};
 exports.succeedThenFail = (event, context) => {
   context.succeed('first');
   context.fail(new Error('second'));
+};
+exports.failThenSucceed = (event, context) => {
+  context.fail(new Error('first'));
+  context.succeed('second');
 };
 exports.promiseThenDone = async (event, context) => {
   setTimeout(context.done, 20, null, 'done');
   await new Promise((resolve) => setTimeout(resolve, 60));
   return 'returned';
+};
+exports.doneInsideAsync = async (event, context) => {
+  context.done(null, 'done');
+  return 'returned';
+};
+exports.nextTick = (event, context, callback) => process.nextTick(callback, null, 'tick');
+exports.microtask = (event, context, callback) => {
+  Promise.resolve().then(() => callback(null, 'microtask'));
+};
+exports.immediate = (event, context, callback) => {
+  setImmediate(callback, null, 'immediate');
 };
 exports.countsWithTimers = (() => {
   let fired = 0;

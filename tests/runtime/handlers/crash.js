@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that end the process, or try to.
+// What ends the process, or tries to.
 const after = (ms, act) => {
   setTimeout(act, ms);
 };
@@ -12,6 +12,9 @@ exports.uncaughtAsync = async () => {
   });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
+exports.uncaughtText = () => after(5, () => {
+  throw 'uncaught text';
+});
 exports.uncaughtNull = () => after(5, () => {
   throw null;
 });
@@ -21,6 +24,14 @@ exports.unhandled = async () => {
 };
 exports.unhandledText = async () => {
   Promise.reject('unhandled text');
+  await new Promise((resolve) => setTimeout(resolve, 500));
+};
+exports.unhandledNothing = async () => {
+  Promise.reject();
+  await new Promise((resolve) => setTimeout(resolve, 500));
+};
+exports.unhandledObject = async () => {
+  Promise.reject({ some: 'object' });
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
 exports.unhandledSync = (event, context, callback) => {
@@ -45,20 +56,27 @@ exports.uncaughtListener = async () => {
   await new Promise((resolve) => setTimeout(resolve, 60));
   return 'survived';
 };
-exports.throwsAfterResponse = async () => {
+exports.afterwards = async () => {
   after(20, () => {
     throw new Error('after the answer');
   });
   return 'answered';
 };
-exports.rejectsAfterResponse = async () => {
+exports.afterwardsRejected = async () => {
   after(20, () => Promise.reject(new Error('after the answer')));
   return 'answered';
 };
 exports.exit = async () => {
   process.exit(3);
 };
-exports.exitsAfterResponse = async () => {
+exports.exitZero = async () => {
+  process.exit(0);
+};
+exports.exitLater = async () => {
+  after(5, () => process.exit(4));
+  await new Promise((resolve) => setTimeout(resolve, 500));
+};
+exports.exitAfterwards = async () => {
   after(20, () => process.exit(5));
   return 'answered';
 };
@@ -66,7 +84,7 @@ exports.kill = async () => {
   process.kill(process.pid, 'SIGKILL');
   await new Promise((resolve) => setTimeout(resolve, 500));
 };
-exports.exitCodeOnly = async () => {
+exports.abort = async () => {
   process.exitCode = 9;
   return 'an exit code alone ends nothing';
 };

@@ -31,6 +31,7 @@ exports.noStack = reject(() => {
   return change(error, { stack: undefined });
 });
 exports.stackIsArray = reject(() => change(new Error('stack of another kind'), { stack: ['a', 'b'] }));
+exports.withCode = reject(() => change(new Error('with a code'), { code: 'E_CODE', errno: -2, path: '/somewhere' }));
 exports.withCause = reject(() => change(new Error('outer'), { cause: new TypeError('inner') }));
 exports.causeOption = reject(() => new Error('outer', { cause: new TypeError('inner') }));
 exports.aggregate = reject(() => new AggregateError([new Error('one'), new Error('two')], 'both'));
@@ -81,6 +82,17 @@ exports.unicode = reject(() => new Error('\u00fc \u{1f600} \ud800 \u2028'));
 exports.unicodeName = reject(() => change(new Error('x'), { name: 'F\u00e4hler\u{1f600}' }));
 exports.newlineName = reject(() => change(new Error('x'), { name: 'Two\r\nX-Injected: yes' }));
 exports.huge = reject(() => new Error('x'.repeat(50000)));
+exports.deep = async () => {
+  const deeper = (left) => {
+    if (left === 0) throw new Error('from below');
+    return deeper(left - 1);
+  };
+  return deeper(3);
+};
+exports.overflow = async () => {
+  const forever = () => forever() + 1;
+  return forever();
+};
 exports.realm = reject(() => require('vm').runInNewContext('new TypeError("from elsewhere")'));
 exports.cyclic = reject(() => {
   const error = new Error('goes round');
@@ -93,6 +105,27 @@ exports.rejectedNothing = () => Promise.reject();
 exports.thrownSync = () => {
   throw new Error('sync');
 };
+exports.thrownTextSync = () => {
+  throw 'sync text';
+};
+exports.thrownNullSync = () => {
+  throw null;
+};
+exports.thrownUndefinedSync = () => {
+  throw undefined;
+};
+exports.afterAwait = async () => {
+  await new Promise((resolve) => setTimeout(resolve, 5));
+  throw new Error('after await');
+};
+exports.extended = reject(() => {
+  class HttpError extends OwnError {
+    get statusCode() {
+      return 404;
+    }
+  }
+  return new HttpError('twice removed');
+});
 exports.frozen = reject(() => Object.freeze(new Error('frozen')));
 exports.errorPrototype = reject(() => Object.create(Error.prototype));
 exports.proxied = reject(() => new Proxy(new Error('behind a proxy'), {}));

@@ -1,5 +1,5 @@
 'use strict';
-// Handlers for shutdown, time-outs and concurrent invocations.
+// What happens around invocations: shutdown, time-outs, several at once.
 
 const net = require('net');
 
@@ -9,9 +9,9 @@ function terminateSoon() {
   setTimeout(() => process.kill(process.pid, 'SIGTERM'), 50);
 }
 
-exports.withoutListener = async () => terminateSoon();
+exports.unprepared = async () => terminateSoon();
 
-exports.withListener = async () => {
+exports.prepared = async () => {
   process.on('SIGTERM', async () => {
     console.log('closing');
     await pause(100);
@@ -20,7 +20,7 @@ exports.withListener = async () => {
   terminateSoon();
 };
 
-exports.withEndlessListener = async () => {
+exports.endless = async () => {
   process.on('SIGTERM', () => setInterval(() => {}, 1000));
   terminateSoon();
 };
@@ -41,7 +41,7 @@ exports.identities = async (event, context) => {
   return { store: [before, store.getRequestId()], context: context.awsRequestId, tenant: store.getTenantId() };
 };
 
-exports.logsTwice = async () => {
+exports.spaced = async () => {
   console.log('first');
   await pause(300);
   console.log('second');
@@ -64,7 +64,7 @@ exports.streamed = awslambda.streamifyResponse(async (event, stream) => {
   stream.end('two');
 });
 
-exports.environment = async () => ({
+exports.surroundings = async () => ({
   path: process.env.PATH,
   nodePath: process.env.NODE_PATH,
   wrapped: process.env.WRAPPED,
@@ -72,13 +72,13 @@ exports.environment = async () => ({
   gc: typeof gc,
 });
 
-exports.changesContext = awslambda.streamifyResponse(async (event, stream, context) => {
+exports.renamed = awslambda.streamifyResponse(async (event, stream, context) => {
   context.awsRequestId = 'somebody-else';
   stream.end('mine');
 });
 
-exports.compileCache = async () => {
+exports.compiled = async () => {
   const { flushCompileCache, getCompileCacheDir } = require('module');
-  if (flushCompileCache) flushCompileCache(); // Node.js does so only if the process ends by itself
+  if (flushCompileCache) flushCompileCache(); // which Node.js does only when it ends by itself
   return getCompileCacheDir() !== undefined;
 };

@@ -9,6 +9,8 @@ exports.nothing = async () => {
   console.log();
 };
 exports.lines = log('first\nsecond\n\nlast\n');
+exports.carriageReturn = log('a\r\nb');
+exports.tab = log('a\tb');
 exports.format = log('%s is %d of %j, %o %%', 'one', 1, { a: 1 }, [2], 'rest');
 exports.many = log('a', 1, true, null, undefined, { b: [1] });
 exports.object = log({ a: 1, b: { c: { d: { e: 1 } } } });
@@ -61,6 +63,9 @@ exports.others = async () => {
   console.groupEnd();
   console.count();
 };
+exports.dir = async () => {
+  console.dir({ a: 1 });
+};
 exports.table = async () => {
   console.table([{ a: 1 }]);
 };
@@ -83,7 +88,13 @@ exports.replaced = async () => {
   console.log = before;
 };
 exports.kinds = async () => ({ same: console.log === console.info, fatal: typeof console.fatal, trace: typeof console.trace });
-exports.afterResponse = async () => {
+exports.order = async () => {
+  console.log('1');
+  console.error('2');
+  process.stdout.write('3\n');
+  console.warn('4');
+};
+exports.afterwards = async () => {
   setTimeout(() => console.log('after the answer'), 20);
   return 'answered';
 };

@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that are not async functions.
+// Handlers that are no async functions.
 exports.object = () => ({ returned: 1 });
 exports.text = () => 'returned';
 exports.null = () => null;
@@ -14,6 +14,7 @@ exports.objectWithTimer = () => {
   return { returned: 1 };
 };
 exports.thenable = () => ({ then: (resolve) => setTimeout(resolve, 5, { by: 'thenable' }) });
+exports.thenableAtOnce = () => ({ then: (resolve) => resolve('now') });
 exports.rejectingThenable = () => ({ then: (_, reject) => setTimeout(reject, 5, new RangeError('thenable')) });
 exports.throwingThenable = () => ({
   then() {
@@ -23,6 +24,13 @@ exports.throwingThenable = () => ({
 exports.thenableOfThenable = () => ({ then: (resolve) => resolve({ then: (inner) => inner('deep') }) });
 exports.functionThenable = () => Object.assign(() => {}, { then: (resolve) => resolve('a function with then') });
 exports.notQuiteThenable = () => ({ then: 'a text' });
+exports.twiceResolvingThenable = () => ({
+  then(resolve, reject) {
+    resolve('first');
+    resolve('second');
+    reject(new Error('third'));
+  },
+});
 exports.pending = () => new Promise(() => {});
 exports.pendingWithTimer = () => {
   setTimeout(() => {}, 30);
@@ -56,5 +64,9 @@ exports.bound = async function () {
 exports.leavesTimer = async () => {
   setTimeout(() => {}, 60000);
   return 'answered before the timer';
+};
+exports.leavesInterval = async () => {
+  setInterval(() => {}, 50);
+  return 'answered beside the interval';
 };
 exports.slow = (event) => new Promise((resolve) => setTimeout(resolve, 40, event));

@@ -10,7 +10,7 @@ exports.failsAndGoesOn = async (event) => {
   if (count % 2) throw new Error(`number ${count}`);
   return count;
 };
-exports.timerOfPreviousInvocation = (() => {
+exports.timerOfBefore = (() => {
   const fired = [];
   return async (event) => {
     setTimeout(() => fired.push(event.n), 10);
@@ -18,7 +18,12 @@ exports.timerOfPreviousInvocation = (() => {
     return fired.slice();
   };
 })();
-exports.throwOfPreviousInvocation = async (event) => {
+exports.logOfBefore = async (event) => {
+  setTimeout(() => console.log(`timer of ${event.n}`), 10);
+  if (event.wait) await new Promise((resolve) => setTimeout(resolve, event.wait));
+  return event.n;
+};
+exports.throwOfBefore = async (event) => {
   if (event.n === 1) {
     setTimeout(() => {
       throw new Error('of the first');
@@ -28,7 +33,7 @@ exports.throwOfPreviousInvocation = async (event) => {
   await new Promise((resolve) => setTimeout(resolve, 300));
   return event.n;
 };
-exports.callbackOfPreviousInvocation = (() => {
+exports.callbackOfBefore = (() => {
   let before;
   return (event, context, callback) => {
     context.callbackWaitsForEmptyEventLoop = false;

@@ -1,5 +1,5 @@
 'use strict';
-// Handlers that stream their response.
+// Handlers that answer through a stream.
 const stream = (handler, options) => awslambda.streamifyResponse(handler, options);
 const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const from = (to, prelude) => awslambda.HttpResponseStream.from(to, prelude);
@@ -18,6 +18,10 @@ exports.endWithText = stream(async (event, to) => {
 });
 exports.endWithObject = stream(async (event, to) => {
   to.end({ an: 'object' });
+});
+exports.endTwice = stream(async (event, to) => {
+  to.end('once');
+  to.end();
 });
 exports.object = stream(async (event, to) => {
   to.write({ got: event });
@@ -57,6 +61,11 @@ exports.contentType = stream(async (event, to) => {
   to.setContentType('text/html; charset=utf-8');
   to.end('<p>');
 });
+exports.writeThenEndType = stream(async (event, to) => {
+  to.setContentType('text/plain');
+  to.write('plain');
+  to.end();
+});
 exports.lateContentType = stream(async (event, to) => {
   to.write('a');
   to.setContentType('text/html');
@@ -65,6 +74,11 @@ exports.lateContentType = stream(async (event, to) => {
 exports.http = stream(async (event, to) => {
   const http = from(to, { statusCode: 201, headers: { 'x-own': 'yes' }, cookies: ['a=b'] });
   http.write('body');
+  http.end();
+});
+exports.httpWriteObject = stream(async (event, to) => {
+  const http = from(to, { statusCode: 200 });
+  http.write({ a: 1 });
   http.end();
 });
 exports.httpEndText = stream(async (event, to) => {
@@ -80,6 +94,12 @@ exports.httpUndefined = stream(async (event, to) => {
 });
 exports.pipeline = stream(async (event, to) => {
   const { pipeline, Readable } = require('stream');
+  const source = Readable.from(['a', 'b', 'c'].map((text) => Buffer.from(text)));
+  source.pipe(to);
+  await new Promise((resolve) => to.on('finish', resolve));
+});
+exports.realPipeline = stream(async (event, to) => {
+  const { pipeline, Readable } = require('stream');
   await require('util').promisify(pipeline)(Readable.from([Buffer.from('a'), Buffer.from('b')]), to);
 });
 exports.transformed = stream(async (event, to) => {
@@ -92,6 +112,14 @@ exports.callbacks = stream(async (event, to) => {
   await new Promise((resolve) => to.write('a', resolve));
   await new Promise((resolve) => to.write('b', 'utf8', resolve));
   await new Promise((resolve) => to.end('c', resolve));
+});
+exports.endCallback = stream(async (event, to) => {
+  to.write('a');
+  await new Promise((resolve) => to.end(resolve));
+});
+exports.finish = stream(async (event, to) => {
+  to.end('a');
+  await new Promise((resolve) => to.on('finish', resolve));
 });
 exports.drain = stream(async (event, to) => {
   let drained = 0;
@@ -111,6 +139,9 @@ exports.returns = stream(async (event, to) => {
   to.end('a');
   return 'ignored';
 });
+exports.endsLater = stream(async (event, to) => {
+  setTimeout(() => to.end('later'), 20);
+});
 exports.neverEnded = stream(async (event, to) => {
   to.write('begun');
 });
@@ -118,14 +149,27 @@ exports.neverWritten = stream(async () => {});
 exports.throwsFirst = stream(async () => {
   throw new RangeError('before anything');
 });
+exports.throwsText = stream(async () => {
+  throw 'only text';
+});
 exports.throwsMidway = stream(async (event, to) => {
   to.write('begun');
   await pause(5);
   throw new RangeError('midway');
 });
+exports.throwsMidwayAtOnce = stream(async (event, to) => {
+  to.write('begun');
+  throw new RangeError('midway');
+});
 exports.throwsAfterEnd = stream(async (event, to) => {
   to.end('all');
   throw new RangeError('after the end');
+});
+exports.throwsHttp = stream(async (event, to) => {
+  const http = from(to, { statusCode: 200 });
+  http.write('begun');
+  await pause(5);
+  throw new Error('midway');
 });
 exports.unicodeMidway = stream(async (event, to) => {
   to.write('begun');
@@ -167,7 +211,7 @@ exports.destroyed = stream(async (event, to) => {
 });
 exports.exits = stream(async (event, to) => {
   to.write('begun');
-  await pause(200);
+  await pause(20);
   process.exit(3);
 });
 exports.context = stream(async (event, to, context) => {

@@ -1,5 +1,5 @@
 'use strict';
-// For test_transport.py: a response that says which event it belongs to.
+// For tests of the transport: an answer that tells which event it belongs to.
 const told = (event, context) => ({ event, id: context.awsRequestId, trace: process.env._X_AMZN_TRACE_ID });
 exports.buffered = async (event, context) => {
   if (event.wait) await new Promise((resolve) => setTimeout(resolve, event.wait));

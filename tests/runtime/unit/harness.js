@@ -1,5 +1,5 @@
 'use strict';
-// A minimal test runner, because Node.js 12 has none. A test file calls test(name, run) and runs as a process.
+// The least of a test runner: Node.js 12 has none. `test(name, run)` in a file; run(file) in a process of its own.
 
 const assert = require('assert');
 const { spawnSync } = require('child_process');
@@ -30,7 +30,7 @@ async function runAll() {
   process.exit(failed ? 1 : 0);
 }
 
-// Runs a program, in which `aws` is the folder of the client's modules. Returns { out, err, code, bytes }.
+// What a program writes: { out, err, code }; `aws` is the folder of the modules in it.
 function node(program, env) {
   const options = { env: Object.assign({ PATH: process.env.PATH }, env), maxBuffer: 1 << 28 };
   const source = `'use strict'; const aws = ${JSON.stringify(`${AWS}/`)};\n${program}`;
@@ -38,7 +38,7 @@ function node(program, env) {
   return { out: done.stdout.toString(), err: done.stderr.toString(), code: done.status, bytes: done.stdout };
 }
 
-// Creates a temporary folder with these files, deleted when the process ends.
+// A folder that goes away with the process.
 function folder(files) {
   const root = fs.realpathSync(fs.mkdtempSync(path.join(os.tmpdir(), 'unit-')));
   if (folders.push(root) === 1) process.on('exit', removeFolders);
@@ -53,35 +53,35 @@ function removeFolders() {
   folders.forEach((root) => (fs.rmSync || fs.rmdirSync)(root, { recursive: true }));
 }
 
-// Values that a program may throw and that are difficult to describe.
+// Everything that a program may throw and that hurts those who look at it.
 function hostile() {
-  const throwing = () => {
-    throw new Error('not readable');
+  const angry = () => {
+    throw new Error('do not touch');
   };
   const traps = {};
-  Object.getOwnPropertyNames(Reflect).forEach((name) => (traps[name] = throwing));
+  Object.getOwnPropertyNames(Reflect).forEach((name) => (traps[name] = angry));
   const revoked = Proxy.revocable({}, {});
   revoked.revoke();
   const getters = new Error('with getters');
   ['stack', 'name', 'message', 'cause', 'errors', 'code', 'constructor'].forEach((key) => {
-    Object.defineProperty(getters, key, { get: throwing, enumerable: true });
+    Object.defineProperty(getters, key, { get: angry, enumerable: true });
   });
   const circle = new Error('circle');
   circle.cause = new Error('half', { cause: circle });
   circle.cause.cause = circle;
   circle.self = circle;
   const odd = new Error('odd');
-  odd.name = { toString: throwing };
+  odd.name = { toString: angry };
   odd.message = 17;
   odd.stack = [1, 2];
   const noStack = new Error('no stack');
   noStack.stack = undefined;
   const self = { toJSON: () => self };
   return [
-    null, undefined, '', 'text', 0, NaN, false, 10n ** 30n, Symbol('s'), () => 1, throwing, [], {}, [[[[[[[[1]]]]]]]],
-    new Map([[1, 2]]), new Date(NaN), Object.create(null), Buffer.alloc(10), self, { toJSON: throwing }, { toJSON: () => undefined },
-    Object.assign(() => 1, { toString: throwing, toJSON: throwing }),
-    { toString: throwing }, { get value() { return throwing(); } }, new Proxy({}, traps), new Proxy(new Error('p'), traps),
+    null, undefined, '', 'text', 0, NaN, false, 10n ** 30n, Symbol('s'), () => 1, angry, [], {}, [[[[[[[[1]]]]]]]],
+    new Map([[1, 2]]), new Date(NaN), Object.create(null), Buffer.alloc(10), self, { toJSON: angry }, { toJSON: () => undefined },
+    Object.assign(() => 1, { toString: angry, toJSON: angry }),
+    { toString: angry }, { get value() { return angry(); } }, new Proxy({}, traps), new Proxy(new Error('p'), traps),
     new Proxy(() => 1, traps), revoked.proxy, getters, circle, odd, noStack, Object.freeze(new Error('frozen')),
     { name: 'Like', message: 'an error', stack: 'Like: an error\n    at here:1:2' },
   ];

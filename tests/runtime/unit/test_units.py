@@ -1,4 +1,4 @@
-"""Unit tests of the runtime client's modules, in JavaScript, on every major version of Node.js."""
+"""The runtime client's modules, each by a file of tests beside this one, on Node.js versions that differ."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ FILES = sorted(file.name for file in HERE.glob("*.test.js"))
 
 @pytest.mark.parametrize("version", EVERY_MAJOR)
 @pytest.mark.parametrize("file", FILES)
-def test_javascript_unit_tests_pass(file, version, runtimes):
+def test_behaves_as_its_tests_state(file, version, runtimes):
     if why_not := runtimes.why_not("nodelayer", version):
         pytest.skip(why_not)
     node = runtimes.client("nodelayer", version).folder / "nodejs" / "bin" / "node"

@@ -9,7 +9,7 @@ function withStack(...lines) {
   return JSON.parse(create(error));
 }
 
-test('the header has the working directory, the error and its frames', () => {
+test('says where, what and the frames', () => {
   const told = withStack('    at one (/var/task/a.js:1:2)', '    at /var/task/b.js:30:4', '    at two (/var/task/a.js:5:6)');
   assert.deepStrictEqual(told, {
     working_directory: process.cwd(),
@@ -28,7 +28,7 @@ test('the header has the working directory, the error and its frames', () => {
   });
 });
 
-test('every kind of stack frame is parsed', () => {
+test('knows every kind of frame', () => {
   const kinds = [
     ['async handler (file:///var/task/a.mjs:1:2)', '/var/task/a.mjs', 1, 'async handler'],
     ['async file:///var/task/a.mjs:3:4', '/var/task/a.mjs', 3, 'anonymous'],
@@ -48,7 +48,7 @@ test('every kind of stack frame is parsed', () => {
   );
 });
 
-test('lines of the message and frames of a cause are not frames of the error', () => {
+test('a message of several lines is no frame, and neither is a cause', () => {
   const error = new Error('one\ntwo at three');
   error.cause = new Error('other');
   error.cause.stack = 'Error: other\n    at /cause.js:1:1';
@@ -58,7 +58,7 @@ test('lines of the message and frames of a cause are not frames of the error', (
   assert.ok(exceptions[0].stack.every(({ line }) => line > 0));
 });
 
-test('the header is JSON in at most 8,000 ASCII characters', () => {
+test('is ASCII, and fits into a header, and stays JSON', () => {
   ['ü', '\u0000', '\x7f', '\ud83d\ude00', '"', 'x'].forEach((character) => {
     const error = new Error(character.repeat(100000));
     error.name = character.repeat(100000);
@@ -70,7 +70,7 @@ test('the header is JSON in at most 8,000 ASCII characters', () => {
   });
 });
 
-test('any thrown value is described or gives an empty header', () => {
+test('nothing that is thrown makes it throw', () => {
   hostile().forEach((thrown) => {
     const text = create(thrown);
     if (text !== '') assert.strictEqual(JSON.parse(text).exceptions.length, 1);

@@ -7,14 +7,14 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import github_api
 import pytest
 from support import Outcome, command
 
-from nodelayer.errors import NotFoundError, NotVerifiedError, RefusedError
+from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.github import api as github
 from nodelayer.github import release as github_release
 from nodelayer.util.console import Reporter
@@ -26,11 +26,12 @@ pytestmark = pytest.mark.network
 RUN = """
 import os, sys
 from pathlib import Path
-from nodelayer.github import api as github
-from nodelayer.github import release as github_release
-from nodelayer.util.console import Reporter
-spec = github_release.ReleaseSpec("v1.2.3", "One", sys.argv[2], Path(sys.argv[1]), move_major=True)
-print(github_release.publish(spec, github.open_github(os.environ, Reporter()))[1])
+from nodelayer import github, github_release
+from nodelayer.progress import Reporter
+folder = Path(sys.argv[1])
+files = github_release.read_folder(folder)
+order = github_release.ReleaseSpec("v1.2.3", "One", sys.argv[2], files, move_major=True)
+print(github_release.publish(order, github.open_github(os.environ, Reporter()), folder)[1])
 """
 """The command without Invoke and boto3, which take a second to start."""
 
@@ -56,13 +57,20 @@ class Desk:
         )
         return Outcome(done.returncode, done.stdout, done.stderr)
 
+    def order(self, **changes):
+        assets = github_release.read_folder(self.assets)
+        return github_release.ReleaseSpec(
+            **{"tag": TAG, "title": "One", "notes": NOTES, "assets": assets} | changes
+        )
+
     def publish(self, **changes):
         """The release, and whether something was done."""
-        given = {"tag": TAG, "title": "One", "notes": NOTES, "folder": self.assets}
-        return github_release.publish(github_release.ReleaseSpec(**given | changes), self.github())
+        return github_release.publish(self.order(**changes), self.github(), self.assets)
 
     def github(self):
-        return replace(github.open_github(self.environ, Reporter(quiet=True)), pause=lambda _: None)
+        waits = []
+        opened = github.open_github(self.environ, Reporter(quiet=True))
+        return github.GitHub(opened.repository, opened.program, opened.environ, opened.reporter, waits.append)
 
     def tag(self, name, *, annotated=False, commit="main"):
         if annotated:
@@ -82,8 +90,8 @@ class Desk:
         (found,) = self.state.releases()
         return found
 
-    def files(self):
-        place = self.state.release_folder(self.release()) / "assets"
+    def files(self, folder=TAG):
+        place = self.state.folder / "releases" / folder / "assets"
         return {path.name: path.read_bytes() for path in place.iterdir()}
 
     def local(self):
@@ -178,7 +186,7 @@ def test_an_immutable_release_is_whole_and_takes_nothing_more(desk):
     assert desk.files() == desk.local()
     assert desk.publish()[1] is False
     (desk.assets / "new.txt").write_text("new")
-    with pytest.raises(RefusedError, match="immutable release"):
+    with pytest.raises(RefusedError, match=r"immutable, and lacks new\.txt, SHA256SUMS"):
         desk.publish()
 
 
@@ -189,11 +197,14 @@ def test_a_draft_is_taken_up_with_what_is_right_in_it(desk):
     for name, text in (("build+1.txt", "text"), ("nodejs-12.16.1-x86_64.json", "other"), ("own.txt", "own")):
         file = desk.assets.parent / "sent"
         file.write_text(text)
-        place.upload(f"{url}?name={name.replace('+', '%2B')}", file)
-    kept = desk.release()["assets"][0]
+        place.upload(f"{url}?name={name.replace('+', '%2B')}", file, "text/plain")
+    plan = github_release.plan(desk.order(), place)
+    rows = {name: what for what, name, _ in github_release.rows(desk.order(), plan)}
+    assert rows["build+1.txt"] == "keep"
+    assert rows["nodejs-12.16.1-x86_64.json"] == "replace"
+    assert rows["own.txt"] == "leave"
     desk.publish()
     assert desk.release()["id"] == release["id"]
-    assert kept in desk.release()["assets"]
     assert desk.files() == desk.local() | {"own.txt": b"own"}
     assert b"  own.txt\n" in desk.files()["SHA256SUMS"]
 
@@ -207,7 +218,7 @@ def test_an_upload_that_is_cut_is_sent_again(desk, name):
     assert desk.files() == desk.local()
 
 
-@pytest.mark.parametrize("do", ["502", "502 after"])
+@pytest.mark.parametrize("do", ["502", "502 after", "limit"])
 @pytest.mark.parametrize(
     ("method", "path"),
     [
@@ -222,28 +233,39 @@ def test_an_upload_that_is_cut_is_sent_again(desk, name):
 def test_what_github_fails_once_is_done_once(desk, do, method, path):
     desk.state.fault(method, path, do)
     desk.publish(move_major=True)
-    assert [call for call in desk.state.calls() if " 502" in call]
+    assert [call for call in desk.state.calls() if " 502" in call or " 403" in call]
     assert desk.release()["draft"] is False
     assert desk.files() == desk.local()
     assert desk.state.git("rev-parse", "v1") == desk.state.git("rev-parse", f"{TAG}^{{commit}}")
 
 
-def test_files_that_change_while_they_are_sent_are_not_published(desk):
-    class Changing(github.GitHub):
-        def upload(self, url, file):
-            (desk.assets / "build+1.txt").write_text("late")
-            super().upload(url, file)
-
-    spec = github_release.ReleaseSpec(TAG, "One", NOTES, desk.assets)
-    with pytest.raises(NotVerifiedError, match="GitHub does not hold the files as they were sent"):
-        github_release.publish(spec, Changing(**vars(desk.github())))
+def test_what_github_keeps_otherwise_than_it_was_sent_is_not_published(desk):
+    order = desk.order()
+    (desk.assets / "build+1.txt").write_text("late")
+    with pytest.raises(NotVerifiedError, match=r"GitHub has 4 bytes, sha256:\w+ as build\+1\.txt"):
+        github_release.publish(order, desk.github(), desk.assets)
     assert desk.release()["draft"] is True
 
 
-def test_a_tag_that_does_not_exist_is_not_released(desk):
-    with pytest.raises(NotFoundError, match=r"there is no tag v9\.0\.0"):
-        desk.publish(tag="v9.0.0")
+def test_the_plan_is_shown_and_nothing_done(desk):
+    outcome = desk.type("--dry-run", "--move-major")
+    assert outcome.code == 0, outcome.err
+    shown = [line.split()[:2] for line in outcome.out.splitlines()]
+    assert shown[0] == ["draft", TAG]
+    assert shown[-3:] == [["add", "SHA256SUMS"], ["publish", TAG], ["move", "v1"]]
     assert desk.made() == []
+    assert not (desk.assets / "SHA256SUMS").exists()
+
+
+def test_a_tag_that_is_nowhere_needs_its_commit(desk):
+    outcome = desk.type(tag="v9.0.0")
+    assert (outcome.code, len(outcome.lines)) == (3, 1)
+    assert "there is no tag v9.0.0" in outcome.err
+    commit = desk.commit("more")
+    desk.publish(tag="v9.0.0", target=commit, move_major=True)
+    assert desk.state.git("rev-parse", "v9.0.0", "v9").split() == [commit, commit]
+    with pytest.raises(RefusedError, match="is of commit"):
+        desk.publish(tag="v9.0.0", target="0" * 40)
 
 
 def test_the_major_tag_follows_its_newest_version_and_never_goes_back(desk):
@@ -267,9 +289,32 @@ def test_the_major_tag_follows_its_newest_version_and_never_goes_back(desk):
     assert [each["prerelease"] for each in desk.state.releases()] == [True, False, False, False]
 
 
-@pytest.mark.parametrize("seed", range(7))
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [("a b.zip", "rename"), (".hidden", "rename"), ("empty", "no asset of 0"), ("folder/x", "only files")],
+)
+def test_what_github_would_not_take_as_it_is_is_refused_beforehand(desk, name, message):
+    (desk.assets / name).parent.mkdir(exist_ok=True)
+    (desk.assets / name).write_text("" if name == "empty" else "x")
+    with pytest.raises(InvalidInputError, match=message):
+        desk.order()
+
+
+def test_a_folder_with_too_many_or_too_large_files_is_refused_beforehand(desk):
+    with (desk.assets / "large").open("wb") as file:
+        file.truncate(github_release.MOST_BYTES)
+    with pytest.raises(InvalidInputError, match=r"no asset of 2147\.5 MB"):
+        desk.order()
+    (desk.assets / "large").unlink()
+    for number in range(github_release.MOST_ASSETS):
+        (desk.assets / f"{number}.txt").write_text("x")
+    with pytest.raises(InvalidInputError, match="GitHub takes 1000 assets"):
+        desk.order()
+
+
+@pytest.mark.parametrize("seed", range(13))
 def test_a_release_that_is_killed_at_any_call_ends_as_one_that_was_left_alone(desk, seed):
-    skip = 4 * seed + 1
+    skip = 2 * seed + 1
     desk.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
     line = [sys.executable, "-c", RUN, desk.assets, NOTES]
     killed = subprocess.Popen(line, env=desk.environ, start_new_session=True)
