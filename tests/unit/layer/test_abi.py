@@ -95,27 +95,6 @@ class TestPolicies:
         assert newest in libc
         assert missing not in libc
 
-    @pytest.mark.parametrize(
-        ("runtime", "cxx", "abi_node"),
-        [
-            ("provided", "GLIBCXX_3.4.19", "CXXABI_1.3.7"),
-            ("provided.al2", "GLIBCXX_3.4.24", "CXXABI_1.3.11"),
-            ("provided.al2023", "GLIBCXX_3.4.29", "CXXABI_1.3.13"),
-        ],
-    )
-    def test_each_ends_at_its_gcc(self, runtime, cxx, abi_node):
-        for policy in POLICIES:
-            if policy.runtime == runtime:
-                nodes = policy.libraries["libstdc++.so.6"]
-                assert max((each for each in nodes if each.startswith("GLIBCXX")), key=abi._natural) == cxx
-                numbered = (each for each in nodes if each.startswith("CXXABI_1"))
-                assert max(numbered, key=abi._natural) == abi_node
-
-    def test_on_arm64_glibc_begins_with_2_17(self):
-        for policy in POLICIES:
-            if policy.architecture == "arm64":
-                assert min(policy.libraries["libc.so.6"], key=abi._natural) == "GLIBC_2.17"
-
     def test_none_offers_libatomic_nor_what_is_glibcs_own(self):
         for policy in POLICIES:
             assert "libatomic.so.1" not in policy.libraries
@@ -276,9 +255,6 @@ class TestRefusal:
         assert "symbol_000, symbol_001, symbol_002, …" in line
         assert "; and 2 more" in line
         assert len(line) < 500
-
-    def test_nothing_stands_in_the_way_of_what_starts(self):
-        assert abi.explain(check({NODE: NODE_12}), "provided") == ""
 
 
 class TestRealLibraries:

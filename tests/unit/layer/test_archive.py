@@ -84,11 +84,6 @@ def test_what_deflate_cannot_shrink_is_stored(layer):
     assert methods["nodejs/bin/node"] == zipfile.ZIP_DEFLATED
 
 
-def test_best_is_smaller_than_fast_and_fast_than_nothing():
-    text = [Entry("text", " ".join(str(number * number) for number in range(40000)).encode())]
-    assert len(packed(text, "best")) < len(packed(text, "fast")) < len(text[0].data)
-
-
 def test_python_finds_no_fault(layer):
     with zipfile.ZipFile(layer) as opened:
         assert opened.testzip() is None

@@ -20,11 +20,6 @@ def test_the_library_of_this_machine_is_found_with_its_links_resolved():
     assert elf.read(found.read_bytes(), name="it").machine == of_host().elf
 
 
-def test_a_named_folder_comes_first(tmp_path):
-    (tmp_path / "libc.so.6").write_bytes(host_library("libm.so.6"))
-    assert system_library.find("libc.so.6", of_host(), extra_dirs=[tmp_path]) == tmp_path / "libc.so.6"
-
-
 def test_a_linker_script_and_another_machines_library_are_passed_over(tmp_path):
     other = ARM64 if of_host() == X86_64 else X86_64
     data = bytearray(host_library("libm.so.6"))
