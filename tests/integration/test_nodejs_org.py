@@ -514,20 +514,6 @@ def test_the_list_has_what_there_is_for_the_architecture(nodejs, base):
     assert [each.version for each in arm64] == ["13.8.0", VERSION]
 
 
-def test_a_list_that_has_not_changed_is_not_sent_again(nodejs, base, site):
-    first = nodejs(base).releases(X86_64)
-    assert nodejs(base).releases(X86_64) == first
-    assert [status for _, status, _ in site.asked] == [200, 304]
-
-
-def test_a_kept_list_that_was_damaged_is_fetched_whole(nodejs, base, site, tmp_path):
-    nodejs(base).releases(X86_64)
-    (path,) = [path for path in kept(tmp_path, "documents") if path.name == "index.json"]
-    path.write_bytes(b"[]")
-    assert len(nodejs(base).releases(X86_64)) == 3
-    assert [status for _, status, _ in site.asked] == [200, 200]
-
-
 def test_the_list_seen_last_is_used_and_that_is_said_in_one_line(nodejs, site, said):
     with serving(site) as base:
         seen = nodejs(base).releases(X86_64)

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -58,19 +59,10 @@ class _Listed(BaseModel):
     version: str
     date: str | None = None
     files: list[str]
-    lts: bool | str = False
+    lts: Literal[False] | str = False
 
 
 _INDEX = TypeAdapter(list[_Listed])
-
-
-class _Seen(BaseModel):
-    """The entity tag of a kept index, and the sha256 of the bytes it belongs to."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    etag: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -104,31 +96,22 @@ class NodejsOrg:
         self._host = urlsplit(self._base).hostname or self._base
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """Every release with files for this architecture; of the list seen last where the host is not there.
+        """List the releases with files for this architecture; the last list seen if the host is unreachable.
 
         Raises NodelayerError.
         """
-        document, beside = f"{self._shelf}/index.json", f"{self._shelf}/index.etag.json"
-        kept = self._cache.read_document(document)
-        url = f"{self._base}/index.json"
+        document = f"{self._shelf}/index.json"
         try:
             with Web(todo=_TODO) as web:
-                answer = web.get(url, most=_MOST_INDEX, etag=self._etag(beside, kept))
-            data = kept if kept is not None and answer.status == HTTPStatus.NOT_MODIFIED else answer.data
+                data = web.get(f"{self._base}/index.json", most=_MOST_INDEX).data
             releases = self._listed(data, architecture)
         except UnreachableError as error:
+            kept = self._cache.read_document(document)
             if kept is None:
                 raise
             self._reporter.say(f"{error.what}; using the list of releases seen last")
             return self._listed(kept, architecture)
-        if answer.status == HTTPStatus.NOT_MODIFIED:
-            return releases
-        self._cache.write_document(document, answer.data)
-        if answer.etag:
-            seen = _Seen(etag=answer.etag, sha256=hashlib.sha256(answer.data).hexdigest())
-            self._cache.write_document(beside, seen.model_dump_json().encode())
-        else:
-            self._cache.drop_document(beside)
+        self._cache.write_document(document, data)
         return releases
 
     def cached(self, version: str, architecture: Architecture) -> NodeFiles | None:
@@ -185,17 +168,6 @@ class NodejsOrg:
         except NodelayerError:
             return ""
 
-    def _etag(self, document: str, kept: bytes | None) -> str | None:
-        """The entity tag of the list that is kept, where the two belong together."""
-        data = self._cache.read_document(document) if kept is not None else None
-        if data is None or kept is None:
-            return None
-        try:
-            seen = _Seen.model_validate_json(data)
-        except ValidationError:
-            return None
-        return seen.etag if seen.sha256 == hashlib.sha256(kept).hexdigest() else None
-
     def _listed(self, data: bytes, architecture: Architecture) -> list[Release]:
         try:
             listed = _INDEX.validate_json(data)
@@ -205,13 +177,14 @@ class NodejsOrg:
                 where=shown(f"{self._base}/index.json"),
                 todo=_TODO,
             ) from error
-        found: list[Release] = []
-        for each in listed:
-            version = each.version.removeprefix("v")
-            if f"linux-{architecture.node}" not in each.files or not is_version(version):
-                continue
-            found.append(Release(version, each.lts if isinstance(each.lts, str) else None, each.date))
-        return found
+        wanted = f"linux-{architecture.node}"
+        return [
+            Release(
+                each.version.removeprefix("v"), each.lts if isinstance(each.lts, str) else None, each.date
+            )
+            for each in listed
+            if wanted in each.files and is_version(each.version)
+        ]
 
     def _checksums(self, web: Web, version: str) -> _Checksums | None:
         """The verified checksums of a release; None where the host knows nothing of it."""

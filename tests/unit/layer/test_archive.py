@@ -125,11 +125,6 @@ def test_the_same_path_twice_is_refused():
         packed([Entry("a", b"1"), Entry("a", b"2")])
 
 
-def test_an_unknown_compression_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidInputError, match="best or fast"):
-        packed(ENTRIES, "zopfli")
-
-
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"PK" + data[3:]])
 def test_a_damaged_zip_is_told_in_one_line(tmp_path, layer, damage):
     broken = tmp_path / "broken.zip"
