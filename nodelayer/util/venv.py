@@ -85,8 +85,8 @@ def _run(line: list[str], requirements: tuple[str, ...]) -> str:
         return done.stdout
     if "No space left" in done.stderr:
         raise MachineError("no room left for what pip installs", where=where, todo="free some")
-    told = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
-    why = f" ({told[-1].removeprefix('ERROR: ')})" if told else ""
+    errors = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
+    why = f" ({errors[-1].removeprefix('ERROR: ')})" if errors else ""
     raise UnreachableError(
         f"pip cannot install it{why}",
         where=where,
