@@ -119,7 +119,7 @@ def _lts_nodes(layers: Sequence[LiveLayer]) -> list[str]:
 
 def _lts_lines(nodes: Iterable[str]) -> dict[str, tuple[str, str]]:
     """Return codename and end of life by major version."""
-    majors = {versions.sort_key(node)[0] for node in nodes}
+    majors = {versions.sort_key(node).major for node in nodes}
     return {
         str(major): (line.codename, line.end_of_life)
         for major, line in versions.lts_lines().items()
@@ -149,9 +149,11 @@ def _newest_of_each_line(manifest: Manifest) -> list[tuple[Layer, versions.LtsLi
     """Return what readers without JavaScript see: newest layers, their lines, and their ARNs."""
     newest: dict[tuple[int, int], LiveLayer] = {}
     for layer, live in _live_layers(manifest):  # sorted, so the last is the newest
-        major, *_, released, _ = versions.sort_key(layer.node_version)
-        if released:
-            newest[-major, _ARCHITECTURES.index(layer.architecture)] = layer, live
+        if versions.is_stable(layer.node_version):
+            newest[-versions.sort_key(layer.node_version).major, _ARCHITECTURES.index(layer.architecture)] = (
+                layer,
+                live,
+            )
     lines = versions.lts_lines()
     return [
         (layer, lines.get(-major), [each.arn for each in live.values()])

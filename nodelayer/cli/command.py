@@ -15,6 +15,7 @@ from invoke.parser import Argument
 
 from nodelayer import architecture
 from nodelayer.errors import InvalidInputError, NodelayerError
+from nodelayer.node.sources import registry
 from nodelayer.project_paths import project_paths, project_root
 
 if TYPE_CHECKING:
@@ -35,7 +36,10 @@ SPECS = SPEC + "; several with commas between"
 ARCH = "x86_64 (default), arm64 or all"
 
 
-SOURCE = "where Node.js comes from: nodejs.org, npm, or auto (default): nodejs.org, then npm"
+SOURCE = (
+    f"where Node.js comes from: {', '.join(registry.SOURCES)}, or auto (default): "
+    "the download cache, then each of them in this order"
+)
 
 
 SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecked; the build record says so"
@@ -174,9 +178,9 @@ def built_layers(
 
 def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     """Open what a build works with, as the flags and the environment say."""
-    from nodelayer.emulation import rie
+    from nodelayer.emulation import invoke, rie
     from nodelayer.layer import build, docker_builder
-    from nodelayer.node.sources import auto
+    from nodelayer.node.sources.base import SourceContext
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
 
@@ -184,11 +188,17 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=auto.open_source(
-            source, cache=cache, reporter=reporter, verify_signature=signature, environ=os.environ
-        ),
+        source=registry.open_source(source, SourceContext(cache, reporter, os.environ, signature)),
         reporter=reporter,
         emulator=lambda arch: rie.rie(arch, cache=cache, reporter=reporter),
+        invoke=lambda layer, version, arch: invoke.check_unpacked(
+            layer,
+            version,
+            arch,
+            PATHS.function,
+            {"hello": PATHS.event.read_bytes()},
+            rie.rie(arch, cache=cache, reporter=reporter),
+        ),
         engine=functools.cache(lambda: docker_builder.connect(reporter)),
     )
 

@@ -12,16 +12,16 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context, task
 
 from nodelayer.cli.command import cache_folder, command
-from nodelayer.emulation import ministack
-from nodelayer.errors import (
-    NodelayerError,
-)
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
+from nodelayer.errors import NodelayerError
+
+if TYPE_CHECKING:
+    from nodelayer.util.cache import DownloadCache
+    from nodelayer.util.console import Reporter
 
 REGIONS = ("ap-southeast-2", "eu-west-1", "us-east-1")
 LOOKED_UP = "eu-west-1"
@@ -58,33 +58,40 @@ def steps(node: str) -> Sequence[Step]:
 
 
 def take(
-    node: str, *, invoke: Sequence[str], cache: DownloadCache, reporter: Reporter, environ: Mapping[str, str]
+    node: str,
+    *,
+    invoke: Sequence[str],
+    cache: "DownloadCache",
+    reporter: "Reporter",
+    environ: Mapping[str, str],
 ) -> str:
-    """Take the tour, and return what the function answered. `invoke` starts the commands.
+    """Take the tour, and return the answer of the function. `invoke` starts the commands.
 
     Raises NodelayerError where a step fails; its own line stands above.
     """
+    from nodelayer.emulation import ministack
+
     began = time.monotonic()
     output = ""
     with (
         tempfile.TemporaryDirectory(prefix="nodelayer-tour-") as folder,
         ministack.running(ministack.MINISTACK, cache, reporter) as aws,
     ):
-        own = ministack.environ(aws.endpoint, environ)
+        variables = ministack.environ(aws.endpoint, environ)
         reporter.say(f"AWS is played by MiniStack at {aws.endpoint}; the folder is {folder}")
         for number, step in enumerate(steps(node), start=1):
             words = [
                 word.format(arn=output.strip().splitlines()[-1] if output else "") for word in step.words
             ]
             reporter.say(f"\n{number}. {step.title}\n$ invoke {shlex.join(words)}")
-            output = _run([*invoke, *words], Path(folder), own, reporter)
+            output = _run([*invoke, *words], Path(folder), variables, reporter)
     reporter.say(
         f"\nAll of it took {time.monotonic() - began:.0f} s. The emulator and the folder are gone again."
     )
     return output
 
 
-def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter: Reporter) -> str:
+def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter: "Reporter") -> str:
     """What a command prints on stdout, shown when it ends; its progress goes straight to the terminal."""
     with subprocess.Popen(line, cwd=folder, env=dict(environ), stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -107,6 +114,9 @@ def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter
 @command
 def tour(_ctx: Context, node: str = "12.16.1") -> None:
     """Build, publish to three regions, look up, fetch back and run: on an emulator of AWS, no account."""
+    from nodelayer.util.cache import DownloadCache
+    from nodelayer.util.console import Reporter
+
     invoke = [str(Path(sys.executable).parent / "nodelayer")]
     cache = DownloadCache(cache_folder())
     take(node, invoke=invoke, cache=cache, reporter=Reporter(), environ=os.environ)

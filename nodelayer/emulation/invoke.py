@@ -2,7 +2,6 @@
 
 import json
 import platform
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -14,6 +13,7 @@ from nodelayer.errors import FunctionError, InvalidInputError, MachineError, Not
 from nodelayer.layer import archive
 from nodelayer.layer.artifact import Artifact
 from nodelayer.util.console import Reporter
+from nodelayer.util.temporary import temporary_folder
 
 EVENTS = ("hello", "http")
 """The events a layer is checked with, by the name of their file: a plain one, and one of an HTTP API."""
@@ -66,48 +66,69 @@ def host_architecture() -> Architecture:
     return found
 
 
-def run(zipped: Path, trial: InvokeRequest, rie: Path) -> emulator.Answer:
+def run(zipped: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
     """Unpack a layer and invoke the function on it once, cold.
 
-    Raises NodelayerError where there is no answer; an answer may be the function's own error.
+    Raises NodelayerError if there is no answer; an answer may be the function's own error.
     """
-    with tempfile.TemporaryDirectory(prefix="nodelayer-run-") as scratch:
-        layer = Path(scratch) / "opt"
+    with temporary_folder("nodelayer-run-") as layer:
         archive.unpack(archive.read(zipped), layer)
-        sandbox = emulator.Sandbox(layer, trial.function, trial.handler, trial.timeout_s)
-        return emulator.invoke_once(sandbox, trial.event, rie=rie)
+        return _invoke(layer, request, rie)
+
+
+def _invoke(layer: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
+    sandbox = emulator.Sandbox(layer, request.function, request.handler, request.timeout_s)
+    return emulator.invoke_once(sandbox, request.event, rie=rie)
 
 
 def check(layer: Artifact, function: Path, events: Mapping[str, bytes], rie: Path) -> str:
-    """Run the sample function on a layer, cold for each of EVENTS; returns how that went, in a line.
-
-    Raises FunctionError where it fails, NotVerifiedError where it runs on another Node.js than it should.
-    """
+    """Check a built layer as `check_unpacked` does."""
     (architecture,) = parse(layer.architecture)
-    wanted = f"v{layer.node_version}", architecture.node
-    took = []
-    for name in EVENTS:
-        answer = run(layer.path, InvokeRequest(function, events[name]), rie)
-        told = answer.payload.decode(errors="replace")
+    with temporary_folder("nodelayer-run-") as folder:
+        archive.unpack(archive.read(layer.path), folder)
+        return check_unpacked(folder, layer.node_version, architecture, function, events, rie)
+
+
+def check_unpacked(  # noqa: PLR0913, PLR0917 - what is checked, and with what
+    layer: Path,
+    version: str,
+    architecture: Architecture,
+    function: Path,
+    events: Mapping[str, bytes],
+    rie: Path,
+) -> str:
+    """Run the sample function on an unpacked layer, cold for each event; returns a line with the times.
+
+    `events` by name; `http` is one of an HTTP API. Raises FunctionError if the function fails,
+    NotVerifiedError if it runs on another Node.js than `version`.
+    """
+    times = []
+    for name, event in events.items():
+        answer = _invoke(layer, InvokeRequest(function, event), rie)
+        payload = answer.payload.decode(errors="replace")
         if answer.failed:
-            raise FunctionError(f"the sample function failed: {told[:200]}", where=f"{layer.path}, {name}")
-        if _said(told, over_http=name == "http") != (*wanted, json.loads(events[name])):
+            raise FunctionError(
+                f"the sample function failed on Node.js {version} for {architecture}: {payload[:200]}",
+                where=name,
+            )
+        expected = (f"v{version}", architecture.node, json.loads(event))
+        if _sample_answer(payload, over_http=name == "http") != expected:
             raise NotVerifiedError(
-                f"the layer does not answer as Node.js {layer.node_version} for {architecture}: {told[:200]}",
-                where=f"{layer.path}, {name}",
+                f"the layer does not answer as Node.js {version} for {architecture}: {payload[:200]}",
+                where=name,
                 todo="build the layer again",
             )
-        took.append(f"{name} in {answer.duration_ms or 0:.1f} ms")
-    return f"Node.js {layer.node_version} for {architecture} answered {' and '.join(took)}"
+        times.append(f"{name} in {answer.duration_ms or 0:.1f} ms")
+    return f"Node.js {version} for {architecture} answered {' and '.join(times)}"
 
 
-def _said(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
+def _sample_answer(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
     """Node.js, architecture and event as the sample function tells them; None where it is no such answer."""
     try:
-        said = json.loads(answer)
+        fields = json.loads(answer)
         if over_http:
-            said = json.loads(said["body"]) if said["statusCode"] == HTTPStatus.OK else None
-        return said["node"], said["architecture"], said["event"]
+            fields = json.loads(fields["body"]) if fields["statusCode"] == HTTPStatus.OK else None
+        return fields["node"], fields["architecture"], fields["event"]
     except (ValueError, KeyError, TypeError):
         return None
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -13,6 +12,7 @@ from pathlib import Path
 
 import requests
 
+from nodelayer.emulation.loopback import free_ports
 from nodelayer.errors import MachineError
 from nodelayer.util import venv
 from nodelayer.util.cache import DownloadCache
@@ -22,7 +22,7 @@ ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _START_S = 60
 _KEPT = 4000  # characters of what it has printed, where it fails
-_WHO_ASKS = (
+_CREDENTIAL_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ROLE",
     "AWS_WEB_IDENTITY",
@@ -83,7 +83,7 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
     with tempfile.TemporaryDirectory(
         prefix=f"nodelayer-{program.name}-", ignore_cleanup_errors=True
     ) as folder:
-        port = _free_port()
+        (port,) = free_ports(1)
         endpoint = f"http://127.0.0.1:{port}"
         log = Path(folder) / "log"
         with log.open("wb") as printed:
@@ -118,7 +118,7 @@ def environ(endpoint: str, given: Mapping[str, str], account: str = ACCOUNT) -> 
 
     A proxy stays for what needs one, npm and pip; the emulator is asked directly.
     """
-    kept = {name: value for name, value in given.items() if not name.startswith(_WHO_ASKS)}
+    kept = {name: value for name, value in given.items() if not name.startswith(_CREDENTIAL_VARIABLES)}
     return {
         **kept,
         "NO_PROXY": "127.0.0.1",
@@ -144,12 +144,8 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
                 time.sleep(0.05)
             else:
                 return
-    told = log.read_text(errors="replace").strip().splitlines()
+    lines = log.read_text(errors="replace").strip().splitlines()
     raise MachineError(
-        f"the emulator of AWS does not start ({told[-1] if told else 'it says nothing'})", todo="run it again"
+        f"the emulator of AWS does not start ({lines[-1] if lines else 'it says nothing'})",
+        todo="run it again",
     )
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])

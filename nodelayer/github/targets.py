@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
-from nodelayer.node.versions import Release, check_spec, lts_lines, sort_key
+from nodelayer.node.versions import Release, check_spec, is_stable, lts_lines, sort_key
 
 FILE = "release-targets.toml"
 
@@ -92,7 +92,7 @@ def maintained(releases: Iterable[Release], today: date) -> tuple[int, ...]:
     one. Any other had no LTS phase, and ended when the next major came.
     """
     lines = lts_lines()
-    majors = {sort_key(each.version)[0] for each in releases if sort_key(each.version)[3]}
+    majors = {sort_key(each.version).major for each in releases if is_stable(each.version)}
     newest = max((major for major in majors if major in lines), default=0)
     return tuple(
         sorted(

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from pydantic import BaseModel, ConfigDict, Field
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import IncompatibleError, InvalidInputError
+from nodelayer.errors import IncompatibleError
 from nodelayer.layer.elf import Elf
 
 RUNTIMES = ("provided", "provided.al2", "provided.al2023")
@@ -81,6 +81,15 @@ class Verdict:
         return tuple(sorted(name for name in lacking if "/" not in name))
 
 
+@dataclass(frozen=True)
+class RuntimeTarget:
+    """The newest runtime a build is for, the libraries its layer has to carry, the policies behind both."""
+
+    name: str
+    libraries: tuple[str, ...]
+    policies: Sequence[Policy]
+
+
 def load_policies() -> tuple[Policy, ...]:
     """The policies that come with nodelayer: oldest runtime first, x86_64 before arm64."""
     folder = resources("nodelayer.layer") / "policies"
@@ -127,8 +136,7 @@ def check(
 
     `files` by their path in the layer (`nodejs/bin/node`, `lib/libatomic.so.1`): what lies in lib/ serves the
     others, with its own version nodes. `runtimes` narrows what is looked at; None means all of the
-    architecture. Raises InvalidInputError for a runtime that is unknown, or that this architecture has not
-    got, IncompatibleError for a file of another architecture.
+    architecture. Raises IncompatibleError for a file of another architecture.
     """
     for path, elf in files.items():
         if elf.machine != architecture.elf:
@@ -136,7 +144,8 @@ def check(
                 f"{path} is made for {elf.machine}, not for {architecture}",
                 todo=f"take the file for {architecture}",
             )
-    chosen = _chosen(policies, architecture, runtimes)
+    known = {each.runtime: each for each in policies if each.architecture == architecture.name}
+    chosen = [known[name] for name in RUNTIMES if name in known and name in (runtimes or RUNTIMES)]
     carried = {
         PurePosixPath(path).name: elf.provides
         for path, elf in files.items()
@@ -152,16 +161,20 @@ def check(
     return Verdict(tuple(each.runtime for each in chosen if each.runtime not in troubled), problems)
 
 
-def _chosen(
-    policies: Iterable[Policy], architecture: Architecture, runtimes: Sequence[str] | None
-) -> list[Policy]:
-    known = {each.runtime: each for each in policies if each.architecture == architecture.name}
-    for name in runtimes or ():
-        if name not in known:
-            there = ", ".join(each for each in RUNTIMES if each in known)
-            what = f"{name} has no {architecture} form" if name in RUNTIMES else f"unknown runtime {name!r}"
-            raise InvalidInputError(what, where="--runtime", todo=f"use one of {there}")
-    return [known[name] for name in RUNTIMES if name in known and (runtimes is None or name in runtimes)]
+def choose_runtime(files: Mapping[str, Elf], architecture: Architecture) -> RuntimeTarget:
+    """Choose the newest runtime that a layer of these files can start on, carried libraries included.
+
+    Raises IncompatibleError if there is none.
+    """
+    policies = load_policies()
+    verdict = check(files, architecture, policies=policies)
+    outdated = {problem.runtime for problem in verdict.problems if problem.version is not None}
+    lacking = {problem.runtime for problem in verdict.problems} - outdated
+    reachable = [name for name in RUNTIMES if name in lacking or name in verdict.compatible]
+    if not reachable:
+        raise refuse(verdict)
+    libraries = sorted({name for runtime in lacking for name in verdict.missing_libraries(runtime)})
+    return RuntimeTarget(reachable[-1], tuple(libraries), policies)
 
 
 def _problems(
@@ -187,11 +200,11 @@ def explain(verdict: Verdict, runtime: str) -> str:
     here = [each for each in verdict.problems if each.runtime == runtime]
     newest = {(each.file, each.library): each for each in here}  # of one library the last, the newest, wins
     ranked = sorted(newest.values(), key=lambda each: (each.version is None, each.library != _LIBC))
-    told = "; ".join(_told(each) for each in ranked[:_FEW])
-    return f"{told}; and {len(ranked) - _FEW} more" if len(ranked) > _FEW else told
+    sentences = "; ".join(_sentence(each) for each in ranked[:_FEW])
+    return f"{sentences}; and {len(ranked) - _FEW} more" if len(ranked) > _FEW else sentences
 
 
-def _told(problem: Problem) -> str:
+def _sentence(problem: Problem) -> str:
     symbols = ", ".join(problem.symbols[:_FEW]) + (", …" if len(problem.symbols) > _FEW else "")
     named = f" ({symbols})" if symbols else ""
     if problem.version is None:
@@ -210,8 +223,6 @@ def refuse(verdict: Verdict) -> IncompatibleError:
         f"put {', '.join(lacking)} of that system into the layer's lib/"
         if lacking and only_lacking
         else "choose another Node.js version"
-        if newest == RUNTIMES[-1]
-        else f"choose an older Node.js version, or a newer runtime: --runtime {RUNTIMES[-1]}"
     )
     return IncompatibleError(
         f"the layer does not start on {newest}{others}: {explain(verdict, newest)}", todo=todo

@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -34,6 +34,7 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.layer.archive import Entry
+from nodelayer.layer.record import BuilderRecord, LayerProof
 from nodelayer.util.console import Reporter
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
@@ -49,24 +50,6 @@ _ID_OF_AMAZON_LINUX = "amzn"
 
 
 @dataclass(frozen=True)
-class Proof:
-    """What came out of the image.
-
-    `libraries` are the files it added, by soname; `versions` is `process.versions` as the binary said it
-    there; `system` is its /etc/os-release; `image_id` is the sha256 id of the base image.
-    """
-
-    libraries: Mapping[str, bytes]
-    versions: Mapping[str, str]
-    system: Mapping[str, str]
-    image_id: str
-
-    @property
-    def amazon_linux(self) -> bool:
-        return self.system.get("ID") == _ID_OF_AMAZON_LINUX
-
-
-@dataclass(frozen=True)
 class DockerContext:
     """What a build needs beside the layer: the folders docker/ and function/, an event, the emulator."""
 
@@ -78,7 +61,7 @@ class DockerContext:
 
 @dataclass(frozen=True)
 class ProofRequest:
-    """What shall be proved where. `libraries` are the sonames to take from the image's own packages."""
+    """What to prove, in which image. `libraries` are the sonames to take from the image's packages."""
 
     node_version: str
     architecture: Architecture
@@ -112,25 +95,19 @@ class Engine:
                 image = self._client.images.pull(reference, platform=architecture.docker)
         except (DockerException, requests.RequestException) as error:
             if image is not None:
-                raise IncompatibleError(
-                    f"the base image is of {image.attrs.get('Architecture')}, not of {architecture.debian}",
-                    where=reference,
-                    todo="name one with --base-image; {arch} in the name stands for amd64 or arm64",
-                ) from error
+                raise _wrong_architecture(image, reference, architecture) from error
             raise UnreachableError(
                 f"the base image cannot be had: {_reason(error)}",
                 where=reference,
-                todo="name one that is here with --base-image, or use --builder local",
+                todo="name one that is here in NODELAYER_BASE_IMAGE, or use --builder local",
             ) from error
         if image.attrs.get("Architecture") != architecture.debian:
-            raise IncompatibleError(
-                f"the base image is of {image.attrs.get('Architecture')}, not of {architecture.debian}",
-                where=reference,
-                todo="name one with --base-image; {arch} in the name stands for amd64 or arm64",
-            )
+            raise _wrong_architecture(image, reference, architecture)
         return image
 
-    def prove(self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext) -> Proof:
+    def prove(
+        self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext
+    ) -> LayerProof:
         """Run the stages of docker/Dockerfile on these files.
 
         Raises UnreachableError, IncompatibleError (it does not run there), MachineError (no room) or
@@ -148,7 +125,7 @@ class Engine:
             looks = 1
         finally:
             self._clean(build, image, looks)
-        return _proof(exported, entries, request.libraries, base_id)
+        return _proof(exported, entries, request, base_id)
 
     def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
         lines: list[str] = []
@@ -207,18 +184,18 @@ class Engine:
         The daemon winds up a build that was cut off in its own time, and may still make a container or image
         meanwhile: so this goes on until nothing was there so many times in a row.
         """
-        mine: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
+        own: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
         quiet = 0
         for _ in range(_PATIENCE):
             with suppress(DockerException, requests.RequestException):
-                containers = self._client.containers.list(all=True, filters=mine, ignore_removed=True)
+                containers = self._client.containers.list(all=True, filters=own, ignore_removed=True)
                 for container in containers:
                     container.remove(force=True)
                 if image:
                     with suppress(ImageNotFound):
                         self._client.images.remove(image, force=True)
-                self._client.images.prune(filters={**mine, "dangling": True})
-                left = containers or self._client.images.list(all=True, filters=mine)
+                self._client.images.prune(filters={**own, "dangling": True})
+                left = containers or self._client.images.list(all=True, filters=own)
                 quiet = 0 if left else quiet + 1
                 if quiet >= looks:
                     return
@@ -241,6 +218,14 @@ def base_reference(runtime: str, override: str | None, architecture: Architectur
         return override.replace("{arch}", architecture.debian)
     pinned = json.loads((files("nodelayer.layer") / "base_images.json").read_text())
     return str(pinned["images"][runtime])
+
+
+def _wrong_architecture(image: Image, reference: str, architecture: Architecture) -> IncompatibleError:
+    return IncompatibleError(
+        f"the base image is of {image.attrs.get('Architecture')}, not of {architecture.debian}",
+        where=reference,
+        todo="name one in NODELAYER_BASE_IMAGE; {arch} in the name becomes amd64 or arm64",
+    )
 
 
 def short(reference: str) -> str:
@@ -272,7 +257,9 @@ def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[byte
     return spool
 
 
-def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], libraries: Sequence[str], base_id: str) -> Proof:
+def _proof(
+    exported: tarfile.TarFile, sent: Sequence[Entry], request: ProofRequest, base_id: str
+) -> LayerProof:
     with exported:
         found: dict[str, tuple[bytes, int]] = {}
         for member in exported:
@@ -280,20 +267,29 @@ def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], libraries: Sequence
             if stream is not None:
                 found[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
     expected = {f"opt/{entry.path}": (entry.data, entry.mode) for entry in sent}
-    added = {f"opt/lib/{soname}" for soname in libraries}
-    there = {name for name in found if name.startswith("opt/")}
+    added = {f"opt/lib/{soname}" for soname in request.libraries}
+    returned = {name for name in found if name.startswith("opt/")}
     changed = sorted(name for name in expected if found.get(name) != expected[name])
-    if changed or there - expected.keys() != added:
-        odd = ", ".join(changed + sorted((there - expected.keys()) ^ added))
+    if changed or returned - expected.keys() != added:
+        odd = ", ".join(changed + sorted((returned - expected.keys()) ^ added))
         raise NotVerifiedError(
             f"what left the image is not what went in: {odd}", todo="is /opt of the base image empty?"
         )
     seen: dict[str, Any] = json.loads(found["proof.json"][0])
-    return Proof(
-        libraries={soname: found[f"opt/lib/{soname}"][0] for soname in libraries},
+    system = seen["system"].get("PRETTY_NAME", "an unnamed system")
+    return LayerProof(
+        builder=BuilderRecord(
+            name="docker",
+            base_image=request.base,
+            base_image_id=base_id,
+            system=system,
+            amazon_linux=seen["system"].get("ID") == _ID_OF_AMAZON_LINUX,
+            executed=True,
+            invoked=True,
+            libraries=dict.fromkeys(request.libraries, f"packages of {system}"),
+        ),
+        libraries={soname: found[f"opt/lib/{soname}"][0] for soname in request.libraries},
         versions=seen["versions"],
-        system=seen["system"],
-        image_id=base_id,
     )
 
 

@@ -2,13 +2,42 @@
 
 import base64
 import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from nodelayer.architecture import Architecture
 from nodelayer.errors import NotVerifiedError
-from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.layer.archive import Entry
+from nodelayer.layer.contents import client_digest
+from nodelayer.node.sources.base import SourceRecord
+from nodelayer.version import __version__
+
+
+@dataclass(frozen=True)
+class LayerTarget:
+    """One layer to build, and the names it gets."""
+
+    version: str
+    architecture: Architecture
+
+    @property
+    def stem(self) -> str:
+        """The name of its files, without what follows the dot."""
+        return f"nodejs-{self.version}-{self.architecture}"
+
+    @property
+    def layer_name(self) -> str:
+        """The name of the layer in an account."""
+        return f"nodejs-{self.version.replace('.', '-')}-{self.architecture}"
+
+    @property
+    def description(self) -> str:
+        """The description of its layer versions."""
+        return f"Node.js {self.version} for AWS Lambda ({self.architecture}), nodelayer {__version__}"
 
 
 class _Value(BaseModel):
@@ -59,6 +88,58 @@ class BuildRecord(_Value):
     runtime_sha256: str
     builder: BuilderRecord
     files: list[FileRecord]
+
+
+@dataclass(frozen=True)
+class LayerProof:
+    """What a builder proved, the libraries it adds to the layer by soname, and `process.versions`."""
+
+    builder: BuilderRecord
+    libraries: Mapping[str, bytes] = field(default_factory=dict)
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+
+def describe(  # noqa: PLR0913 - what a record says
+    target: LayerTarget,
+    entries: Sequence[Entry],
+    packed: Path,
+    *,
+    runtimes: Sequence[str],
+    compression: str,
+    source: SourceRecord,
+    builder: BuilderRecord,
+) -> BuildRecord:
+    """Make the build record of a zip of these entries."""
+    with packed.open("rb") as stream:
+        sha256 = hashlib.file_digest(stream, "sha256").digest()
+    return BuildRecord(
+        layer_name=target.layer_name,
+        description=target.description,
+        license="MIT",
+        node_version=target.version,
+        architecture=target.architecture.name,
+        nodelayer_version=__version__,
+        compatible_runtimes=list(runtimes),
+        compatible_architectures=[target.architecture.name],
+        zip=packed.name,
+        sha256=sha256.hex(),
+        code_sha256=code_sha256(sha256),
+        size=packed.stat().st_size,
+        unzipped_size=sum(len(entry.data) for entry in entries),
+        compression=compression,
+        source=source,
+        runtime_sha256=client_digest(entries),
+        builder=builder,
+        files=[
+            FileRecord(
+                path=entry.path,
+                mode=f"{entry.mode:04o}",
+                size=len(entry.data),
+                sha256=hashlib.sha256(entry.data).hexdigest(),
+            )
+            for entry in sorted(entries, key=lambda each: each.path)
+        ],
+    )
 
 
 def code_sha256(digest: bytes) -> str:

@@ -1,6 +1,5 @@
 """Where this machine keeps a shared library of a given architecture."""
 
-from collections.abc import Iterable
 from pathlib import Path
 
 from nodelayer.architecture import ARM64, X86_64, Architecture
@@ -20,18 +19,15 @@ _FOLDERS = (
 )
 
 
-def find(
-    soname: str, architecture: Architecture, *, extra_dirs: Iterable[Path] = (), root: Path = Path("/")
-) -> Path | None:
-    """The file of that name and architecture, links resolved: from `extra_dirs`, else from `root`.
+def find(soname: str, architecture: Architecture, *, root: Path = Path("/")) -> Path | None:
+    """Find the file of that name and architecture below `root`, links resolved.
 
     None where nothing fits. What has the name and is no library of that architecture (a linker script,
     another machine's file) is passed over.
     """
     triplet = _TRIPLETS[architecture]
-    usual = (root / folder.format(triplet=triplet) for folder in _FOLDERS)
-    for folder in (*extra_dirs, *usual):
-        path = folder / soname
+    for folder in _FOLDERS:
+        path = root / folder.format(triplet=triplet) / soname
         if path.is_file() and _machine(path) == architecture.elf:
             return path.resolve()
     return None

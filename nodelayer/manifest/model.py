@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from semver import Version
 
 from nodelayer.aws.arn import LayerVersionArn
-from nodelayer.node.versions import SortKey, sort_key
+from nodelayer.node.versions import sort_key
 
 MANIFEST_FILE = "layers.json"
 SCHEMA_FILE = "layers.schema.json"
@@ -159,7 +160,7 @@ class Manifest(_Value):
         return "".join(line for _, line in sorted(lines))
 
 
-def _order(layer: Layer) -> tuple[SortKey, str, SortKey, str]:
+def _order(layer: Layer) -> tuple[Version, str, Version, str]:
     return (
         sort_key(layer.node_version),
         layer.architecture,

@@ -3,30 +3,28 @@
 import json
 import re
 from collections.abc import Iterable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
 from pathlib import Path
 
 import nodesemver
+from semver import Version
 
-from nodelayer.errors import InvalidInputError, NotFoundError
+from nodelayer.errors import IncompatibleError, InvalidInputError, NotFoundError
+
+OLDEST = "12.0.0"
+"""The oldest Node.js that layers are built of: the runtime client is tested on 12 and later."""
 
 SPECS = "12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest or file"
 """Examples of every kind of spec, for messages and help."""
 
-_NUMBER = r"(0|[1-9]\d{0,8})"
-_NAME = r"(?:0|[1-9]\d*|\d*[A-Za-z-][0-9A-Za-z-]*)"
-_VERSION = re.compile(rf"v?{_NUMBER}\.{_NUMBER}\.{_NUMBER}(?:-({_NAME}(?:\.{_NAME})*))?", re.ASCII)
 _NEWEST = frozenset({"latest", "current", "node", "stable"})
 _NUMBERS = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 # A number after a wildcard says nothing (`12.x.1`); newer versions of semver refuse it, older ones ignore it.
 # Nor may anything touch a star from the sides where it would be dropped in silence (`12*`, `*12`, `**`).
 _BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\w*]|[0-9A-Za-uw-z]\*")
-_HUGE_NUMBER = re.compile(r"\d{10}")
-
-SortKey = tuple[int, int, int, bool, tuple[tuple[bool, int, str], ...]]
+_HUGE_NUMBER = re.compile(r"\d{10}")  # node-semver refuses it
 
 
 @dataclass(frozen=True)
@@ -36,6 +34,14 @@ class Release:
     version: str
     lts: str | None = None
     date: str | None = None
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What one spec of --node asks for; `file` is the path it was read from, for the spec `file`."""
+
+    text: str
+    file: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,25 +73,47 @@ def lts_lines() -> dict[int, LtsLine]:
 
 def lts_codename(version: str, published: str | None = None) -> str | None:
     """The codename of an LTS release, for a source that does not say; `published` is an ISO 8601 date."""
-    line = lts_lines().get(sort_key(version)[0])
+    line = lts_lines().get(sort_key(version).major)
     return line.codename if line is not None and line.holds(version, published) else None
 
 
-def sort_key(version: str) -> SortKey:
-    """Orders versions by semver precedence, newest last. Raises ValueError for what is no version."""
-    match = _VERSION.fullmatch(version)
-    if match is None:
+def sort_key(version: str) -> Version:
+    """Parse an exact version, which sorts by semver precedence. Raises ValueError.
+
+    A leading `v` is dropped. Node.js publishes no build metadata, and nothing may differ by it alone.
+    """
+    parsed = Version.parse(version.removeprefix("v"))
+    if parsed.build is not None or not version.isascii() or _HUGE_NUMBER.search(version.partition("-")[0]):
         raise ValueError(version)
-    major, minor, patch, pre = match.groups()
-    names = [part for part in (pre or "").split(".") if part]
-    parts = tuple((not name.isdigit(), int(name) if name.isdigit() else 0, name) for name in names)
-    return int(major), int(minor), int(patch), pre is None, parts
+    return parsed
+
+
+def is_version(text: str) -> bool:
+    """Check whether a text is an exact version, with or without a leading `v`."""
+    try:
+        sort_key(text)
+    except ValueError:
+        return False
+    return True
+
+
+def is_stable(version: str) -> bool:
+    """Check whether an exact version is no prerelease. Raises ValueError."""
+    return sort_key(version).prerelease is None
 
 
 def exact(spec: str) -> str | None:
-    """The version an exact spec names, without `v`; None where an index is needed to know."""
+    """Return the version that an exact spec names, without `v`; None if a list of releases is needed."""
     word = spec.strip().removeprefix("=").strip()
-    return word.removeprefix("v") if _VERSION.fullmatch(word) else None
+    return word.removeprefix("v") if is_version(word) else None
+
+
+def check_supported(version: str) -> None:
+    """Raises IncompatibleError for a version that is too old for the runtime client."""
+    if sort_key(version) < sort_key(OLDEST):
+        raise IncompatibleError(
+            f"Node.js {version} is too old for the runtime client", todo=f"use {OLDEST} or later"
+        )
 
 
 def resolve(spec: str, releases: Iterable[Release]) -> Release:
@@ -94,7 +122,7 @@ def resolve(spec: str, releases: Iterable[Release]) -> Release:
     Raises InvalidInputError for what is no spec, and NotFoundError naming the nearest releases there are.
     """
     every = sorted(releases, key=lambda release: sort_key(release.version))
-    stable = [release for release in every if sort_key(release.version)[3]]
+    stable = [release for release in every if is_stable(release.version)]
     word = spec.strip()
     version = exact(word)
     if version is not None:
@@ -110,14 +138,18 @@ def resolve(spec: str, releases: Iterable[Release]) -> Release:
     return found[-1]
 
 
-def check_spec(spec: str) -> None:
-    """Raises InvalidInputError for what is no spec; asks nobody."""
-    with suppress(NotFoundError):
+def check_spec(spec: str, *, where: str = "") -> None:
+    """Raises InvalidInputError for what is no spec."""
+    try:
         resolve(spec, ())
+    except NotFoundError:
+        return
+    except InvalidInputError as error:
+        raise InvalidInputError(error.what, where=where, todo=error.todo) from error
 
 
 def split(text: str) -> tuple[str, ...]:
-    """The specs of a flag, with commas between: no spec has one. InvalidInputError where one is empty."""
+    """Split the specs of a flag at its commas. Raises InvalidInputError for an empty one."""
     specs = tuple(dict.fromkeys(spec.strip() for spec in text.split(",")))
     if "" in specs:
         raise InvalidInputError(
@@ -126,9 +158,22 @@ def split(text: str) -> tuple[str, ...]:
     return specs
 
 
+def parse_specs(text: str, start: Path) -> tuple[Spec, ...]:
+    """Parse --node; `file` is looked up in `start` and the folders above it.
+
+    Raises InvalidInputError for what is no spec, NotFoundError for `file` if no file names a version.
+    """
+    specs = []
+    for each in split(text):
+        spec, path = spec_from_files(start) if each.lower() == "file" else (each, "")
+        check_spec(spec, where=str(path))
+        specs.append(Spec(spec, str(path)))
+    return tuple(specs)
+
+
 def nearest(spec: str, releases: Iterable[Release]) -> str:
     """What to take instead: the releases around the first number a spec names, and the newest."""
-    versions = sorted((release.version for release in releases if sort_key(release.version)[3]), key=sort_key)
+    versions = sorted((release.version for release in releases if is_stable(release.version)), key=sort_key)
     if not versions:
         return "the source lists no release for this architecture"
     numbers = _NUMBERS.search(spec)
@@ -172,14 +217,14 @@ def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
     if name in ("", "*"):
         return lts
     if re.fullmatch(r"-\d{1,9}", name, re.ASCII):
-        majors = sorted({sort_key(release.version)[0] for release in lts}, reverse=True)
+        majors = sorted({sort_key(release.version).major for release in lts}, reverse=True)
         back = int(name[1:])
         if back >= len(majors):
             raise NotFoundError(f"no Node.js {word} here", todo=f"there are {len(majors)} LTS lines")
-        return [release for release in lts if sort_key(release.version)[0] == majors[back]]
+        return [release for release in lts if sort_key(release.version).major == majors[back]]
     found = [release for release in lts if (release.lts or "").lower() == name]
     if not found:
-        names = {sort_key(release.version)[0]: str(release.lts).lower() for release in lts}
+        names = {sort_key(release.version).major: str(release.lts).lower() for release in lts}
         known = ", ".join(names[major] for major in sorted(names))
         raise NotFoundError(f"no LTS line {name!r} here", todo=f"there is {known}" if known else "")
     return found

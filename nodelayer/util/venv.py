@@ -29,8 +29,6 @@ def environment(
     name = "-".join((*requirements, f"py{sys.version_info.major}.{sys.version_info.minor}"))
 
     def make(place: Path) -> None:
-        if importlib.util.find_spec("pip") is None:
-            raise MachineError("this Python has no pip", where=name, todo="python -m ensurepip")
         with reporter.work(f"installing {', '.join(requirements)} (pip)"):
             _run([sys.executable, "-m", "venv", "--without-pip", str(place)], requirements)
             # Compiling what is never imported takes longer than the installation itself.
@@ -47,7 +45,7 @@ def wheel(requirement: str, folder: Path) -> Path:
     """
     line = [sys.executable, "-m", "pip", "download", "-qq", "--no-input", "--disable-pip-version-check"]
     line += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", f"--dest={folder}", requirement]
-    _run(line, (requirement,))
+    _run([*line, "--retries=1"], (requirement,))
     return next(folder.glob("*.whl"))
 
 
@@ -79,14 +77,16 @@ def kept(
 
 
 def _run(line: list[str], requirements: tuple[str, ...]) -> str:
+    where = ", ".join(requirements)
+    if importlib.util.find_spec("pip") is None:
+        raise MachineError("this Python has no pip", where=where, todo="python -m ensurepip")
     done = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return done.stdout
-    where = ", ".join(requirements)
     if "No space left" in done.stderr:
         raise MachineError("no room left for what pip installs", where=where, todo="free some")
-    told = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
-    why = f" ({told[-1].removeprefix('ERROR: ')})" if told else ""
+    errors = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
+    why = f" ({errors[-1].removeprefix('ERROR: ')})" if errors else ""
     raise UnreachableError(
         f"pip cannot install it{why}",
         where=where,

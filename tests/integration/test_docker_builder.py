@@ -21,7 +21,17 @@ pytestmark = [pytest.mark.docker, pytest.mark.network]
 
 OLD, NEW, ARM = "12.16.1", "26.10.0", "24.22.0"
 STANDIN = "nodelayer-standin:{arch}"
-QUICK = ("--builder=docker", "--source=npm", "--compression=fast", f"--base-image={STANDIN}")
+QUICK = ("--builder=docker", "--source=npm", "--compression=fast")
+
+
+@pytest.fixture(scope="session", name="invoke")
+def _invoke(invoke):
+    """Run a command that builds in the stand-in, or in another image that the test names."""
+
+    def run(*arguments, **changes):
+        return invoke(*arguments, **{"NODELAYER_BASE_IMAGE": STANDIN, **changes})
+
+    return run
 
 
 @pytest.fixture(scope="module")
@@ -115,8 +125,9 @@ def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(invok
     args = {"MANAGER": manager, "TEST_ID": mine}
     try:
         client.images.build(path=context, tag=tag, buildargs=args, rm=True, forcerm=True)
-        flags = ("--builder=docker", "--source=npm", "--compression=fast", f"--base-image={tag}")
-        outcome = invoke("build-layer", f"--node={NEW}", *flags, f"--out={tmp_path}")
+        flags = ("--builder=docker", "--source=npm", "--compression=fast")
+        flags = (*flags, f"--out={tmp_path}")
+        outcome = invoke("build-layer", f"--node={NEW}", *flags, NODELAYER_BASE_IMAGE=tag)
     finally:
         with suppress(docker.errors.ImageNotFound):
             client.images.remove(tag, force=True)
@@ -218,8 +229,9 @@ def test_a_daemon_without_room_is_one_line(invoke, tmp_path):
 def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, leftovers, line_to_wait_for):
     layer(OLD)
     flags = (f"--node={OLD}", *QUICK, f"--out={tmp_path}")
+    environ = environment(NODELAYER_BASE_IMAGE=STANDIN)
     with subprocess.Popen(
-        command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
+        command("build-layer", *flags), env=environ, stderr=subprocess.PIPE, text=True
     ) as process:
         for line in process.stderr:
             if line_to_wait_for in line:
@@ -245,8 +257,8 @@ def test_a_binary_that_does_not_run_in_the_image_is_refused_naming_why(invoke, c
     finally:
         container.remove(force=True)
     try:
-        flags = ("--builder=docker", "--source=npm", f"--base-image={tag}", f"--out={tmp_path}")
-        outcome = invoke("build-layer", f"--node={OLD}", *flags)
+        flags = ("--builder=docker", "--source=npm", f"--out={tmp_path}")
+        outcome = invoke("build-layer", f"--node={OLD}", *flags, NODELAYER_BASE_IMAGE=tag)
     finally:
         client.images.remove(tag, force=True)
     assert outcome.code == 6

@@ -40,11 +40,6 @@ def test_every_step_prints_the_command_that_a_user_would_type(taken):
     assert typed == [step.words[0] for step in tour.steps("12.16.1")]
 
 
-def test_the_second_publish_finds_nothing_to_do(taken):
-    _, done = taken
-    assert "0 layer versions published, 3 were there" in done.stderr
-
-
 def test_it_leaves_nothing_behind(taken):
     folder, done = taken
     assert list(folder.iterdir()) == []
@@ -67,12 +62,3 @@ def test_a_step_that_fails_ends_it_with_its_code_and_its_line(tmp_path):
     assert "Traceback" not in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("nodelayer: this step of the tour failed")
     assert list(tmp_path.iterdir()) == []
-
-
-def test_what_is_no_arn_is_one_line(tmp_path):
-    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:none"
-    done = subprocess.run(
-        command("run", "--layer-arn", arn), cwd=tmp_path, capture_output=True, text=True, check=False
-    )
-    assert (done.returncode, len(done.stderr.strip().splitlines())) == (2, 1)
-    assert "is no ARN of a layer version" in done.stderr

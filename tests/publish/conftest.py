@@ -12,10 +12,10 @@ from publish.faults import FaultProxy
 from publish.publish_fixtures import Workspace
 
 from nodelayer.architecture import parse
-from nodelayer.layer import archive, build, sbom
+from nodelayer.layer import archive, sbom
 from nodelayer.layer.archive import Entry
-from nodelayer.layer.record import BuilderRecord, BuildRecord
-from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.layer.record import BuilderRecord, BuildRecord, LayerTarget, describe
+from nodelayer.node.sources.base import SourceRecord
 
 SOURCE = SourceRecord(
     name="npm",
@@ -65,27 +65,27 @@ def layer_zip():
 def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
     """A layer as build-layer writes it, whose binary is `size` bytes of chance that do not compress."""
     _, version, arch = name.split("-")
-    job = build.Job(version, parse(arch)[0])
+    target = LayerTarget(version, parse(arch)[0])
     entries = [
         Entry("bootstrap", b"#!/bin/sh\nexec /opt/nodejs/bin/node /opt/aws/index.js\n", archive.EXECUTABLE),
         Entry("nodejs/LICENSE", b"MIT\n"),
         Entry("nodejs/bin/node", random.Random(seed).randbytes(size), archive.EXECUTABLE),
     ]
     folder.mkdir(parents=True, exist_ok=True)
-    packed = folder / f"{job.stem}.zip"
+    packed = folder / f"{target.stem}.zip"
     with packed.open("wb") as stream:
         archive.write(entries, stream, "fast")
-    record = build.describe(
-        job,
+    record = describe(
+        target,
         entries,
         packed,
         runtimes=["provided.al2", "provided.al2023"],
         compression="fast",
-        came_from=SOURCE,
+        source=SOURCE,
         builder=BuilderRecord(name="local"),
     )
-    (folder / f"{job.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
-    (folder / f"{job.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / f"{target.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
+    (folder / f"{target.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
     return Layer(packed, record)
 
 

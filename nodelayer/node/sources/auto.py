@@ -1,196 +1,80 @@
-"""Where a release's files come from: nodejs.org, npm, or whichever of the two has it."""
+"""The source `auto`: what is cached, else the first source of the registry that has the release."""
 
 import threading
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import suppress
-from pathlib import Path
-from typing import Protocol
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import (
-    InvalidInputError,
-    NodelayerError,
-    NotFoundError,
-    NotVerifiedError,
-    UnreachableError,
-)
-from nodelayer.node.sources.base import NodeFiles, SourceRecord
-from nodelayer.node.sources.nodejs_org import NodejsOrg
-from nodelayer.node.sources.npm import Npm
-from nodelayer.node.versions import Release, check_spec, exact, resolve, spec_from_files
-from nodelayer.util.cache import DownloadCache
+from nodelayer.errors import MachineError, NodelayerError, NotFoundError, UnreachableError
+from nodelayer.node.sources.base import CachingSource, NodeFiles
+from nodelayer.node.sources.registry import AUTO
+from nodelayer.node.versions import Release
 from nodelayer.util.console import Reporter
 
-__all__ = ["Auto", "NodeFiles", "Source", "SourceRecord", "open_source", "resolve_spec"]
-
-SOURCES = ("auto", "nodejs.org", "npm")
-
-
-class Source(Protocol):
-    """Gives releases. Every method raises NodelayerError."""
-
-    name: str
-
-    def releases(self, architecture: Architecture, /) -> Sequence[Release]: ...
-
-    def fetch(self, version: str, architecture: Architecture, /) -> NodeFiles: ...
-
-
-class CachingSource(Source, Protocol):
-    """A source that can say without the network whether it fetched a release before."""
-
-    def cached(self, version: str, architecture: Architecture, /) -> NodeFiles | None: ...
+_T = TypeVar("_T")
 
 
 class Auto:
-    """What is cached, else nodejs.org, else npm where nodejs.org or its keys cannot be reached.
+    """Tries sources in their order, and says in one line, once, why it goes on to the next.
 
-    Says in one line, once, that it turned to npm. What nodejs.org sent and cannot be verified is never made
-    up for by npm.
+    A source that cannot be reached is not tried again. If the verification of a download fails, no other
+    source is tried.
     """
 
-    name = "auto"
+    name = AUTO
 
-    def __init__(self, first: CachingSource, second: CachingSource, *, reporter: Reporter) -> None:
-        self._first = first
-        self._second = second
+    def __init__(self, sources: Sequence[CachingSource], *, reporter: Reporter) -> None:
+        self._sources = sources
         self._reporter = reporter
-        self._given_up: UnreachableError | None = None
+        self._unreachable: dict[str, UnreachableError] = {}
+        self._reported: set[str] = set()
         self._lock = threading.Lock()
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """The releases of the first source, or of the second where the first has none to tell of.
-
-        Raises NodelayerError.
-        """
-        try:
-            return self._asked().releases(architecture)
-        except UnreachableError as error:
-            self._turn_away(error)
-        try:
-            return self._second.releases(architecture)
-        except NodelayerError as error:
-            raise self._neither(error) from error
+        """List the releases of the first source that answers. Raises NodelayerError."""
+        return self._first(lambda source: source.releases(architecture))
 
     def fetch(self, version: str, architecture: Architecture) -> NodeFiles:
-        """A release from the cache, the first source or the second. Raises NodelayerError."""
-        files = self._first.cached(version, architecture)
-        if files is not None:
-            return files
-        files = self._second.cached(version, architecture)
-        if files is not None:
-            self._reporter.say(f"Node.js {version} is taken as {self._second.name} gave it before")
-            return files
-        try:
-            return self._asked().fetch(version, architecture)
-        except NotFoundError as error:
-            return self._elsewhere(error, version, architecture)
-        except UnreachableError as error:
-            self._turn_away(error)
-        try:
-            return self._second.fetch(version, architecture)
-        except NotVerifiedError:
-            raise
-        except NodelayerError as error:
-            raise self._neither(error) from error
+        """Return a release from the cache, else from the first source that has it. Raises NodelayerError."""
+        for source in self._sources:
+            files = source.cached(version, architecture)
+            if files is not None:
+                if source is not self._sources[0]:
+                    self._reporter.say(f"Node.js {version} from {source.name} is in the download cache")
+                return files
+        return self._first(lambda source: source.fetch(version, architecture))
 
-    def _asked(self) -> CachingSource:
-        """The first source. Raises the UnreachableError it was given up for: a host is waited for once."""
-        if self._given_up is not None:
-            raise self._given_up
-        return self._first
+    def _first(self, ask: Callable[[CachingSource], _T]) -> _T:
+        failures: list[NodelayerError] = []
+        for source in self._sources:
+            if failures:
+                self._report(f"{failures[-1].what}; taking Node.js from {source.name}")
+            try:
+                if source.name in self._unreachable:
+                    raise self._unreachable[source.name]
+                return ask(source)
+            except UnreachableError as error:
+                self._unreachable[source.name] = error
+                failures.append(error)
+            except NotFoundError as error:
+                failures.append(error)
+            except MachineError as error:
+                failures.append(error)
+                break
+        raise _combined(failures)
 
-    def _turn_away(self, error: UnreachableError) -> None:
+    def _report(self, line: str) -> None:
         with self._lock:
-            if self._given_up is not None:
+            if line in self._reported:
                 return
-            self._given_up = error
-        self._reporter.say(
-            f"{error.what}; taking Node.js from {self._second.name}: integrity checked, no OpenPGP signature"
-        )
-
-    def _neither(self, second: NodelayerError) -> NodelayerError:
-        first = self._given_up
-        if first is None:
-            return second
-        if isinstance(second, NotFoundError):
-            return NotFoundError(f"{second.what}, and {first.what}", where=second.where, todo=second.todo)
-        return UnreachableError(
-            f"{first.what}, and {second.what}", where=second.where, todo=first.todo or second.todo
-        )
-
-    def _elsewhere(self, error: NotFoundError, version: str, architecture: Architecture) -> NodeFiles:
-        """What the first source does not have, from the second; its error where that cannot help."""
-        try:
-            files = self._second.fetch(version, architecture)
-        except NotVerifiedError:
-            raise
-        except NotFoundError as second:
-            raise NotFoundError(
-                f"no Node.js {version} for {architecture} on {self._first.name} or {self._second.name}",
-                todo=error.todo or second.todo,
-            ) from error
-        except NodelayerError as second:
-            raise NotFoundError(
-                f"{error.what}, and {second.what}", where=error.where, todo=error.todo
-            ) from error
-        self._reporter.say(f"{error.what}; it comes from {self._second.name}")
-        return files
+            self._reported.add(line)
+        self._reporter.say(line)
 
 
-def open_source(
-    name: str = "auto",
-    *,
-    cache: DownloadCache,
-    reporter: Reporter,
-    verify_signature: bool = True,
-    environ: Mapping[str, str],
-) -> Source:
-    """The source called `auto`, `nodejs.org` or `npm`; nothing is fetched yet. Raises InvalidInputError."""
-    if name not in SOURCES:
-        raise InvalidInputError(
-            f"unknown source {name!r}", where="--source", todo=f"use {', '.join(SOURCES)}"
-        )
-    npm = Npm(cache=cache, reporter=reporter, environ=environ)
-    if name == "npm":
-        return npm
-    nodejs_org = NodejsOrg(cache=cache, reporter=reporter, environ=environ, verify_signature=verify_signature)
-    return nodejs_org if name == "nodejs.org" else Auto(nodejs_org, npm, reporter=reporter)
-
-
-def resolve_spec(
-    spec: str,
-    architecture: Architecture,
-    source: Source,
-    *,
-    start: Path,
-    others: Iterable[Architecture] = (),
-) -> str:
-    """The version a spec means; an exact one needs no index. `file` is looked for in `start` and above.
-
-    It is the newest that `others`, which are built along with it, have as well; where no version is shared,
-    the newest of this architecture. Raises NodelayerError.
-    """
-    if spec.strip().lower() != "file":
-        return _newest(spec, architecture, source, others)
-    found, path = spec_from_files(start)
-    try:
-        return _newest(found, architecture, source, others)
-    except (InvalidInputError, NotFoundError) as error:
-        raise type(error)(error.what, where=str(path), todo=error.todo) from error
-
-
-def _newest(spec: str, architecture: Architecture, source: Source, others: Iterable[Architecture]) -> str:
-    named = exact(spec)
-    if named is not None:
-        return named
-    check_spec(spec)
-    releases = source.releases(architecture)
-    shared = list(releases)
-    for other in others:
-        with suppress(NodelayerError):  # the other's own turn tells of it
-            there = {release.version for release in source.releases(other)}
-            shared = [release for release in shared if release.version in there]
-    with suppress(NotFoundError):
-        return resolve(spec, shared).version
-    return resolve(spec, releases).version
+def _combined(failures: Sequence[NodelayerError]) -> NodelayerError:
+    """One error for what every source said: of the kind that decides, with the advice that belongs to it."""
+    order = (MachineError, NotFoundError, UnreachableError)
+    decisive = min(failures, key=lambda error: order.index(type(error)))
+    todo = decisive.todo or next((error.todo for error in failures if type(error) is type(decisive)), "")
+    what = ", and ".join(error.what for error in failures)
+    return type(decisive)(what, where=decisive.where, todo=todo)

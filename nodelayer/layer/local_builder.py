@@ -1,0 +1,127 @@
+"""A layer proved on this machine: the binary run, and the sample function invoked on the unpacked layer."""
+
+import errno
+import json
+import os
+import subprocess
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from nodelayer.architecture import ARM64, Architecture, of_host
+from nodelayer.errors import (
+    FunctionError,
+    IncompatibleError,
+    MachineError,
+    NotVerifiedError,
+    UnreachableError,
+)
+from nodelayer.layer import abi, archive, elf, system_library
+from nodelayer.layer.archive import Entry
+from nodelayer.layer.contents import NODE
+from nodelayer.layer.record import BuilderRecord, LayerProof, LayerTarget
+from nodelayer.util.console import Reporter
+from nodelayer.util.temporary import temporary_folder
+
+Invoke = Callable[[Path, str, Architecture], str]
+"""Invokes the sample function on an unpacked layer of a Node.js version, and returns a line about it."""
+
+_PACKAGES = {"libatomic.so.1": "libatomic1 on Debian and Ubuntu, libatomic on Amazon Linux and Fedora"}
+"""The packages of distributions that hold a library."""
+
+
+def prove(
+    entries: Sequence[Entry],
+    target: LayerTarget,
+    runtime: abi.RuntimeTarget,
+    *,
+    invoke: Invoke,
+    reporter: Reporter,
+) -> LayerProof:
+    """Add the libraries that the runtime lacks, run the binary, invoke the sample function once.
+
+    If this machine cannot run the binary, or has no Runtime Interface Emulator, the proof says so. Raises
+    NodelayerError if the layer does not work.
+    """
+    libraries = {name: _host_library(name, target, runtime) for name in runtime.libraries}
+    for name in libraries:
+        reporter.say(f"{name}, which {runtime.name} lacks, comes from this machine and passes the ABI check")
+    carried = [Entry(f"lib/{name}", data) for name, data in libraries.items()]
+    with temporary_folder("nodelayer-") as layer:
+        archive.unpack([*entries, *carried], layer)
+        versions = _versions(layer, target, reporter)
+        invoked = bool(versions) and _invoked(layer, target, invoke, reporter)
+    return LayerProof(
+        builder=BuilderRecord(
+            name="local",
+            executed=bool(versions),
+            invoked=invoked,
+            libraries=dict.fromkeys(libraries, "the building host"),
+        ),
+        libraries=libraries,
+        versions=versions,
+    )
+
+
+def _host_library(soname: str, target: LayerTarget, runtime: abi.RuntimeTarget) -> bytes:
+    path = system_library.find(soname, target.architecture)
+    if path is None:
+        package = f"install it ({_PACKAGES[soname]}), or " if soname in _PACKAGES else ""
+        raise IncompatibleError(
+            f"Node.js {target.version} needs {soname}, which {runtime.name} and this machine lack",
+            where=str(target.architecture),
+            todo=f"{package}use --builder docker",
+        )
+    data = path.read_bytes()
+    files = {f"lib/{soname}": elf.read(data, name=str(path))}
+    verdict = abi.check(files, target.architecture, policies=runtime.policies, runtimes=(runtime.name,))
+    if not verdict.compatible:
+        raise IncompatibleError(
+            f"this machine's {soname} would not load on {runtime.name} ({abi.refuse(verdict).what})",
+            where=str(path),
+            todo="use --builder docker",
+        )
+    return data
+
+
+def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str, str]:
+    """Return `process.versions` of the binary in an unpacked layer; empty if this machine cannot run it.
+
+    Raises NotVerifiedError if it runs and is another version, or should run here and does not.
+    """
+    command = [str(layer / NODE), "-p", "JSON.stringify(process.versions)"]
+    environ = {"LD_LIBRARY_PATH": str(layer / "lib"), "PATH": os.environ.get("PATH", os.defpath)}
+    try:
+        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+    except OSError as error:
+        if error.errno in {errno.ENOEXEC, errno.ENOENT, errno.EACCES}:
+            reporter.say(f"Not executed: this machine cannot run it ({os.strerror(error.errno)})")
+            return {}
+        raise
+    except subprocess.TimeoutExpired as error:
+        raise NotVerifiedError(f"the binary of Node.js {target.version} does not end when run") from error
+    if done.returncode != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+        foreign = target.architecture != of_host()
+        if foreign or "GLIBC" in why or "cannot open shared object" in why:
+            reporter.say(f"Not executed: this machine cannot run it ({why})")
+            return {}
+        raise NotVerifiedError(f"the binary of Node.js {target.version} does not run: {why}")
+    versions: dict[str, str] = json.loads(done.stdout)
+    if versions.get("node") != target.version:
+        raise NotVerifiedError(f"the binary is Node.js {versions.get('node')}, not {target.version}")
+    emulated = " (emulated)" if target.architecture == ARM64 != of_host() else ""
+    reporter.say(f"Executed on this machine{emulated}")
+    return versions
+
+
+def _invoked(layer: Path, target: LayerTarget, invoke: Invoke, reporter: Reporter) -> bool:
+    try:
+        reporter.say(invoke(layer, target.version, target.architecture))
+    except (UnreachableError, MachineError) as error:  # no emulator here; the layer may be fine
+        reporter.say(f"Not invoked: {error.what}")
+        return False
+    except FunctionError as error:
+        raise IncompatibleError(
+            f"the runtime client does not work on Node.js {target.version}: {error.what}", todo=error.todo
+        ) from error
+    return True

@@ -1,0 +1,25 @@
+"""Free ports, and what is said on a machine whose loopback interface is down."""
+
+import subprocess
+import sys
+
+import pytest
+
+from nodelayer.emulation.loopback import free_ports
+
+UNSHARE = ["unshare", "--user", "--map-root-user", "--net"]
+
+
+def test_ports_differ():
+    assert len(set(free_ports(3))) == 3
+
+
+def test_a_machine_without_loopback_is_told_at_once():
+    if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("no network namespace can be made here")
+    code = "from nodelayer.emulation.loopback import free_ports; free_ports(2)"
+    done = subprocess.run(
+        [*UNSHARE, sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
+    )
+    assert "this machine cannot reach its own loopback address" in done.stderr
+    assert "ip link set lo up" in done.stderr
