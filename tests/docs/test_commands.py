@@ -267,9 +267,9 @@ def test_lines_without_a_command_are_what_something_prints():
     for page in PAGES:
         for _, before in pages.consoles(page):
             for line in before:
-                known = ("Not done: ", ". Just those: ")
+                known = ("Not done: ", ". To retry only these regions, run: ")
                 assert all(part in line for part in known), line
-                assert messages.exists("Not done: …. Just those: …")
+                assert messages.exists("Not done: …. To retry only these regions, run: …")
 
 
 def test_what_is_typed_begins_with_a_program_that_may_be():

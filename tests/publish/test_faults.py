@@ -242,19 +242,23 @@ def test_a_file_that_is_no_zip_is_not_published(workspace):
 
 
 @pytest.mark.parametrize(
-    ("words", "code", "told"),
+    ("words", "code", "message"),
     [
         (("--regions", "eu-west-11"), 2, "did you mean eu-west-1 or"),
         (("--regions", "Frankfurt"), 2, "'Frankfurt' is no region"),
         (("--regions", "eu-west-1,cn-north-1"), 2, "the regions are of several partitions: aws, aws-cn"),
-        (("--regions", "eu-west-1", "--public", "--organization-id", "o-abcdefghij"), 2, "say two things"),
-        (("--regions", "eu-west-1", "--organization-id", "everyone"), 2, "is no organization"),
+        (
+            ("--regions", "eu-west-1", "--public", "--organization-id", "o-abcdefghij"),
+            2,
+            "are mutually exclusive",
+        ),
+        (("--regions", "eu-west-1", "--organization-id", "everyone"), 2, "is not the ID of an organization"),
         (("--regions", "eu-west-1", "--profile", "nobody"), 2, "nobody"),
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
     ],
 )
-def test_a_flag_that_cannot_be_meant_is_one_line(workspace, proxy, words, code, told):
-    assert told in refused(workspace.command("publish", "--node", "12", *words), code)
+def test_a_flag_that_cannot_be_meant_is_one_line(workspace, proxy, words, code, message):
+    assert message in refused(workspace.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
 
 
