@@ -43,7 +43,7 @@ class Account:
         self._regions: dict[str, Region] = {}
 
     def statuses(self) -> Mapping[str, str] | None:
-        """By region whether it is enabled, in AWS's words; None where the account cannot be asked."""
+        """Return by region AWS's status of it; None if the account may not be asked."""
         client = self.client("account", self._home)
         try:
             pages = client.get_paginator("list_regions").paginate()
@@ -106,13 +106,13 @@ class Region:
             client.meta.events.register("request-created.lambda", self._pace.wait)
         return client
 
-    def translate_errors(self, action: str, what: str, *, once: bool = False) -> AbstractContextManager[None]:
-        """Translate errors of a call in this region, see `translate_errors`."""
-        return translate_errors(action, what, self.name, once=once)
+    def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
+        """Translate errors of a call in this region, see `nodelayer.aws.errors`."""
+        return translate_errors(action, what, self.name)
 
 
 class Pace:
-    """So many requests a second, and as many at once after a rest. `wait` blocks until one may go."""
+    """A limit of requests a second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -120,7 +120,7 @@ class Pace:
         self._next = 0.0
 
     def wait(self, **_event: object) -> None:
-        """Until the next request may be sent; takes and ignores what botocore tells its listeners."""
+        """Block until the next request may be sent; ignores what botocore passes to its listeners."""
         with self._lock:
             now = time.monotonic()
             # At most half a second's worth at once: a full one could meet another second's start.
@@ -159,7 +159,7 @@ def _identity(session: boto3.Session, region: str) -> str:
 
 
 def configured_region(profile: str | None) -> str | None:
-    """The region that the environment or the profile names. Raises InvalidInputError: no such profile."""
+    """Return the region of the environment or the profile. Raises InvalidInputError: no such profile."""
     return _session(profile).region_name
 
 

@@ -40,37 +40,29 @@ _UNREAD = re.compile(r"denied by S3.* permission to GetObject for (\S+)\. ")
 
 
 class NotEnabledError(RefusedError):
-    """The region does not know this account's credentials: it is not enabled, or they are wrong."""
+    """The region rejects the credentials: it is not enabled for the account, or they are wrong."""
 
 
 class ExpiredError(RefusedError):
-    """The credentials were good once."""
+    """The credentials have expired."""
 
 
 class ArchitecturesError(RefusedError):
-    """The region knows no architectures of layers: a new one may not, for a while."""
-
-
-class ThrottledError(UnreachableError):
-    """Too many requests; nothing was done."""
-
-
-class AmbiguousError(UnreachableError):
-    """The call broke after it was sent: what was asked for may have been done."""
+    """The region does not support CompatibleArchitectures yet."""
 
 
 class MissingError(NodelayerError):
-    """What was asked for is not there."""
+    """The resource does not exist."""
 
 
 @contextmanager
-def translate_errors(action: str, what: str, region: str, *, once: bool = False) -> Iterator[None]:
-    """Turns what boto3 raises into the one line of a NodelayerError. `action` is IAM's word for the call."""
+def translate_errors(action: str, what: str, region: str) -> Iterator[None]:
+    """Translate what boto3 raises to a NodelayerError. `action` is IAM's name of the call."""
     where = f"{region} {what}".strip()
     try:
         yield
     except boto.ClientError as error:
-        _refused(error, action, where, once=once)
+        _refused(error, action, where)
     except (boto.NoCredentialsError, boto.PartialCredentialsError, boto.CredentialRetrievalError) as error:
         raise MachineError(
             f"no AWS credentials ({str(error).rstrip('.').lower()})",
@@ -83,13 +75,12 @@ def translate_errors(action: str, what: str, region: str, *, once: bool = False)
             f"AWS cannot be reached for {action} ({type(error).__name__})", where=where, todo="try again"
         ) from error
     except (boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError) as error:
-        kind = AmbiguousError if once else UnreachableError
-        raise kind(
+        raise UnreachableError(
             f"the connection broke during {action} ({type(error).__name__})", where=where, todo="try again"
         ) from error
     except (boto.BotoCoreError, boto3.exceptions.Boto3Error) as error:
         if isinstance(error.__context__, boto.ClientError):  # s3transfer wraps it
-            _refused(error.__context__, action, where, once=once)
+            _refused(error.__context__, action, where)
         raise RefusedError(f"{action} cannot be sent ({error})", where=where) from error
     except ValueError as error:  # botocore's for an address without its https://
         raise InvalidInputError(
@@ -97,12 +88,12 @@ def translate_errors(action: str, what: str, region: str, *, once: bool = False)
         ) from error
 
 
-def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) -> NoReturn:
+def _refused(error: boto.ClientError, action: str, where: str) -> NoReturn:
     code = error_code(error)
     status = error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0)
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
     if code in _THROTTLED:
-        raise ThrottledError(
+        raise UnreachableError(
             f"{action} was throttled again and again", where=where, todo="try later"
         ) from error
     if code in _EXPIRED:
@@ -132,8 +123,9 @@ def _refused(error: boto.ClientError, action: str, where: str, *, once: bool) ->
             todo="`invoke prune`, or ask AWS for a higher quota",
         ) from error
     if status >= _SERVER_ERROR:
-        kind = AmbiguousError if once else UnreachableError
-        raise kind(f"AWS answers {status} to {action} ({code})", where=where, todo="try again") from error
+        raise UnreachableError(
+            f"AWS answers {status} to {action} ({code})", where=where, todo="try again"
+        ) from error
     if "CompatibleArchitectures are not supported" in message:
         raise ArchitecturesError(
             "the region takes no layers for this architecture yet", where=where, todo="leave it out for now"

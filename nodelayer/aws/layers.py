@@ -48,7 +48,7 @@ class Access:
 
 
 PRIVATE = Access()
-"""Nobody besides the account that owns it."""
+"""Only the account that owns it."""
 
 
 @dataclass(frozen=True)
@@ -87,14 +87,12 @@ class LayerMetadata:
 
 @dataclass(frozen=True)
 class Payload:
-    """The body of a PublishLayerVersion, in a file that every region's request is read from.
+    """The body of a PublishLayerVersion request in a file; `sha256` in hex is what SigV4 signs.
 
-    It says nothing of the region, so that one serves all: 34 of 50 MB each would not fit into memory. `size`
-    is bytes, `sha256` in hex is what SigV4 signs.
+    All regions send the same body: 34 copies of 50 MB would not fit into memory.
     """
 
     path: Path
-    size: int
     sha256: str
 
 
@@ -116,7 +114,7 @@ class Layers:
         self._stream: BinaryIO | None = None
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
-        """The layer versions of that name, oldest first; none where there is no such layer."""
+        """Return the layer versions of that name, oldest first."""
         with self._region.translate_errors("lambda:ListLayerVersions", layer):
             pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
             found = [
@@ -133,7 +131,7 @@ class Layers:
         return sorted(found, key=lambda each: each.version)
 
     def content(self, layer: str, version: int) -> Content | None:
-        """What a layer version holds; None where there is none."""
+        """Return the content of a layer version; None if it does not exist."""
         with self._region.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
             try:
                 answer = self._client.get_layer_version(LayerName=layer, VersionNumber=version)
@@ -144,7 +142,7 @@ class Layers:
         return _content(answer)
 
     def content_by_arn(self, arn: str) -> Content | None:
-        """The same for anyone's layer version; None where it is not there for us."""
+        """Return the content of any account's layer version; None if this account cannot read it."""
         with self._region.translate_errors("lambda:GetLayerVersion", arn):
             try:
                 answer = self._client.get_layer_version_by_arn(Arn=arn)
@@ -155,9 +153,9 @@ class Layers:
         return _content(answer)
 
     def publish(self, metadata: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
-        """A new layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
+        """Publish a layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
 
-        Raises AmbiguousError where nobody knows whether it was published, ThrottledError where it was not.
+        Raises UnreachableError if it may have been published or not.
         """
         content: LayerVersionContentInputTypeDef = {"ZipFile": b""}
         if isinstance(payload, tuple):
@@ -165,7 +163,7 @@ class Layers:
         else:
             self._body = payload
         try:
-            with self._region.translate_errors("lambda:PublishLayerVersion", metadata.name, once=True):
+            with self._region.translate_errors("lambda:PublishLayerVersion", metadata.name):
                 answer = self._publisher.publish_layer_version(
                     LayerName=metadata.name, Content=content, **_metadata(metadata)
                 )
@@ -176,11 +174,11 @@ class Layers:
         return _content(answer)
 
     def get_ready(self) -> None:
-        """Make the client that publishes, which takes a while, before it is needed."""
+        """Create the client that publishes, which takes a while, before it is needed."""
         _ = self._publisher
 
     def access(self, layer: str, version: int) -> Access:
-        """Who may use a layer version."""
+        """Return who may use a layer version."""
         with self._region.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
             try:
                 answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
@@ -191,7 +189,7 @@ class Layers:
         return _access(json.loads(answer["Policy"]))
 
     def permit(self, layer: str, version: int, access: Access) -> None:
-        """Let everyone, or organizations, use a layer version. What is permitted already stays so."""
+        """Add permissions to a layer version; existing ones stay."""
         for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
             more = {"OrganizationId": organization} if organization else {}
             with self._region.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
@@ -209,12 +207,12 @@ class Layers:
                         raise
 
     def delete(self, layer: str, version: int) -> None:
-        """Delete a layer version; well where there is none."""
+        """Delete a layer version, if it exists."""
         with self._region.translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
             self._client.delete_layer_version(LayerName=layer, VersionNumber=version)
 
     def storage(self) -> Storage | None:
-        """How much code the account may keep here, and keeps; None where it may not ask."""
+        """Return the quota and use of code storage; None if the account may not ask."""
         try:
             with self._region.translate_errors("lambda:GetAccountSettings", ""):
                 answer = self._client.get_account_settings()
@@ -231,7 +229,7 @@ class Layers:
         return client
 
     def _put_body(self, params: dict[str, Any], **_more: object) -> None:
-        """The prepared request body, read from its file, in the place of what botocore serialized."""
+        """Replace the body that botocore serialized by the prepared one, read from its file."""
         if self._body is None:
             return
         self._stream = self._body.path.open("rb")
@@ -255,7 +253,7 @@ def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:
         while chunk := source.read(_BASE64_CHUNK):
             write(base64.b64encode(chunk))
         write(after)
-    return Payload(path, path.stat().st_size, digest.hexdigest())
+    return Payload(path, digest.hexdigest())
 
 
 def _time(text: str) -> str:

@@ -20,11 +20,11 @@ class StagingBuckets:
         self._region = region
         self._client: S3Client = region.client("s3")
 
-    def make(self, bucket: str) -> bool:
-        """A private, encrypted bucket whose objects are gone after a day; false where it was there already.
+    def make(self, bucket: str) -> None:
+        """Create a private, encrypted bucket whose objects expire after a day, unless it exists.
 
-        One whose making was cut short lacks the lifecycle, which is set last, and is finished. Raises
-        RefusedError where the name is somebody else's.
+        The lifecycle is set last: without it, the creation was interrupted, and is completed. Raises
+        RefusedError if the name belongs to another account.
         """
         owner = {"Bucket": bucket, "ExpectedBucketOwner": self._region.account_id}
         try:
@@ -33,7 +33,7 @@ class StagingBuckets:
         except MissingError:
             pass
         else:
-            return False
+            return
         place = {} if self._region.name == "us-east-1" else {"LocationConstraint": self._region.name}
         with self._region.translate_errors("s3:CreateBucket", bucket):
             try:
@@ -77,10 +77,9 @@ class StagingBuckets:
                     ]
                 },
             )
-        return True
 
     def upload(self, path: Path, bucket: str, key: str) -> None:
-        """A file into a bucket of this account, in parts, each with its checksum; not twice."""
+        """Upload a file to a bucket of this account, in parts with checksums, unless it is there."""
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - only large zips need it
 
         size = path.stat().st_size

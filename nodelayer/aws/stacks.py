@@ -71,7 +71,7 @@ class Stacks:
 
     def invoke(self, function: str, event: bytes) -> Invocation:
         """Invoke a function and wait for its answer. Sent once."""
-        with self._region.translate_errors("lambda:InvokeFunction", function, once=True):
+        with self._region.translate_errors("lambda:InvokeFunction", function):
             answer = self._region.client("lambda", once=True).invoke(
                 FunctionName=function, Payload=event, LogType="Tail"
             )

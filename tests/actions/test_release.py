@@ -203,7 +203,10 @@ def test_a_dead_region_does_not_stop_the_others(stage, broken):
 
 
 def test_a_dead_region_is_named_with_the_command_for_it(broken):
-    assert f"Not done: {DEAD}. Just those: invoke publish --built" in broken[1].log["publish"]
+    assert (
+        f"Not done: {DEAD}. To retry only these regions, run: invoke publish --built"
+        in broken[1].log["publish"]
+    )
 
 
 def test_the_region_alone_is_done_later(stage, broken, healed, proxy):

@@ -40,6 +40,11 @@ def test_every_step_prints_the_command_that_a_user_would_type(taken):
     assert typed == [step.words[0] for step in tour.steps("12.16.1")]
 
 
+def test_the_second_publish_finds_nothing_to_do(taken):
+    _, done = taken
+    assert "0 layer versions published, 3 already published" in done.stderr
+
+
 def test_it_leaves_nothing_behind(taken):
     folder, done = taken
     assert list(folder.iterdir()) == []

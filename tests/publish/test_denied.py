@@ -78,9 +78,3 @@ def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region
     proxy.rule(rule)
     with pytest.raises(RefusedError, match=r"^not allowed: s3:GetObject of nodelayer-1/x\.zip \["):
         region.layers.publish(wanted, ("nodelayer-1", "x.zip"))
-
-
-def test_a_refusal_without_words_names_the_call_s_action(proxy, region):
-    denied(proxy, "ListLayerVersions", "no")
-    with pytest.raises(RefusedError, match=r"^not allowed: lambda:ListLayerVersions \[eu-west-1 nodejs-1\]"):
-        region.layers.versions("nodejs-1")

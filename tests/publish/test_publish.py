@@ -14,7 +14,7 @@ from unit.github.test_step_outputs import read
 from nodelayer import __version__
 from nodelayer.aws.layers import Access
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.publish.layers import plan, publisher, recorder
+from nodelayer.publish.layers import plan, recorder
 from nodelayer.publish.layers.metadata import PADDING
 from nodelayer.util import parallel
 
@@ -208,14 +208,6 @@ def test_a_plan_for_a_machine_is_json(workspace):
     assert steps["us-east-1"]["adds_bytes"] == workspace.artifacts()[0].size
 
 
-def test_a_result_for_a_machine_is_json(workspace):
-    outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--json")
-    done = json.loads(outcome.out)["done"]
-    assert [(each["region"], each["version"], each["new"], each["access"]) for each in done] == [
-        ("eu-west-1", 1, True, "private")
-    ]
-
-
 def test_all_means_what_the_account_has_enabled_and_names_the_rest(workspace):
     outcome = workspace.command("publish", "--node", "12", "--dry-run")
     enabled = {
@@ -287,13 +279,6 @@ def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_th
     assert workspace.plan(["eu-west-1"], access=PUBLIC).idle
 
 
-def test_both_architectures_go_out_in_one_run(workspace):
-    make_layer(workspace.dist, "nodejs-12.16.1-arm64")
-    outcome = workspace.command("publish", "--node", "12", "--arch", "all", "--regions", "eu-west-1")
-    assert outcome.code == 0, outcome.err
-    assert [line.split(":")[6] for line in outcome.out.split()] == ["nodejs-12-16-1-arm64", LAYER]
-
-
 # ---- staging
 
 
@@ -360,17 +345,6 @@ def test_align_counts_numbers_that_deleted_versions_used(workspace):
     result = workspace.publish(align=True)
     assert result.failures == ()
     assert workspace.recorded() == dict.fromkeys(THREE, 3)
-
-
-def test_align_that_does_not_come_to_one_number_is_not_done(workspace, monkeypatch):
-    monkeypatch.setattr(publisher, "_ALIGN_ROUNDS", 0)  # as where another publisher is ahead in every round
-    workspace.publish(["us-east-1"])
-    workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
-    workspace.path.unlink()
-    result = workspace.publish(align=True)
-    assert [(failure.layer, failure.error.code, failure.retry) for failure in result.failures] == [
-        (LAYER, 5, THREE)
-    ]
 
 
 def test_align_brings_a_new_region_to_the_number_of_the_others(workspace):
@@ -472,16 +446,6 @@ def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(workspa
         versions = workspace.versions(region)
         assert list(versions.values()) == [(sha256, "public")]
         assert workspace.recorded()[region] in versions
-
-
-def test_two_publishers_of_different_layers_lose_no_entry(workspace):
-    make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
-    with ThreadPoolExecutor(2) as pool:
-        list(pool.map(lambda spec: workspace.publish(THREE, spec), ("12", "14")))
-    assert {layer.node_version: set(layer.regions) for layer in workspace.manifest().layers} == {
-        "12.16.1": set(THREE),
-        "14.0.0": set(THREE),
-    }
 
 
 def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(workspace, proxy):

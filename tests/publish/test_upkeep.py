@@ -43,15 +43,6 @@ def test_verify_names_what_is_missing_changed_and_not_public(workspace):
     ]
 
 
-def test_verify_says_which_region_it_could_not_ask(workspace, proxy):
-    workspace.publish()
-    proxy.rule(Rule(dead, region="eu-west-1"))
-    outcome = workspace.command("verify")
-    assert outcome.code == 4
-    assert "eu-west-1: the connection broke" in outcome.err
-    assert "2 regions compared" in outcome.err
-
-
 def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_without_the_zip(workspace):
     workspace.publish(["eu-west-1"], access=PUBLIC)
     sha256 = workspace.artifacts()[0].code_sha256
@@ -66,14 +57,6 @@ def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_wit
         f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}",
         "MIT",
     )
-
-
-def test_backfill_of_new_regions_leaves_out_those_that_have_something(workspace):
-    workspace.publish(THREE)
-    outcome = workspace.command("backfill", "--dry-run", "--json")
-    steps = json.loads(outcome.out)["steps"]
-    assert steps
-    assert not {step["region"] for step in steps} & set(THREE)
 
 
 def test_backfill_of_new_regions_names_those_that_are_behind(workspace):
