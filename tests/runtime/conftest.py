@@ -12,8 +12,9 @@ from runtime.cases import AWS_NODE
 from support import REPORT, ROOT
 
 from nodelayer import architecture
-from nodelayer.layer import build, system_library
-from nodelayer.node.sources.auto import open_source
+from nodelayer.layer import contents, system_library
+from nodelayer.node.sources.base import SourceContext
+from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 from runtime import clients
@@ -75,7 +76,7 @@ class Runtimes:
         machine = architecture.of_host()
 
         def make(folder):
-            source = open_source("npm", cache=self._cache, reporter=Reporter(quiet=True), environ=os.environ)
+            source = open_source("npm", SourceContext(self._cache, Reporter(quiet=True), os.environ))
             program = folder / "node"
             program.write_bytes(source.fetch(version, machine).node)
             program.chmod(0o755)
@@ -87,7 +88,7 @@ class Runtimes:
         (opt / "nodejs" / "bin").mkdir(parents=True)
         shutil.copytree(ROOT / "runtime" / "aws", opt / "aws")
         shutil.copy(ROOT / "runtime" / "bootstrap", opt)
-        for entry in build.heap(node_version):
+        for entry in contents.heap(node_version):
             (opt / entry.path).write_bytes(entry.data)
         (opt / "nodejs" / "bin" / "node").symlink_to(self._node(node_version))
         return clients.ours(node_version, opt)
