@@ -5,10 +5,10 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn, Self
+from typing import TYPE_CHECKING, NoReturn
 
 from invoke import Exit, ParseError, Task
 from invoke.parser import Argument
@@ -70,15 +70,6 @@ class Command(Task[Callable[..., None]]):
 
     word = ""
 
-    @classmethod
-    def adopt(cls, task: Task[Callable[..., None]]) -> Self:
-        """Make a command of a task of Invoke's own decorator."""
-        adopted = cls(task.body, name=task.name, help=task.help, positional=[], auto_shortflags=False)
-        adopted.word = next((name for name in task.positional if name in {"fragments", "level", "tag"}), "")
-        if "quiet" in inspect.signature(task.body).parameters:
-            adopted.help["quiet"] = QUIET
-        return adopted
-
     def get_arguments(
         self,
         ignore_unknown_help: bool | None = None,  # noqa: FBT001 - Invoke's signature
@@ -106,8 +97,25 @@ class Command(Task[Callable[..., None]]):
 QUIET = "print results, warnings and errors only, no progress"
 
 
-def command(body: Callable[..., None]) -> Callable[..., None]:
-    """What commands share: --quiet, one line and an exit code for errors, an orderly end when stopped."""
+def command(
+    *,
+    help: Mapping[str, str] | None = None,  # noqa: A002 - Invoke's word
+    name: str | None = None,
+    word: str = "",
+) -> Callable[[Callable[..., None]], Command]:
+    """Make a command of a function; its parameters become flags, and those without a default are required."""
+
+    def made(body: Callable[..., None]) -> Command:
+        texts = {**(help or {}), "quiet": QUIET}
+        result = Command(_guarded(body), name=name, help=texts, positional=[], auto_shortflags=False)
+        result.word = word
+        return result
+
+    return made
+
+
+def _guarded(body: Callable[..., None]) -> Callable[..., None]:
+    """Add what commands share: --quiet, one line and an exit code for errors, an orderly end when stopped."""
 
     @functools.wraps(body)
     def wrapped(*args: object, quiet: bool = False, **kwargs: object) -> None:

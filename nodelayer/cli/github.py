@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from nodelayer.manifest.model import Manifest
 
 
-@task(
+@command(
     help={
         "node": f"these instead of release-targets.toml: {SPECS}; every: all from 12.0.0 on",
         "arch": "x86_64, arm64 or all (default)",
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
         "outputs": step_outputs.HELP + " (matrix, any)",
     }
 )
-@command
 def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
@@ -72,7 +71,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
 _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
 
 
-@task(
+@command(
     name="publish-release",
     help={
         "tag": "v1.2.3",
@@ -87,7 +86,6 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
         "outputs": step_outputs.HELP,
     },
 )
-@command
 def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     tag: str = "",
@@ -127,7 +125,7 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     print(release["html_url"])
 
 
-@task(
+@command(
     help={
         "manifest": "file or URL of the manifest; fetch-manifest writes one",
         "workflow": "the workflow to start, as it is in the newest release",
@@ -136,7 +134,6 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
         "repository": _REPOSITORY,
     }
 )
-@command
 def watch(
     _ctx: Context,
     manifest: str = "layers.json",
@@ -175,9 +172,9 @@ def watch(
     _report_failures(planned, reporter)
 
 
-@task(
+@command(
     name="push-manifest",
-    positional=["fragments"],
+    word="fragments",
     help={
         "fragments": "a manifest, or a folder with several",
         "branch": "the branch for the manifest alone (default: layers); created if it does not exist",
@@ -186,7 +183,6 @@ def watch(
         "outputs": step_outputs.HELP + " (added, commit)",
     },
 )
-@command
 def push_manifest(
     _ctx: Context,
     fragments: str,
@@ -209,7 +205,7 @@ def push_manifest(
     )
 
 
-@task(
+@command(
     name="fetch-manifest",
     help={
         "branch": "the branch with the manifest (default: layers)",
@@ -217,7 +213,6 @@ def push_manifest(
         "out": "the file; entries that it already has are kept",
     },
 )
-@command
 def fetch_manifest(
     _ctx: Context, branch: str = "layers", remote: str = "origin", out: str = "layers.json"
 ) -> None:
@@ -234,16 +229,15 @@ def fetch_manifest(
     print(out)
 
 
-@task(
+@command(
     name="check-tag",
-    positional=["tag"],
+    word="tag",
     help={
         "tag": "the tag that was pushed, as in v1.2.3",
         "released": "also check that the tag has a published GitHub release",
         "outputs": step_outputs.HELP + " (tag, version, major, prerelease)",
     },
 )
-@command
 def check_tag(
     _ctx: Context,
     tag: str,
@@ -262,7 +256,7 @@ def check_tag(
     print(checked.version)
 
 
-@task(
+@command(
     name="release-notes",
     help={
         "tag": "the release of nodelayer, as in v1.2.3: its changelog, and its layers",
@@ -272,7 +266,6 @@ def check_tag(
         "repository": "OWNER/REPOSITORY on GitHub (default: $GITHUB_REPOSITORY)",
     },
 )
-@command
 def print_release_notes(
     _ctx: Context,
     tag: str = "",

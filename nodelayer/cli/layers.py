@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.cli.command import (
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from nodelayer.util.console import Reporter
 
 
-@task(
+@command(
     help={
         "node": SPECS,
         "arch": ARCH,
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
         + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer; node-version: with commas)",
     }
 )
-@command
 def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str,
@@ -76,7 +75,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     _end(failures)
 
 
-@task(
+@command(
     name="run",
     help={
         "node": SPEC + "; left out: the newest layer in --out",
@@ -89,7 +88,6 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         "timeout": "seconds the function may take",
     },
 )
-@command
 def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
@@ -137,7 +135,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
         raise Exit(code=8)
 
 
-@task(
+@command(
     name="test-layer",
     help={
         "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
@@ -145,7 +143,6 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
         "out": "folder with built layers",
     },
 )
-@command
 def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist") -> None:
     """Check that built layers answer, plain and over HTTP, as the Node.js and architecture of their names."""
     from nodelayer.emulation import invoke, rie
@@ -165,8 +162,7 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     _end([*failures, *attempt_each(artifacts, check_one, reporter)])
 
 
-@task(help={"node": SPECS, "arch": ARCH, "source": SOURCE, "signature": SIGNATURE})
-@command
+@command(help={"node": SPECS, "arch": ARCH, "source": SOURCE, "signature": SIGNATURE})
 def download(
     _ctx: Context,
     node: str,
@@ -187,8 +183,7 @@ def download(
     _end([*failures, *attempt_each(chosen, download_one, context.reporter)])
 
 
-@task(help={"out": "folder with built layers", "downloads": "empty the download cache as well"})
-@command
+@command(help={"out": "folder with built layers", "downloads": "empty the download cache as well"})
 def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  # noqa: FBT001, FBT002
     """Remove built layers, and the download cache if asked."""
     from nodelayer.layer import build

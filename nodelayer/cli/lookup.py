@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from invoke import Context, task
+from invoke import Context
 
 from nodelayer import architecture
 from nodelayer.cli.command import command
@@ -11,7 +11,7 @@ from nodelayer.errors import InvalidInputError
 _MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
 
 
-@task(
+@command(
     name="arn",
     help={
         "node": "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest",
@@ -21,7 +21,6 @@ _MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
         "manifest": _MANIFEST,
     },
 )
-@command
 def print_arn(
     _ctx: Context,
     node: str = "",
@@ -53,7 +52,7 @@ def print_arn(
     print(snippets.render(format, layer))
 
 
-@task(
+@command(
     name="catalog",
     help={
         "manifest": _MANIFEST,
@@ -63,7 +62,6 @@ def print_arn(
         "site-url": "where the page will be, for the links in the feed",
     },
 )
-@command
 def make_catalog(
     _ctx: Context,
     manifest: str = "layers.json",

@@ -3,10 +3,10 @@
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
-from invoke import Collection, Exit, ParseError, Program, Task
+from invoke import Collection, Exit, ParseError, Program
 from invoke.parser import Argument, Parser, ParserContext
 
 from nodelayer.cli import layers, lookup, publish, tour
@@ -126,12 +126,11 @@ class NodelayerProgram(Program):
         return f"{what} {word}: {todo}"
 
 
-def _of(*modules: object) -> list[Task[Callable[..., None]]]:
-    found = [each for module in modules for each in vars(module).values() if isinstance(each, Task)]
-    return [Command.adopt(each) for each in found]
+def _of(*modules: object) -> list[Command]:
+    return [each for module in modules for each in vars(module).values() if isinstance(each, Command)]
 
 
-def _name(task: Task[Callable[..., None]]) -> str:
+def _name(task: Command) -> str:
     return task.name.replace("_", "-")
 
 

@@ -5,7 +5,7 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit
 
 from nodelayer.cli.command import ROOT, command
 from nodelayer.github import step_outputs
@@ -14,8 +14,8 @@ from nodelayer.util.console import Reporter
 BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "startup")
 
 
-@task(
-    positional=["level"],
+@command(
+    word="level",
     help={
         "level": "patch, minor or major: the step of the version, by Semantic Versioning",
         "dry-run": "show the version, the changelog's section and the commands, and stop",
@@ -23,7 +23,6 @@ BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "s
         "remote": "what has to have nothing newer, and gets the tag",
     },
 )
-@command
 def release(
     _ctx: Context,
     level: str,
@@ -46,7 +45,7 @@ def release(
     print(plan.push)
 
 
-@task(
+@command(
     name="test",
     help={"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"},
 )
@@ -57,7 +56,7 @@ def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
     _tool("pytest", *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
 
 
-@task
+@command()
 def lint(_ctx: Context) -> None:
     """Check style, types, the import contract, the Dockerfile, workflows and CloudFormation templates."""
     _tool("ruff", "check", ".")
@@ -71,7 +70,7 @@ def lint(_ctx: Context) -> None:
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "cloudformation/*.yaml")
 
 
-@task(
+@command(
     help={
         "only": "pins to refresh, separated by commas, as in docs/refreshing.md (default: all)",
         "keep": "pins to compare only, separated by commas",
@@ -80,7 +79,6 @@ def lint(_ctx: Context) -> None:
         "outputs": step_outputs.HELP,
     }
 )
-@command
 def refresh(
     _ctx: Context,
     only: str = "",
@@ -112,7 +110,7 @@ def refresh(
         raise Exit(code=code)
 
 
-@task(name="bench", help={"only": f"{', '.join(BENCHMARKS)} (default: all of them)"})
+@command(name="bench", help={"only": f"{', '.join(BENCHMARKS)} (default: all of them)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
     """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
     if only and only not in BENCHMARKS:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.cli.command import ARCH, MANIFEST, PROFILE, REGIONS, SPECS, command, confirm
@@ -23,7 +23,7 @@ _ALL_ARCHITECTURES = "x86_64, arm64 or all (default: all)"
 _RECORDED_REGIONS = "all (default: every region in the manifest) or names, separated by commas"
 
 
-@task(
+@command(
     help={
         "node": f"built {SPECS}",
         "built": "publish every layer in --out; excludes --node and --arch",
@@ -40,7 +40,6 @@ _RECORDED_REGIONS = "all (default: every region in the manifest) or names, separ
         "profile": PROFILE,
     },
 )
-@command
 def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
@@ -117,7 +116,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     _exit(report)
 
 
-@task(
+@command(
     help={
         "regions": "new (default: regions without any layer), all, or names, separated by commas",
         "node": f"only these {SPECS}; default: every published version",
@@ -130,7 +129,6 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         "profile": PROFILE,
     },
 )
-@command
 def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     regions: str = "new",
@@ -177,7 +175,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     _exit(report)
 
 
-@task(
+@command(
     help={
         "manifest": MANIFEST,
         "regions": _RECORDED_REGIONS,
@@ -186,7 +184,6 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         "profile": PROFILE,
     }
 )
-@command
 def verify(
     _ctx: Context,
     manifest: str = "layers.json",
@@ -224,7 +221,7 @@ def verify(
     _exit(report, NotVerifiedError.code if problems else 0)
 
 
-@task(
+@command(
     help={
         "keep": "how many of the newest layer versions of each layer stay in each region",
         "node": f"only these {SPECS}; default: every version in the manifest",
@@ -236,7 +233,6 @@ def verify(
         "profile": PROFILE,
     }
 )
-@command
 def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     keep: str = "",

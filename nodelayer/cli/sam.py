@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context, Exit, task
+from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.cli.command import PATHS, PROFILE, ROOT, cache_folder, command, confirm
@@ -22,7 +22,7 @@ _ARCH = "x86_64 (default) or arm64"
 _OUT = "folder with built layers (default: dist)"
 
 
-@task(
+@command(
     name="sam-build",
     help={
         "node": "built version to put into the layer: 12.16.1, 12, lts … (default: the newest in --out)",
@@ -32,7 +32,6 @@ _OUT = "folder with built layers (default: dist)"
         "build-dir": "folder for the build (default: .aws-sam/build, where SAM looks itself)",
     },
 )
-@command
 def sam_build(
     _ctx: Context,
     node: str = "",
@@ -54,7 +53,7 @@ def sam_build(
     Reporter().say(f"Run it: {application.local_invoke(folder, PATHS.event)}")
 
 
-@task(
+@command(
     help={
         "stack-name": _STACK,
         "region": _REGION,
@@ -69,7 +68,6 @@ def sam_build(
         "profile": PROFILE,
     },
 )
-@command
 def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     stack_name: str = "nodelayer-sample",
@@ -115,7 +113,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     reporter.say(f"Call it: invoke invoke-function {target.our_flags}")
 
 
-@task(
+@command(
     name="invoke-function",
     help={
         "event": "JSON file, or - for standard input",
@@ -124,7 +122,6 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         "profile": PROFILE,
     },
 )
-@command
 def invoke_function(
     _ctx: Context, event: str = "", stack_name: str = "nodelayer-sample", region: str = "", profile: str = ""
 ) -> None:
@@ -145,7 +142,7 @@ def invoke_function(
         raise Exit(code=8)
 
 
-@task(
+@command(
     help={
         "tail": "go on until stopped",
         "stack-name": _STACK,
@@ -153,7 +150,6 @@ def invoke_function(
         "profile": PROFILE,
     }
 )
-@command
 def logs(
     _ctx: Context,
     tail: bool = False,  # noqa: FBT001, FBT002
@@ -169,8 +165,7 @@ def logs(
     _application().logs(target, tail=tail)
 
 
-@task(help={"stack-name": _STACK, "region": _REGION, "yes": "do not ask", "profile": PROFILE})
-@command
+@command(help={"stack-name": _STACK, "region": _REGION, "yes": "do not ask", "profile": PROFILE})
 def destroy(
     _ctx: Context,
     stack_name: str = "nodelayer-sample",

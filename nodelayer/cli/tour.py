@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from invoke import Context, task
+from invoke import Context
 
 from nodelayer.cli.command import cache_folder, command
 from nodelayer.errors import NodelayerError
@@ -110,8 +110,7 @@ def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter
     return output
 
 
-@task(help={"node": "the exact version to take along"})
-@command
+@command(help={"node": "the exact version to take along"})
 def tour(_ctx: Context, node: str = "12.16.1") -> None:
     """Build, publish to three regions, look up, fetch back and run: on an emulator of AWS, no account."""
     from nodelayer.util.cache import DownloadCache
