@@ -235,7 +235,7 @@ def verify(
 )
 def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    keep: str = "",
+    keep: int = 0,
     node: str = "",
     arch: str = "all",
     regions: str = "all",
@@ -250,15 +250,13 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util import tables
     from nodelayer.util.parallel import Stop
 
-    if not keep.isdecimal() or int(keep) < 1:
+    if keep < 1:
         raise InvalidInputError(
-            f"{keep!r} is not a number of layer versions" if keep else "the number to keep is missing",
-            where="--keep",
-            todo="use a whole number, 1 or more",
+            "--keep is missing or less than 1", todo="say how many versions stay: --keep 3"
         )
     known = open_manifest(manifest)
     target = _target(regions, manifest, profile)
-    flags: Flags = {"--keep": keep, "--node": node, "--arch": arch if arch != "all" else ""}
+    flags: Flags = {"--keep": str(keep), "--node": node, "--arch": arch if arch != "all" else ""}
     report = _report("prune", flags, manifest, profile)
     account = target.open_account(known)
     _check_recorded(target.regions, {region for layer in known.layers for region in layer.regions})
@@ -266,7 +264,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         known, _wanted(node, arch, known), target.regions or account.partition.regions
     )
     with report.reporter.work(f"asking {len(names)} regions what is published"):
-        planned = pruning.plan(known, account, names, int(keep), report)
+        planned = pruning.plan(known, account, names, keep, report)
     print(
         tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in planned.old),
         end="",

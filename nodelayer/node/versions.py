@@ -5,10 +5,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from importlib import resources
 from pathlib import Path
 
-import nodesemver
 from semver import Version
 
 from nodelayer.errors import IncompatibleError, InvalidInputError, NotFoundError
@@ -64,7 +62,7 @@ class LtsLine:
 @cache
 def lts_lines() -> dict[int, LtsLine]:
     """The LTS lines by major, as bundled in lts_lines.json."""
-    text = resources.files("nodelayer.node").joinpath("lts_lines.json").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("lts_lines.json").read_text(encoding="utf-8")
     return {
         int(major): LtsLine(int(major), line["codename"], line["first"], line["since"], line["end_of_life"])
         for major, line in json.loads(text)["lines"].items()
@@ -231,6 +229,8 @@ def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
 
 
 def _in_range(word: str, stable: Sequence[Release]) -> list[Release]:
+    import nodesemver  # noqa: PLC0415 - most specs are no range, and it takes long to load
+
     text = " ".join(word.split())
     if not text or not text.isascii() or _BAD_WILDCARD.search(text) or _HUGE_NUMBER.search(text):
         raise _no_spec(word)

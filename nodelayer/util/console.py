@@ -1,18 +1,15 @@
-"""What a person sees while waiting: lines and bars, always on stderr."""
+"""What a person sees while waiting: lines and bars, always on stderr.
+
+rich takes longer to load than a look-up takes, so it is loaded by the first reporter.
+"""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    DownloadColumn,
-    Progress,
-    SpinnerColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TransferSpeedColumn,
-)
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
 
 class Reporter:
@@ -21,7 +18,9 @@ class Reporter:
     all_quiet = False
     """Set by --quiet for every reporter of this process."""
 
-    def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
+    def __init__(self, console: "Console | None" = None, *, quiet: bool = False) -> None:
+        from rich.console import Console
+
         self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet or self.all_quiet
 
@@ -41,27 +40,28 @@ class Reporter:
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
         """A bar of bytes with its rate; yields a function that is told how many bytes are done in all."""
-        columns = (
-            TextColumn("{task.description}"),
-            BarColumn(),
-            DownloadColumn(),
-            TransferSpeedColumn(),
-            TimeElapsedColumn(),
-        )
-        with self._progress(*columns) as bar:
+        from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
+
+        with self._progress(BarColumn(), DownloadColumn(), TransferSpeedColumn()) as bar:
             task = bar.add_task(label, total=total)
             yield lambda done: bar.update(task, completed=done)
 
     @contextmanager
     def work(self, label: str) -> Iterator[None]:
         """A spinner with the time that has passed, for work whose end cannot be foreseen."""
-        with self._progress(SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn()) as bar:
+        from rich.progress import SpinnerColumn
+
+        with self._progress(SpinnerColumn()) as bar:
             bar.add_task(label, total=None)
             yield
 
-    def _progress(self, *columns: object) -> Progress:
+    def _progress(self, *columns: "ProgressColumn") -> "Progress":
+        from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
         return Progress(
-            *columns,  # type: ignore[arg-type]
+            TextColumn("{task.description}"),
+            *columns,
+            TimeElapsedColumn(),
             console=self.console,
             transient=True,
             disable=self.quiet or not self.console.is_terminal,

@@ -10,7 +10,7 @@ from catalog_fixtures import layer
 from nodelayer.catalog import site
 from nodelayer.catalog.site import SiteOptions
 from nodelayer.errors import InvalidInputError, MachineError
-from nodelayer.manifest import model
+from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 
 
@@ -20,7 +20,7 @@ def test_write_makes_the_page_the_feed_and_the_files_of_the_manifest(tmp_path):
     names = {path.name for path in written.page.parent.iterdir()}
     assert names == {"index.html", "feed.atom", "layers.json", "layers.txt", "layers.schema.json"}
     assert (written.layers, written.layer_versions) == (1, 2)
-    assert model.read(written.page.with_name("layers.json")) == known
+    assert store.read(written.page.with_name("layers.json")) == known
     assert len(written.page.with_name("layers.txt").read_text().splitlines()) == 2
 
 

@@ -142,7 +142,7 @@ def test_the_workflow_keeps_the_pin_that_its_token_may_not_change():
 
 def invoke(*arguments, **changes):
     return subprocess.run(
-        command("refresh", *arguments),
+        command("project.refresh", *arguments),
         capture_output=True,
         text=True,
         timeout=300,
