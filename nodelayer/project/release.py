@@ -1,15 +1,13 @@
 """A release of nodelayer itself: raise the version, move the changelog's section, commit and tag.
 
-Every check runs before the first change. If a step fails, everything is restored; if the process is killed
-between commit and tag, the next run continues. Nothing is pushed.
+Every check runs before the first change, on a clean work tree, so that git restores it if a step fails.
+Nothing is pushed.
 """
 
 import os
 import shlex
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -18,7 +16,7 @@ import tomlkit
 from semver import Version
 from tomlkit.exceptions import TOMLKitError
 
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
+from nodelayer.errors import InvalidInputError, MachineError, machine_error
 from nodelayer.project import changelog
 from nodelayer.project.changelog import Changelog
 from nodelayer.util.console import Reporter
@@ -34,13 +32,13 @@ _MANY = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a release will do. `files` is empty if its commit exists already, without a tag."""
+    """What a release will do; `files` are the new contents by name."""
 
     version: str
     notes: str
     branch: str
     remote: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
+    files: Mapping[str, bytes]
 
     @property
     def tag(self) -> str:
@@ -61,8 +59,7 @@ class Plan:
 
     def text(self) -> str:
         """Return the plan for a person: version, notes, commands."""
-        words = [*([self.commit_words] if self.files else []), self.tag_words]
-        commands = [shlex.join(["git", *each]) for each in words]
+        commands = [shlex.join(["git", *each]) for each in (self.commit_words, self.tag_words)]
         return "\n".join([self.version, "", self.notes, "", *commands, self.push])
 
 
@@ -79,17 +76,12 @@ def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     _check_identity(git)
     project = _read(root / PYPROJECT)
     log = Changelog(_read(root / changelog.FILE))
-    if (found := _unfinished(git, project_version(project), log, step)) is not None:
-        planned = Plan(str(found), log.section(str(found)) or "", branch, remote)
-        reporter.say(f"Release {found} is committed and has no tag: continuing from there")
-    else:
-        version = str(next_version(project_version(project), step))
-        texts = {
-            changelog.FILE: log.released(version, day).text,
-            PYPROJECT: with_version(project, version),
-        }
-        files = {name: text.encode() for name, text in texts.items()}
-        planned = Plan(version, log.unreleased(), branch, remote, files)
+    current = project_version(project)
+    _check_tagged(git, current)
+    version = str(next_version(current, step))
+    texts = {changelog.FILE: log.released(version, day).text, PYPROJECT: with_version(project, version)}
+    files = {name: text.encode() for name, text in texts.items()}
+    planned = Plan(version, log.unreleased(), branch, remote, files)
     if git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{planned.tag}") is not None:
         raise _tagged(planned.tag, "here", f"git tag --delete {planned.tag}, if it was never pushed")
     _check_remote(git, planned, reporter)
@@ -143,13 +135,29 @@ def _version(text: str) -> Version:
 def release(root: Path, planned: Plan) -> None:
     """Commit and tag. Any error restores the state before. Raises NodelayerError."""
     git = open_git(root, os.environ)
-    with _restored_on_error(git, planned):
-        for name, data in planned.files.items():
-            _write(root / name, data)
-        if planned.files and git.shown(*planned.commit_words):
-            raise _not_done("the commit")
-        if git.shown(*planned.tag_words):
-            raise _not_done("the tag")
+    head = git.run("rev-parse", "HEAD")
+    try:
+        _commit_and_tag(git, planned)
+    except BaseException as error:
+        git.attempt("tag", "--delete", planned.tag)
+        restored = git.attempt("reset", "--quiet", "--hard", head)
+        if restored.code:
+            raise MachineError(
+                f"the release failed, and could not be undone ({restored.reason})",
+                todo=f"git reset --hard {head}; git tag --delete {planned.tag}",
+            ) from error
+        if isinstance(error, OSError):
+            raise machine_error(error, root, "another clone") from error
+        raise
+
+
+def _commit_and_tag(git: Git, planned: Plan) -> None:
+    for name, data in planned.files.items():
+        (git.folder / name).write_bytes(data)
+    if git.shown(*planned.commit_words):
+        raise _not_done("the commit")
+    if git.shown(*planned.tag_words):
+        raise _not_done("the tag")
 
 
 @dataclass(frozen=True)
@@ -265,26 +273,16 @@ def _check_identity(git: Git) -> None:
             )
 
 
-def _unfinished(git: Git, version: Version, log: Changelog, step: str) -> Version | None:
-    """Return the version if its release commit is the last one and its tag is missing, else None.
-
-    Raises InvalidInputError where that release was another step than the one asked for now.
-    """
-    touched = git.answer("diff-tree", "--no-commit-id", "--name-only", "-r", "HEAD")
+def _check_tagged(git: Git, version: Version) -> None:
+    """Raise InvalidInputError if a release that was killed left its commit without a tag."""
     if (
-        git.answer("log", "-1", "--format=%s") != f"Release {version}"
-        or sorted((touched or "").splitlines()) != sorted(FILES)
-        or log.section(str(version)) is None
-        or git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}") is not None
+        git.answer("log", "-1", "--format=%s") == f"Release {version}"
+        and git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}") is None
     ):
-        return None
-    before = project_version(git.answer("show", f"HEAD^:{PYPROJECT}") or "")
-    if next_version(before, step) != version:
         raise InvalidInputError(
-            f"Release {version} is committed and has no tag, and is no {step} release",
-            todo="finish it with the step it was made with, or undo it with git reset --keep HEAD^",
+            f"Release {version} is committed and has no tag",
+            todo="undo it with git reset --keep HEAD^, then run this again",
         )
-    return version
 
 
 def _check_remote(git: Git, planned: Plan, reporter: Reporter) -> None:
@@ -323,42 +321,6 @@ def _not_done(what: str) -> MachineError:
     )
 
 
-@contextmanager
-def _restored_on_error(git: Git, planned: Plan) -> Iterator[None]:
-    """Restore files, index, branch and tag if the block raises."""
-    if not planned.files:
-        yield
-        return
-    before = {name: (git.folder / name).read_bytes() for name in planned.files}
-    head = git.answer("rev-parse", "HEAD") or ""
-    try:
-        yield
-    except BaseException as error:
-        try:
-            _undo(git, planned, head, before)
-        except (NodelayerError, OSError) as left:
-            raise MachineError(
-                f"the release failed ({str(error) or 'stopped'}), and could not be undone ({left})",
-                todo=f"git reset --hard {head}; git tag --delete {planned.tag}",
-            ) from error
-        raise
-
-
-def _undo(git: Git, planned: Plan, head: str, before: Mapping[str, bytes]) -> None:
-    now = git.answer("rev-parse", "HEAD") or ""
-    steps: list[tuple[str, ...]] = []
-    if now != head:
-        if git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{planned.tag}^{{commit}}") == now:
-            steps.append(("tag", "--delete", planned.tag))
-        steps.append(("update-ref", "-m", "the release failed", "HEAD", head, now))
-    for name, data in before.items():
-        _write(git.folder / name, data)
-    for words in [*steps, ("reset", "--quiet", "--", *FILES)]:
-        done = git.attempt(*words)
-        if done.code:
-            raise MachineError(f"git {words[0]}: {done.reason}")
-
-
 def _read(path: Path) -> str:
     try:
         return path.read_bytes().decode()
@@ -368,28 +330,6 @@ def _read(path: Path) -> str:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="correct it") from error
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replace a file at once; its mode stays. Raises MachineError."""
-    if path.read_bytes() == data:
-        return
-    try:
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-            Path(name).chmod(path.stat().st_mode & 0o7777)
-            Path(name).replace(path)
-        except BaseException:
-            Path(name).unlink(missing_ok=True)
-            raise
-    except OSError as error:
-        raise MachineError(
-            f"{path.name} cannot be written ({error.strerror})",
-            where=str(path.parent),
-            todo="correct that, and run it again",
-        ) from error
 
 
 def _few(names: list[str]) -> str:

@@ -432,28 +432,14 @@ def kill_at(checkout, tmp_path, hook, words):
     time.sleep(1.5)  # git itself goes on: it has lost its parent only
 
 
-def test_killed_between_commit_and_tag_the_next_run_finishes_it(checkout, tmp_path):
+def test_killed_between_commit_and_tag_the_next_run_says_how_to_undo_it(checkout, tmp_path):
     kill_at(checkout, tmp_path, "post-commit", "true")
-    commit = checkout.git("rev-parse", "HEAD")
     assert (checkout.git("log", "-1", "--format=%s"), checkout.git("tag")) == ("Release 1.2.3", "")
-    dry = checkout.command("release", "patch", "--dry-run")
-    assert dry.out.splitlines() == [
-        "1.2.3",
-        "",
-        "### Added",
-        "",
-        "- A door.",
-        "",
-        "git tag --annotate --message 'Release 1.2.3' v1.2.3",
-        PUSH,
-    ]
-    outcome = checkout.command("release", "patch")
-    assert (outcome.code, outcome.out) == (0, f"{PUSH}\n"), outcome.err
-    assert "Release 1.2.3 is committed and has no tag: continuing from there" in outcome.err
-    assert (checkout.git("rev-parse", "HEAD"), checkout.git("rev-parse", "v1.2.3^{commit}")) == (
-        commit,
-        commit,
-    )
+    refused = checkout.command("release", "patch")
+    assert (refused.code, refused.out) == (2, "")
+    assert "Release 1.2.3 is committed and has no tag: undo it with git reset --keep HEAD^" in refused.err
+    checkout.git("reset", "--keep", "HEAD^")
+    assert checkout.command("release", "patch").out == f"{PUSH}\n"
 
 
 # ---- the tag that was pushed
