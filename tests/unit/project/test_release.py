@@ -303,7 +303,7 @@ REFUSED = [
     (
         committed(CHANGELOG_md="# Changelog\n\n## [1.2.2]\n"),
         2,
-        "the changelog has no section ## [Unreleased]",
+        "the changelog has no text below ## [Unreleased]",
     ),
 ]
 
