@@ -4,9 +4,7 @@ Calls that are safe to repeat are repeated by botocore (adaptive mode: throttlin
 """
 
 import threading
-import time
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from functools import cached_property
 from typing import Any
 
@@ -14,9 +12,9 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
+from nodelayer.aws.clients import RegionClients
 from nodelayer.aws.errors import NotEnabledError, translate_errors
 from nodelayer.aws.layers import Layers
-from nodelayer.aws.quotas import REQUESTS_A_SECOND
 from nodelayer.aws.regions import Partition, partition_of
 from nodelayer.aws.s3 import StagingBuckets
 from nodelayer.aws.ssm import Parameters
@@ -55,7 +53,7 @@ class Account:
     def region(self, name: str) -> "Region":
         """Return the account in one region."""
         with self._lock:
-            return self._regions.setdefault(name, Region(self, name))
+            return self._regions.setdefault(name, Region(RegionClients(name, self.id, self.client)))
 
     def client(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
         """Return a boto3 client; with `once`, one that never repeats a call."""
@@ -77,57 +75,26 @@ class Account:
 class Region:
     """One account in one region: its services. Used by one thread at a time."""
 
-    def __init__(self, account: Account, name: str) -> None:
-        self.name = name
-        self.account_id = account.id
-        self._account = account
-        self._pace = Pace(REQUESTS_A_SECOND)
+    def __init__(self, clients: RegionClients) -> None:
+        self.name = clients.region
+        self.account_id = clients.account_id
+        self._clients = clients
 
     @cached_property
     def layers(self) -> Layers:
-        return Layers(self)
+        return Layers(self._clients)
 
     @cached_property
     def buckets(self) -> StagingBuckets:
-        return StagingBuckets(self)
+        return StagingBuckets(self._clients)
 
     @cached_property
     def parameters(self) -> Parameters:
-        return Parameters(self)
+        return Parameters(self._clients)
 
     @cached_property
     def stacks(self) -> Stacks:
-        return Stacks(self)
-
-    def client(self, service: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
-        """Return a boto3 client of this region; requests to Lambda stay within its quota."""
-        client = self._account.client(service, self.name, once=once)
-        if service == "lambda":
-            client.meta.events.register("request-created.lambda", self._pace.wait)
-        return client
-
-    def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
-        """Translate errors of a call in this region, see `nodelayer.aws.errors`."""
-        return translate_errors(action, what, self.name)
-
-
-class Pace:
-    """A limit of requests a second."""
-
-    def __init__(self, rate: float) -> None:
-        self._rate = rate
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self, **_event: object) -> None:
-        """Block until the next request may be sent; ignores what botocore passes to its listeners."""
-        with self._lock:
-            now = time.monotonic()
-            # At most half a second's worth at once: a full one could meet another second's start.
-            self._next = max(self._next, now - 0.5) + 1 / self._rate
-            pause = self._next - now
-        if pause > 0:
-            time.sleep(pause)
+        return Stacks(self._clients)
 
 
 def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Account:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
     from types_boto3_lambda.type_defs import LayerVersionContentInputTypeDef
 
-    from nodelayer.aws.account import Region
+    from nodelayer.aws.clients import RegionClients
 
 _BASE64_CHUNK = 3 << 20  # bytes; of three each, so that the pieces join
 
@@ -107,15 +107,15 @@ class Storage:
 class Layers:
     """The layer versions of one account in one region. Used by one thread at a time."""
 
-    def __init__(self, region: "Region") -> None:
-        self._region = region
-        self._client: LambdaClient = region.client("lambda")
+    def __init__(self, clients: "RegionClients") -> None:
+        self._clients = clients
+        self._client: LambdaClient = clients.client("lambda")
         self._body: Payload | None = None
         self._stream: BinaryIO | None = None
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
         """Return the layer versions of that name, oldest first."""
-        with self._region.translate_errors("lambda:ListLayerVersions", layer):
+        with self._clients.translate_errors("lambda:ListLayerVersions", layer):
             pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
             found = [
                 LayerVersionSummary(
@@ -132,7 +132,7 @@ class Layers:
 
     def content(self, layer: str, version: int) -> Content | None:
         """Return the content of a layer version; None if it does not exist."""
-        with self._region.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
+        with self._clients.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
             try:
                 answer = self._client.get_layer_version(LayerName=layer, VersionNumber=version)
             except ClientError as error:
@@ -143,7 +143,7 @@ class Layers:
 
     def content_by_arn(self, arn: str) -> Content | None:
         """Return the content of any account's layer version; None if this account cannot read it."""
-        with self._region.translate_errors("lambda:GetLayerVersion", arn):
+        with self._clients.translate_errors("lambda:GetLayerVersion", arn):
             try:
                 answer = self._client.get_layer_version_by_arn(Arn=arn)
             except ClientError as error:
@@ -163,7 +163,7 @@ class Layers:
         else:
             self._body = payload
         try:
-            with self._region.translate_errors("lambda:PublishLayerVersion", metadata.name):
+            with self._clients.translate_errors("lambda:PublishLayerVersion", metadata.name):
                 answer = self._publisher.publish_layer_version(
                     LayerName=metadata.name, Content=content, **_metadata(metadata)
                 )
@@ -179,7 +179,7 @@ class Layers:
 
     def access(self, layer: str, version: int) -> Access:
         """Return who may use a layer version."""
-        with self._region.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
+        with self._clients.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
             try:
                 answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
             except ClientError as error:
@@ -192,7 +192,7 @@ class Layers:
         """Add permissions to a layer version; existing ones stay."""
         for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
             more = {"OrganizationId": organization} if organization else {}
-            with self._region.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
+            with self._clients.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
                 try:
                     self._client.add_layer_version_permission(
                         LayerName=layer,
@@ -208,13 +208,13 @@ class Layers:
 
     def delete(self, layer: str, version: int) -> None:
         """Delete a layer version, if it exists."""
-        with self._region.translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
+        with self._clients.translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
             self._client.delete_layer_version(LayerName=layer, VersionNumber=version)
 
     def storage(self) -> Storage | None:
         """Return the quota and use of code storage; None if the account may not ask."""
         try:
-            with self._region.translate_errors("lambda:GetAccountSettings", ""):
+            with self._clients.translate_errors("lambda:GetAccountSettings", ""):
                 answer = self._client.get_account_settings()
         except (NotEnabledError, ExpiredError):
             raise
@@ -224,7 +224,7 @@ class Layers:
 
     @cached_property
     def _publisher(self) -> "LambdaClient":
-        client: LambdaClient = self._region.client("lambda", once=True)
+        client: LambdaClient = self._clients.client("lambda", once=True)
         client.meta.events.register("before-call.lambda.PublishLayerVersion", self._put_body)
         return client
 

@@ -10,15 +10,15 @@ from nodelayer.aws.errors import NOT_FOUND, MissingError, error_code
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from nodelayer.aws.account import Region
+    from nodelayer.aws.clients import RegionClients
 
 
 class StagingBuckets:
     """S3 of one account in one region."""
 
-    def __init__(self, region: "Region") -> None:
-        self._region = region
-        self._client: S3Client = region.client("s3")
+    def __init__(self, clients: "RegionClients") -> None:
+        self._clients = clients
+        self._client: S3Client = clients.client("s3")
 
     def make(self, bucket: str) -> None:
         """Create a private, encrypted bucket whose objects expire after a day, unless it exists.
@@ -26,16 +26,16 @@ class StagingBuckets:
         The lifecycle is set last: without it, the creation was interrupted, and is completed. Raises
         RefusedError if the name belongs to another account.
         """
-        owner = {"Bucket": bucket, "ExpectedBucketOwner": self._region.account_id}
+        owner = {"Bucket": bucket, "ExpectedBucketOwner": self._clients.account_id}
         try:
-            with self._region.translate_errors("s3:GetLifecycleConfiguration", bucket):
+            with self._clients.translate_errors("s3:GetLifecycleConfiguration", bucket):
                 self._client.get_bucket_lifecycle_configuration(**owner)
         except MissingError:
             pass
         else:
             return
-        place = {} if self._region.name == "us-east-1" else {"LocationConstraint": self._region.name}
-        with self._region.translate_errors("s3:CreateBucket", bucket):
+        place = {} if self._clients.region == "us-east-1" else {"LocationConstraint": self._clients.region}
+        with self._clients.translate_errors("s3:CreateBucket", bucket):
             try:
                 self._client.create_bucket(
                     Bucket=bucket,
@@ -45,7 +45,7 @@ class StagingBuckets:
             except ClientError as error:
                 if error_code(error) != "BucketAlreadyOwnedByYou":
                     raise
-        with self._region.translate_errors("s3:PutBucketPublicAccessBlock", bucket):
+        with self._clients.translate_errors("s3:PutBucketPublicAccessBlock", bucket):
             self._client.put_public_access_block(
                 **owner,  # type: ignore[arg-type]
                 PublicAccessBlockConfiguration={
@@ -55,14 +55,14 @@ class StagingBuckets:
                     "RestrictPublicBuckets": True,
                 },
             )
-        with self._region.translate_errors("s3:PutEncryptionConfiguration", bucket):
+        with self._clients.translate_errors("s3:PutEncryptionConfiguration", bucket):
             self._client.put_bucket_encryption(
                 **owner,  # type: ignore[arg-type]
                 ServerSideEncryptionConfiguration={
                     "Rules": [{"ApplyServerSideEncryptionByDefault": {"SSEAlgorithm": "AES256"}}]
                 },
             )
-        with self._region.translate_errors("s3:PutLifecycleConfiguration", bucket):
+        with self._clients.translate_errors("s3:PutLifecycleConfiguration", bucket):
             self._client.put_bucket_lifecycle_configuration(
                 **owner,  # type: ignore[arg-type]
                 LifecycleConfiguration={
@@ -83,17 +83,17 @@ class StagingBuckets:
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - only large zips need it
 
         size = path.stat().st_size
-        with self._region.translate_errors("s3:GetObject", f"{bucket}/{key}"):
+        with self._clients.translate_errors("s3:GetObject", f"{bucket}/{key}"):
             try:
                 head = self._client.head_object(
-                    Bucket=bucket, Key=key, ExpectedBucketOwner=self._region.account_id
+                    Bucket=bucket, Key=key, ExpectedBucketOwner=self._clients.account_id
                 )
                 if head["ContentLength"] == size:
                     return
             except ClientError as error:
                 if error_code(error) not in NOT_FOUND | {"403"}:
                     raise
-        with self._region.translate_errors("s3:PutObject", f"{bucket}/{key}"):
+        with self._clients.translate_errors("s3:PutObject", f"{bucket}/{key}"):
             self._client.upload_file(
                 str(path),
                 bucket,
@@ -101,7 +101,7 @@ class StagingBuckets:
                 ExtraArgs={
                     "ChecksumAlgorithm": "SHA256",
                     "ServerSideEncryption": "AES256",
-                    "ExpectedBucketOwner": self._region.account_id,
+                    "ExpectedBucketOwner": self._clients.account_id,
                 },
                 Config=TransferConfig(max_concurrency=2, max_io_queue=4),
             )

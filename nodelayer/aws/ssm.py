@@ -6,20 +6,20 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from types_boto3_ssm import SSMClient
 
-    from nodelayer.aws.account import Region
+    from nodelayer.aws.clients import RegionClients
 
 
 class Parameters:
     """The parameters of one account in one region."""
 
-    def __init__(self, region: "Region") -> None:
-        self._region = region
-        self._client: SSMClient = region.client("ssm")
+    def __init__(self, clients: "RegionClients") -> None:
+        self._clients = clients
+        self._client: SSMClient = clients.client("ssm")
 
     def get(self, names: Sequence[str]) -> dict[str, str]:
         """The values of those SSM parameters that exist."""
         found: dict[str, str] = {}
-        with self._region.translate_errors("ssm:GetParameters", ""):
+        with self._clients.translate_errors("ssm:GetParameters", ""):
             for start in range(0, len(names), 10):  # so many the API takes
                 answer = self._client.get_parameters(Names=list(names[start : start + 10]))
                 found |= {each["Name"]: each["Value"] for each in answer["Parameters"]}
@@ -27,7 +27,7 @@ class Parameters:
 
     def put(self, name: str, value: str, description: str) -> None:
         """Write one SSM parameter, new or not."""
-        with self._region.translate_errors("ssm:PutParameter", name):
+        with self._clients.translate_errors("ssm:PutParameter", name):
             self._client.put_parameter(
                 Name=name,
                 Value=value,

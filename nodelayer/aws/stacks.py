@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import ClientError
 
 if TYPE_CHECKING:
-    from nodelayer.aws.account import Region
+    from nodelayer.aws.clients import RegionClients
 
 _BEGINS = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROGRESS", "REVIEW_IN_PROGRESS"})
 
@@ -35,13 +35,13 @@ class Invocation:
 class Stacks:
     """The stacks of one account in one region."""
 
-    def __init__(self, region: "Region") -> None:
-        self._region = region
-        self._client = region.client("cloudformation")
+    def __init__(self, clients: "RegionClients") -> None:
+        self._clients = clients
+        self._client = clients.client("cloudformation")
 
     def get(self, name: str) -> Stack | None:
         """A CloudFormation stack; None where there is none of that name."""
-        with self._region.translate_errors("cloudformation:DescribeStacks", name):
+        with self._clients.translate_errors("cloudformation:DescribeStacks", name):
             try:
                 answer = self._client.describe_stacks(StackName=name)
             except ClientError as error:
@@ -58,7 +58,7 @@ class Stacks:
 
     def failure(self, name: str) -> str:
         """Why a stack's last operation failed: the first resource that did, in AWS's words; or empty."""
-        with self._region.translate_errors("cloudformation:DescribeStackEvents", name):
+        with self._clients.translate_errors("cloudformation:DescribeStackEvents", name):
             events = self._client.describe_stack_events(StackName=name)["StackEvents"]
         reason = ""
         for event in events:  # newest first
@@ -71,8 +71,8 @@ class Stacks:
 
     def invoke(self, function: str, event: bytes) -> Invocation:
         """Invoke a function and wait for its answer. Sent once."""
-        with self._region.translate_errors("lambda:InvokeFunction", function):
-            answer = self._region.client("lambda", once=True).invoke(
+        with self._clients.translate_errors("lambda:InvokeFunction", function):
+            answer = self._clients.client("lambda", once=True).invoke(
                 FunctionName=function, Payload=event, LogType="Tail"
             )
             payload = answer["Payload"].read()

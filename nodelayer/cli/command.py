@@ -188,6 +188,7 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     """Open what a build works with, as the flags and the environment say."""
     from nodelayer.emulation import invoke, rie
     from nodelayer.layer import build, docker_builder
+    from nodelayer.node.sources.auto import open_source
     from nodelayer.node.sources.base import SourceContext
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
@@ -196,7 +197,7 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=registry.open_source(source, SourceContext(cache, reporter, os.environ, signature)),
+        source=open_source(source, SourceContext(cache, reporter, os.environ, signature)),
         reporter=reporter,
         emulator=lambda arch: rie.rie(arch, cache=cache, reporter=reporter),
         invoke=lambda layer, version, arch: invoke.check_unpacked(

@@ -8,11 +8,10 @@ library found, and in it every version node that is not weak (elf/dl-version.c).
 
 import json
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
-from pathlib import Path, PurePosixPath
+from pathlib import PurePosixPath
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -110,19 +109,6 @@ def dump(policy: Policy) -> str:
         name: sorted(versions, key=_natural) for name, versions in sorted(policy.libraries.items())
     }
     return json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-
-
-def save(policy: Policy, path: Path) -> None:
-    """Write a policy to a file, whole or not at all. Raises OSError."""
-    with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as stream:
-        unfinished = Path(stream.name)
-        try:
-            stream.write(dump(policy))
-            stream.flush()
-            unfinished.chmod(0o644)
-            unfinished.replace(path)
-        finally:
-            unfinished.unlink(missing_ok=True)
 
 
 def check(

@@ -16,6 +16,7 @@ OF_OTHERS = {
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",
     "--repo": "gh",
+    "--rounds": "benchmarks/",
     "--skip-pull-image": "sam local",
 }
 """Flags that the text names and that are of no task."""

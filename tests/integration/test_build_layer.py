@@ -21,8 +21,8 @@ from nodelayer import architecture
 from nodelayer.errors import FunctionError, IncompatibleError, UnreachableError
 from nodelayer.layer import build, docker_builder, system_library
 from nodelayer.layer.record import LayerTarget
+from nodelayer.node.sources.auto import open_source
 from nodelayer.node.sources.base import SourceContext
-from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 

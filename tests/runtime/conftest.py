@@ -13,8 +13,8 @@ from support import REPORT, ROOT
 
 from nodelayer import architecture
 from nodelayer.layer import contents, system_library
+from nodelayer.node.sources.auto import open_source
 from nodelayer.node.sources.base import SourceContext
-from nodelayer.node.sources.registry import open_source
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 from runtime import clients

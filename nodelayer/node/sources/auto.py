@@ -2,12 +2,13 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from pkgutil import resolve_name
 from typing import TypeVar
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import MachineError, NodelayerError, NotFoundError, UnreachableError
-from nodelayer.node.sources.base import CachingSource, NodeFiles
-from nodelayer.node.sources.registry import AUTO
+from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
+from nodelayer.node.sources.base import CachingSource, NodeFiles, ReleaseSource, SourceContext
+from nodelayer.node.sources.registry import AUTO, CHOICES, SOURCES
 from nodelayer.node.versions import Release
 from nodelayer.util.console import Reporter
 
@@ -78,3 +79,15 @@ def _combined(failures: Sequence[NodelayerError]) -> NodelayerError:
     todo = decisive.todo or next((error.todo for error in failures if type(error) is type(decisive)), "")
     what = ", and ".join(error.what for error in failures)
     return type(decisive)(what, where=decisive.where, todo=todo)
+
+
+def open_source(name: str, context: SourceContext) -> ReleaseSource:
+    """Open the source that --source names; nothing is fetched yet. Raises InvalidInputError."""
+    if name not in CHOICES:
+        raise InvalidInputError(
+            f"unknown source {name!r}", where="--source", todo=f"use {', '.join(CHOICES)}"
+        )
+    if name == AUTO:
+        return Auto([resolve_name(each)(context) for each in SOURCES.values()], reporter=context.reporter)
+    source: ReleaseSource = resolve_name(SOURCES[name])(context)
+    return source

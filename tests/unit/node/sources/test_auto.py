@@ -15,7 +15,7 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.node.sources import registry
-from nodelayer.node.sources.auto import Auto
+from nodelayer.node.sources.auto import Auto, open_source
 from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.sources.nodejs_org import NodejsOrg
 from nodelayer.node.sources.npm import Npm
@@ -180,9 +180,7 @@ def test_what_nodejs_org_does_not_have_may_come_from_npm_and_that_is_said(auto, 
 
 
 def opened(name, tmp_path, **changes):
-    return registry.open_source(
-        name, SourceContext(DownloadCache(tmp_path), Reporter(quiet=True), environ=changes)
-    )
+    return open_source(name, SourceContext(DownloadCache(tmp_path), Reporter(quiet=True), environ=changes))
 
 
 @pytest.mark.parametrize(("name", "kind"), [("nodejs.org", NodejsOrg), ("npm", Npm), ("auto", Auto)])
@@ -216,8 +214,10 @@ class Mirror:
 
 def test_a_new_source_is_one_line_of_the_registry(tmp_path, monkeypatch):
     monkeypatch.setitem(registry.SOURCES, "mirror", f"{__name__}:Mirror")
-    monkeypatch.setattr(registry, "resolve_name", lambda name: Mirror if name.endswith(":Mirror") else Npm)
-    monkeypatch.setattr(registry, "CHOICES", (*registry.CHOICES, "mirror"))
+    monkeypatch.setattr(
+        "nodelayer.node.sources.auto.resolve_name", lambda name: Mirror if name.endswith(":Mirror") else Npm
+    )
+    monkeypatch.setattr("nodelayer.node.sources.auto.CHOICES", (*registry.CHOICES, "mirror"))
     assert isinstance(opened("mirror", tmp_path), Mirror)
     assert SourceRecord(name="mirror", sha256="", signature="none").verified == (
         "checksum checked, no OpenPGP signature"
@@ -232,7 +232,7 @@ def test_npm_gives_a_release_while_nodejs_org_is_away(tmp_path, said, monkeypatc
     reporter = Reporter(Console(file=said, width=1000, highlight=False))
     environ = {**os.environ, "NVM_NODEJS_ORG_MIRROR": "https://nodejs.invalid/dist"}
     cache = DownloadCache(tmp_path)
-    source = registry.open_source("auto", SourceContext(cache, reporter, environ))
+    source = open_source("auto", SourceContext(cache, reporter, environ))
     found = source.fetch("12.16.1", X86_64)
     assert found.record.name == "npm"
     assert said.getvalue().startswith(

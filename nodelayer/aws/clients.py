@@ -1,0 +1,56 @@
+"""boto3 clients of one region, within Lambda's quota of requests."""
+
+import threading
+import time
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from nodelayer.aws.errors import translate_errors
+from nodelayer.aws.quotas import REQUESTS_A_SECOND
+
+
+class OpenClient(Protocol):
+    """Makes the boto3 client of a service in a region; with `once`, one that never repeats a call."""
+
+    def __call__(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
+        ...
+
+
+class RegionClients:
+    """The boto3 clients of one account in one region. Used by one thread at a time."""
+
+    def __init__(self, region: str, account_id: str, open_client: OpenClient) -> None:
+        self.region = region
+        self.account_id = account_id
+        self._open_client = open_client
+        self._pace = Pace(REQUESTS_A_SECOND)
+
+    def client(self, service: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
+        """Return a boto3 client of this region; requests to Lambda stay within its quota."""
+        client = self._open_client(service, self.region, once=once)
+        if service == "lambda":
+            client.meta.events.register("request-created.lambda", self._pace.wait)
+        return client
+
+    def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
+        """Translate errors of a call in this region, see `nodelayer.aws.errors`."""
+        return translate_errors(action, what, self.region)
+
+
+class Pace:
+    """A limit of requests a second."""
+
+    def __init__(self, rate: float) -> None:
+        self._rate = rate
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self, **_event: object) -> None:
+        """Block until the next request may be sent; ignores what botocore passes to its listeners."""
+        with self._lock:
+            now = time.monotonic()
+            # At most half a second's worth at once: a full one could meet another second's start.
+            self._next = max(self._next, now - 0.5) + 1 / self._rate
+            pause = self._next - now
+        if pause > 0:
+            time.sleep(pause)
