@@ -173,7 +173,8 @@ def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
     assert outcome.code == 0, outcome.err
     (line,) = [line for line in outcome.lines if line.startswith("Local builder, so not proved inside")]
     assert why in line
-    assert record(tmp_path, OLD)["builder"]["invoked"] is False
+    builder = record(tmp_path, OLD)["builder"]
+    assert (builder["name"], builder["amazon_linux"]) == ("local", False)
 
 
 @pytest.mark.parametrize(
