@@ -66,7 +66,7 @@ _TOGETHER = {
         "tests/integration/test_docker_builder.py",
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
-        "tests/unit/test_derive_abi_policy.py",
+        "tests/unit/project/pins/test_abi_policies.py",
         "tests/actions/test_release.py",
         "tests/actions/test_action.py",
     ),

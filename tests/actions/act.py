@@ -5,8 +5,6 @@
     run = stage.push_tag("v1.2.3")
     assert run.jobs["build 12.16.1-x86_64"] == "success"
 
-With NODELAYER_TRANSCRIPTS=FOLDER each run leaves there how it went, short and whole.
-
 Differs from GitHub: jobs run on this machine as they are (self-hosted), no token for OIDC is given out, no
 environment waits for approval, permissions and concurrency are not enforced.
 """
@@ -41,21 +39,12 @@ _OF_CLIENTS = ("PIP_", "NPM_", "npm_", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "
 
 @dataclass(frozen=True)
 class Run:
-    """How a workflow ended: each job's result by its name, what it printed, and the seconds it took."""
+    """How a workflow ended: each job's result by its name, and what it printed."""
 
     code: int
     jobs: dict[str, str]
     log: dict[str, str]
-    seconds: float
     text: str = field(repr=False)
-
-    def transcript(self):
-        """What happened, short: each job with its result, and the last line that it printed."""
-        lines = [f"exit code {self.code}, {self.seconds:.0f} s"]
-        for name, result in self.jobs.items():
-            printed = [line for line in self.log.get(name, "").splitlines() if line.strip()]
-            lines.append(f"  {result:<8} {name}: {printed[-1] if printed else ''}")
-        return "\n".join(lines)
 
 
 def uses_in(*files):
@@ -201,9 +190,6 @@ class Stage:
             line += ["--env", f"{key}={value}"]
         run = _watched(line, tree, _of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])}, tell)
         shutil.rmtree(tree)
-        if kept := os.environ.get("NODELAYER_TRANSCRIPTS"):
-            to = Path(kept) / f"{self.folder.name}-{self._runs:02}-{workflow}.txt"
-            to.write_text(f"{name} at {at}: {run.transcript()}\n\n{run.text}\n")
         return run
 
     def _tell(self, number, workflow, ref, status):
@@ -233,7 +219,6 @@ def _watched(line, folder, environ, tell):
     """How act ends; what GitHub's API says of the run follows it."""
     jobs, log, rest = {}, {}, []
     tell("in_progress")
-    began = time.monotonic()
     running = subprocess.Popen(
         line, cwd=folder, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
     )
@@ -261,4 +246,4 @@ def _watched(line, folder, environ, tell):
         running.stdout.close()
         running.wait()
     tell("completed")
-    return Run(code, jobs, log, time.monotonic() - began, "\n".join(rest))
+    return Run(code, jobs, log, "\n".join(rest))

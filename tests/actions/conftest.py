@@ -60,9 +60,9 @@ def proxy(ministack):
 class Index:
     """An index of releases as nodejs.org has it, and nothing else: what it lists comes from npm."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, address):
         self._file = folder / "index.json"
-        self._folder = folder
+        self.address = address
 
     def list(self, *versions):
         dates = {version: f"2026-11-{10 + number:02}" for number, version in enumerate(sorted(versions))}
@@ -70,19 +70,7 @@ class Index:
             {"version": f"v{version}", "date": dates[version], "files": ["linux-x64"], "lts": False}
             for version in sorted(versions, reverse=True)
         ]
-        self._folder.mkdir(parents=True, exist_ok=True)
         self._file.write_text(json.dumps(listed))
-
-    def __enter__(self):
-        handler = functools.partial(_Quiet, directory=str(self._folder))
-        self._server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self.address = f"http://127.0.0.1:{self._server.server_port}"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-        return self
-
-    def __exit__(self, *_):
-        self._server.shutdown()
-        self._server.server_close()
 
 
 class _Quiet(http.server.SimpleHTTPRequestHandler):
@@ -92,9 +80,14 @@ class _Quiet(http.server.SimpleHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def index(tmp_path_factory):
-    with Index(tmp_path_factory.mktemp("index")) as running:
-        running.list("12.16.1", LINE[0])
-        yield running
+    folder = tmp_path_factory.mktemp("index")
+    handler = functools.partial(_Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        made = Index(folder, f"http://127.0.0.1:{server.server_port}")
+        made.list("12.16.1", LINE[0])
+        yield made
+        server.shutdown()
 
 
 class GitHub:

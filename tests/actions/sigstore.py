@@ -112,20 +112,12 @@ def attest(folder, subjects, predicate_type, predicate, workflow):
 
 
 def provenance(workflow):
-    """SLSA provenance, as actions/attest writes it of a run."""
+    """Return the SLSA provenance of a run: what actions/attest writes, without its internal parameters."""
     return {
         "buildDefinition": {
             "buildType": "https://actions.github.io/buildtypes/workflow/v1",
             "externalParameters": {
                 "workflow": {"ref": workflow.ref, "repository": workflow.source, "path": workflow.path}
-            },
-            "internalParameters": {
-                "github": {
-                    "event_name": workflow.event,
-                    "repository_id": "1",
-                    "repository_owner_id": "2",
-                    "runner_environment": "github-hosted",
-                }
             },
             "resolvedDependencies": [
                 {"uri": f"git+{workflow.source}@{workflow.ref}", "digest": {"gitCommit": workflow.sha}}

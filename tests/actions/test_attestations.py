@@ -1,4 +1,4 @@
-"""`gh attestation verify` of a real layer, signed by the Sigstore of these tests."""
+"""`gh attestation verify`, as docs/security.md has it, of files signed by the Sigstore of these tests."""
 
 import json
 import os
@@ -6,10 +6,9 @@ import subprocess
 
 import pytest
 from actions.sigstore import CYCLONEDX, Workflow
-from support import Outcome, command, environment
+from support import Outcome
 
 from actions import sigstore
-from nodelayer import architecture
 
 REPOSITORY = "OWNER/nodelayer"
 RELEASE = f"{REPOSITORY}/.github/workflows/release.yml"
@@ -28,20 +27,12 @@ def signers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    """A real layer with its build record and its SBOM."""
-    if architecture.of_host() != architecture.X86_64:
-        pytest.skip("what is built and run here is for x86_64")
+    """A zip with its build record and its SBOM; gh reads their digests only."""
     out = tmp_path_factory.mktemp("release") / "dist"
-    flags = ("--node=12.16.1", "--builder=local", "--source=npm", "--compression=fast", f"--out={out}")
-    done = subprocess.run(
-        command("build-layer", *flags),
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=500,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
+    out.mkdir()
+    (out / "nodejs-12.16.1-x86_64.zip").write_bytes(os.urandom(10_000))
+    (out / "nodejs-12.16.1-x86_64.json").write_text("{}")
+    (out / "nodejs-12.16.1-x86_64.cdx.json").write_text('{"bomFormat": "CycloneDX", "specVersion": "1.6"}')
     return out
 
 
@@ -130,13 +121,6 @@ def test_a_file_with_one_byte_changed_is_refused(layer, bundle, verify, tmp_path
 )
 def test_a_signature_of_another_workflow_or_ref_is_refused(signed_by, why, layer, bundle, verify):
     assert refused(verify(layer, bundle(layer, **signed_by), *STRICT), why)
-
-
-def test_without_both_flags_another_workflow_is_accepted(layer, bundle, verify):
-    """Why docs/security.md names both flags."""
-    signed = bundle(layer, file="ci.yml", ref="refs/heads/topic")
-    assert verify(layer, signed).code == 0
-    assert verify(layer, signed, *STRICT).code == 1
 
 
 def test_another_authority_with_the_same_name_is_refused(layer, bundle, verify, tmp_path):

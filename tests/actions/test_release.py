@@ -65,14 +65,8 @@ def again(stage, first, github):
 @pytest.fixture(scope="module")
 def broken(stage, again, proxy):
     assert again[1].code == 0
-    change(
-        stage,
-        "CHANGELOG.md",
-        lambda text: text.replace(
-            "## [Unreleased]\n", "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n", 1
-        ),
-        "Tell of it",
-    )
+    fixed = "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n"
+    change(stage, "CHANGELOG.md", lambda text: text.replace("## [Unreleased]\n", fixed, 1), "Tell of it")
     change(stage, "runtime/aws/index.js", lambda text: text + "// mended\n", "Mend the client")
     tag = release(stage, "patch")
     proxy.rule(Rule(region=DEAD, operation="PublishLayerVersion", do=dead()))
@@ -106,12 +100,9 @@ def test_what_is_published_is_what_is_released(first, ministack, github):
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
     for region in REGIONS:
-        (there,) = ministack.client("lambda", region).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")[
-            "LayerVersions"
-        ]
-        content = ministack.client("lambda", region).get_layer_version_by_arn(Arn=there["LayerVersionArn"])[
-            "Content"
-        ]
+        client = ministack.client("lambda", region)
+        (there,) = client.list_layer_versions(LayerName="nodejs-12-16-1-x86_64")["LayerVersions"]
+        content = client.get_layer_version_by_arn(Arn=there["LayerVersionArn"])["Content"]
         assert content["CodeSha256"] == digest
 
 
@@ -202,27 +193,12 @@ def test_a_dead_region_does_not_stop_the_others(stage, broken):
     assert published(recorded(stage), tag) == there
 
 
-def test_a_dead_region_is_named_with_the_command_for_it(broken):
-    assert (
-        f"Not done: {DEAD}. To retry only these regions, run: invoke publish --built"
-        in broken[1].log["publish"]
-    )
-
-
 def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
     assert healed.code == 0, healed.text
     there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS}
     assert published(recorded(stage), broken[0]) == there
     sent = {call.region for call in proxy.calls if call.operation == "PublishLayerVersion"}
     assert sent == {DEAD}
-
-
-def test_the_notes_name_the_region_once_it_is_done(stage, broken, healed, github):
-    assert healed.code == 0
-    notes = github.release(broken[0])["body"]
-    arns = [found.arn for layer in recorded(stage).layers for region, found in layer.live() if region == DEAD]
-    assert arns
-    assert all(arn in notes for arn in arns if arn.endswith(":2"))
 
 
 def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
@@ -260,20 +236,13 @@ def test_a_watch_that_fails_opens_an_issue_and_the_next_good_run_closes_it(stage
     assert issue["state"] == "closed"
 
 
-@pytest.mark.parametrize(
-    ("tag", "why"),
-    [
-        ("v1.2", "1.2"),
-        ("v01.2.3", "01.2.3"),
-        ("v9.9.9", "9.9.9"),
-    ],
-)
-def test_a_tag_that_is_no_release_stops_the_plan(stage, first, tag, why):
+def test_a_tag_of_another_version_stops_the_plan(stage, first):
+    tag = "v9.9.9"
     stage.git("tag", "-f", "-a", "-m", tag, tag, first[0] + "^{}")
     stage.push(f"refs/tags/{tag}")
     run = stage.push_tag(tag)
     assert run.code != 0
     assert {name for name, result in run.jobs.items() if result == "success"} == set()
     assert set(run.jobs) == {"plan"}
-    assert why in run.log["plan"]
+    assert "9.9.9" in run.log["plan"]
     assert stage.steps()[-1]["action"] == "checkout"  # nothing was built, and nobody signed in

@@ -2,11 +2,10 @@
 
 import re
 import shlex
-from itertools import chain
 
 import pytest
 import yaml
-from actions.act import DOUBLES, uses_in
+from actions.act import DOUBLES
 from invoke import Exit
 from support import ROOT
 
@@ -15,8 +14,6 @@ from nodelayer.github import targets
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
-PLAYED = ("ci.yml", "publish.yml", "refresh.yml", "release.yml", "watch.yml")
-"""Workflows that act runs here."""
 SCRIPTS = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir()}
 PROGRAMS = {
     "make",
@@ -94,23 +91,10 @@ def labels(job):
     return list(targets.load(ROOT / targets.FILE).runners.values())
 
 
-def test_every_workflow_and_action_has_steps():
-    assert {file.name for file in FILES} >= {*PLAYED, "refresh.yml", "action.yml"}
-    assert all(steps(file) for file in FILES)
-
-
 @each_file
 def test_each_action_is_pinned_by_commit_with_its_version_in_a_comment(file):
     assert [uses for uses, _ in used(file) if not _PINNED.fullmatch(uses)] == []
     assert len(pins(file)) == len(used(file))
-
-
-def test_an_action_has_the_same_pin_everywhere():
-    found = {}
-    for action, pin in chain(*map(pins, FILES)):
-        found.setdefault(action, set()).add(pin)
-    assert found
-    assert {action: several for action, several in found.items() if len(several) > 1} == {}
 
 
 @each_file
@@ -122,13 +106,6 @@ def test_each_input_is_one_that_the_action_has(file):
         assert double["description"] == f"A double of {action}"
         wrong += [f"{action}: {name}" for name in step.get("with", {}) if name not in double["inputs"]]
     assert wrong == []
-
-
-@pytest.mark.parametrize("name", PLAYED)
-def test_act_has_a_double_of_each_action(name):
-    file = ROOT / ".github" / "workflows" / name
-    assert uses_in(file) == {tuple(uses.split("@")) for uses, _ in used(file)}
-    assert [action for action, _ in uses_in(file) if not (DOUBLES / action.partition("/")[2]).is_dir()] == []
 
 
 @each_workflow

@@ -89,7 +89,8 @@ def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
     house = tmp_path / "house"
     for part in ("runtime", "function", "docker", "nodelayer"):
         shutil.copytree(ROOT / part, house / part, copy_function=shutil.copy)
-    shutil.copy(ROOT / "tasks.py", house)
+    for name in ("tasks.py", "pyproject.toml"):
+        shutil.copy(ROOT / name, house)
     blob = subprocess.run(
         command("download", f"--node={OLD}", "--source=npm"), capture_output=True, check=True
     )
@@ -139,34 +140,6 @@ def test_without_a_network_a_first_build_says_so_in_one_line(invoke, tmp_path):
     assert finished(tmp_path / "out") == []
 
 
-def test_an_unknown_version_names_the_nearest(invoke, tmp_path):
-    outcome = invoke("build-layer", "--node=12.99", "--source=npm", f"--out={tmp_path}")
-    assert (outcome.code, outcome.out) == (3, "")
-    assert len(outcome.lines) == 1
-    assert "no Node.js 12.99" in outcome.err
-    assert "nearest: 12." in outcome.err
-
-
-@pytest.mark.parametrize(
-    "flag",
-    [
-        "--node=twelve",
-        "--arch=mips",
-        "--builder=podman",
-        "--compression=zstd",
-        "--source=ftp",
-    ],
-)
-def test_a_wrong_flag_is_one_line(invoke, tmp_path, flag):
-    node = [] if flag.startswith("--node") else [f"--node={OLD}"]
-    builder = [] if flag.startswith("--builder") else ["--builder=local"]
-    outcome = invoke("build-layer", *node, *builder, flag, f"--out={tmp_path}")
-    assert (outcome.code, len(outcome.lines)) == (2, 1), outcome.err
-    assert outcome.err.startswith("nodelayer: ")
-    assert flag.partition("=")[2] in outcome.err
-    assert finished(tmp_path) == []
-
-
 def test_a_version_that_is_too_old_is_refused_before_anything_is_fetched(invoke, tmp_path):
     for words in (("build-layer", f"--out={tmp_path / 'out'}"), ("download",)):
         outcome = invoke(*words, "--node=0.10.48", NODELAYER_CACHE_DIR=tmp_path / "cache")
@@ -210,14 +183,6 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
     assert process.returncode == 130
     assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
     assert list(tmp_path.iterdir()) == []
-
-
-def test_a_build_replaces_the_one_before_and_keeps_it_when_it_fails(invoke, tmp_path):
-    flags = (f"--node={OLD}", "--builder=local", "--source=npm", f"--out={tmp_path}")
-    assert invoke("build-layer", *flags, "--compression=fast").code == 0
-    names = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
-    assert invoke("build-layer", *flags, "--compression=zstd").code == 2
-    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == names
 
 
 def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(invoke, layer, tmp_path):

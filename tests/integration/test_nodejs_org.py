@@ -7,8 +7,6 @@ import json
 import os
 import re
 import struct
-import subprocess
-import sys
 import tarfile
 import threading
 import time
@@ -18,11 +16,9 @@ import pysequoia
 import pytest
 import requests
 from rich.console import Console
-from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
-from nodelayer.node.sources.auto import Auto
 from nodelayer.node.sources.base import NOT_CHECKED, SourceContext
 from nodelayer.node.sources.nodejs_org import NodejsOrg
 from nodelayer.util import http as web
@@ -289,15 +285,6 @@ def test_a_second_fetch_needs_no_network(nodejs, site):
     assert len(site.asked) == count
 
 
-def test_a_cached_archive_that_was_damaged_is_fetched_again(nodejs, base, site, tmp_path, said):
-    nodejs(base).fetch(VERSION, X86_64)
-    (blob,) = kept(tmp_path, "blobs")
-    blob.write_bytes(blob.read_bytes()[:-1])
-    assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
-    assert len(site.asked_for(".tar.xz")) == 2
-    assert "damaged" in said.getvalue()
-
-
 @pytest.mark.parametrize("name", ["SHASUMS256.txt", "SHASUMS256.txt.sig"])
 def test_a_cached_list_that_was_tampered_with_is_not_believed(nodejs, base, site, tmp_path, name):
     nodejs(base).fetch(VERSION, X86_64)
@@ -457,50 +444,6 @@ def test_a_download_cut_again_and_again_is_told_and_the_next_build_goes_on_with_
     assert [headers["Range"] for _, _, headers in site.asked_for(".tar.xz")] == [f"bytes={size}-"]
 
 
-def test_a_download_that_was_whole_when_the_build_was_killed_is_not_fetched_again(
-    nodejs, base, site, tmp_path
-):
-    nodejs(base).fetch(VERSION, X86_64)
-    (blob,) = kept(tmp_path, "blobs")
-    partial = tmp_path / "cache" / "partial" / f"{blob.name[:16]}-{XZ.rpartition('/')[2]}"
-    blob.rename(partial)
-    site.asked.clear()
-    nodejs(base).fetch(VERSION, X86_64)
-    assert [status for _, status, _ in site.asked_for(".tar.xz")] == [416]
-
-
-# several builds at once
-
-
-FETCH = """
-import os, sys
-from pathlib import Path
-from nodelayer.architecture import X86_64
-from nodelayer.node.sources.base import SourceContext
-from nodelayer.node.sources.nodejs_org import NodejsOrg
-from nodelayer.util.cache import DownloadCache
-from nodelayer.util.console import Reporter
-cache, version, fingerprint = sys.argv[1:]
-context = SourceContext(DownloadCache(Path(cache)), Reporter(), os.environ)
-source = NodejsOrg(context, pinned=[fingerprint])
-print(source.fetch(version, X86_64).record.sha256)
-"""
-
-
-def test_two_processes_share_one_download(base, site, team, tmp_path):
-    site.slow = 0.2
-    environ = {**os.environ, "NODEJS_ORG_MIRROR": f"{base}/dist/", "NODELAYER_RELEASE_KEYS_URL": base}
-    command = [sys.executable, "-c", FETCH, str(tmp_path / "cache"), VERSION, team.fingerprint]
-    running = [
-        subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        for _ in range(3)
-    ]
-    done = [process.communicate(timeout=60) for process in running]
-    sha256 = hashlib.sha256(site.archives[XZ.rpartition("/")[2]]).hexdigest()
-    assert [out.strip() for out, _ in done] == [sha256] * 3, done
-    assert len(site.asked_for(".tar.xz")) == 1
-
-
 # the list of releases
 
 
@@ -600,12 +543,6 @@ def test_a_name_that_is_unknown_is_told_at_once(nodejs):
     assert time.monotonic() - start < 5
 
 
-def test_an_unknown_name_is_not_asked_for_again():
-    error = NameResolutionError("nodejs.invalid", None, OSError())
-    with pytest.raises(MaxRetryError):
-        web._Patience(total=2).increment("GET", "/", error=error)
-
-
 def test_a_host_without_a_certificate_is_not_asked_again_in_the_clear(nodejs, base, site):
     refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
     assert site.asked == []
@@ -640,45 +577,3 @@ def test_keys_that_cannot_be_fetched_are_told_with_what_to_do(nodejs, base, site
     assert "--no-signature" in line
     assert "--source npm" in line
     assert site.asked_for(".tar.xz") == []
-
-
-# with npm behind it
-
-
-class NoNpm:
-    """npm, where its registry is never asked."""
-
-    name = "npm"
-
-    def __init__(self, files=None):
-        self.files = files
-        self.asked = 0
-
-    def releases(self, _architecture):
-        return []
-
-    def cached(self, _version, _architecture):
-        return None
-
-    def fetch(self, _version, _architecture):
-        self.asked += 1
-        return self.files
-
-
-@pytest.fixture
-def auto(nodejs, said):
-    def opened(base, npm, **changes):
-        reporter = Reporter(Console(file=said, width=1000, highlight=False))
-        return Auto([nodejs(base, **changes), npm], reporter=reporter)
-
-    return opened
-
-
-def test_auto_turns_to_npm_where_the_keys_cannot_be_fetched_and_says_so(auto, base, said):
-    npm = NoNpm("from npm")
-    source = auto(base, npm, NODELAYER_RELEASE_KEYS_URL=closed_port())
-    assert source.fetch(VERSION, X86_64) == "from npm"
-    assert said.getvalue() == (
-        "the release team's keys cannot be fetched: 127.0.0.1 cannot be reached (connection refused); "
-        "taking Node.js from npm\n"
-    )

@@ -22,8 +22,6 @@ pytestmark = pytest.mark.network
 VERSIONS = ["12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"]
 
 HANDLERS = """
-exports.thrown = () => { throw new TypeError('not that'); };
-exports.pending = () => new Promise(() => {});
 exports.parent = (event) => new Promise(() => {
   require('child_process').spawn('sleep', ['300'], { detached: true, stdio: 'ignore' });
   for (;;);
@@ -37,7 +35,6 @@ def function(tmp_path):
     folder = tmp_path / "function"
     folder.mkdir()
     (folder / "some.js").write_text(HANDLERS)
-    (folder / "broken.js").write_text("exports.handler = ( => {};")
     return folder
 
 
@@ -121,23 +118,6 @@ def test_a_layer_that_does_not_start_is_a_failure_of_the_function(layer, tmp_pat
     events = {name: (ROOT / "function" / "events" / f"{name}.json").read_bytes() for name in run.EVENTS}
     with pytest.raises(FunctionError, match="the sample function failed"):
         run.check(found, ROOT / "function", events, rie)
-
-
-@pytest.mark.parametrize("version", ["12.16.1", "26.10.0"])
-@pytest.mark.parametrize(
-    ("handler", "error"),
-    [
-        ("some.thrown", {"errorType": "TypeError", "errorMessage": "not that"}),
-        ("some.pending", {"errorType": "Runtime.NoAnswer"}),
-        ("broken.handler", {"errorType": "Runtime.UserCodeSyntaxError"}),
-    ],
-)
-def test_an_error_reaches_the_caller_by_its_name(call, handler, error, version):
-    answer = call(handler, {}, version)
-    payload = json.loads(answer.payload)
-    assert answer.failed
-    assert {key: payload[key] for key in error} == error
-    assert answer.error_type == error["errorType"]
 
 
 def test_what_a_function_writes_is_its_log(call):

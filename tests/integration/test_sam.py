@@ -28,7 +28,7 @@ from tools import Tools
 from nodelayer.aws.account import Account
 from nodelayer.aws.regions import Partition
 from nodelayer.emulation import rie as emulator
-from nodelayer.manifest.model import arn_for
+from nodelayer.manifest.lookup import arn_for
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.network

@@ -3,9 +3,10 @@
 import re
 from pathlib import Path
 
+import docker
 import pytest
 
-from nodelayer.errors import UnreachableError
+from nodelayer.errors import MachineError, UnreachableError
 from nodelayer.layer import docker_builder
 from nodelayer.util.console import Reporter
 
@@ -27,3 +28,11 @@ def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
         docker_builder.connect(Reporter(quiet=True))
     assert "--builder local" in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("text", ["write /var/lib/docker/tmp/x: no space left on device", "No space left"])
+def test_a_daemon_without_space_is_told_with_what_to_do(text):
+    error = docker_builder._explained(docker.errors.APIError("500 Server Error", explanation=text), "base")
+    assert isinstance(error, MachineError)
+    assert "the Docker daemon has no space left" in str(error)
+    assert "docker system prune" in str(error)
