@@ -19,7 +19,6 @@ from nodelayer.util.console import Reporter
 
 if TYPE_CHECKING:
     from nodelayer.github.matrix import Matrix, MatrixRequest
-    from nodelayer.manifest.model import Manifest
 
 
 @command(
@@ -76,34 +75,27 @@ _REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of gi
     help={
         "tag": "v1.2.3",
         "title": "the release's title; left out: nodelayer and the version",
-        "notes": "file with its text in Markdown; left out: what release-notes says, from --manifest",
+        "notes": "file with its text in Markdown; left out: changelog, layers and ARNs, from --manifest",
         "manifest": "file or URL of the manifest; what is of this version becomes an asset too, layers.json",
         "assets": "folder whose files become its assets; SHA256SUMS is written into it",
-        "prerelease": "mark it so; a tag as v1.2.3-rc.1 does by itself",
-        "latest": "--no-latest: never GitHub's latest release; otherwise the newest version is",
         "move-major": "move the tag v1 there afterwards, if it is the newest of that major",
         "repository": _REPOSITORY,
-        "outputs": step_outputs.HELP,
     },
 )
 def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    tag: str = "",
-    assets: str = "",
+    tag: str,
+    assets: str,
     title: str = "",
     notes: str = "",
     manifest: str = "layers.json",
-    prerelease: bool = False,  # noqa: FBT001, FBT002
-    latest: bool = True,  # noqa: FBT001, FBT002
     move_major: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
-    outputs: str = "",
 ) -> None:
     """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
     from nodelayer.github import release as github_release
     from nodelayer.github.api import open_github
 
-    _require(tag=tag, assets=assets)
     reporter = Reporter()
     text = (
         _read_text(notes, "--notes") if notes else _notes(tag, manifest, Path(assets), repository, reporter)
@@ -113,15 +105,12 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
         title=title or f"nodelayer {tag.removeprefix('v')}",
         notes=text,
         folder=Path(assets),
-        prerelease=prerelease,
-        latest=latest,
         move_major=move_major,
     )
     place = open_github(os.environ, reporter, repository)
     release, changed = github_release.publish(spec, place)
     if not changed:
         reporter.say("The release is complete already")
-    step_outputs.write(outputs, {"url": release["html_url"], "id": str(release["id"])})
     print(release["html_url"])
 
 
@@ -256,37 +245,6 @@ def check_tag(
     print(checked.version)
 
 
-@command(
-    name="release-notes",
-    help={
-        "tag": "the release of nodelayer, as in v1.2.3: its changelog, and its layers",
-        "node": "new releases of Node.js: notes without a changelog for these versions, separated by commas",
-        "manifest": "file or URL of the manifest; no AWS credentials are needed",
-        "dist": "folder with built layers, which are assets of the release",
-        "repository": "OWNER/REPOSITORY on GitHub (default: $GITHUB_REPOSITORY)",
-    },
-)
-def print_release_notes(
-    _ctx: Context,
-    tag: str = "",
-    node: str = "",
-    manifest: str = "layers.json",
-    dist: str = "dist",
-    repository: str = "",
-) -> None:
-    """Print the notes of a GitHub release as Markdown: what is new, layers, ARNs, how to verify them."""
-    from nodelayer.manifest.store import open_manifest
-
-    print(_render_notes(tag, open_manifest(manifest), node, Path(dist), repository, Reporter()), end="")
-
-
-def _require(**flags: str) -> None:
-    """Raise InvalidInputError for the first flag without a value."""
-    for name, value in flags.items():
-        if not value:
-            raise InvalidInputError(f"--{name} is missing", todo=f"add --{name} {name.upper()}")
-
-
 def _read_text(file: str, flag: str) -> str:
     try:
         return Path(file).read_text(encoding="utf-8")
@@ -320,29 +278,19 @@ def _report_failures(planned: "Matrix", reporter: Reporter) -> None:
 
 def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
     """Render the notes of a release, and write its part of the manifest among the assets."""
-    from nodelayer.manifest import store
-    from nodelayer.project.release import version_of
-
-    known = store.open_manifest(manifest)
-    store.copy_into(assets, known.of_nodelayer(version_of(tag)))
-    return _render_notes(tag, known, "", assets, repository, reporter)
-
-
-def _render_notes(  # noqa: PLR0913, PLR0917 - what notes are made of
-    tag: str, known: "Manifest", node: str, dist: Path, repository: str, reporter: Reporter
-) -> str:
     from nodelayer.layer.artifact import built_records
-    from nodelayer.node.versions import split
+    from nodelayer.manifest import store
     from nodelayer.project import release as own_release
     from nodelayer.project import release_notes
 
     version = own_release.version_of(tag)
+    known = store.open_manifest(manifest)
+    store.copy_into(assets, known.of_nodelayer(version))
     notes = release_notes.collect(
         version,
         known,
-        built_records(dist),
-        nodes=split(node) if node else (),
-        changes="" if node else own_release.changes(version, Path.cwd()),
+        built_records(assets),
+        changes=own_release.changes(version, Path.cwd()),
         repository=repository or os.environ.get("GITHUB_REPOSITORY", ""),
     )
     text, left_out = release_notes.render(notes)

@@ -67,8 +67,6 @@ class ReleaseSpec:
     title: str
     notes: str
     folder: Path
-    prerelease: bool = False
-    latest: bool = True
     move_major: bool = False
 
     def __post_init__(self) -> None:
@@ -77,7 +75,7 @@ class ReleaseSpec:
 
     @property
     def is_prerelease(self) -> bool:
-        return self.prerelease or "-" in self.tag
+        return "-" in self.tag
 
     def assets(self) -> list[Asset]:
         """The files of the folder, without SHA256SUMS. Raises NodelayerError."""
@@ -213,7 +211,7 @@ def _send(asset: Asset, there: Mapping[str, Any] | None, release: Mapping[str, A
 def _is_latest(spec: ReleaseSpec, releases: Iterable[Mapping[str, Any]]) -> str:
     """Whether it becomes GitHub's "latest": only the newest version does, whatever the order of releases."""
     published = (each["tag_name"] for each in releases if not each["draft"] and not each["prerelease"])
-    newest = spec.latest and not spec.is_prerelease and _is_newest(spec.tag, published)
+    newest = not spec.is_prerelease and _is_newest(spec.tag, published)
     return "true" if newest else "false"
 
 

@@ -10,9 +10,7 @@ from dataclasses import dataclass, field, replace
 
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 from nodelayer.layer.record import BuildRecord
-from nodelayer.manifest.lookup import versions_meant
 from nodelayer.manifest.model import Layer, Manifest
-from nodelayer.node.versions import sort_key
 from nodelayer.util.console import megabytes
 
 MOST = 125_000
@@ -41,7 +39,7 @@ class Zip:
 
 @dataclass(frozen=True)
 class ReleaseNotes:
-    """What the notes are made of. `changes` is the changelog's section, none for new releases of Node.js.
+    """What the notes are made of. `changes` is the changelog's section.
 
     `everywhere` are the regions that any layer is in. Raises InvalidInputError where `repository` is none.
     """
@@ -50,7 +48,7 @@ class ReleaseNotes:
     repository: str
     zips: Sequence[Zip]
     everywhere: frozenset[str]
-    changes: str = ""
+    changes: str
     left_out: tuple[str, ...] = field(default=())
 
     def __post_init__(self) -> None:
@@ -72,28 +70,25 @@ class ReleaseNotes:
         return found
 
 
-def collect(  # noqa: PLR0913 - what a release is made of
+def collect(
     version: str,
     known: Manifest,
     records: Iterable[BuildRecord],
     *,
-    nodes: Sequence[str] = (),
-    changes: str = "",
+    changes: str,
     repository: str,
 ) -> ReleaseNotes:
-    """The layers of one nodelayer version, published or built, of the Node.js versions that `nodes` mean.
+    """Collect the layers of one nodelayer version, published or built, and the changelog's section of it.
 
     Raises NotFoundError where there is none, NotVerifiedError where a build record is damaged.
     """
     built = [_as_layer(record) for record in records if record.nodelayer_version == version]
     published = [layer for layer in known.layers if layer.nodelayer_version == version]
     every = Manifest.of([*published, *built])
-    wanted = {each for spec in nodes for each in versions_meant(every, spec)}
     assets = {layer.key for layer in built}
     zips = [
         Zip(layer, f"nodejs-{layer.node_version}-{layer.architecture}.zip" if layer.key in assets else "")
         for layer in every.layers
-        if not nodes or layer.node_version in wanted
     ]
     if not zips:
         raise NotFoundError(
@@ -117,7 +112,7 @@ def render(notes: ReleaseNotes) -> tuple[str, tuple[str, ...]]:
 
 
 def _lines(notes: ReleaseNotes) -> Iterator[str]:
-    yield from _what(notes)
+    yield from (notes.changes, "")
     yield from ("## Layers", "")
     if "layers" in notes.left_out:
         yield f"{len(notes.zips)} layers: more than fit here. `SHA256SUMS` among the assets has their zips."
@@ -144,18 +139,6 @@ def _lines(notes: ReleaseNotes) -> Iterator[str]:
         for each in notes.zips:
             yield from _arns(each)
     yield from _verify(notes)
-
-
-def _what(notes: ReleaseNotes) -> Iterator[str]:
-    if notes.changes:
-        yield from (notes.changes, "")
-        return
-    versions = sorted({each.layer.node_version for each in notes.zips}, key=sort_key)
-    links = [f"[{each}](https://nodejs.org/en/blog/release/v{each})" for each in versions]
-    if "layers" in notes.left_out:
-        links = [f"{len(versions)} versions"]
-    yield f"AWS Lambda layers of Node.js {_and(links)}, built by nodelayer {notes.version}."
-    yield ""
 
 
 def _where(notes: ReleaseNotes) -> Iterator[str]:
@@ -228,10 +211,6 @@ def _table(head: Sequence[str], rule: str, rows: Iterable[Sequence[str]]) -> Ite
     yield f"|{rule}|"
     for row in rows:
         yield f"| {' | '.join(row)} |"
-
-
-def _and(words: Sequence[str]) -> str:
-    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 def _as_layer(record: BuildRecord) -> Layer:

@@ -11,7 +11,6 @@ from nodelayer.project.pins import (
     base_images,
     lts_lines,
     programs,
-    regions,
     release_keys,
     requirements,
     rie,
@@ -23,7 +22,6 @@ from nodelayer.util.console import Reporter
 PINS = (
     base_images.PIN,
     abi_policies.PIN,
-    regions.PIN,
     runtimes.PIN,
     lts_lines.PIN,
     release_keys.PIN,

@@ -2,15 +2,9 @@
 
 import base64
 import hashlib
-import os
-import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from markdown_it import MarkdownIt
-from support import ROOT
 
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.layer.record import BuilderRecord, BuildRecord
@@ -76,9 +70,9 @@ def record(node="12.16.1", arch="x86_64", build="1.2.3"):
     )
 
 
-def notes(layers, records=(), *, version="1.2.3", nodes=(), changes=CHANGES):
+def notes(layers, records=(), *, version="1.2.3", changes=CHANGES):
     found = release_notes.collect(
-        version, Manifest.of(layers), records, nodes=nodes, changes=changes, repository=REPOSITORY
+        version, Manifest.of(layers), records, changes=changes, repository=REPOSITORY
     )
     return release_notes.render(found)
 
@@ -157,18 +151,6 @@ def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
     ]
 
 
-def test_new_releases_of_node_have_a_sentence_and_links_for_a_changelog():
-    text, _ = notes([layer(), layer("24.1.0"), layer("26.1.0")], nodes=("24.1.0", "26"), changes="")
-    assert text.splitlines()[0] == (
-        "AWS Lambda layers of Node.js [24.1.0](https://nodejs.org/en/blog/release/v24.1.0) and "
-        "[26.1.0](https://nodejs.org/en/blog/release/v26.1.0), built by nodelayer 1.2.3."
-    )
-    assert [row[0] for row in tables(text)[0][1:]] == ["24.1.0", "26.1.0"]
-    assert "12.16.1" not in text
-    with pytest.raises(NotFoundError, match=r"Node\.js 25"):
-        notes([layer()], nodes=("25",))
-
-
 HOSTILE = [
     "a|b",
     "`code`",
@@ -230,53 +212,3 @@ def test_the_limit_is_met_to_the_character():
     assert notes([layer()], changes="x" * (room + 1))[1] == ("ARNs",)
     with pytest.raises(InvalidInputError, match=r"longer than the 125000 characters.*section of 1\.2\.3"):
         notes([layer()], changes="x" * release_notes.MOST)
-
-
-# ---- the command
-
-
-@pytest.fixture
-def checkout(tmp_path):
-    shutil.copy(ROOT / "tasks.py", tmp_path)
-    (tmp_path / "CHANGELOG.md").write_text(f"# Changelog\n\n## [1.2.3] - 2026-11-25\n\n{CHANGES}\n")
-    (tmp_path / "layers.json").write_text(Manifest.of([layer(), layer("24.1.0")]).json_text())
-    (tmp_path / "dist").mkdir()
-    (tmp_path / "dist" / "nodejs-12.16.1-x86_64.json").write_text(record().model_dump_json())
-    return tmp_path
-
-
-def command(checkout, *words, repository=REPOSITORY):
-    program = Path(sys.executable).parent / "invoke"
-    environ = {**os.environ, "GITHUB_REPOSITORY": repository}
-    return subprocess.run(
-        [program, "github.release-notes", *words],
-        cwd=checkout,
-        env=environ,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-
-def test_the_command_prints_the_notes(checkout):
-    done = command(checkout, "--tag", "v1.2.3")
-    assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout == notes([layer(), layer("24.1.0")], [record()])[0]
-    done = command(checkout, "--tag", "v1.2.3", "--node", "24.1.0", "--repository", "a/b", repository="")
-    assert (done.returncode, done.stdout.count("24.1.0") > 1, "12.16.1" in done.stdout) == (0, True, False)
-
-
-@pytest.mark.parametrize(
-    ("words", "code", "message"),
-    [
-        (["--tag", "v1.2"], 2, "'v1.2' is not a release tag"),
-        (["--tag", "v1.2.4"], 2, "the changelog tells nothing of 1.2.4"),
-        (["--tag", "v1.2.3", "--node", "25"], 3, "no Node.js 25 here"),
-        (["--tag", "v1.2.3", "--manifest", "none.json"], 3, "there is no manifest [none.json]"),
-        (["--tag", "v1.2.3", "--repository", "x"], 2, "which repository?"),
-    ],
-)
-def test_the_command_refuses_in_one_line(checkout, words, code, message):
-    done = command(checkout, *words)
-    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (code, "", 1), done.stderr
-    assert message in done.stderr
