@@ -19,15 +19,16 @@ fi
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 if [ $# -gt 0 ]; then cp "$1" "$work/aws-lambda-rie"; else
-  "${PYTHON:-$here/../.venv/bin/python}" - "$work/aws-lambda-rie" <<'PYTHON'
+  "${PYTHON:-$here/../../.venv/bin/python}" - "$work/aws-lambda-rie" <<'PYTHON'
 import os, pathlib, shutil, sys
-from nodelayer import architecture, emulator
-from nodelayer.cache import DownloadCache
-from nodelayer.progress import Reporter
+from nodelayer import architecture
+from nodelayer.emulation import rie
+from nodelayer.util.cache import DownloadCache
+from nodelayer.util.console import Reporter
 
 named = os.environ.get("NODELAYER_CACHE_DIR")
 cache = DownloadCache(pathlib.Path(named) if named else None)
-shutil.copy(emulator.rie(architecture.X86_64, cache=cache, reporter=Reporter()), sys.argv[1])
+shutil.copy(rie.rie(architecture.X86_64, cache=cache, reporter=Reporter()), sys.argv[1])
 PYTHON
 fi
 
