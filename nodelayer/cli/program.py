@@ -1,6 +1,7 @@
 """What starts the commands: the program `nodelayer`, and the same behaviour for `invoke` in a checkout."""
 
 import inspect
+import os
 import re
 import sys
 from collections.abc import Iterator
@@ -104,6 +105,9 @@ class NodelayerProgram(Program):
             yield
         except (ParseError, ValueError) as error:
             raise Exit(f"{self.name.lower()}: {self._explanation(error)}", code=2) from error
+        except BrokenPipeError as error:  # `--list | head` reads no further
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise Exit(code=0) from error
         except Exit as stop:
             raise Exit(stop.message, code=2 if stop.message else stop.code) from stop
 

@@ -79,6 +79,12 @@ def test_only_release_takes_a_word_without_a_flag():
     assert {name for name, each in CONTEXTS.items() if each.positional_args} == set()
 
 
+def test_a_list_that_is_not_read_to_its_end_is_no_error():
+    line = " ".join([*map(str, command("--list")), "| head -n 1; exit ${PIPESTATUS[0]}"])
+    outcome = run("bash", "-c", line)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
 def test_list_shows_a_journey_and_not_the_commands_of_workflows():
     assert names(run(*command("--list")).out) == LISTED
     assert ".check-tag" in run(*command("--list", "github")).out
