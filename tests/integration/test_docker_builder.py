@@ -201,8 +201,9 @@ def test_a_daemon_this_user_may_not_use_is_one_line():
         "import os\n"
         "from nodelayer.layer import docker_builder as docker\n"
         "from nodelayer.util import console as progress\n"
+        "reporter = progress.Reporter()\n"
         "os.setgroups([]), os.setgid(65534), os.setuid(65534)\n"
-        "try: docker.connect(progress.Reporter())\n"
+        "try: docker.connect(reporter)\n"
         "except docker.UnreachableError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)

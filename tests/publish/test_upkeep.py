@@ -201,7 +201,7 @@ def test_prune_does_not_count_what_fills_the_numbering(workspace):
 
 @pytest.mark.parametrize(
     ("keep", "words"),
-    [("0", "'0' is not a number of layer versions"), ("x", "'x' is not a number"), ("", "missing")],
+    [("0", "--keep is missing or less than 1"), ("x", "--keep takes a whole number, not 'x'")],
 )
 def test_prune_refuses_what_is_not_a_number_to_keep(workspace, keep, words):
     outcome = workspace.command("prune", "--keep", keep)
