@@ -257,4 +257,5 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "cli": Format("AWS CLI", _CLI),
     }
 )
-"""What `invoke arn --format` and the page offer, in this order. A new format is a template and one line."""
+"""What `invoke arn --format` and the page offer, in this order. A new format is a template
+and one line here, and an example in docs/consuming.md."""

@@ -5,6 +5,7 @@ from pathlib import Path
 from invoke import Context
 
 from nodelayer import architecture
+from nodelayer.catalog.snippets import FORMATS
 from nodelayer.cli.command import command
 from nodelayer.errors import InvalidInputError
 
@@ -17,7 +18,7 @@ _MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
         "node": "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest",
         "region": "the function's region",
         "arch": "x86_64 (default) or arm64",
-        "format": "arn, json, sam, cloudformation, cdk, cdk-python, terraform, serverless or cli",
+        "format": ", ".join(FORMATS),
         "manifest": _MANIFEST,
     },
 )

@@ -73,7 +73,7 @@ def test_the_action_that_aws_names_is_told_instead_of_the_call_s_own(proxy, regi
 
 def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region, layer_zip, tmp_path):
     layer_zip(tmp_path)
-    wanted = metadata.of(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
+    wanted = metadata.for_artifact(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")
     proxy.rule(rule)
     with pytest.raises(RefusedError, match=r"^not allowed: s3:GetObject of nodelayer-1/x\.zip \["):

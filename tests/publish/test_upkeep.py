@@ -192,7 +192,7 @@ def test_prune_does_not_count_what_fills_the_numbering(workspace):
         workspace.lambda_("eu-west-1").publish_layer_version(
             LayerName=LAYER,
             Content={"ZipFile": made.path.read_bytes()},
-            Description=metadata.of(made, padding=True).description,
+            Description=metadata.for_artifact(made, padding=True).description,
         )
     outcome = workspace.command("prune", "--keep", "1", "--yes")
     assert (outcome.code, outcome.out) == (0, "")

@@ -32,8 +32,8 @@ from nodelayer.util.http import Web, shown
 
 HOME = "https://nodejs.org/dist"
 KEYS = "https://raw.githubusercontent.com/nodejs/release-keys/HEAD"
-MIRRORS = ("NVM_NODEJS_ORG_MIRROR", "NODEJS_ORG_MIRROR", "npm_config_disturl", "NPM_CONFIG_DISTURL")
-KEYS_MIRROR = "NODELAYER_RELEASE_KEYS_URL"
+MIRROR_VARIABLES = ("NVM_NODEJS_ORG_MIRROR", "NODEJS_ORG_MIRROR", "npm_config_disturl", "NPM_CONFIG_DISTURL")
+KEYS_VARIABLE = "NODELAYER_RELEASE_KEYS_URL"
 
 _MEGABYTE = 1_000_000
 _MOST_INDEX = 20 * _MEGABYTE
@@ -42,9 +42,9 @@ _MOST_KEY = 1 * _MEGABYTE
 _MOST_ARCHIVE = 500 * _MEGABYTE
 _TRIES = 5  # of a download that is cut again and again
 _CHUNK = 1 << 14  # what a cut may cost: requests hands on whole pieces only
-_TODO = f"check the network and HTTPS_PROXY, name a mirror in {MIRRORS[1]}, or use --source npm"
+_TODO = f"check the network and HTTPS_PROXY, name a mirror in {MIRROR_VARIABLES[1]}, or use --source npm"
 _TODO_KEYS = (
-    f"check the network, name a copy of the keys in {KEYS_MIRROR}, use --source npm, "
+    f"check the network, name a copy of the keys in {KEYS_VARIABLE}, use --source npm, "
     "or pass --no-signature to trust the checksum alone"
 )
 _TODO_AGAIN = "try again; if it stays so, do not trust this host"
@@ -88,8 +88,8 @@ class NodejsOrg:
         self._reporter = context.reporter
         self._verify_signature = context.verify_signature
         self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
-        self._base = _address(context.environ, MIRRORS, HOME)
-        self._keys = _address(context.environ, (KEYS_MIRROR,), KEYS)
+        self._base = _address(context.environ, MIRROR_VARIABLES, HOME)
+        self._keys = _address(context.environ, (KEYS_VARIABLE,), KEYS)
         # What a mirror lists is its own affair: nothing of it is taken for another's.
         shelf = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._shelf = f"nodejs.org/{shelf}"
@@ -379,7 +379,7 @@ class NodejsOrg:
         found = members(archive, WANTED, where=url)
         check_binary(found["bin/node"], architecture, where=url)
         record = SourceRecord(
-            name="nodejs.org",
+            name=self.name,
             url=url,
             sha256=hashlib.sha256(archive).hexdigest(),
             signature=checksums.signature,

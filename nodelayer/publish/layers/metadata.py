@@ -9,7 +9,7 @@ PADDING = " (fills the numbering)"
 """End of the description of a layer version that only fills the numbering."""
 
 
-def of(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
+def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
     """Return the metadata to publish an artifact with, within Lambda's quotas."""
     description = artifact.description[:DESCRIPTION]
     if padding:
@@ -38,7 +38,7 @@ def entry(artifact: Artifact, region: str, published: Published) -> Layer:
         code_sha256=artifact.code_sha256,
         size=artifact.size,
         unzipped_size=artifact.unzipped_size,
-        compatible_runtimes=list(of(artifact).runtimes),
+        compatible_runtimes=list(for_artifact(artifact).runtimes),
         regions={region: published},
     )
 

@@ -215,7 +215,9 @@ def _bodies(plan: Plan, folder: Path) -> dict[tuple[str, bool], Payload]:
                 continue
             path = folder / hashlib.sha256(repr(key).encode()).hexdigest()
             try:
-                bodies[key] = prepare(metadata.of(step.artifact, padding=padding), step.artifact.path, path)
+                bodies[key] = prepare(
+                    metadata.for_artifact(step.artifact, padding=padding), step.artifact.path, path
+                )
             except OSError as error:
                 raise machine_error(error, folder, "TMPDIR") from error
     return bodies

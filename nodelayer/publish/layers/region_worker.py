@@ -104,7 +104,7 @@ class RegionWorker:
     def _publish(self, step: Step, known: set[int], *, padding: bool) -> Content:
         """Publish once: before each further attempt, look whether an earlier one succeeded."""
         payload = self._payload(step.artifact, padding=padding)
-        wanted = metadata.of(step.artifact, padding=padding)
+        wanted = metadata.for_artifact(step.artifact, padding=padding)
         with ExitStack() as stack:
             for pause in (*_PAUSES, None):
                 self._stop.check()

@@ -116,7 +116,7 @@ def test_access_is_only_ever_added():
 
 
 def test_the_description_of_padding_ends_with_its_mark_and_fits():
-    padding = metadata.of(replace(ARTIFACT, description="x" * 300), padding=True)
+    padding = metadata.for_artifact(replace(ARTIFACT, description="x" * 300), padding=True)
     assert (len(padding.description), padding.description.endswith(metadata.PADDING)) == (256, True)
 
 
