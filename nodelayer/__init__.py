@@ -11,7 +11,7 @@ __all__ = ["__version__", "arn_for"]
 
 
 def __getattr__(name: str) -> object:
-    """Import `arn_for` when it is used, since the manifest needs pydantic."""
+    """Import `arn_for` when it is used, so that `import nodelayer` stays fast."""
     if name == "arn_for":
         from nodelayer.manifest.lookup import arn_for  # noqa: PLC0415
 

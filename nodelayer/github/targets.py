@@ -1,13 +1,13 @@
 """The targets of a release, from `release-targets.toml`, and the lines in maintenance on a day."""
 
+import re
 import tomllib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
-from typing import Annotated
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+import msgspec
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
@@ -35,48 +35,40 @@ class ReleaseTargets:
         return found
 
 
-def _spec(text: str) -> str:
-    if text.strip().lower() == "file":
-        raise ValueError("a file belongs to one folder; name versions")
-    try:
-        check_spec(text)
-    except NodelayerError as error:
-        raise ValueError(str(error)) from None
-    return text
-
-
-def _architecture(name: str) -> str:
-    known = [each.name for each in architecture.ALL]
-    if name not in known:
-        raise ValueError(f"unknown architecture; use {', '.join(known)}")
-    return name
-
-
-class _File(BaseModel):
-    model_config = ConfigDict(strict=True, extra="forbid")
-
+class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     maintenance: bool
-    versions: list[Annotated[str, AfterValidator(_spec)]]
-    runners: dict[
-        Annotated[str, AfterValidator(_architecture)],
-        Annotated[str, Field(pattern=r"^[\w.-]+$", description="A label")],
-    ] = Field(min_length=1)
+    versions: list[str]
+    runners: dict[str, str]
+
+    def __post_init__(self) -> None:
+        for spec in self.versions:
+            if spec.strip().lower() == "file":
+                raise ValueError("'file' in versions means a file in one folder: name versions instead")
+            try:
+                check_spec(spec)
+            except NodelayerError as error:
+                raise ValueError(f"versions: {error}") from None
+        known = [each.name for each in architecture.ALL]
+        if not self.runners:
+            raise ValueError(f"[runners] is empty: name a runner for {' or '.join(known)}")
+        for name, label in self.runners.items():
+            if name not in known:
+                raise ValueError(f"unknown architecture {name!r} in [runners]: use {', '.join(known)}")
+            if not re.fullmatch(r"[\w.-]+", label):
+                raise ValueError(f"{label!r} in [runners] is not the label of a runner")
 
 
 def load(path: Path) -> ReleaseTargets:
     """Read the targets. Raises InvalidInputError with file and key, MachineError if it cannot be read."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
-        file = _File.model_validate(raw)
+        file = msgspec.convert(raw, _File)
     except OSError as error:
         raise MachineError(
             f"cannot be read ({error.strerror})", where=str(path), todo="restore it from git"
         ) from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        key = ".".join(str(part) for part in first["loc"] if part != "[key]")
-        said = first["msg"].removeprefix("Value error, ")
-        raise InvalidInputError(f"key {key}: {said}", where=str(path), todo="correct it") from error
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(str(error), where=str(path), todo="correct the file") from error
     except ValueError as error:  # of TOML or of UTF-8
         raise InvalidInputError(
             f"the file is not TOML ({error})", where=str(path), todo="correct it"

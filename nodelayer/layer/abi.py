@@ -12,8 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import PurePosixPath
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+import msgspec
 
 from nodelayer.architecture import Architecture
 from nodelayer.errors import IncompatibleError
@@ -28,10 +29,8 @@ _LIBC = "libc.so.6"
 _FEW = 3
 
 
-class Provenance(BaseModel):
+class Provenance(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How a policy came to be, and the command that makes it again from the runtime's own image."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     method: str
     sources: tuple[str, ...]
@@ -40,15 +39,13 @@ class Provenance(BaseModel):
     refresh: str
 
 
-class Policy(BaseModel):
+class Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The libraries of a runtime by the name a program asks for, each with its public version nodes."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     runtime: str
     architecture: str
     provenance: Provenance
-    libraries: Mapping[str, frozenset[str]] = Field(min_length=1)
+    libraries: Annotated[Mapping[str, frozenset[str]], msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -93,7 +90,7 @@ def load_policies() -> tuple[Policy, ...]:
     """The policies that come with nodelayer: oldest runtime first, x86_64 before arm64."""
     folder = resources("nodelayer.layer") / "policies"
     found = [
-        Policy.model_validate_json(each.read_bytes())
+        msgspec.json.decode(each.read_bytes(), type=Policy)
         for each in folder.iterdir()
         if each.name.endswith(".json")
     ]
@@ -104,7 +101,7 @@ def load_policies() -> tuple[Policy, ...]:
 
 def dump(policy: Policy) -> str:
     """A policy as the JSON that load_policies() reads, sorted."""
-    content = policy.model_dump(mode="json")
+    content: dict[str, Any] = msgspec.to_builtins(policy)
     content["libraries"] = {
         name: sorted(versions, key=_natural) for name, versions in sorted(policy.libraries.items())
     }

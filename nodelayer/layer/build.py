@@ -110,9 +110,7 @@ def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> 
         (staging / f"{target.stem}.cdx.json").write_text(
             sbom.render(record, proof.versions), encoding="utf-8"
         )
-        (staging / f"{target.stem}.json").write_text(
-            record.model_dump_json(indent=2) + "\n", encoding="utf-8"
-        )
+        (staging / f"{target.stem}.json").write_text(record.json_text(), encoding="utf-8")
         _put_in_place(staging, options.out, target.stem)
     say(f"{record.zip}: {megabytes(record.size)}, unpacked {megabytes(unzipped)}, sha256 {record.sha256}")
     if record.size > DIRECT_UPLOAD:

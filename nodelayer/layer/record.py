@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+import msgspec
 
 from nodelayer.architecture import Architecture
 from nodelayer.errors import NotVerifiedError
@@ -40,11 +40,7 @@ class LayerTarget:
         return f"Node.js {self.version} for AWS Lambda ({self.architecture}), nodelayer {__version__}"
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class FileRecord(_Value):
+class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One file of the layer: path below /opt, mode as in `0755`, bytes, sha256 in hex."""
 
     path: str
@@ -53,7 +49,7 @@ class FileRecord(_Value):
     sha256: str
 
 
-class BuilderRecord(_Value):
+class BuilderRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Who built it, and what was seen to work there. `system` is the PRETTY_NAME of /etc/os-release."""
 
     name: Literal["docker", "local"]
@@ -66,7 +62,7 @@ class BuilderRecord(_Value):
     libraries: dict[str, str] = {}
 
 
-class BuildRecord(_Value):
+class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What stands in `nodejs-<version>-<architecture>.json`. Sizes are bytes."""
 
     schema_version: Literal[1] = 1
@@ -88,6 +84,10 @@ class BuildRecord(_Value):
     runtime_sha256: str
     builder: BuilderRecord
     files: list[FileRecord]
+
+    def json_text(self) -> str:
+        """Return the record as its file holds it."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
 
 
 @dataclass(frozen=True)
@@ -150,12 +150,10 @@ def code_sha256(digest: bytes) -> str:
 def load(path: Path) -> BuildRecord:
     """Read a build record. Raises NotVerifiedError where the file is none."""
     try:
-        return BuildRecord.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        first = error.errors()[0]
-        field = ".".join(map(str, first["loc"]))
+        return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
+    except (ValueError, RecursionError) as error:
         raise NotVerifiedError(
-            f"not a build record of this nodelayer: {field} {first['msg'].lower()}",
+            f"not a build record of this nodelayer ({error})",
             where=str(path),
             todo="build the layer again",
         ) from error

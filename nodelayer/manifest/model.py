@@ -7,9 +7,10 @@ writers never lose each other's entries.
 
 import json
 from collections.abc import Iterable, Iterator
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from msgspec import Meta, Struct, field, to_builtins
+from msgspec.structs import force_setattr, replace
 from semver import Version
 
 from nodelayer.aws.arn import LayerVersionArn
@@ -18,34 +19,24 @@ from nodelayer.node.versions import sort_key
 MANIFEST_FILE = "layers.json"
 SCHEMA_FILE = "layers.schema.json"
 
-_TIME = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$"
-_SHA256 = r"^[A-Za-z0-9+/]{43}=$"
+Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)]
+"""UTC, to the second. In Python `$` also matches before a newline, so patterns have a length beside them."""
 
 
-class _Value(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Published(_Value):
+class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer version in one region. Times are UTC; `deleted` is set once it can no longer be added."""
 
-    version: int = Field(ge=1, description="The layer version number")
-    arn: str = Field(description="The ARN of the layer version")
-    published: str = Field(pattern=_TIME, description="When it was published, UTC")
-    public: bool = Field(default=False, description="Whether every AWS account may use it")
-    organizations: list[str] = Field(default=[], description="The AWS Organizations that may use it")
-    deleted: str | None = Field(default=None, pattern=_TIME, description="When it was deleted, UTC")
+    version: Annotated[int, Meta(ge=1, description="The layer version number")]
+    arn: Annotated[str, Meta(description="The ARN of the layer version")]
+    published: Annotated[Time, Meta(description="When it was published, UTC")]
+    public: Annotated[bool, Meta(description="Whether every AWS account may use it")] = False
+    organizations: Annotated[list[str], Meta(description="The AWS Organizations that may use it")] = []
+    deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
 
-    @field_validator("organizations")
-    @classmethod
-    def _each_once_and_sorted(cls, organizations: list[str]) -> list[str]:
-        return sorted(set(organizations))
-
-    @model_validator(mode="after")
-    def _arn_and_number_agree(self) -> "Published":
+    def __post_init__(self) -> None:
         if LayerVersionArn.parse(self.arn).version != self.version:
             raise ValueError(f"{self.arn} is not version {self.version}")
-        return self
+        force_setattr(self, "organizations", sorted(set(self.organizations)))
 
     def join(self, other: "Published") -> "Published":
         """The later layer version; of the same one, what either knows of it."""
@@ -61,21 +52,27 @@ class Published(_Value):
         )
 
 
-class Layer(_Value):
+class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer zip, by what it holds, and where it is published. Sizes are bytes."""
 
     node_version: str
-    architecture: str = Field(pattern="^(x86_64|arm64)$")
+    architecture: Annotated[str, Meta(pattern="^(x86_64|arm64)$", max_length=6)]
     nodelayer_version: str
     layer_name: str
-    code_sha256: str = Field(pattern=_SHA256, description="sha256 of the zip in base64, as Lambda reports it")
-    size: int = Field(ge=0, description="Bytes of the zip")
-    unzipped_size: int | None = Field(default=None, ge=0, description="Bytes below /opt")
+    code_sha256: Annotated[
+        str,
+        Meta(
+            pattern="^[A-Za-z0-9+/]{43}=$",
+            max_length=44,
+            description="sha256 of the zip in base64, as Lambda reports it",
+        ),
+    ]
+    size: Annotated[int, Meta(ge=0, description="Bytes of the zip")]
+    unzipped_size: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="Bytes below /opt")] = None
     compatible_runtimes: list[str]
-    regions: dict[str, Published] = Field(default={}, description="By region, what is published there")
+    regions: Annotated[dict[str, Published], Meta(description="By region, what is published there")] = {}
 
-    @model_validator(mode="after")
-    def _regions_and_versions_agree(self) -> "Layer":
+    def __post_init__(self) -> None:
         for version in (self.node_version, self.nodelayer_version):
             try:
                 sort_key(version)
@@ -85,7 +82,6 @@ class Layer(_Value):
             arn = LayerVersionArn.parse(published.arn)
             if (arn.region, arn.name) != (region, self.layer_name):
                 raise ValueError(f"{published.arn} is recorded for {self.layer_name} in {region}")
-        return self
 
     @property
     def key(self) -> tuple[str, str, str, str]:
@@ -101,23 +97,21 @@ class Layer(_Value):
         regions = dict(self.regions)
         for region, published in other.regions.items():
             regions[region] = regions[region].join(published) if region in regions else published
-        return Layer(
-            **{
-                **self.model_dump(exclude={"regions", "unzipped_size", "compatible_runtimes"}),
-                "unzipped_size": max(
-                    (size for size in (self.unzipped_size, other.unzipped_size) if size is not None),
-                    default=None,
-                ),
-                "compatible_runtimes": sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
-                "regions": regions,
-            }
+        sizes = (size for size in (self.unzipped_size, other.unzipped_size) if size is not None)
+        return replace(
+            self,
+            unzipped_size=max(sizes, default=None),
+            compatible_runtimes=sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
+            regions=regions,
         )
 
 
-class Manifest(_Value):
+class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """All of it; `layers` sorted by Node.js version, architecture, nodelayer version and content."""
 
-    schema_: str | None = Field(default=SCHEMA_FILE, alias="$schema", description="Where the schema lies")
+    schema_: Annotated[str | None, Meta(description="Where the schema lies")] = field(
+        default=SCHEMA_FILE, name="$schema"
+    )
     schema_version: Literal[2] = 2
     layers: list[Layer] = []
 
@@ -139,7 +133,7 @@ class Manifest(_Value):
 
     def json_text(self) -> str:
         """As it is written: sorted, two blanks to a step, one newline at the end."""
-        data = self.model_dump(by_alias=True)
+        data: dict[str, Any] = to_builtins(self)
         for layer in data["layers"]:
             layer["regions"] = {
                 region: {name: value for name, value in published.items() if value not in (None, [])}

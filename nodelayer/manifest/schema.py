@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from pydantic import ValidationError
+import msgspec
 
 from nodelayer.errors import NodelayerError, NotVerifiedError
 from nodelayer.manifest.model import Manifest
@@ -32,10 +32,10 @@ def parse(data: bytes, where: str) -> Manifest:
     try:
         for older in range(version, SCHEMA_VERSION):
             raw = _MIGRATIONS[older](raw)
-        return Manifest.of(Manifest.model_validate(raw).layers)
-    except (ValidationError, NodelayerError, TypeError, AttributeError) as error:
+        return Manifest.of(msgspec.convert(raw, Manifest).layers)
+    except (ValueError, NodelayerError, TypeError, AttributeError) as error:
         raise NotVerifiedError(
-            f"the manifest does not hold what it should ({_first(error)})",
+            f"the manifest does not hold what it should ({_reason(error)})",
             where=where,
             todo="take it from its last commit",
         ) from error
@@ -43,11 +43,13 @@ def parse(data: bytes, where: str) -> Manifest:
 
 def schema_text() -> str:
     """The JSON Schema of the manifest, as `layers.schema.json` holds it."""
-    schema = Manifest.model_json_schema(by_alias=True)
+    schema = msgspec.json.schema(Manifest)
+    definitions = schema["$defs"]
     schema = {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **definitions.pop("Manifest"),
         "title": "Published layers of Node.js for AWS Lambda",
-        **{name: value for name, value in schema.items() if name != "title"},
+        "$defs": definitions,
     }
     return json.dumps(schema, indent=2) + "\n"
 
@@ -73,10 +75,5 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
 _MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
 
 
-def _first(error: Exception) -> str:
-    if isinstance(error, NodelayerError):
-        return error.what
-    if not isinstance(error, ValidationError):
-        return str(error)
-    first = error.errors()[0]
-    return f"{'.'.join(map(str, first['loc']))}: {first['msg'].lower()}"
+def _reason(error: Exception) -> str:
+    return error.what if isinstance(error, NodelayerError) else str(error)

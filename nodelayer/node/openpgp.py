@@ -23,13 +23,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 import pysequoia
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
-from pydantic import BaseModel, ConfigDict, Field
 from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorithm, SignatureType, Tag
 
 from nodelayer.errors import NotVerifiedError
@@ -57,23 +57,19 @@ _SIGNED_TEXT = re.compile(
 )
 
 
-class ReleaseKey(BaseModel):
+class ReleaseKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A releaser's primary key: its fingerprint in upper-case hex, and whether it signs releases today."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    fingerprint: str = Field(pattern=r"^[0-9A-F]{40}$")
+    fingerprint: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-F]{40}\Z")]
     status: Literal["active", "retired"]
 
 
-class ReleaseKeys(BaseModel):
-    """What release_keys.json holds; `as_of` is an ISO 8601 date."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
+class ReleaseKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The content of release_keys.json; `as_of` is an ISO 8601 date."""
 
     provenance: str
-    as_of: str = Field(pattern=r"^\d{4}-\d\d-\d\d$")
-    keys: tuple[ReleaseKey, ...] = Field(min_length=1)
+    as_of: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d\Z")]
+    keys: Annotated[tuple[ReleaseKey, ...], msgspec.Meta(min_length=1)]
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class Key:
 def pinned_fingerprints() -> tuple[str, ...]:
     """The primary fingerprints of the release team, upper-case hex, active ones first, as bundled."""
     text = resources.files("nodelayer.node").joinpath("release_keys.json").read_text(encoding="utf-8")
-    keys = ReleaseKeys.model_validate_json(text).keys
+    keys = msgspec.json.decode(text, type=ReleaseKeys).keys
     return tuple(key.fingerprint for key in sorted(keys, key=lambda key: key.status))
 
 

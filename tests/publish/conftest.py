@@ -85,7 +85,7 @@ def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
         builder=BuilderRecord(name="local"),
     )
     (folder / f"{target.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
-    (folder / f"{target.stem}.json").write_text(record.model_dump_json(indent=2) + "\n", encoding="utf-8")
+    (folder / f"{target.stem}.json").write_text(record.json_text(), encoding="utf-8")
     return Layer(packed, record)
 
 

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 from publish.conftest import make_layer
 from publish.faults import (
@@ -230,14 +231,10 @@ def test_a_file_that_is_no_zip_is_not_published(workspace):
     made = make_layer(workspace.dist)
     made.zip.write_bytes(b"not a zip")
     digest = hashlib.sha256(b"not a zip")
-    record = made.record.model_copy(
-        update={
-            "sha256": digest.hexdigest(),
-            "code_sha256": code_sha256(digest.digest()),
-            "size": 9,
-        }
+    record = msgspec.structs.replace(
+        made.record, sha256=digest.hexdigest(), code_sha256=code_sha256(digest.digest()), size=9
     )
-    made.record_path.write_text(record.model_dump_json())
+    made.record_path.write_text(record.json_text())
     assert "not a zip" in refused(workspace.command("publish", "--node", "12"), 5)
 
 

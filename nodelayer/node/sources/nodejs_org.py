@@ -10,11 +10,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
-from typing import Literal
 from urllib.parse import urlsplit
 
+import msgspec
 import requests
-from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 
 from nodelayer.architecture import Architecture
 from nodelayer.errors import (
@@ -51,18 +50,13 @@ _TODO_AGAIN = "try again; if it stays so, do not trust this host"
 _SUM = re.compile(r"([0-9a-fA-F]{64}) [ *](\S+)")
 
 
-class _Listed(BaseModel):
-    """What index.json says of a release, as far as it matters here."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
+class _Listed(msgspec.Struct, frozen=True, kw_only=True):
+    """A release in index.json, with the fields that are used here. `lts` is false or a code name."""
 
     version: str
     date: str | None = None
     files: list[str]
-    lts: Literal[False] | str = False
-
-
-_INDEX = TypeAdapter(list[_Listed])
+    lts: bool | str = False
 
 
 @dataclass(frozen=True)
@@ -170,8 +164,8 @@ class NodejsOrg:
 
     def _listed(self, data: bytes, architecture: Architecture) -> list[Release]:
         try:
-            listed = _INDEX.validate_json(data)
-        except ValidationError as error:
+            listed = msgspec.json.decode(data, type=list[_Listed])
+        except (ValueError, RecursionError) as error:
             raise UnreachableError(
                 f"the list of releases of {self._host} cannot be read",
                 where=shown(f"{self._base}/index.json"),

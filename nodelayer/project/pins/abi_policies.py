@@ -11,6 +11,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path, PurePosixPath
 
 import docker
+import msgspec
 from docker.models.images import Image
 
 from nodelayer import architecture
@@ -121,7 +122,7 @@ def _differences(path: Path, derived: abi.Policy) -> list[str]:
     """List what the libraries have more (+) or less (-) than the bundled policy, a line for each library."""
     if not path.exists():
         return ["+ a new policy"]
-    bundled = abi.Policy.model_validate_json(path.read_bytes())
+    bundled = msgspec.json.decode(path.read_bytes(), type=abi.Policy)
     lines = []
     for name in sorted({*bundled.libraries, *derived.libraries}):
         old, new = bundled.libraries.get(name), derived.libraries.get(name)

@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
+
 from nodelayer.errors import NotFoundError, NotVerifiedError
 from nodelayer.node import openpgp
 from nodelayer.node.openpgp import ReleaseKeys
@@ -32,7 +34,7 @@ _SECTIONS = {
 
 def refresh(root: Path, *, repository: str = KEYS) -> Changes:
     """Compare the bundled keys with the repository at this base address."""
-    bundled = ReleaseKeys.model_validate_json((root / FILE).read_bytes())
+    bundled = msgspec.json.decode((root / FILE).read_bytes(), type=ReleaseKeys)
     known = {key.fingerprint: str(key.status) for key in bundled.keys}
     with Web(todo="check the network") as web:
 

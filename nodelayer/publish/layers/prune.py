@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from nodelayer.aws.account import Account
 from nodelayer.errors import NodelayerError
 from nodelayer.manifest import store
@@ -124,15 +126,14 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
 def _marked_deleted(known: Manifest, arns: set[str]) -> Manifest:
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
     return Manifest.of(
-        layer.model_copy(
-            update={
-                "regions": {
-                    region: published.model_copy(update={"deleted": now})
-                    if published.arn in arns and published.deleted is None
-                    else published
-                    for region, published in layer.regions.items()
-                }
-            }
+        replace(
+            layer,
+            regions={
+                region: replace(published, deleted=now)
+                if published.arn in arns and published.deleted is None
+                else published
+                for region, published in layer.regions.items()
+            },
         )
         for layer in known.layers
     )

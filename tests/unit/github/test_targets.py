@@ -43,13 +43,13 @@ def test_runners_are_in_the_order_of_architectures(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("maintenance = true", "", "key maintenance: Field required"),
-        ("maintenance = true", "maintenance = true\nlines = 3", "key lines: Extra inputs are not permitted"),
-        ('"lts/iron"', '"twelve"', "key versions.1: 'twelve' does not say which Node.js"),
-        ('"lts/iron"', '"file"', "key versions.1: a file belongs to one folder"),
-        ('"lts/iron"', "12", "key versions.1: Input should be a valid string"),
-        ("arm64 =", "riscv =", "key runners.riscv: unknown architecture; use x86_64, arm64"),
-        ('"my-runner_2"', '"a,b"', "key runners.x86_64: String should match pattern"),
+        ("maintenance = true", "", "Object missing required field `maintenance`"),
+        ("maintenance = true", "maintenance = true\nlines = 3", "Object contains unknown field `lines`"),
+        ('"lts/iron"', '"twelve"', "versions: 'twelve' does not say which Node.js"),
+        ('"lts/iron"', '"file"', "'file' in versions means a file in one folder"),
+        ('"lts/iron"', "12", "Expected `str`, got `int` - at `$.versions[1]`"),
+        ("arm64 =", "riscv =", "unknown architecture 'riscv' in [runners]: use x86_64, arm64"),
+        ('"my-runner_2"', '"a,b"', "'a,b' in [runners] is not the label of a runner"),
         ("[runners]", "[runners", "the file is not TOML"),
     ],
 )

@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import msgspec
 import pytest
 
 from nodelayer.architecture import ARM64, X86_64
@@ -259,7 +260,7 @@ class TestRealLibraries:
         )
         files = {"nodejs/x": read["libstdc++.so.6"]}
         assert abi.check(files, X86_64, policies=[policy]).compatible == ("provided.al2023",)
-        older = policy.model_copy(
-            update={"libraries": {**policy.libraries, "libc.so.6": frozenset({"GLIBC_2.2.5"})}}
+        older = msgspec.structs.replace(
+            policy, libraries={**policy.libraries, "libc.so.6": frozenset({"GLIBC_2.2.5"})}
         )
         assert abi.check(files, X86_64, policies=[older]).compatible == ()

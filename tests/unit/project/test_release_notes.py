@@ -5,6 +5,7 @@ import hashlib
 
 import pytest
 from markdown_it import MarkdownIt
+from msgspec import convert, to_builtins
 
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.layer.record import BuilderRecord, BuildRecord
@@ -129,7 +130,7 @@ def test_layers_of_another_nodelayer_are_not_told():
 
 
 def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
-    gone = layer("14.0.0", regions=(*THREE, "eu-north-1")).model_dump()
+    gone = to_builtins(layer("14.0.0", regions=(*THREE, "eu-north-1")))
     for region in ("us-east-1", "eu-north-1"):  # the latter has nothing else
         gone["regions"][region]["deleted"] = "2026-02-02T00:00:00Z"
     text, _ = notes(
@@ -137,7 +138,7 @@ def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
             layer(),
             layer("24.1.0", regions=THREE[:1]),
             layer("24.1.0", "arm64", regions=THREE[:1]),
-            Layer(**gone),
+            convert(gone, Layer),
             layer("10.0.0", regions=("sa-east-1",), build="1.0.0"),
         ],
         [record("26.1.0")],

@@ -5,6 +5,7 @@ import json
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
+import msgspec
 import pysequoia
 import pytest
 from support import ROOT
@@ -91,7 +92,7 @@ def test_each_key_that_came_went_or_retired_is_listed_and_active_keys_come_first
     assert sorted(changes.lines) == sorted(
         [f"~ {first} active -> retired", f"+ {third} active", f"- {'F' * 40} retired"]
     )
-    written = ReleaseKeys.model_validate_json(changes.files[FILE])
+    written = msgspec.json.decode(changes.files[FILE], type=ReleaseKeys)
     assert [(key.fingerprint, key.status) for key in written.keys] == [
         (second, "active"),
         (third, "active"),
