@@ -5,6 +5,9 @@ from pathlib import Path
 
 _PACKAGED = Path(__file__).resolve().parent / "_files"
 
+PROGRAM = "nodelayer" if _PACKAGED.is_dir() else "invoke"
+"""The program that runs the commands: the installed one, or Invoke in a checkout. For messages."""
+
 
 @dataclass(frozen=True)
 class ProjectPaths:

@@ -9,6 +9,7 @@ import boto3.exceptions
 from botocore import exceptions as boto
 
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, RefusedError, UnreachableError
+from nodelayer.project_paths import PROGRAM
 
 _NOT_ENABLED = frozenset(
     {
@@ -120,7 +121,7 @@ def _refused(error: boto.ClientError, action: str, where: str) -> NoReturn:
         raise RefusedError(
             "the account's code storage in this region is full",
             where=where,
-            todo="`invoke prune`, or ask AWS for a higher quota",
+            todo=f"run {PROGRAM} prune, or ask AWS for a higher quota",
         ) from error
     if status >= _SERVER_ERROR:
         raise UnreachableError(

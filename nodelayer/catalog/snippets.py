@@ -10,12 +10,12 @@ from nodelayer import architecture
 from nodelayer.errors import InvalidInputError
 
 _PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
-_WORD = re.compile(r"<(\w+)>")
+_WORD = re.compile(r"<<(\w+)>>")
 _CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
 
 
 @dataclass(frozen=True)
-class Layer:
+class SnippetValues:
     """A published layer version, as a snippet needs it.
 
     `runtime` is the newest compatible one (`provided.al2023`); `as_json` is what the json format prints.
@@ -42,7 +42,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class Format:
-    """A title for people, and a template in which `render` replaces each <word>."""
+    """A title for people, and a template in which `render` replaces each <<word>>."""
 
     title: str
     template: str
@@ -51,7 +51,7 @@ class Format:
         object.__setattr__(self, "template", self.template.strip("\n"))
 
 
-def render(format: str, layer: Layer) -> str:  # noqa: A002 - the flag's own name
+def render(format: str, layer: SnippetValues) -> str:  # noqa: A002 - the flag's own name
     """Render the layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
     if format not in FORMATS:
         raise InvalidInputError(
@@ -89,7 +89,7 @@ def _check_plain(name: str, text: str) -> None:
 
 # Without SkipBuild `sam build` wants a Makefile of every function on a provided runtime.
 _SAM = """
-# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+# Node.js <<node_version>> on <<architecture>>. Deploy it to <<region>>, where the layer is.
 AWSTemplateFormatVersion: '2010-09-09'
 Transform: AWS::Serverless-2016-10-31
 
@@ -99,16 +99,16 @@ Resources:
     Metadata:
       SkipBuild: true
     Properties:
-      Runtime: <runtime>
-      Architectures: [<architecture>]
+      Runtime: <<runtime>>
+      Architectures: [<<architecture>>]
       Handler: function.handler
       CodeUri: function/
       Layers:
-        - <arn>
+        - <<arn>>
 """
 
 _CLOUDFORMATION = """
-# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+# Node.js <<node_version>> on <<architecture>>. Deploy it to <<region>>, where the layer is.
 AWSTemplateFormatVersion: '2010-09-09'
 
 Parameters:
@@ -134,19 +134,19 @@ Resources:
   Function:
     Type: AWS::Lambda::Function
     Properties:
-      Runtime: <runtime>
-      Architectures: [<architecture>]
+      Runtime: <<runtime>>
+      Architectures: [<<architecture>>]
       Handler: function.handler
       Role: !GetAtt Role.Arn
       Code:
         S3Bucket: !Ref CodeBucket
         S3Key: !Ref CodeKey
       Layers:
-        - <arn>
+        - <<arn>>
 """
 
 _CDK = """
-// Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+// Node.js <<node_version>> on <<architecture>>. Deploy it to <<region>>, where the layer is.
 import * as cdk from 'aws-cdk-lib';
 import * as lambda from 'aws-cdk-lib/aws-lambda';
 import { Construct } from 'constructs';
@@ -156,12 +156,12 @@ export class FunctionStack extends cdk.Stack {
     super(scope, id, props);
 
     new lambda.Function(this, 'Function', {
-      runtime: lambda.Runtime.<cdk_runtime>,
-      architecture: lambda.Architecture.<cdk_architecture>,
+      runtime: lambda.Runtime.<<cdk_runtime>>,
+      architecture: lambda.Architecture.<<cdk_architecture>>,
       handler: 'function.handler',
       code: lambda.Code.fromAsset('function'),
       layers: [
-        lambda.LayerVersion.fromLayerVersionArn(this, 'NodeJs', '<arn>'),
+        lambda.LayerVersion.fromLayerVersionArn(this, 'NodeJs', '<<arn>>'),
       ],
     });
   }
@@ -169,7 +169,7 @@ export class FunctionStack extends cdk.Stack {
 """
 
 _CDK_PYTHON = """
-# Node.js <node_version> on <architecture>. Deploy it to <region>, where the layer is.
+# Node.js <<node_version>> on <<architecture>>. Deploy it to <<region>>, where the layer is.
 from aws_cdk import Stack, aws_lambda as lambda_
 from constructs import Construct
 
@@ -181,22 +181,22 @@ class FunctionStack(Stack):
         lambda_.Function(
             self,
             "Function",
-            runtime=lambda_.Runtime.<cdk_runtime>,
-            architecture=lambda_.Architecture.<cdk_architecture>,
+            runtime=lambda_.Runtime.<<cdk_runtime>>,
+            architecture=lambda_.Architecture.<<cdk_architecture>>,
             handler="function.handler",
             code=lambda_.Code.from_asset("function"),
             layers=[
                 lambda_.LayerVersion.from_layer_version_arn(
                     self,
                     "NodeJs",
-                    "<arn>",
+                    "<<arn>>",
                 ),
             ],
         )
 """
 
 _TERRAFORM = """
-# Node.js <node_version> on <architecture>. Apply it in <region>, where the layer is.
+# Node.js <<node_version>> on <<architecture>>. Apply it in <<region>>, where the layer is.
 variable "role_arn" {
   type        = string
   description = "The role that the function runs as"
@@ -204,50 +204,50 @@ variable "role_arn" {
 
 resource "aws_lambda_function" "function" {
   function_name    = "function"
-  runtime          = "<runtime>"
-  architectures    = ["<architecture>"]
+  runtime          = "<<runtime>>"
+  architectures    = ["<<architecture>>"]
   handler          = "function.handler"
   role             = var.role_arn
   filename         = "function.zip"
   source_code_hash = filebase64sha256("function.zip")
-  layers           = ["<arn>"]
+  layers           = ["<<arn>>"]
 }
 """
 
 _SERVERLESS = """
-# Node.js <node_version> on <architecture>.
+# Node.js <<node_version>> on <<architecture>>.
 service: function
 
 provider:
   name: aws
-  region: <region>
-  runtime: <runtime>
-  architecture: <architecture>
+  region: <<region>>
+  runtime: <<runtime>>
+  architecture: <<architecture>>
 
 functions:
   function:
     handler: function.handler
     layers:
-      - <arn>
+      - <<arn>>
 """
 
 # A comment would be a command to zsh, which knows none at its prompt.
 _CLI = r"""
 aws lambda create-function \
-  --region <region> \
+  --region <<region>> \
   --function-name function \
-  --runtime <runtime> \
-  --architectures <architecture> \
+  --runtime <<runtime>> \
+  --architectures <<architecture>> \
   --handler function.handler \
   --role "${ROLE_ARN:?set it to the role that the function runs as}" \
   --zip-file fileb://function.zip \
-  --layers <arn>
+  --layers <<arn>>
 """
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {
-        "arn": Format("ARN", "<arn>"),
-        "json": Format("JSON", "<json>"),
+        "arn": Format("ARN", "<<arn>>"),
+        "json": Format("JSON", "<<json>>"),
         "sam": Format("SAM", _SAM),
         "cloudformation": Format("CloudFormation", _CLOUDFORMATION),
         "cdk": Format("CDK", _CDK),

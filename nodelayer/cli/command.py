@@ -38,7 +38,7 @@ ARCH = "x86_64 (default), arm64 or all"
 
 SOURCE = (
     f"where Node.js comes from: {', '.join(registry.SOURCES)}, or auto (default): "
-    "the download cache, then each of them in this order"
+    f"the download cache, then {', then '.join(registry.AUTO_ORDER)}"
 )
 
 
@@ -66,9 +66,9 @@ SHORT_FLAGS: dict[str, str] = {}
 
 
 class Command(Task[Callable[..., None]]):
-    """A task with long flags only. `word` names the flag whose value may follow the command's name bare."""
+    """A task with long flags only. `bare_value_flag` may be left out before its value: `release patch`."""
 
-    word = ""
+    bare_value_flag = ""
 
     def get_arguments(
         self,
@@ -94,6 +94,9 @@ class Command(Task[Callable[..., None]]):
         super().__call__(*args, **kwargs)
 
 
+given_flags: dict[str, str | bool] = {}
+"""The flags of the running command that differ from their defaults: true for a flag without a value."""
+
 QUIET = "print results, warnings and errors only, no progress"
 
 
@@ -101,14 +104,14 @@ def command(
     *,
     help: Mapping[str, str] | None = None,  # noqa: A002 - Invoke's word
     name: str | None = None,
-    word: str = "",
+    bare_value_flag: str = "",
 ) -> Callable[[Callable[..., None]], Command]:
     """Make a command of a function; its parameters become flags, and those without a default are required."""
 
     def made(body: Callable[..., None]) -> Command:
         texts = {**(help or {}), "quiet": QUIET}
         result = Command(_guarded(body), name=name, help=texts, positional=[], auto_shortflags=False)
-        result.word = word
+        result.bare_value_flag = bare_value_flag
         return result
 
     return made
@@ -116,6 +119,7 @@ def command(
 
 def _guarded(body: Callable[..., None]) -> Callable[..., None]:
     """Add what commands share: --quiet, one line and an exit code for errors, an orderly end when stopped."""
+    known = inspect.signature(body)
 
     @functools.wraps(body)
     def wrapped(*args: object, quiet: bool = False, **kwargs: object) -> None:
@@ -123,6 +127,12 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
             raise KeyboardInterrupt
 
         signal.signal(signal.SIGTERM, stop)
+        given_flags.clear()
+        given_flags.update(
+            (f"--{name.replace('_', '-')}", value if value is True else str(value))
+            for name, value in kwargs.items()
+            if value != known.parameters[name].default
+        )
         if quiet:
             from nodelayer.util.console import Reporter
 
@@ -134,7 +144,6 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
         except KeyboardInterrupt:
             raise Exit("nodelayer: stopped; nothing half-done is left", code=130) from None
 
-    known = inspect.signature(body)
     quiet_flag = inspect.Parameter("quiet", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False)
     wrapped.__signature__ = known.replace(  # type: ignore[attr-defined]
         parameters=[*known.parameters.values(), quiet_flag]

@@ -163,7 +163,7 @@ def watch(
 
 @command(
     name="push-manifest",
-    word="fragments",
+    bare_value_flag="fragments",
     help={
         "fragments": "a manifest, or a folder with several",
         "branch": "the branch for the manifest alone (default: layers); created if it does not exist",
@@ -220,7 +220,7 @@ def fetch_manifest(
 
 @command(
     name="check-tag",
-    word="tag",
+    bare_value_flag="tag",
     help={
         "tag": "the tag that was pushed, as in v1.2.3",
         "released": "also check that the tag has a published GitHub release",

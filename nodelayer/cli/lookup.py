@@ -8,6 +8,7 @@ from nodelayer import architecture
 from nodelayer.catalog.snippets import FORMATS
 from nodelayer.cli.command import command
 from nodelayer.errors import InvalidInputError
+from nodelayer.project_paths import PROGRAM
 
 _MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
 
@@ -37,12 +38,12 @@ def print_arn(
 
     for flag, value in (("--node", node), ("--region", region)):
         if not value:
-            raise InvalidInputError(f"{flag} is missing", todo="invoke arn --node 24 --region eu-west-1")
+            raise InvalidInputError(f"{flag} is missing", todo=f"{PROGRAM} arn --node 24 --region eu-west-1")
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
     found = look_up(open_manifest(manifest), node, region, wanted[0].name)
-    layer = snippets.Layer(
+    layer = snippets.SnippetValues(
         arn=found.published.arn,
         region=found.region,
         node_version=found.layer.node_version,

@@ -56,8 +56,8 @@ class NodelayerProgram(Program):
     def parse_tasks(self) -> None:
         words = self.core.unparsed
         task = self.collection[words[0]] if words and words[0] in self.collection.task_names else None
-        if isinstance(task, Command) and task.word and words[1:] and not words[1].startswith("-"):
-            words.insert(1, f"--{task.word}")
+        if isinstance(task, Command) and task.bare_value_flag and words[1:] and not words[1].startswith("-"):
+            words.insert(1, f"--{task.bare_value_flag}")
         with self._usage_errors():
             super().parse_tasks()
             if len(self.tasks) > 1:

@@ -15,7 +15,7 @@ BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "s
 
 
 @command(
-    word="level",
+    bare_value_flag="level",
     help={
         "level": "patch, minor or major: the step of the version, by Semantic Versioning",
         "dry-run": "show the version, the changelog's section and the commands, and stop",

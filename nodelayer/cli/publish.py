@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 from invoke import Context, Exit
 
 from nodelayer import architecture
-from nodelayer.cli.command import ARCH, MANIFEST, PROFILE, REGIONS, SPECS, command, confirm
+from nodelayer.cli.command import ARCH, MANIFEST, PROFILE, REGIONS, SPECS, command, confirm, given_flags
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
     from nodelayer.manifest.model import Layer, Manifest
-    from nodelayer.publish.layers.report import Flags, RunReport
+    from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
 
 _JSON = "print the plan (with --dry-run) or the result as JSON"
@@ -78,23 +78,14 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         check_access(public=public, organization=organization_id), align=align, parameters=ssm
     )
     target = _target(regions, manifest, profile)
-    flags: Flags = {
-        "--node": node,
-        "--arch": "" if built else arch,
-        "--built": built,
-        "--public": public,
-        "--organization-id": organization_id,
-        "--align": align,
-        "--ssm": ssm,
-    }
-    report = _report("publish", flags, manifest, profile, out)
+    report = _report("publish")
     if built:
         artifacts, errors = artifact.all_built(Path(out))
     else:
         names = [each.name for each in architecture.parse(arch)]
         artifacts, errors = artifact.each_built(split(node), names, Path(out))
     for error in errors:
-        report.add(Failure("", "", error))
+        report.fail(Failure("", "", error))
     outcome = None
     if artifacts:
         account = target.open_account()
@@ -149,8 +140,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     target = _target("all" if regions == "new" else regions, manifest, profile)
     known = open_manifest(manifest)
     wanted = _wanted(node, arch, known)
-    flags: Flags = {"--node": node, "--arch": arch if arch != "all" else "", "--ssm": ssm}
-    report = _report("backfill", flags, manifest, profile, out)
+    report = _report("backfill")
     account = target.open_account()
     check_account(known, account)
     selection = target.select(account)
@@ -199,7 +189,7 @@ def verify(
 
     known = open_manifest(manifest)
     target = _target(regions, manifest, profile)
-    report = _report("verify", {"--reader-profile": reader_profile}, manifest, profile)
+    report = _report("verify")
     account = target.open_account(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
     _check_recorded(target.regions, recorded)
@@ -256,8 +246,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         )
     known = open_manifest(manifest)
     target = _target(regions, manifest, profile)
-    flags: Flags = {"--keep": str(keep), "--node": node, "--arch": arch if arch != "all" else ""}
-    report = _report("prune", flags, manifest, profile)
+    report = _report("prune")
     account = target.open_account(known)
     _check_recorded(target.regions, {region for layer in known.layers for region in layer.regions})
     names = pruning.layer_names(
@@ -290,18 +279,12 @@ def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":
     return PublishTarget(profile, parse(regions), Path(manifest))
 
 
-def _report(name: str, flags: "Flags", manifest: str, profile: str, out: str = "dist") -> "RunReport":
-    """Return a report that can print this command for other regions."""
+def _report(name: str) -> "RunReport":
+    """Return a report that can print this command, with the flags that were given, for other regions."""
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.util.console import Reporter
 
-    flags = {
-        **flags,
-        "--out": out if out != "dist" else "",
-        "--manifest": manifest if manifest != "layers.json" else "",
-        "--profile": profile,
-    }
-    return RunReport(Reporter(), name, flags)
+    return RunReport(Reporter(), name, dict(given_flags))
 
 
 def _exit(report: "RunReport", otherwise: int = 0) -> None:

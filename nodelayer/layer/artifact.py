@@ -8,6 +8,7 @@ from pathlib import Path
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.layer.record import BuildRecord, load, matches
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
+from nodelayer.project_paths import PROGRAM
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ def all_built(out: Path) -> tuple[list[Artifact], list[NodelayerError]]:
         except NodelayerError as error:
             failures.append(error)
     if not found and not failures:
-        raise NotFoundError("no layer is built", where=str(out), todo="invoke build-layer --node VERSION")
+        raise NotFoundError("no layer is built", where=str(out), todo=f"{PROGRAM} build-layer --node VERSION")
     return found, failures
 
 
@@ -83,7 +84,7 @@ def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: P
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} is built",
             where=str(out),
-            todo=f"invoke build-layer --node '{spec}' --arch {architecture}"
+            todo=f"{PROGRAM} build-layer --node '{spec}' --arch {architecture}"
             + (f"; built are {', '.join(have)}" if have else ""),
         ) from error
 
@@ -97,7 +98,7 @@ def built_records(out: Path) -> list[BuildRecord]:
 def of_record(record: BuildRecord, folder: Path) -> Artifact:
     """The artifact a build record speaks of. Raises NotVerifiedError where the zip is not what it says."""
     path = folder / record.zip
-    again = f"invoke build-layer --node {record.node_version} --arch {record.architecture}"
+    again = f"{PROGRAM} build-layer --node {record.node_version} --arch {record.architecture}"
     try:
         if not matches(record, folder):
             raise NotVerifiedError(

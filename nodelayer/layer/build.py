@@ -77,7 +77,7 @@ def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> 
     with _staging(options.out, target.stem) as staging:
         files = context.source.fetch(target.version, target.architecture)
         release = f"Node.js {target.version} for {target.architecture}"
-        say(f"{release} from {files.record.name}: {files.record.verified}")
+        say(f"{release} from {files.record.name}: {files.record.checks}")
         entries = contents.assemble(context.paths.runtime, files)
         runtime = abi.choose_runtime(contents.elf_files(entries), target.architecture)
         proof = _prove(entries, runtime, target, options, context)

@@ -212,7 +212,7 @@ def test_every_snippet_is_that_of_the_arn_command(look, varied):
         ("24", "us-east-1", "arm64"),
     ):
         found = look_up(VARIED, spec, region, arch)
-        given = snippets.Layer(
+        given = snippets.SnippetValues(
             arn=found.published.arn,
             region=region,
             node_version=found.layer.node_version,

@@ -259,7 +259,7 @@ def test_a_release_is_fetched_and_what_was_checked_is_recorded(nodejs, base, tea
     assert files.record.url == f"{base}/dist/v{VERSION}/{name}"
     assert files.record.sha256 == hashlib.sha256(site.archives[name]).hexdigest()
     assert files.record.signature == f"verified by {team.fingerprint}"
-    assert files.record.verified == f"checksum and OpenPGP signature verified by {team.fingerprint}"
+    assert files.record.checks == f"checksum and OpenPGP signature verified by {team.fingerprint}"
 
 
 def test_the_smaller_archive_is_taken_and_the_other_where_there_is_none(nodejs, base, site, team):
@@ -374,7 +374,7 @@ def test_a_signature_that_was_not_wanted_is_neither_fetched_nor_claimed(nodejs, 
     site.files = {path: data for path, data in site.files.items() if not path.endswith((".sig", ".asc"))}
     files = nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert files.record.signature == NOT_CHECKED
-    assert "not checked" in files.record.verified
+    assert "not checked" in files.record.checks
     assert [path for path, _, _ in site.asked] == [SUMS, XZ]
 
 

@@ -95,7 +95,7 @@ def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(work
     outcome = workspace.command(*words)
     assert outcome.code == 4
     assert "eu-west-1: the connection broke during lambda:ListLayerVersions" in outcome.err
-    retry = "invoke publish --node 12 --arch x86_64 --public --regions eu-west-1"
+    retry = "invoke publish --node 12 --public --regions eu-west-1"
     assert f"Not done: eu-west-1. To retry only these regions, run: {retry}" in outcome.err
     assert workspace.recorded() == {"ap-south-1": 1, "us-east-1": 1}
     proxy.clear()

@@ -317,7 +317,7 @@ def test_align_gives_every_region_the_same_number(workspace):
         workspace.publish(["eu-west-1"])
     make_layer(workspace.dist)
     planned = workspace.plan(align=True)
-    assert {step.region: (step.target, step.paddings) for step in planned.steps} == {
+    assert {step.region: (step.wanted_version, step.paddings) for step in planned.steps} == {
         "ap-south-1": (4, 3),
         "eu-west-1": (4, 0),
         "us-east-1": (4, 3),

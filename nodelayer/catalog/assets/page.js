@@ -412,7 +412,7 @@
       ...data.words[runtime]?.[layer.arch],
     };
     const [, , template] = data.snippets.find(([each]) => each === name);
-    return template.replace(/<(\w+)>/g, (_, word) => words[word] ?? '');
+    return template.replace(/<<(\w+)>>/g, (_, word) => words[word] ?? '');
   };
 
   const showSnippet = () => {

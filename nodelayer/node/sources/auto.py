@@ -1,4 +1,4 @@
-"""The source `auto`: what is cached, else the first source of the registry that has the release."""
+"""The source `auto`: what is cached, else the first source of AUTO_ORDER that has the release."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -8,7 +8,7 @@ from typing import TypeVar
 from nodelayer.architecture import Architecture
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
 from nodelayer.node.sources.base import CachingSource, NodeFiles, ReleaseSource, SourceContext
-from nodelayer.node.sources.registry import AUTO, CHOICES, SOURCES
+from nodelayer.node.sources.registry import AUTO, AUTO_ORDER, SOURCES
 from nodelayer.node.versions import Release
 from nodelayer.util.console import Reporter
 
@@ -83,11 +83,12 @@ def _combined(failures: Sequence[NodelayerError]) -> NodelayerError:
 
 def open_source(name: str, context: SourceContext) -> ReleaseSource:
     """Open the source that --source names; nothing is fetched yet. Raises InvalidInputError."""
-    if name not in CHOICES:
-        raise InvalidInputError(
-            f"unknown source {name!r}", where="--source", todo=f"use {', '.join(CHOICES)}"
-        )
     if name == AUTO:
-        return Auto([resolve_name(each)(context) for each in SOURCES.values()], reporter=context.reporter)
+        sources = [resolve_name(SOURCES[each])(context) for each in AUTO_ORDER]
+        return Auto(sources, reporter=context.reporter)
+    if name not in SOURCES:
+        raise InvalidInputError(
+            f"unknown source {name!r}", where="--source", todo=f"use {', '.join((AUTO, *SOURCES))}"
+        )
     source: ReleaseSource = resolve_name(SOURCES[name])(context)
     return source

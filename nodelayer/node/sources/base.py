@@ -13,6 +13,7 @@ from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
 NOT_CHECKED = "not checked (--no-signature)"
+"""The `signature` of a record if the user passed --no-signature to a source that has signatures."""
 
 
 class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -36,7 +37,7 @@ class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"unknown source {self.name!r}")
 
     @property
-    def verified(self) -> str:
+    def checks(self) -> str:
         """What was checked, in a few words."""
         checked = "integrity" if self.integrity else "checksum"
         if self.signature.startswith("verified"):

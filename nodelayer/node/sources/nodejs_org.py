@@ -70,23 +70,30 @@ class _Checksums:
 
 
 class NodejsOrg:
-    """The nodejs.org source, or a mirror of it; `pinned` are the fingerprints whose signatures count.
+    """The nodejs.org source. A subclass with its own `name` and `home` is a source of its own.
 
-    Raises InvalidInputError if the environment names a mirror that is no http(s) address.
+    `home` is the address of a folder with index.json and a folder for each release. `mirror_variables` are
+    the environment variables that name another address. `pinned` are the fingerprints of the trusted keys.
+
+    Raises:
+        InvalidInputError: An environment variable names a mirror, and its value is no http(s) address.
+
     """
 
     name = "nodejs.org"
+    home = HOME
+    mirror_variables: Sequence[str] = MIRROR_VARIABLES
 
     def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
         self._cache = context.cache
         self._reporter = context.reporter
         self._verify_signature = context.verify_signature
         self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
-        self._base = _address(context.environ, MIRROR_VARIABLES, HOME)
+        self._base = _address(context.environ, self.mirror_variables, self.home)
         self._keys = _address(context.environ, (KEYS_VARIABLE,), KEYS)
-        # What a mirror lists is its own affair: nothing of it is taken for another's.
-        shelf = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
-        self._shelf = f"nodejs.org/{shelf}"
+        # A mirror may list other releases, so each address has a cache folder of its own.
+        folder = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
+        self._cache_folder = f"nodejs.org/{folder}"
         self._host = urlsplit(self._base).hostname or self._base
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
@@ -94,7 +101,7 @@ class NodejsOrg:
 
         Raises NodelayerError.
         """
-        document = f"{self._shelf}/index.json"
+        document = f"{self._cache_folder}/index.json"
         try:
             with Web(todo=_TODO) as web:
                 data = web.get(f"{self._base}/index.json", most=_MOST_INDEX).data
@@ -116,7 +123,7 @@ class NodejsOrg:
         documents = {
             name: data
             for name in ("SHASUMS256.txt", "SHASUMS256.txt.sig", "SHASUMS256.txt.asc")
-            if (data := self._cache.read_document(f"{self._shelf}/v{version}/{name}")) is not None
+            if (data := self._cache.read_document(f"{self._cache_folder}/v{version}/{name}")) is not None
         }
         try:
             checksums = self._checked(version, documents, self._kept_keys())
@@ -153,7 +160,7 @@ class NodejsOrg:
                     archive = self._download(web, version, chosen, checksums.sums[chosen])
             files = self._open(archive, version, architecture, chosen, checksums)
             for name, data in checksums.documents.items():
-                self._cache.write_document(f"{self._shelf}/v{version}/{name}", data)
+                self._cache.write_document(f"{self._cache_folder}/v{version}/{name}", data)
             return files
 
     def _nearest(self, version: str, architecture: Architecture) -> str:
@@ -283,14 +290,14 @@ class NodejsOrg:
         """The archive with this checksum, going on with what an earlier try left behind."""
         url = f"{self._base}/v{version}/{name}"
         partial = self._cache.partial(f"{sha256[:16]}-{name}")
-        beside = f"{self._shelf}/partial/{sha256[:16]}.etag"
+        etag_document = f"{self._cache_folder}/partial/{sha256[:16]}.etag"
         for left in reversed(range(_TRIES)):
-            resumed, cut = self._transfer(web, url, partial, beside)
+            resumed, cut = self._transfer(web, url, partial, etag_document)
             with self._cache.guard():
                 archive = partial.read_bytes() if partial.is_file() else b""
             if hashlib.sha256(archive).hexdigest() == sha256:
                 self._cache.add(partial)
-                self._cache.drop_document(beside)
+                self._cache.drop_document(etag_document)
                 return archive
             if cut is not None and left:
                 continue
@@ -302,7 +309,7 @@ class NodejsOrg:
                 ) from cut
             with self._cache.guard():
                 partial.unlink(missing_ok=True)
-            self._cache.drop_document(beside)
+            self._cache.drop_document(etag_document)
             if not resumed:
                 break
         raise NotVerifiedError(
@@ -310,12 +317,12 @@ class NodejsOrg:
         )
 
     def _transfer(
-        self, web: Web, url: str, partial: Path, beside: str
+        self, web: Web, url: str, partial: Path, etag_document: str
     ) -> tuple[bool, requests.RequestException | None]:
         """Add to the partial file what is missing; whether it was resumed, and what cut it, if anything."""
         with self._cache.guard():
             start = partial.stat().st_size if partial.is_file() else 0
-        etag = (self._cache.read_document(beside) or b"").decode("latin-1")
+        etag = (self._cache.read_document(etag_document) or b"").decode("latin-1")
         headers = {}
         if start:
             headers["Range"] = f"bytes={start}-"
@@ -331,7 +338,9 @@ class NodejsOrg:
             # Where the rest starts elsewhere than asked for, the checksum says so, and all is fetched anew.
             goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT
             start = start if goes_on else 0
-            self._cache.write_document(beside, response.headers.get("ETag", "").encode("latin-1", "ignore"))
+            self._cache.write_document(
+                etag_document, response.headers.get("ETag", "").encode("latin-1", "ignore")
+            )
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else None
             if total is not None and total > _MOST_ARCHIVE:

@@ -14,6 +14,7 @@ from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, Un
 from nodelayer.layer.artifact import Artifact, built_records, check_zip, of_record
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.node.versions import sort_key
+from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers import download
 from nodelayer.publish.layers.metadata import access_of
 from nodelayer.publish.layers.plan import PublishOptions
@@ -55,7 +56,7 @@ def new_regions(
     new = tuple(region for region in selection.regions if region not in used)
     behind = {region for each in missing(known, selection.regions, wanted=wanted) for region in each.regions}
     if others := ",".join(sorted(behind - set(new))):
-        reporter.say(f"{others} have only some of the layers. Run: invoke backfill --regions {others}")
+        reporter.say(f"{others} have only some of the layers. Run: {PROGRAM} backfill --regions {others}")
     return replace(selection, regions=new)
 
 
@@ -94,7 +95,7 @@ def backfill(  # noqa: PLR0913 - what a run needs
                     dry_run=dry_run,
                 )
         except NodelayerError as error:
-            report.add(Failure("", each.layer.layer_name, error, each.regions))
+            report.fail(Failure("", each.layer.layer_name, error, each.regions))
         else:
             _join(document, outcome.document)
         if report.stopped:

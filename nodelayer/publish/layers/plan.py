@@ -16,6 +16,7 @@ from nodelayer.aws.quotas import DIRECT_UPLOAD
 from nodelayer.errors import InvalidInputError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
+from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util.console import megabytes
@@ -38,7 +39,8 @@ class PublishOptions:
 class Step:
     """What is left to do for one artifact in one region.
 
-    `latest` is the highest layer version number of the layer there, `target` the number to reach (None: any).
+    `latest` is the highest layer version number of the layer there, `wanted_version` the number to reach
+    (None: any), `missing_access` the permissions to add.
     """
 
     region: str
@@ -48,22 +50,24 @@ class Step:
     recorded: bool = False
     duplicates: tuple[int, ...] = ()
     latest: int = 0
-    target: int | None = None
-    permit: Access = PRIVATE
+    wanted_version: int | None = None
+    missing_access: Access = PRIVATE
 
     @property
     def publishes(self) -> bool:
         """Whether the content has to be published, for itself or for its number."""
-        return self.existing is None or (self.target is not None and self.existing.version != self.target)
+        return self.existing is None or (
+            self.wanted_version is not None and self.existing.version != self.wanted_version
+        )
 
     @property
     def paddings(self) -> int:
         """How many layer versions are published for their number only."""
-        return max(0, self.target - self.latest - 1) if self.publishes and self.target else 0
+        return max(0, self.wanted_version - self.latest - 1) if self.publishes and self.wanted_version else 0
 
     @property
     def idle(self) -> bool:
-        return not (self.publishes or self.permit or self.duplicates or not self.recorded)
+        return not (self.publishes or self.missing_access or self.duplicates or not self.recorded)
 
     @property
     def words(self) -> str:
@@ -71,9 +75,9 @@ class Step:
         parts = [
             f"publish {self.paddings} to fill the numbering" if self.paddings else "",
             "publish" if self.publishes else "",
-            f"as number {self.target}" if self.publishes and self.target else "",
+            f"as number {self.wanted_version}" if self.publishes and self.wanted_version else "",
             f"delete the duplicate {', '.join(map(str, self.duplicates))}" if self.duplicates else "",
-            f"permit {self.permit}" if self.permit else "",
+            f"permit {self.missing_access}" if self.missing_access else "",
             "record" if not self.recorded or self.publishes else "",
         ]
         return ", ".join(part for part in parts if part) or "nothing"
@@ -86,9 +90,9 @@ class Step:
             "architecture": self.artifact.architecture,
             "existing": self.existing.arn if self.existing else None,
             "publish": self.publishes,
-            "number": self.target,
+            "number": self.wanted_version,
             "fillers": self.paddings,
-            "permit": str(self.permit) if self.permit else None,
+            "permit": str(self.missing_access) if self.missing_access else None,
             "delete_double": list(self.duplicates),
             "record": not self.recorded or self.publishes,
             "adds_bytes": self.artifact.size * (self.paddings + self.publishes),
@@ -196,10 +200,10 @@ def aligned(steps: Sequence[Step], known: Manifest) -> list[Step]:
                 step.latest + 1 for step in of_layer if _number(step) != target and step.latest >= target
             )
         targets[name] = target
-    return [replace(step, target=targets[step.artifact.layer_name]) for step in steps]
+    return [replace(step, wanted_version=targets[step.artifact.layer_name]) for step in steps]
 
 
-def staged(artifact: Artifact) -> bool:
+def needs_bucket(artifact: Artifact) -> bool:
     """Tell whether the zip is too big for a direct upload."""
     return artifact.size > DIRECT_UPLOAD
 
@@ -214,7 +218,7 @@ def _check_storage(region: Region, steps: Sequence[Step]) -> None:
             f"no room: {megabytes(storage.used)} of {megabytes(storage.limit)} code storage are used, "
             f"and {megabytes(adds)} are to be added",
             where=region.name,
-            todo="`invoke prune`, or ask AWS for a higher quota",
+            todo=f"run {PROGRAM} prune, or ask AWS for a higher quota",
         )
 
 
@@ -245,7 +249,7 @@ def _can_be_recorded(recorded: Published | None, each: LayerVersionSummary) -> b
 
 
 def with_permits(step: Step, wanted: Access) -> Step:
-    return replace(step, permit=wanted - (PRIVATE if step.publishes else step.access))
+    return replace(step, missing_access=wanted - (PRIVATE if step.publishes else step.access))
 
 
 def _number(step: Step) -> int | None:
@@ -313,8 +317,8 @@ def summary(plan: Plan, account: str, partition: str) -> str:
     parts = [
         f"{len(publishing)} layer versions to publish",
         f"{paddings} more to fill the numbering" if paddings else "",
-        f"{sum(1 for step in plan.steps if step.permit)} to permit"
-        if any(step.permit for step in plan.steps)
+        f"{sum(1 for step in plan.steps if step.missing_access)} to permit"
+        if any(step.missing_access for step in plan.steps)
         else "",
         f"{sum(1 for step in plan.steps if step.idle)} need no change",
         f"{megabytes(adds)} of code storage in all" if adds else "",

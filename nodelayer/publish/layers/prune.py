@@ -81,7 +81,7 @@ def plan(
 
     for region, found in parallel.each(sorted(names), survey):
         if isinstance(found, NodelayerError):
-            report.add(Failure(region, "", found))
+            report.fail(Failure(region, "", found))
         else:
             old += found[0]
             gone += found[1]
@@ -112,7 +112,7 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
         for region, ended in parallel.each(sorted({each.region for each in planned.old}), delete):
             for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
                 if isinstance(each, Failure):
-                    report.add(each)
+                    report.fail(each)
                 else:
                     arns.add(each.arn)
                     report.reporter.say(f"{region}: {each.layer_name}:{each.version} deleted")
@@ -120,7 +120,7 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
             store.update(path, lambda known: _marked_deleted(known, arns))
         except NodelayerError as error:
             regions = tuple(sorted({each.region for each in planned.old}))
-            report.add(Failure("", "the manifest", error, regions))
+            report.fail(Failure("", "the manifest", error, regions))
 
 
 def _marked_deleted(known: Manifest, arns: set[str]) -> Manifest:

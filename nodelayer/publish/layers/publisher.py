@@ -26,7 +26,7 @@ from nodelayer.publish.layers.plan import (
     Step,
     aligned,
     check_account,
-    staged,
+    needs_bucket,
     survey_region,
     with_permits,
 )
@@ -82,7 +82,7 @@ class Publisher:
                 steps += found
         failures.sort(key=lambda failure: failure.region)
         for failure in failures:
-            self._report.add(failure)
+            self._report.fail(failure)
         steps.sort(
             key=lambda step: (step.region, sort_key(step.artifact.node_version), step.artifact.layer_name)
         )
@@ -113,7 +113,7 @@ class Publisher:
                         done[key] = replace(each, new=new)
                 if options.align and not self._report.failures and not self._stop.requested:
                     for failure in _unaligned(done):
-                        self._report.add(failure)
+                        self._report.fail(failure)
                 if options.parameters:
                     self._write_parameters(done.values())
         except KeyboardInterrupt as error:
@@ -147,7 +147,7 @@ class Publisher:
                 for region, ended in parallel.each(plan.regions, work):
                     for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
                         if isinstance(each, Failure):
-                            self._report.add(each)
+                            self._report.fail(each)
                             continue
                         name = each.step.artifact.layer_name
                         done[region, name] = each
@@ -159,7 +159,7 @@ class Publisher:
         try:
             recorder.flush()
         except NodelayerError as error:
-            self._report.add(Failure("", "the manifest", error, recorder.unwritten))
+            self._report.fail(Failure("", "the manifest", error, recorder.unwritten))
         return done
 
     def _write_parameters(self, done: Iterable[StepResult]) -> None:
@@ -179,7 +179,7 @@ class Publisher:
 
         for region, count in parallel.each(sorted(wanted), write):
             if isinstance(count, NodelayerError):
-                self._report.add(Failure(region, "SSM parameters", count))
+                self._report.fail(Failure(region, "SSM parameters", count))
             elif count:
                 self._reporter.say(f"{region}: {count} SSM parameters written")
 
@@ -211,7 +211,7 @@ def _bodies(plan: Plan, folder: Path) -> dict[tuple[str, bool], Payload]:
         for padding in (False, True):
             key = (step.artifact.layer_name, padding)
             needed = step.paddings > 0 if padding else step.publishes
-            if not needed or key in bodies or staged(step.artifact):
+            if not needed or key in bodies or needs_bucket(step.artifact):
                 continue
             path = folder / hashlib.sha256(repr(key).encode()).hexdigest()
             try:

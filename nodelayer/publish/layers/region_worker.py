@@ -20,7 +20,7 @@ from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Published
 from nodelayer.publish.layers import metadata
-from nodelayer.publish.layers.plan import Step, staged
+from nodelayer.publish.layers.plan import Step, needs_bucket
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util.parallel import Stop, StoppedError
 
@@ -86,9 +86,9 @@ class RegionWorker:
             self._stop.check()
             access = self._grant(content, name, access)
         except NodelayerError:
-            yield StepResult(step, _recorded(content, access), new=step.publishes, complete=False)
+            yield StepResult(step, _published(content, access), new=step.publishes, complete=False)
             raise
-        yield StepResult(step, _recorded(content, access), new=step.publishes)
+        yield StepResult(step, _published(content, access), new=step.publishes)
 
     def _publish_all(self, step: Step) -> Content:
         known = (
@@ -191,7 +191,7 @@ class RegionWorker:
         return access
 
     def _payload(self, artifact: Artifact, *, padding: bool) -> Payload | tuple[str, str]:
-        if not staged(artifact):
+        if not needs_bucket(artifact):
             return self._bodies[artifact.layer_name, padding]
         bucket = f"nodelayer-{self._region.account_id}-{self._region.name}"
         key = f"{base64.b64decode(artifact.code_sha256).hex()}.zip"
@@ -202,5 +202,5 @@ class RegionWorker:
         return bucket, key
 
 
-def _recorded(content: Content, access: Access) -> Published:
+def _published(content: Content, access: Access) -> Published:
     return metadata.published(content.version, content.arn, content.created, access)

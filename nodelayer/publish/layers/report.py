@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from nodelayer.errors import NodelayerError
+from nodelayer.project_paths import PROGRAM
 from nodelayer.util.console import Reporter
 from nodelayer.util.parallel import StoppedError
 
 Flags = Mapping[str, str | bool]
-"""The flags of a command with their values: true for a flag without a value, empty if it is not given."""
+"""The flags of a command with their values: true for a flag without a value."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class RunReport:
     stopped: set[str] = field(default_factory=set)
     _printed: set[tuple[str, str]] = field(default_factory=set)
 
-    def add(self, failure: Failure) -> None:
+    def fail(self, failure: Failure) -> None:
         """Record a failure, and print it unless the same error was printed for its region."""
         if isinstance(failure.error, StoppedError):
             self.stopped.update(failure.retry)
@@ -74,9 +75,10 @@ class RunReport:
         """Print the command that retries what is not done, and return the exit code."""
         regions = sorted(self.stopped.union(*(failure.retry for failure in self.failures)))
         if regions:
-            words = ["invoke", self.command]
-            for flag, value in {**self.flags, "--regions": ",".join(regions)}.items():
-                words += [flag] if value is True else [flag, str(value)] if value else []
+            words = [PROGRAM, self.command]
+            given = {flag: value for flag, value in self.flags.items() if flag != "--regions"}
+            for flag, value in {**given, "--regions": ",".join(regions)}.items():
+                words += [flag] if value is True else [flag, str(value)]
             self.reporter.say(
                 f"Not done: {', '.join(regions)}. To retry only these regions, run: {shlex.join(words)}"
             )

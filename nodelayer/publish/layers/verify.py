@@ -47,7 +47,7 @@ def verify(
 
     for region, found in parallel.each(regions, compare):
         if isinstance(found, NodelayerError):
-            report.add(Failure(region, "", found))
+            report.fail(Failure(region, "", found))
         else:
             problems += found
             compared += sum(1 for _ in recorded_in(known, region))

@@ -6,11 +6,11 @@ import shlex
 
 import pytest
 
-from nodelayer.catalog.snippets import FORMATS, Layer, render
+from nodelayer.catalog.snippets import FORMATS, SnippetValues, render
 from nodelayer.errors import InvalidInputError
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1:3"
-X86_64 = Layer(ARN, "eu-west-1", "12.16.1", "x86_64", "provided.al2023", {"arn": ARN, "size": 1})
+X86_64 = SnippetValues(ARN, "eu-west-1", "12.16.1", "x86_64", "provided.al2023", {"arn": ARN, "size": 1})
 ARM64 = dataclasses.replace(X86_64, architecture="arm64")
 FUNCTIONS = [each for each in FORMATS if each not in {"arn", "json"}]
 CDK = ("cdk", "cdk-python")

@@ -41,7 +41,7 @@ def step(region, latest=0, existing=None, **more):
 def numbers(*steps, known=None):
     """What aligning gives: by region the number, and how many layer versions fill up to it."""
     found = plan.aligned(steps, known or Manifest())
-    return {each.region: (each.target, each.paddings, each.publishes) for each in found}
+    return {each.region: (each.wanted_version, each.paddings, each.publishes) for each in found}
 
 
 def test_where_nothing_is_there_the_first_number_is_taken_everywhere():
@@ -102,7 +102,7 @@ def test_aligning_what_is_aligned_does_nothing():
 
 
 def test_words_say_what_will_be_done_in_order():
-    full = step("a", latest=1, target=4, permit=Access(public=True))
+    full = step("a", latest=1, wanted_version=4, missing_access=Access(public=True))
     assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
     assert step("a", existing=1, recorded=True).words == "nothing"
     assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the duplicate 2, 3"
@@ -121,7 +121,7 @@ def test_the_description_of_padding_ends_with_its_mark_and_fits():
 
 
 def test_a_summary_counts():
-    planned = plan.Plan((step("a", latest=1, target=4), step("b", existing=1, recorded=True)))
+    planned = plan.Plan((step("a", latest=1, wanted_version=4), step("b", existing=1, recorded=True)))
     assert plan.summary(planned, "123456789012", "aws") == (
         "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 more to fill the "
         "numbering, 1 need no change, 0.0 MB of code storage in all"
