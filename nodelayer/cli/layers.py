@@ -41,6 +41,7 @@ if TYPE_CHECKING:
         "compression": COMPRESSION,
         "source": SOURCE,
         "signature": SIGNATURE,
+        "json": "print the build records as a JSON array instead of the paths",
         "outputs": step_outputs.HELP
         + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer; node-version: with commas)",
     }
@@ -54,6 +55,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     compression: str = "best",
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002 - invoke makes --no-signature of it
+    json: bool = False,  # noqa: FBT001, FBT002
     outputs: str = "",
 ) -> None:
     """Build a layer zip of any Node.js version, proved to run, with its build record and SBOM."""
@@ -68,9 +70,12 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
     def build_one(choice: "Choice") -> None:
         records.append(build.build(LayerTarget(*choice), options, context))
-        print(options.out / records[-1].zip)
+        if not json:
+            print(options.out / records[-1].zip)
 
     failures += attempt_each(chosen, build_one, context.reporter)
+    if json:
+        print(f"[{', '.join(record.json_text().rstrip() for record in records)}]")
     step_outputs.write(outputs, build.outputs(records, options.out))
     _end(failures)
 

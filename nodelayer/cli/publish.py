@@ -218,6 +218,7 @@ def verify(
         "arch": _ALL_ARCHITECTURES,
         "regions": _RECORDED_REGIONS,
         "dry-run": "show what would be deleted, and stop",
+        "json": "print the layer versions to delete as JSON",
         "yes": "do not ask",
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -230,6 +231,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     arch: str = "all",
     regions: str = "all",
     dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
     yes: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
     profile: str = "",
@@ -254,10 +256,11 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     with report.reporter.work(f"asking {len(names)} regions what is published"):
         planned = pruning.plan(known, account, names, keep, report)
-    print(
-        tables.columns((old.region, old.layer_name, str(old.version), "delete") for old in planned.old),
-        end="",
-    )
+    if json:
+        print(jsons.dumps([vars(old) for old in planned.old], indent=2))
+    else:
+        rows = ((old.region, old.layer_name, str(old.version), "delete") for old in planned.old)
+        print(tables.columns(rows), end="")
     for arn in planned.gone:
         report.reporter.say(f"{arn}: deleted already, will be marked")
     if not planned.old and not planned.gone:

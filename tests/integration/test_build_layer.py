@@ -116,10 +116,12 @@ def test_a_second_build_needs_no_network(invoke, layer, tmp_path):
         "--builder=local",
         "--compression=fast",
         f"--out={tmp_path}",
+        "--json",
         npm_config_registry=nowhere,
         NVM_NODEJS_ORG_MIRROR=nowhere,
     )
     assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out) == [json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())]
     assert (tmp_path / f"nodejs-{OLD}-x86_64.zip").read_bytes() == layer(OLD).zip.read_bytes()
 
 

@@ -144,6 +144,8 @@ def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_ver
     assert outcome.code == 2
     assert "Delete 4 layer versions? [nobody to ask]: use --yes to skip this question" in outcome.err
     assert outcome.out.splitlines()[0] == f"eu-west-1  {LAYER}  1  delete"
+    planned = json.loads(three_versions.command("prune", "--keep", "1", "--dry-run", "--json").out)
+    assert [(old["region"], old["version"]) for old in planned[:2]] == [("eu-west-1", 1), ("eu-west-1", 2)]
     assert set(three_versions.versions("eu-west-1")) == {1, 2, 3}
 
 
