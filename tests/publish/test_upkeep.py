@@ -38,7 +38,7 @@ def test_verify_names_what_is_missing_changed_and_not_public(workspace):
     assert outcome.code == 5
     assert [(each["region"], each["kind"].split(":")[0]) for each in json.loads(outcome.out)] == [
         ("ap-south-1", "missing"),
-        ("eu-west-1", "not public any more"),
+        ("eu-west-1", "access was removed"),
         ("us-east-1", "changed"),
     ]
 

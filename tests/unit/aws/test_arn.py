@@ -46,5 +46,5 @@ def test_the_layer_is_the_arn_without_its_number():
     ],
 )
 def test_what_is_no_arn_of_a_layer_version_is_refused(text):
-    with pytest.raises(InvalidInputError, match="is no ARN of a layer version"):
+    with pytest.raises(InvalidInputError, match="is not the ARN of a layer version"):
         LayerVersionArn.parse(text)

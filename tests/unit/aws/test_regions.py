@@ -74,5 +74,5 @@ def test_a_region_has_a_partition(region, partition):
 
 
 def test_a_region_of_no_partition_is_refused():
-    with pytest.raises(InvalidInputError, match="no partition has a region mars-north-1"):
+    with pytest.raises(InvalidInputError, match="no AWS partition has a region mars-north-1"):
         regions.partition_of("mars-north-1")

@@ -96,13 +96,15 @@ def test_where_it_is_not_published_the_line_says_where_it_is_and_what_is_there()
     with pytest.raises(NotFoundError) as error:
         found(known, "12")
     assert str(error.value) == (
-        "no layer of Node.js 12 for x86_64 in eu-west-1: for x86_64 it is in us-east-1, us-west-2; "
+        "no layer of Node.js 12 for x86_64 in eu-west-1: available for x86_64 in us-east-1, us-west-2; "
         "eu-west-1 has 18.0.0 for x86_64"
     )
 
 
 def test_another_architecture_is_named():
-    with pytest.raises(NotFoundError, match="for arm64 it is in eu-west-1"):
+    with pytest.raises(
+        NotFoundError, match="available for arm64 in eu-west-1; eu-west-1 has no layer for x86_64"
+    ):
         found(Manifest.of([layer(arch="arm64")]), "12")
 
 
@@ -148,7 +150,7 @@ def test_the_python_api_takes_a_url(served):
 def test_a_url_with_nothing_behind_it_is_one_line(served):
     url, answers = served
     answers.append((404, b"<html>"))
-    with pytest.raises(NotFoundError, match="there is no manifest"):
+    with pytest.raises(NotFoundError, match="the manifest does not exist"):
         open_manifest(url)
 
 
@@ -254,11 +256,11 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
         ("", "not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": "2"}', "no schema_version"),
-        ('{"schema_version": 3}', "newer than the 2 known here"),
+        ('{"schema_version": 3}', "has schema version 3, but this nodelayer reads at most 2"),
         ('{"schema_version": 2, "layers": [{}]}', "missing required field `node_version`"),
         ('{"schema_version": 2, "layers": [], "more": 1}', "unknown field `more`"),
-        ('{"schema_version": 1, "layers": [7]}', "does not hold what it should"),
-        ('{"schema_version": 1, "layers": 7}', "does not hold what it should"),
+        ('{"schema_version": 1, "layers": [7]}', "the manifest is not valid"),
+        ('{"schema_version": 1, "layers": 7}', "the manifest is not valid"),
     ],
 )
 def test_what_is_no_manifest_is_refused_with_the_reason(tmp_path, text, told):

@@ -85,11 +85,11 @@ def test_a_stack_with_a_running_operation_is_refused():
 @pytest.mark.parametrize("tags", [{}, {"nodelayer": "other"}])
 def test_a_stack_without_our_tag_is_refused(tags):
     for check in (stack.check_deployable, stack.check_ours, stack.function_name):
-        with pytest.raises(RefusedError, match="not one of the sample function"):
+        with pytest.raises(RefusedError, match="does not belong to nodelayer"):
             check(TARGET, found(tags=tags))
 
 
 def test_the_function_name_is_an_output_of_the_stack():
     assert stack.function_name(TARGET, found(FunctionName="f")) == "f"
-    with pytest.raises(NotFoundError, match="in ROLLBACK_COMPLETE"):
+    with pytest.raises(NotFoundError, match="its status is ROLLBACK_COMPLETE"):
         stack.function_name(TARGET, found("ROLLBACK_COMPLETE"))

@@ -103,9 +103,9 @@ def test_aligning_what_is_aligned_does_nothing():
 
 def test_words_say_what_will_be_done_in_order():
     full = step("a", latest=1, wanted_version=4, missing_access=Access(public=True))
-    assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
-    assert step("a", existing=1, recorded=True).words == "nothing"
-    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the duplicate 2, 3"
+    assert full.description == "publish 2 padding versions, publish, as number 4, permit public, record"
+    assert step("a", existing=1, recorded=True).description == "nothing"
+    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).description == "delete the duplicate 2, 3"
 
 
 def test_access_is_only_ever_added():
@@ -123,8 +123,8 @@ def test_the_description_of_padding_ends_with_its_mark_and_fits():
 def test_a_summary_counts():
     planned = plan.Plan((step("a", latest=1, wanted_version=4), step("b", existing=1, recorded=True)))
     assert plan.summary(planned, "123456789012", "aws") == (
-        "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 more to fill the "
-        "numbering, 1 need no change, 0.0 MB of code storage in all"
+        "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 padding "
+        "versions to publish, 1 need no change, 0.0 MB of code storage in total"
     )
 
 
