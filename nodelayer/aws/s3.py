@@ -70,7 +70,7 @@ class StagingBuckets:
                 LifecycleConfiguration={
                     "Rules": [
                         {
-                            "ID": "gone-after-a-day",
+                            "ID": "expire-after-a-day",
                             "Status": "Enabled",
                             "Filter": {"Prefix": ""},
                             "Expiration": {"Days": 1},

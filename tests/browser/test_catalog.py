@@ -168,7 +168,7 @@ def test_each_line_comes_with_its_end_of_life(look, varied):
     for node, said in {
         "12.16.1": "Node.js 12 Erbiumend of life since 2022-04-30",
         "12.0.0": "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30",
-        "13.14.0": "Node.js 13not an LTS line; its end of life is not recorded here",
+        "13.14.0": "Node.js 13not an LTS line, end of life not known",
         "24.21.0": "Node.js 24 Kryptonmaintained until 2028-04-30",
     }.items():
         open_choice(page, f"node={node}&region=eu-west-1")
@@ -257,7 +257,7 @@ def test_without_the_clipboard_api_the_old_command_copies_or_the_page_says_what_
     expect(button).to_be_focused()
     page.evaluate("() => { document.execCommand = () => false }")
     button.click()
-    expect(page.locator("#said")).to_contain_text("select the text yourself")
+    expect(page.locator("#said")).to_contain_text("Select the text and copy it yourself.")
 
 
 # ---- addresses and history

@@ -61,7 +61,7 @@
     };
   };
 
-  const here = (region, arch) => {
+  const layersIn = (region, arch) => {
     const place = regions.indexOf(region);
     return layers.filter((layer) => layer.arch === arch && layer.places.includes(place));
   };
@@ -88,10 +88,10 @@
   const find = (spec, region, arch) => {
     const means = meaning(spec);
     if (!means) return [];
-    const there = here(region, arch).filter((layer) => means(layer.node));
-    const node = newest(there.map((layer) => layer.node));
+    const matching = layersIn(region, arch).filter((layer) => means(layer.node));
+    const node = newest(matching.map((layer) => layer.node));
     const number = (layer) => published(layer, region).version;
-    return there
+    return matching
       .filter((layer) => layer.node === node)
       .sort((a, b) => b.buildOrder - a.buildOrder || number(b) - number(a));
   };
@@ -219,8 +219,8 @@
 
   const usual = (wanted) => {
     const region = [wanted, remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
-    const arch = data.architectures.find((name) => here(region, name).length) ?? data.architectures[0];
-    const nodes = here(region, arch).map((layer) => layer.node);
+    const arch = data.architectures.find((name) => layersIn(region, name).length) ?? data.architectures[0];
+    const nodes = layersIn(region, arch).map((layer) => layer.node);
     const releases = nodes.filter(stable);
     const best = newest(releases.filter((node) => lts.has(node))) ?? newest(releases);
     return { node: best ? major(best) : newest(nodes) ?? '', region, arch, build: '' };
@@ -246,10 +246,10 @@
     if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](chosen, '', words);
   };
 
-  const linesThere = [...new Set(data.nodes.map(major))].reverse();
+  const allLines = [...new Set(data.nodes.map(major))].reverse();
   const fillOnce = () => {
     $('line').append(
-      ...linesThere.map((number) => {
+      ...allLines.map((number) => {
         const line = data.lines[number];
         const end = line && line[1] <= today ? ' (EOL)' : '';
         return option(number, line ? `${number} ${line[0]}${end}` : number);
