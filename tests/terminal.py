@@ -28,8 +28,11 @@ class Session:
         return self.screens[-1]
 
 
-def run(command, *, columns=100, lines=40, **options):
-    """Run a command whose input, output and errors are a terminal of this size."""
+def run(command, *, columns=100, lines=40, watch=lambda _screen: None, **options):
+    """Run a command whose input, output and errors are a terminal of this size.
+
+    `watch` is called with pyte's screen whenever the command has written.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs} | options
@@ -41,6 +44,7 @@ def run(command, *, columns=100, lines=40, **options):
         while data := _read(ours):
             written += data
             stream.feed(data)
+            watch(screen)
             shown = _text(screen.display)
             if shown not in screens[-1:]:
                 screens.append(shown)
