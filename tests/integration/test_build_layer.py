@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from support import ROOT, command, environment
+from support import ROOT, command, environment, start
 from unit.github.test_step_outputs import read
 
 from nodelayer import architecture
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(invoke, tmp_path, mounted):
 def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, when):
     layer(OLD)
     flags = ("--builder=local", "--source=npm", f"--node={OLD}", f"--out={tmp_path}")
-    with subprocess.Popen(
+    with start(
         command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         for line in process.stderr:  # the next step after this line packs, for seconds

@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import docker
 import pytest
-from support import ROOT, command, environment
+from support import ROOT, command, environment, start
 
 from nodelayer.layer import archive
 
@@ -215,9 +215,7 @@ def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, l
     layer(OLD)
     flags = (f"--node={OLD}", *QUICK, f"--out={tmp_path}")
     environ = environment(NODELAYER_BASE_IMAGE=STANDIN)
-    with subprocess.Popen(
-        command("build-layer", *flags), env=environ, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start(command("build-layer", *flags), env=environ, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line_to_wait_for in line:
                 break

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import ROOT, command, environment
+from support import ROOT, command, environment, start
 
 from nodelayer.emulation import invoke as run
 from nodelayer.emulation import rie as emulator
@@ -188,7 +188,7 @@ def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke
 def test_a_stopped_run_leaves_nothing_running(layer, function, when):
     out = layer("12.16.1").zip.parent
     flags = ("--node=12.16.1", f"--out={out}", f"--function={function}", "--handler=some.parent")
-    with subprocess.Popen(
+    with start(
         command("run", *flags, "--timeout=60"), env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 30
