@@ -1,6 +1,7 @@
 """Helpers of tests that are not fixtures: commands as users run them, and a finished layer."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,6 +51,14 @@ class Built:
 def command(*arguments):
     """The argument list of one of our commands, from wherever it is started."""
     return [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}", *map(str, arguments)]
+
+
+def find_program(name, package):
+    """Return the path of a program, or skip the test and name Debian's package of it."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name}: apt-get install {package}")
+    return found
 
 
 def start(line, **how):

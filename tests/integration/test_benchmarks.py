@@ -32,7 +32,7 @@ while True:
     link.getresponse().read()
 """
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc: apt-get install gcc libc6-dev")
 
 
 @pytest.fixture

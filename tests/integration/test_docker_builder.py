@@ -196,7 +196,7 @@ def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variab
 
 def test_a_daemon_this_user_may_not_use_is_one_line():
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
+        pytest.skip("not root: only root can become another user")
     script = (
         "import os\n"
         "from nodelayer.layer import docker_builder as docker\n"

@@ -62,7 +62,7 @@ def image():
     """The stand-in for AWS's image; what SAM makes of it is gone afterwards."""
     with closing(docker.from_env()) as engine:
         if not engine.images.list(IMAGE):
-            pytest.skip("no stand-in Lambda image: tests/images/standin-lambda.sh makes it")
+            pytest.skip("no stand-in Lambda image: run tests/images/standin-lambda.sh")
         before = {each.id for each in engine.images.list("samcli/lambda-provided")}
         yield IMAGE
         for each in engine.images.list("samcli/lambda-provided"):

@@ -138,7 +138,7 @@ def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, name):
 def _node_for_osls():
     told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     if int(told.removeprefix("v").partition(".")[0]) < 20:
-        pytest.skip(f"osls needs Node.js 20 or newer, here is {told.strip()}")
+        pytest.skip("node is older than 20, which osls needs: install a newer Node.js")
 
 
 @each_current_layer
@@ -207,7 +207,7 @@ def check_synthesized(tools, out, numbered):
 
 
 @each_layer
-@pytest.mark.skipif(TERRAFORM is None, reason="terraform is not installed, and no package registry has it")
+@pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
 def test_terraform_plans_attributes_of_its_aws_provider(tools, project, name):
     """Without the provider itself, which only HashiCorp's registry has: Terraform's own resource takes its
     place for the plan, and what is planned is held against the declarations made from the provider's schema.

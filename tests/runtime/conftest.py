@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from runtime.cases import AWS_NODE
+from runtime.clients import NEW, OLD
 from support import REPORT, ROOT
 
 from nodelayer import architecture
@@ -21,6 +22,7 @@ from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"
 BUILD_TOOLS = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+BUILD_PACKAGES = "apt-get install autoconf automake libtool cmake make g++ npm"
 PARALLEL_RUNS = 2 * (os.cpu_count() or 1)
 NEEDS_LIBATOMIC = 25
 TABLE = pytest.StashKey()
@@ -53,13 +55,13 @@ class Runtimes:
     def why_not(self, name, node_version):
         """Return why a client cannot run here, or an empty string."""
         if architecture.of_host() is None:
-            return "Lambda does not run on the architecture of this machine"
+            return "Lambda has no architecture like this machine's"
         if int(node_version.partition(".")[0]) >= NEEDS_LIBATOMIC:
             machine = architecture.of_host()
             if system_library.find("libatomic.so.1", machine) is None:
-                return "this machine has no libatomic.so.1"
+                return "no libatomic.so.1: apt-get install libatomic1"
         missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
-        return f"AWS's client is built with {', '.join(missing)}, not installed here" if missing else ""
+        return "no build tools for AWS's runtime client: " + BUILD_PACKAGES if missing else ""
 
     def _folder(self, name, make):
         """Return a folder that is kept between runs, created atomically and only once."""
@@ -99,6 +101,7 @@ class Runtimes:
             line = ["npm", "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{version}"]
             done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
             assert done.returncode == 0, f"{' '.join(line)}: {done.stderr[-2000:]}"
+            shutil.rmtree(folder / "node_modules" / "aws-lambda-ric" / "deps")  # 150 MB of sources
 
         folder = self._folder(f"aws-lambda-ric-{version}-{architecture.of_host()}", make)
         package = folder / "node_modules" / "aws-lambda-ric"
@@ -130,20 +133,17 @@ class Outcomes:
 
 @pytest.fixture(scope="session")
 def outcomes(request, runtimes):
-    """Start the runs of all selected tests in parallel; return their outcomes."""
+    """Start the runs of the selected cases in parallel; return their outcomes."""
     chosen = [
         item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
     ]
     jobs = {}
     with ThreadPoolExecutor(PARALLEL_RUNS) as pool:
         for parameters in chosen:
-            case = parameters["case"]
-            wanted = [("nodelayer", parameters["node"])] + [
-                (version, AWS_NODE[version]) for version in case.like
-            ]
-            for name, version in wanted:
-                if (case.name, name, version) not in jobs and not runtimes.why_not(name, version):
-                    jobs[case.name, name, version] = pool.submit(_run, runtimes, case, name, version)
+            case, name = parameters["case"], parameters.get("client", "nodelayer")
+            version = parameters["node"] if name == "nodelayer" else AWS_NODE[name]
+            if not runtimes.why_not(name, version):
+                jobs[case.name, name, version] = pool.submit(_run, runtimes, case, name, version)
 
         yield Outcomes(runtimes, jobs)
         for job in jobs.values():
@@ -160,6 +160,15 @@ def _run(runtimes, case, name, version):
 
 def pytest_configure(config):
     config.stash[TABLE] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave all versions of Node.js but an old and a new one to `invoke test-all`."""
+    for item in items:
+        parameters = getattr(item, "callspec", None) and item.callspec.params
+        if parameters and parameters.get("node", OLD) not in (OLD, NEW):
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture
