@@ -14,7 +14,7 @@ from publish.emulators import ACCOUNT
 from support import Outcome
 from tools import Tools
 
-from nodelayer.catalog.snippets import Layer, render
+from nodelayer.catalog.snippets import SnippetValues, render
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.network
@@ -37,7 +37,7 @@ NODE = "exports.handler = async () => process.version;\n"
 
 def layer(architecture="x86_64", runtime="provided.al2023", region="eu-west-1", partition="aws"):
     arn = f"arn:{partition}:lambda:{region}:{ACCOUNT}:layer:nodejs-12-16-1-{architecture}:1"
-    return Layer(arn, region, "12.16.1", architecture, runtime, {"arn": arn})
+    return SnippetValues(arn, region, "12.16.1", architecture, runtime, {"arn": arn})
 
 
 LAYERS = {

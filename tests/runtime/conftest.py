@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import subprocess
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 from runtime.cases import AWS_NODE
 from runtime.clients import NEW, OLD
 from support import REPORT, ROOT
+from tools import Tools
 
 from nodelayer import architecture
 from nodelayer.layer import contents, system_library
@@ -63,27 +63,13 @@ class Runtimes:
         missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
         return "no build tools for AWS's runtime client: " + BUILD_PACKAGES if missing else ""
 
-    def _folder(self, name, make):
-        """Return a folder that is kept between runs, created atomically and only once."""
-        folder = self._cache.root / "tests" / name
-        with self._cache.lock(f"tests-{name}", Reporter(quiet=True)):
-            if not folder.exists():
-                with self._cache.workspace() as making:
-                    make(making)
-                    folder.parent.mkdir(parents=True, exist_ok=True)
-                    making.rename(folder)
-        return folder
-
     def _node(self, version):
-        machine = architecture.of_host()
-
-        def make(folder):
+        program = self._scratch / f"node-{version}"
+        if not program.exists():
             source = open_source("npm", SourceContext(self._cache, Reporter(quiet=True), os.environ))
-            program = folder / "node"
-            program.write_bytes(source.fetch(version, machine).node)
+            program.write_bytes(source.fetch(version, architecture.of_host()).node)
             program.chmod(0o755)
-
-        return self._folder(f"node-{version}-{machine}", make) / "node"
+        return program
 
     def _ours(self, _, node_version):
         opt = self._scratch / f"opt-{node_version}"
@@ -96,16 +82,11 @@ class Runtimes:
         return clients.ours(node_version, opt)
 
     def _aws(self, version, node_version):
-        def make(folder):
-            (folder / "package.json").write_text("{}")
-            line = ["npm", "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{version}"]
-            done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
-            assert done.returncode == 0, f"{' '.join(line)}: {done.stderr[-2000:]}"
-            shutil.rmtree(folder / "node_modules" / "aws-lambda-ric" / "deps")  # 150 MB of sources
-
-        folder = self._folder(f"aws-lambda-ric-{version}-{architecture.of_host()}", make)
-        package = folder / "node_modules" / "aws-lambda-ric"
-        return clients.aws(version, node_version, self._node(node_version), package)
+        package = f"aws-lambda-ric@{version}"
+        folder = Tools(self._cache).npm(package, without="aws-lambda-ric/deps")  # 150 MB of sources
+        return clients.aws(
+            version, node_version, self._node(node_version), folder / "node_modules" / "aws-lambda-ric"
+        )
 
 
 @pytest.fixture(scope="session")

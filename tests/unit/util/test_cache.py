@@ -180,6 +180,25 @@ def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
     assert cache.clear() == 0
 
 
+def test_prune_removes_what_was_used_longest_ago_and_keeps_what_was_used_today(cache):
+    day = 24 * 3600
+    ages = {
+        "blobs/sha256/a": 3 * day,
+        "programs/b/.whole": 4 * day,
+        "partial/c": 2 * day,
+        "tests/d/.whole": 0,
+    }
+    for name, age in ages.items():
+        path = cache.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(100))
+        os.utime(path, (time.time() - age,) * 2)
+    cache.prune(limit=300)
+    assert {name for name in ages if (cache.root / name).exists()} == ages.keys() - {"programs/b/.whole"}
+    cache.prune(limit=0)
+    assert {name for name in ages if (cache.root / name).exists()} == {"tests/d/.whole"}
+
+
 @pytest.fixture
 def small(tmp_path):
     if os.geteuid() != 0:
