@@ -49,6 +49,7 @@ def measure(monkeypatch):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=MARKS.get(name, pytest.mark.network)) for name in SMALL]
 )
+@pytest.mark.full
 def test_a_benchmark_writes_its_figures(name, tmp_path):
     script = [sys.executable, BENCHMARKS / f"{name}.py", *SMALL[name], "--results", tmp_path]
     done = subprocess.run(script, capture_output=True, text=True, check=False)

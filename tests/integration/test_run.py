@@ -19,7 +19,11 @@ from nodelayer.layer import archive, artifact
 
 pytestmark = pytest.mark.network
 
-VERSIONS = ["12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"]
+MORE_VERSIONS = ["18.20.8", "20.20.2", "22.23.3", "26.10.0"]
+VERSIONS = [
+    *("12.16.1", "24.21.0"),
+    *(pytest.param(version, marks=pytest.mark.full) for version in MORE_VERSIONS),
+]
 
 HANDLERS = """
 exports.parent = (event) => new Promise(() => {
@@ -248,6 +252,7 @@ def addons(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", ["12.16.1", "24.21.0"])
 def test_native_addons_load_into_the_stripped_binary(opt, rie, addons, version, tmp_path):
     sandbox = emulator.Sandbox(opt(version), addons, "addon.handler", 10)

@@ -31,7 +31,7 @@ from nodelayer.emulation import rie as emulator
 from nodelayer.manifest.lookup import arn_for
 from nodelayer.util.cache import DownloadCache
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 IMAGE = "public.ecr.aws/lambda/provided:al2023-x86_64"

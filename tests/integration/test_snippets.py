@@ -17,7 +17,7 @@ from tools import Tools
 from nodelayer.catalog.snippets import SnippetValues, render
 from nodelayer.util.cache import DownloadCache
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 AWS_CLI = ("awscli==1.46.3",)
