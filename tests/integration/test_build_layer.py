@@ -183,7 +183,7 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
         _, rest = process.communicate(timeout=60)
     assert time.monotonic() - sent < 3  # a second, and slack for a busy machine
     assert process.returncode == 130
-    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert list(tmp_path.iterdir()) == []
 
 

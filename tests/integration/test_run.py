@@ -202,7 +202,7 @@ def test_a_stopped_run_leaves_nothing_running(layer, function, when):
         process.send_signal(when)
         _, rest = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert started_in(function) == []
 
 

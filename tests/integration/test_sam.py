@@ -413,7 +413,7 @@ def status(cloud, name):
 @pytest.mark.usefixtures("deployed")
 def test_destroy_without_a_terminal_needs_yes(cloud):
     told = refused(cloud, 2, "destroy", f"--region={THERE}")
-    assert "--yes does it without" in told
+    assert "use --yes to skip this question" in told
     cloud.ran("destroy", "--yes", f"--region={THERE}")
     functions = cloud.running.client("lambda", region=THERE).list_functions()["Functions"]
     assert functions == []
