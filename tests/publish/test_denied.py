@@ -45,7 +45,9 @@ def test_a_bucket_that_cannot_be_made_names_iam_s_action_and_not_the_operation(
     proxy, region, operation, action
 ):
     proxy.rule(Rule(faults.access_denied, operation=operation))
-    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"):
+    with pytest.raises(
+        RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"
+    ):
         region.buckets.make("nodelayer-1")
 
 
@@ -67,7 +69,9 @@ def denied(proxy, operation, message):
 def test_the_action_that_aws_names_is_told_instead_of_the_call_s_own(proxy, region):
     action = "s3:PutBucketOwnershipControls"
     denied(proxy, "CreateBucket", f"{USER} is not authorized to perform: {action} on resource: *")
-    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"):
+    with pytest.raises(
+        RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"
+    ):
         region.buckets.make("nodelayer-1")
 
 
