@@ -41,7 +41,7 @@ class StepResult:
 class RegionWorker:
     """Carries out the steps of one region. A stop takes effect between two calls to AWS.
 
-    `show` gets a word for the current call, and the share of the work that is done.
+    `show` gets a word for the current call and the share of the work that is done (0 to 1), if known.
     """
 
     def __init__(
