@@ -123,7 +123,7 @@ def _raise_translated(error: boto.ClientError, action: str, where: str) -> NoRet
         raise RefusedError(
             f"not allowed: {_missing_action(message) or action}",
             where=where,
-            todo="allow this action in the role's policy (docs/aws-setup.md)",
+            todo="allow this action in the role's policy (docs/publishing.md)",
         ) from error
     if code in NOT_FOUND:
         raise MissingError(

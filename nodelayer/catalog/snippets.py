@@ -265,4 +265,4 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     }
 )
 """The formats of `invoke arn --format` and of the page, in this order. To add one: a template and one line
-here, and an example in docs/consuming.md."""
+here, and an example in docs/using.md."""
