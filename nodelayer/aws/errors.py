@@ -75,21 +75,17 @@ def translate_errors(action: str, what: str, region: str) -> Iterator[None]:
         raise UnreachableError(
             f"AWS cannot be reached for {action} ({type(error).__name__})",
             where=where,
-            todo="check the network, then run the command again",
+            todo="check the network",
         ) from error
     except (boto.HTTPClientError, boto.IncompleteReadError, boto.ResponseStreamingError) as error:
         raise UnreachableError(
-            f"the connection broke during {action} ({type(error).__name__})",
-            where=where,
-            todo="run the command again",
+            f"the connection broke during {action} ({type(error).__name__})", where=where, todo="try again"
         ) from error
     except (boto.BotoCoreError, boto3.exceptions.Boto3Error) as error:
         if isinstance(error.__context__, boto.ClientError):  # s3transfer wraps it
             _raise_translated(error.__context__, action, where)
         raise RefusedError(
-            f"{action} cannot be sent ({error})",
-            where=where,
-            todo="check the flags and the AWS configuration",
+            f"{action} cannot be sent ({error})", where=where, todo="check the flags and the AWS profile"
         ) from error
     except ValueError as error:  # botocore raises it for an endpoint without https://
         raise InvalidInputError(
@@ -103,9 +99,7 @@ def _raise_translated(error: boto.ClientError, action: str, where: str) -> NoRet
     message = str(error.response.get("Error", {}).get("Message", "")).strip().rstrip(".")
     if code in _THROTTLED:
         raise UnreachableError(
-            f"AWS throttled {action} after several attempts",
-            where=where,
-            todo="wait a few minutes, then run the command again",
+            f"AWS throttled {action} repeatedly", where=where, todo="try again in some minutes"
         ) from error
     if code in _EXPIRED:
         raise ExpiredError(
@@ -137,15 +131,11 @@ def _raise_translated(error: boto.ClientError, action: str, where: str) -> NoRet
         ) from error
     if status >= _SERVER_ERROR:
         raise UnreachableError(
-            f"AWS answered {action} with HTTP status {status} ({code})",
-            where=where,
-            todo="run the command again later",
+            f"AWS answered {action} with HTTP status {status} ({code})", where=where, todo="try again later"
         ) from error
     if "CompatibleArchitectures are not supported" in message:
         raise ArchitecturesError(
-            "the region does not support layers for this architecture yet",
-            where=where,
-            todo="leave the region out",
+            "the region does not support layers for this architecture yet", where=where, todo="leave it out"
         ) from error
     raise RefusedError(f"AWS rejected {action}: {code}: {message}", where=where) from error
 

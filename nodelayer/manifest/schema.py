@@ -41,9 +41,7 @@ def parse(data: bytes, where: str) -> Manifest:
         return Manifest.of(msgspec.convert(raw, Manifest).layers)
     except (ValueError, NodelayerError, TypeError, AttributeError) as error:
         raise NotVerifiedError(
-            f"the manifest is not valid ({_reason(error)})",
-            where=where,
-            todo="restore it from its last commit",
+            f"the manifest is not valid ({_reason(error)})", where=where, todo="restore its last commit"
         ) from error
 
 
