@@ -1,4 +1,4 @@
-"""Do one thing for each of several items: a failure is reported, and does not stop the others."""
+"""Run an action for several items; a failure is reported and does not stop the others."""
 
 from collections.abc import Callable, Iterable
 from typing import TypeVar
@@ -12,7 +12,7 @@ _T = TypeVar("_T")
 def attempt_each(
     items: Iterable[_T], action: Callable[[_T], object], reporter: Reporter
 ) -> list[NodelayerError]:
-    """Run an action for each item; returns the failures, each reported in a line."""
+    """Run an action for each item; return the failures, each already reported in one line."""
     failures: list[NodelayerError] = []
     for item in items:
         try:

@@ -154,7 +154,7 @@ def test_a_full_download_cache_is_told_as_such(invoke, tmp_path, mounted):
     cache = mounted(tmp_path / "cache", "-t", "tmpfs", "-o", "size=9m", "tmpfs")
     outcome = invoke("download", f"--node={OLD}", NODELAYER_CACHE_DIR=cache)
     assert outcome.code == 7, outcome.err
-    assert "no room left" in outcome.lines[-1]
+    assert "no disk space left" in outcome.lines[-1]
     assert "NODELAYER_CACHE_DIR" in outcome.lines[-1]
     assert "network" not in outcome.lines[-1]
 

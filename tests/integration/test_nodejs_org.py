@@ -539,7 +539,7 @@ def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
 def test_a_name_that_is_unknown_is_told_at_once(nodejs):
     start = time.monotonic()
     line = refusal(UnreachableError, nodejs("https://nodejs.invalid").fetch, VERSION, X86_64)
-    assert "nodejs.invalid cannot be reached (its name is not known)" in line
+    assert "nodejs.invalid cannot be reached (its name cannot be resolved)" in line
     assert time.monotonic() - start < 5
 
 

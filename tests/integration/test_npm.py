@@ -339,7 +339,7 @@ BROKEN = {
         MachineError,
         "npm failed (EODD): at … …",
     ),
-    "has no room": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no room left"),
+    "has no room": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no disk space left"),
     "may not write": ("echo 'npm ERR! code EACCES' >&2; exit 1", MachineError, "may not write its files"),
     "distrusts": (
         'echo \'{"error": {"code": "CERT_HAS_EXPIRED"}}\'; exit 1',

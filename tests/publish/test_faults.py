@@ -283,7 +283,7 @@ def test_no_credentials_is_one_line(workspace):
 def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(workspace, proxy):
     outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
     assert outcome.code == 7
-    assert outcome.lines[-1].endswith("name another place with --manifest, or ask for the permission")
+    assert outcome.lines[-1].endswith("change the permissions, or choose another location with --manifest")
     assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
     assert not Path(READ_ONLY).exists()
 

