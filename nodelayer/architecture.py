@@ -53,7 +53,7 @@ def parse(text: str) -> tuple[Architecture, ...]:
 
 
 def of_host() -> Architecture | None:
-    """Return this computer's architecture; None if it is another one, or the system is not Linux."""
+    """Return this machine's architecture; None if it is another one, or the system is not Linux."""
     if platform.system() != "Linux":
         return None
     return _ALIASES.get(platform.machine().lower())

@@ -52,7 +52,7 @@ class IncompatibleError(NodelayerError):
 
 
 class MachineError(NodelayerError):
-    """This computer lacks disk space, a permission or a program."""
+    """This machine lacks disk space, a permission or a program."""
 
     code = 7
 
