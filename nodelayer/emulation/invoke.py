@@ -102,7 +102,7 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
     events: Mapping[str, bytes],
     rie: Path,
 ) -> str:
-    """Invoke the sample function on an unpacked layer, as a cold start for each event; return a line with the times.
+    """Invoke the sample function on an unpacked layer, cold for each event; return a line with the times.
 
     `events` maps names to JSON; `http` is an event of an HTTP API.
 
@@ -132,7 +132,7 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
 
 
 def _sample_answer(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
-    """Return version, architecture and event in the answer of the sample function; None for another answer."""
+    """Return version, architecture and event from the sample function's answer; None for other answers."""
     try:
         fields = json.loads(answer)
         if over_http:

@@ -38,7 +38,7 @@ _CREDENTIAL_VARIABLES = (
 
 @dataclass(frozen=True)
 class Program:
-    """An emulator: the package for pip, its command line with {port}, and a path that answers when it is ready."""
+    """An emulator: its package, its command line with {port}, and the path that answers when it is ready."""
 
     name: str
     requirement: str

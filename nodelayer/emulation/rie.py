@@ -1,7 +1,7 @@
 """Run AWS's Runtime Interface Emulator with a layer that is unpacked in a folder, without Docker.
 
-https://github.com/aws/aws-lambda-runtime-interface-emulator. The emulator is part of aws-sam-cli; pip downloads
-that package's wheel, and rie.json pins its hash.
+https://github.com/aws/aws-lambda-runtime-interface-emulator. The emulator is part of aws-sam-cli: pip
+downloads that package's wheel, and rie.json pins its hash.
 """
 
 import hashlib
@@ -55,8 +55,8 @@ _INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
 class Answer:
     """The result of an invocation.
 
-    `payload` is what the caller gets. If it is an error, `failed` is true and `error_type` is its name. `logs` is
-    what the function wrote. The emulator measures the milliseconds: `init_ms` from the start of bootstrap to its
+    `payload` is what the caller gets. If it is an error, `failed` is true and `error_type` is its name. `logs`
+    is what the function wrote. The emulator measures milliseconds: `init_ms` from the start of bootstrap to its
     first request, `duration_ms` of the handler; None if it did not.
     """
 
@@ -142,8 +142,8 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
 def _error_type(payload: bytes, status: int) -> str | None:
     """Return the name of the error in a payload, or None.
 
-    The emulator returns status 200 for handled errors and no error header, so the keys of the payload decide. An
-    answer of the function with the same keys is therefore treated as an error.
+    The emulator returns status 200 for handled errors and no error header, so the keys of the payload decide.
+    An answer of the function with the same keys is therefore treated as an error.
     """
     if _TIMED_OUT.fullmatch(payload.strip()):
         return "Sandbox.Timedout"
@@ -195,7 +195,7 @@ class Emulator:
         return answer.content, answer.status_code
 
     def logs(self) -> str:
-        """Return what the function has written to stdout and stderr, with the emulator's START, END and REPORT lines."""
+        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT."""
         return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
 
     def report(self, awaited: re.Pattern[str] | None = None) -> str:
@@ -265,7 +265,7 @@ def _start(
                 raise MachineError(
                     f"the Runtime Interface Emulator cannot be started ({error.strerror})",
                     where=str(rie),
-                    todo="delete this file, then run the same command again",
+                    todo="check that this machine can execute this file",
                 ) from error
         deadline = time.monotonic() + _START_S
         while process.poll() is None and time.monotonic() < deadline:
