@@ -27,7 +27,7 @@ def no_docker():
         client = docker.from_env()
         client.ping()
     except docker.errors.DockerException as error:
-        return f"no Docker daemon answers: {error}"
+        return f"Docker does not answer: {error}"
     try:
         client.images.get(STANDIN.format(arch=architecture.of_host().debian))
     except docker.errors.ImageNotFound:

@@ -55,9 +55,9 @@ _INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
 class Answer:
     """The result of an invocation.
 
-    `payload` is what the caller gets. If it is an error, `failed` is true and `error_type` is its name. `logs`
-    is what the function wrote. The emulator measures milliseconds: `init_ms` from the start of bootstrap to its
-    first request, `duration_ms` of the handler; None if it did not.
+    `payload` is what the caller gets. If it is an error, `failed` is true and `error_type` is its name.
+    `logs` is what the function wrote. `init_ms` (from the start of bootstrap to its first request) and
+    `duration_ms` (of the handler) are milliseconds as the emulator measured them, or None.
     """
 
     payload: bytes

@@ -187,8 +187,8 @@ def strip(data: bytes, *, name: str) -> bytes:
     """Remove symbols, debug data and comments from a program or library: everything outside of its segments.
 
     The bytes that the kernel and the loader read do not change. Only the section table is rewritten, for the
-    remaining sections. The result is the same on every host and for every architecture, and a second strip does
-    not change it; GNU strip guarantees neither. A file without section table is returned unchanged.
+    remaining sections. The result is the same on every host and for every architecture, and stripping twice
+    gives the same bytes; GNU strip guarantees neither. A file without section table is returned unchanged.
 
     Raises:
         NotVerifiedError: It is damaged, or not a 64-bit little-endian ELF program or library.

@@ -117,7 +117,7 @@ class Git:
         return replace(self, environ={**self.environ, **variables})
 
     def address(self, remote: str) -> str:
-        """Return the URL of a remote. Other text is returned unchanged, or as an absolute path if it exists."""
+        """Return the URL of a remote. Other text stays as it is, but a path that exists becomes absolute."""
         address = self.answer("remote", "get-url", "--push", remote) or remote
         local = self.folder / address
         return str(local.resolve()) if local.exists() else address

@@ -215,13 +215,13 @@ def refused(outcome, code):
 
 def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
-    assert "invoke build-layer --node '18' --arch x86_64; built are 12.16.1" in words
+    assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 
 
 def test_a_zip_that_changed_after_its_record_was_written_is_not_published(workspace, proxy):
     path = workspace.artifacts()[0].path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert "the zip is not the one its build record speaks of" in refused(
+    assert "the zip does not match its build record" in refused(
         workspace.command("publish", "--node", "12"), 5
     )
     assert proxy.calls == []
