@@ -44,10 +44,7 @@ class Entry:
     def __post_init__(self) -> None:
         path = PurePosixPath(self.path)
         if path.is_absolute() or ".." in path.parts or str(path) != self.path or not self.path.isascii():
-            raise InvalidInputError(
-                f"{self.path!r} is not a valid path of a file in a layer",
-                todo="use a relative path of ASCII characters, without ..",
-            )
+            raise InvalidInputError(f"{self.path!r} is not a relative path of ASCII characters without ..")
 
 
 def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") -> None:

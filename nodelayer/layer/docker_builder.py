@@ -163,9 +163,7 @@ class Engine:
             raise _explained(error, request.base) from error
         if not image:
             raise UnreachableError(
-                "the Docker daemon ended the build without an image",
-                where=request.base,
-                todo="check that the daemon is running, then try again",
+                "the Docker daemon ended the build without an image", where=request.base, todo="try again"
             )
         return image
 
@@ -320,11 +318,7 @@ def _explained(error: Exception, where: str) -> NodelayerError:
     if "no space left" in text.lower():
         return _full(where)
     if isinstance(error, NotFound):
-        return UnreachableError(
-            f"a Docker image or container was removed during the build ({text})",
-            where=where,
-            todo="try again",
-        )
+        return UnreachableError(f"Docker did not find it ({text})", where=where, todo="try again")
     why = next((reason for sign, reason in _NO_DAEMON.items() if sign in text), text)
     return UnreachableError(
         f"Docker does not answer ({why})", where=where, todo="start Docker, or use --builder local"

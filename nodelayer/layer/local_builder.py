@@ -82,8 +82,7 @@ def _host_library(soname: str, target: LayerTarget, runtime: abi.RuntimeTarget) 
     verdict = abi.check(files, target.architecture, policies=runtime.policies, runtimes=(runtime.name,))
     if not verdict.compatible:
         raise IncompatibleError(
-            f"the {soname} of this machine does not load on {runtime.name} "
-            f"({abi.explain(verdict, runtime.name)})",
+            f"{soname} of this machine does not load on {runtime.name}: {abi.explain(verdict, runtime.name)}",
             where=str(path),
             todo="use --builder docker",
         )
@@ -102,9 +101,7 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
             return {}
         raise
     except subprocess.TimeoutExpired as error:
-        raise NotVerifiedError(
-            f"the binary of Node.js {target.version} does not end within 120 s", todo=_TODO
-        ) from error
+        raise NotVerifiedError(f"Node.js {target.version} does not end within 120 s", todo=_TODO) from error
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         foreign = target.architecture != of_host()
@@ -113,10 +110,9 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
             return {}
         raise NotVerifiedError(f"the binary of Node.js {target.version} does not run: {why}", todo=_TODO)
     versions: dict[str, str] = json.loads(done.stdout)
-    if versions.get("node") != target.version:
-        raise NotVerifiedError(
-            f"the binary is Node.js {versions.get('node')}, not {target.version}", todo=_TODO
-        )
+    found = versions.get("node")
+    if found != target.version:
+        raise NotVerifiedError(f"the binary is Node.js {found}, not {target.version}", todo=_TODO)
     emulated = " (emulated)" if target.architecture == ARM64 != of_host() else ""
     reporter.say(f"Executed on this machine{emulated}")
     return versions

@@ -39,7 +39,7 @@ PINNED_ALONE = (
     "the signing key has only SHA-1 self-signatures from that time: trusted by its pinned fingerprint"
 )
 
-_TODO_KEY = "check the proxy, and the address in NODELAYER_RELEASE_KEYS_URL if you set it"
+_TODO = "check the proxy and the mirror (NODELAYER_RELEASE_KEYS_URL for the keys), then try again"
 _BROKEN = (RuntimeError, ValueError, TypeError)  # what pysequoia raises for invalid input
 _SELF_SIGNATURES = (
     SignatureType.GenericCertification,
@@ -108,14 +108,10 @@ def load_key(data: bytes, fingerprint: str) -> Key:
     try:
         certificate = pysequoia.Cert.from_bytes(data)
     except _BROKEN as error:
-        raise NotVerifiedError(
-            "the downloaded file is not an OpenPGP key", where=fingerprint, todo=_TODO_KEY
-        ) from error
+        raise NotVerifiedError("the download is not an OpenPGP key", where=fingerprint, todo=_TODO) from error
     found = certificate.fingerprint.upper()
     if found != fingerprint:
-        raise NotVerifiedError(
-            f"the downloaded key has another fingerprint: {found}", where=fingerprint, todo=_TODO_KEY
-        )
+        raise NotVerifiedError(f"the key has another fingerprint: {found}", where=fingerprint, todo=_TODO)
     return Key(fingerprint, data, certificate)
 
 
@@ -190,10 +186,7 @@ def _signature(data: bytes) -> pysequoia.Sig:
     try:
         return pysequoia.Sig.from_bytes(data)
     except _BROKEN as error:
-        raise NotVerifiedError(
-            "the downloaded file is not an OpenPGP signature",
-            todo="check the proxy and the mirror, then try again",
-        ) from error
+        raise NotVerifiedError("the download is not an OpenPGP signature", todo=_TODO) from error
 
 
 def _signer(result: pysequoia.Decrypted, keys: Mapping[str, Key], where: str) -> str:
@@ -252,11 +245,7 @@ def _may_sign(primary: Packet, rest: Sequence[Packet], signature: Packet) -> boo
     expires = signature.signature_expiration_time
     if expires is not None and expires < dt.datetime.now(tz=dt.UTC):
         return False
-    earlier = [
-        packet
-        for packet in self_signatures
-        if packet.signature_created and packet.signature_created <= signed_at
-    ]
+    earlier = [each for each in self_signatures if (at := each.signature_created) and at <= signed_at]
     if any(packet.hash_algorithm != HashAlgorithm.SHA1 for packet in earlier):
         return False  # Sequoia could use it, so its rejection counts
     # An exported key may lack its older self-signatures; then the later ones decide.

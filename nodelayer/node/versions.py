@@ -141,7 +141,7 @@ def resolve(spec: str, releases: Iterable[Release]) -> Release:
     else:
         found = _in_range(text, stable)
     if not found:
-        raise NotFoundError(f"no release matches Node.js {text}", todo=nearest(text, stable))
+        raise NotFoundError(f"no release matches {text}", todo=nearest(text, stable))
     return found[-1]
 
 
@@ -240,9 +240,7 @@ def _of_lts(text: str, stable: Sequence[Release]) -> list[Release]:
         majors = sorted({sort_key(release.version).major for release in lts}, reverse=True)
         back = int(name[1:])
         if back >= len(majors):
-            raise NotFoundError(
-                f"no release matches Node.js {text}", todo=f"the source has {len(majors)} LTS lines"
-            )
+            raise NotFoundError(f"no release matches {text}", todo=f"there are {len(majors)} LTS lines")
         return [release for release in lts if sort_key(release.version).major == majors[back]]
     found = [release for release in lts if (release.lts or "").lower() == name]
     if not found:
@@ -284,7 +282,7 @@ def _engines(path: Path) -> str | None:
         package = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
-            "the file is not valid JSON", where=str(path), todo="correct it, or pass a version with --node"
+            "the file is not JSON", where=str(path), todo="correct it, or use --node"
         ) from error
     engines = package.get("engines") if isinstance(package, dict) else None
     spec = engines.get("node") if isinstance(engines, dict) else None
@@ -295,6 +293,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(
-            "the file cannot be read", where=str(path), todo="check its permissions and its encoding (UTF-8)"
-        ) from error
+        raise InvalidInputError("the file is not readable UTF-8 text", where=str(path)) from error

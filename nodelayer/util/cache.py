@@ -161,7 +161,7 @@ class DownloadCache:
                 raise MachineError(
                     "no disk space left for the download",
                     where=str(self.root),
-                    todo=f"free some space, or {other}",
+                    todo=f"free space, or {other}",
                 ) from error
             if error.errno in _FORBIDDEN:
                 raise MachineError(

@@ -343,7 +343,7 @@ BROKEN = {
     "may not write": (
         "echo 'npm ERR! code EACCES' >&2; exit 1",
         MachineError,
-        "no permission to write its files",
+        "npm cannot write its files",
     ),
     "distrusts": (
         'echo \'{"error": {"code": "CERT_HAS_EXPIRED"}}\'; exit 1',

