@@ -74,7 +74,7 @@ class TestExact:
 
     def test_a_version_that_is_not_there_is_told_with_its_neighbours(self):
         line = refusal(NotFoundError, resolve, "12.16.2", RELEASES)
-        assert line == "no release matches 12.16.2: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
+        assert line == "no Node.js release matches 12.16.2: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
 
     def test_a_prerelease_is_found_by_its_exact_name_only(self):
         assert meant("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
@@ -152,7 +152,7 @@ class TestWords:
     @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
     def test_further_back_than_there_are_lines_is_told_with_how_many_there_are(self, spec):
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
-            f"no release matches {spec}: there are 4 LTS lines"
+            f"no Node.js release matches {spec}: there are 4 LTS lines"
         )
 
 
