@@ -240,7 +240,7 @@ def _of_lts(text: str, stable: Sequence[Release]) -> list[Release]:
         majors = sorted({sort_key(release.version).major for release in lts}, reverse=True)
         back = int(name[1:])
         if back >= len(majors):
-            raise NotFoundError(f"no Node.js release matches {text}", todo=f"there are {len(majors)} LTS lines")
+            raise NotFoundError(f"no LTS line matches {text}", todo=f"there are {len(majors)} LTS lines")
         return [release for release in lts if sort_key(release.version).major == majors[back]]
     found = [release for release in lts if (release.lts or "").lower() == name]
     if not found:

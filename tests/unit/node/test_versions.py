@@ -2,10 +2,10 @@
 
 import json
 import random
-import shutil
 import subprocess
 
 import pytest
+from support import find_program
 
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.node.versions import (
@@ -152,7 +152,7 @@ class TestWords:
     @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
     def test_further_back_than_there_are_lines_is_told_with_how_many_there_are(self, spec):
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
-            f"no Node.js release matches {spec}: there are 4 LTS lines"
+            f"no LTS line matches {spec}: there are 4 LTS lines"
         )
 
 
@@ -388,9 +388,7 @@ console.log(JSON.stringify(ranges.map((range) => semver.validRange(range) === nu
 @pytest.fixture(scope="module")
 def by_semver(tmp_path_factory):
     """Gives, for each range, the versions in it, or None for what is no range, as npm's own semver has it."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
+    node = find_program("node", "nodejs npm")
     folder = tmp_path_factory.mktemp("semver")
     (folder / "package.json").write_text("{}")
     line = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]
