@@ -86,7 +86,7 @@ class Reporter:
 
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """Show a bar of bytes and their rate; yield a function that takes the total number of transferred bytes."""
+        """Show a bar of bytes and their rate; yield a function that takes the number of bytes so far."""
         from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
 
         if row := self._row:
