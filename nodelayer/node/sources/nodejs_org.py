@@ -41,7 +41,6 @@ _MOST_KEY = 1 * _MEGABYTE
 _MOST_ARCHIVE = 500 * _MEGABYTE
 _TRIES = 5  # of a download that is interrupted
 _CHUNK = 1 << 14  # bytes that an interruption may lose: requests returns complete chunks only
-_TODO = f"check the network and HTTPS_PROXY, set {MIRROR_VARIABLES[1]} to a mirror, or use --source npm"
 _TODO_KEYS = (
     f"check the network, set {KEYS_VARIABLE} to the URL of a copy of the keys, use --source npm, "
     "or pass --no-signature to verify the checksum only"
@@ -69,8 +68,8 @@ class _Checksums:
     documents: Mapping[str, bytes]
 
 
-class NodejsOrg:
-    """The nodejs.org source. A subclass with its own `name` and `home` is another source.
+class DistSource:
+    """A site with the layout of nodejs.org/dist. A subclass with `name` and `home` is a source.
 
     `home` is the URL of a folder with index.json and a folder for each release. `mirror_variables` are the
     environment variables that replace it. `pinned` are the fingerprints of the trusted keys.
@@ -79,9 +78,9 @@ class NodejsOrg:
         InvalidInputError: An environment variable for a mirror is not an http or https URL.
     """
 
-    name = "nodejs.org"
-    home = HOME
-    mirror_variables: Sequence[str] = MIRROR_VARIABLES
+    name: str
+    home: str
+    mirror_variables: Sequence[str] = ()
 
     def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
         self._cache = context.cache
@@ -94,12 +93,14 @@ class NodejsOrg:
         folder = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._cache_folder = f"nodejs.org/{folder}"
         self._host = urlsplit(self._base).hostname or self._base
+        mirror = f"set {self.mirror_variables[1]} to a mirror, " if self.mirror_variables else ""
+        self._advice = f"check the network and HTTPS_PROXY, {mirror}or use --source npm"
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
         """Return the releases for this architecture; the cached list if the host cannot be reached."""
         document = f"{self._cache_folder}/index.json"
         try:
-            with Web(todo=_TODO) as web:
+            with Web(todo=self._advice) as web:
                 data = web.get(f"{self._base}/index.json", most=_MOST_INDEX).data
             releases = self._listed(data, architecture)
         except UnreachableError as error:
@@ -136,7 +137,7 @@ class NodejsOrg:
             files = self.cached(version, architecture)
             if files is not None:
                 return files
-            with Web(todo=_TODO) as web:
+            with Web(todo=self._advice) as web:
                 checksums = self._checksums(web, version)
                 chosen = _choose(checksums.sums, version, architecture) if checksums else None
                 if checksums is None or chosen is None:
@@ -166,7 +167,7 @@ class NodejsOrg:
             raise UnreachableError(
                 f"the list of releases from {self._host} is not valid",
                 where=shown(f"{self._base}/index.json"),
-                todo=_TODO,
+                todo=self._advice,
             ) from error
         wanted = f"linux-{architecture.node}"
         return [
@@ -320,7 +321,7 @@ class NodejsOrg:
         with web.stream(url, headers) as response:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(
-                    f"{self._host} lists this file but does not have it", where=shown(url), todo=_TODO
+                    f"{self._host} lists this file but does not have it", where=shown(url), todo=self._advice
                 )
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
                 return True, None  # no byte is missing, so the file is wrong
@@ -378,6 +379,14 @@ class NodejsOrg:
             notes=list(checksums.notes),
         )
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
+
+
+class NodejsOrg(DistSource):
+    """nodejs.org, or the mirror that an environment variable names."""
+
+    name = "nodejs.org"
+    home = HOME
+    mirror_variables = MIRROR_VARIABLES
 
 
 def _address(environ: Mapping[str, str], names: Sequence[str], default: str) -> str:

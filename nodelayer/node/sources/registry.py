@@ -2,7 +2,7 @@
 
 To add a source, write a module beside this one and add a line to SOURCES:
 
-- a mirror with the layout of nodejs.org/dist: a subclass of `nodejs_org.NodejsOrg` with `name` and `home`;
+- a mirror with the layout of nodejs.org/dist: a subclass of `nodejs_org.DistSource` with `name` and `home`;
 - anything else: a class with the methods of `base.CachingSource`, whose constructor takes a
   `base.SourceContext`.
 
