@@ -17,7 +17,7 @@ from nodelayer.errors import (
 from nodelayer.node.sources import registry
 from nodelayer.node.sources.auto import Auto, open_source
 from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
-from nodelayer.node.sources.nodejs_org import NodejsOrg
+from nodelayer.node.sources.nodejs_org import DistSource, NodejsOrg
 from nodelayer.node.sources.npm import Npm
 from nodelayer.node.versions import Release
 from nodelayer.util.cache import DownloadCache
@@ -203,21 +203,23 @@ def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
             opened(name, tmp_path, NODEJS_ORG_MIRROR="nowhere")
 
 
-class Mirror:
+class Mirror(DistSource):
     """A source as a contributor would add one."""
 
     name = "mirror"
-
-    def __init__(self, context):
-        self.context = context
+    home = "https://mirror.invalid/dist"
 
 
 def test_a_new_source_is_one_line_of_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "mirror.invalid")
     monkeypatch.setitem(registry.SOURCES, "mirror", f"{__name__}:Mirror")
     monkeypatch.setattr(
         "nodelayer.node.sources.auto.resolve_name", lambda name: Mirror if name.endswith(":Mirror") else Npm
     )
-    assert isinstance(opened("mirror", tmp_path), Mirror)
+    source = opened("mirror", tmp_path, NODEJS_ORG_MIRROR="https://other.invalid/dist")
+    with pytest.raises(UnreachableError, match=r"^mirror\.invalid cannot be reached") as caught:
+        source.releases(X86_64)
+    assert caught.value.todo == "check the network and HTTPS_PROXY, or use --source npm"
     assert SourceRecord(name="mirror", sha256="", signature="none").checks == (
         "checksum checked, no OpenPGP signature"
     )
