@@ -1,8 +1,8 @@
 """Base images in nodelayer/layer/base_images.json and docker/Dockerfile, pinned by digest.
 
 The registry returns the index of a tag for an anonymous token (OCI Distribution Spec, "Pulling manifests";
-CNCF Distribution, "Token Authentication Specification"). The digest is the hash of the answer, and must be the
-one that the registry reports. No image is pulled, and Docker is not needed.
+CNCF Distribution, "Token Authentication Specification"). The digest is the hash of the answer, and must be
+the one that the registry reports. No image is pulled, and Docker is not needed.
 """
 
 import hashlib
