@@ -367,7 +367,7 @@ def test_a_failed_commit_restores_everything(checkout, spoil):
     checkout.git("config", "gpg.program", "false")
     spoil(checkout)
     before = checkout.stands()
-    with pytest.raises(MachineError, match="the commit failed, and everything is as it was"):
+    with pytest.raises(MachineError, match="the commit failed, and every change was undone"):
         checkout.release()
     assert checkout.stands() == before
 
@@ -384,7 +384,7 @@ def test_a_failed_tag_undoes_the_commit(checkout, spoil):
     checkout.git("config", "gpg.program", "false")
     spoil(checkout)
     before, commit = checkout.stands(), checkout.git("rev-parse", "HEAD")
-    with pytest.raises(MachineError, match="the tag failed, and everything is as it was"):
+    with pytest.raises(MachineError, match="the tag failed, and every change was undone"):
         checkout.release()
     assert checkout.stands() == before
     assert checkout.git("rev-parse", "HEAD") == commit
@@ -397,7 +397,7 @@ def test_the_output_of_a_hook_is_printed_before_the_error(checkout):
     *hook, last = outcome.lines
     assert hook == ["to stdout", "the hook says no"]
     assert last.startswith(
-        "nodelayer: the commit failed, and everything is as it was: correct what git prints"
+        "nodelayer: the commit failed, and every change was undone: correct what git reports"
     )
 
 

@@ -100,7 +100,7 @@ def test_the_changes_the_layers_and_every_arn_are_told():
     assert (left_out, text.startswith(f"{CHANGES}\n\n## Layers\n")) == ((), True)
     layers, *arns = tables(text)
     assert layers == [
-        ["Node.js", "architecture", "runs on", "zip", "sha256 of the zip"],
+        ["Node.js", "architecture", "runs on", "zip", "SHA-256 of the zip"],
         *(
             [node, arch, "provided.al2, provided.al2023", "13.8 MB", sha256(node, arch, "1.2.3").hex()]
             for node, arch in (("12.16.1", "x86_64"), ("24.1.0", "arm64"))

@@ -60,7 +60,7 @@ def test_a_pin_that_fails_or_crashes_does_not_stop_the_others_and_gives_the_exit
     assert [each.changed for each in outcomes] == [False, False, True, False]
     assert [[str(failure) for failure in each.changes.failures] for each in outcomes] == [
         ["no such host [h]: wait"],
-        ["RuntimeError: a fault: correct the pin"],
+        ["RuntimeError: a fault: report this error"],
         [],
         [],
     ]
