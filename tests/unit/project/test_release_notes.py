@@ -201,7 +201,7 @@ def test_what_is_too_long_for_github_leaves_the_arns_out_and_says_where_they_are
     assert (left_out, len(whole) < release_notes.MOST) == ((), True)
     text, left_out = notes(many(100, regions))
     assert (left_out, len(text) < release_notes.MOST) == (("ARNs",), True)
-    assert ("arn:aws:" in text, "are in `layers.txt` among the assets" in text) == (False, True)
+    assert ("arn:aws:" in text, "The asset `layers.txt` has those of every region" in text) == (False, True)
     assert len(tables(text)[0]) == 201
     assert text.startswith(CHANGES)
 
