@@ -68,6 +68,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     """
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
+    from nodelayer.util import tables
     from nodelayer.util.attempts import attempt_each
 
     options = build.BuildOptions(Path(out), builder, compression, _base_image())
@@ -80,7 +81,9 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         if not json:
             print(options.out / records[-1].zip)
 
-    failures += attempt_each(chosen, build_one, context.reporter)
+    failures += attempt_each(chosen, build_one, context.reporter, name=_name)
+    if len(chosen) > 1 and records and context.reporter.on_terminal:  # where rows took the place of lines
+        context.reporter.say(tables.columns(map(build.row, records)).rstrip("\n"))
     if json:
         print(f"[{', '.join(record.json_text().rstrip() for record in records)}]")
     step_outputs.write(outputs, build.outputs(records, options.out))
@@ -178,7 +181,7 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
         program = rie.rie(wanted, cache=cache, reporter=reporter)
         print(invoke.check(each, PATHS.function, events, program))
 
-    _end([*failures, *attempt_each(artifacts, check_one, reporter)])
+    _end([*failures, *attempt_each(artifacts, check_one, reporter, name=lambda each: each.layer_name)])
 
 
 @command(
@@ -209,7 +212,7 @@ def download(
         files = context.source.fetch(*choice)
         print(f"{files.version} {files.architecture} {files.record.name} sha256:{files.record.sha256}")
 
-    _end([*failures, *attempt_each(chosen, download_one, context.reporter)])
+    _end([*failures, *attempt_each(chosen, download_one, context.reporter, name=_name)])
 
 
 @command(
@@ -234,6 +237,10 @@ def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  #
 
 def _base_image() -> str | None:
     return os.environ.get("NODELAYER_BASE_IMAGE") or None
+
+
+def _name(choice: "Choice") -> str:
+    return " ".join(map(str, choice))
 
 
 def _choose(node: str, arch: str, context: "BuildContext") -> "tuple[list[Choice], list[NodelayerError]]":

@@ -17,7 +17,7 @@ from nodelayer.version import __version__
 LISTED = (
     *("build-layer", "run", "test-layer", "publish", "arn", "verify", "backfill", "prune", "catalog"),
     *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
-    *("release", "test", "lint", "bench"),
+    *("release", "test", "test-all", "lint", "bench"),
 )
 """The commands of `--list`, in its order."""
 

@@ -48,15 +48,38 @@ def release(
     print(plan.push)
 
 
-@command(
-    name="test",
-    help={"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"},
-)
+_SELECTION = {"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"}
+
+
+@command(name="test", help=_SELECTION)
 def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
-    """Run the tests; what needs a Docker daemon is skipped with a reason where there is none."""
+    """Run the tests that find most faults, in about five minutes. A test that cannot run here is skipped."""
+    _pytest("not full and not long", only, keyword)
+
+
+@command(
+    name="test-all",
+    help={
+        **_SELECTION,
+        "rest": "only the tests that `test` leaves out",
+        "long": "also the tests that take minutes each: more kills, more random transfers",
+    },
+)
+def run_all_tests(
+    _ctx: Context,
+    only: str = "",
+    keyword: str = "",
+    rest: bool = False,  # noqa: FBT001, FBT002
+    long: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Run every test: all versions of Node.js, both runtime clients of AWS, the workflows, SAM."""
+    _pytest(" and ".join(["full or long"] * rest + ["not long"] * (not long)), only, keyword)
+
+
+def _pytest(markers: str, only: str, keyword: str) -> None:
     chosen = [*([only] if only else []), *(["-k", keyword] if keyword else [])]
-    # All of them go on in several processes; what shares something stays together (tests/conftest.py).
-    _tool("pytest", *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
+    # Run a selection in one process: it is small, and -k prints no progress otherwise.
+    _tool("pytest", "-m", markers, *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
 
 
 @command()

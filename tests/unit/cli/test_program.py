@@ -35,6 +35,7 @@ LISTED = [
     "clean",
     "release",
     "test",
+    "test-all",
     "lint",
     "bench",
     "github",
