@@ -1,7 +1,7 @@
 """The layers that a release builds, as a matrix for GitHub Actions.
 
 Every function depends on its arguments only. Limits: https://docs.github.com/actions/reference/limits,
-https://docs.github.com/actions/reference/runners/github-hosted-runners; docs/scale.md explains them.
+https://docs.github.com/actions/reference/runners/github-hosted-runners
 """
 
 import json
@@ -88,7 +88,7 @@ class MatrixRequest:
 
 @dataclass(frozen=True)
 class Matrix:
-    """The jobs of one batch, what was left out, and an error for each spec without a release."""
+    """The jobs of one batch, the skipped versions, and an error for each spec without a release."""
 
     jobs: tuple[Job, ...]
     runners: Mapping[Architecture, str]
@@ -248,13 +248,13 @@ def lacking(jobs: Iterable[Job], known: Manifest, by: str) -> list[Job]:
 
     "Every region" means each region that has any of its layers.
     """
-    there: dict[tuple[str, str], set[str]] = {}
+    published: dict[tuple[str, str], set[str]] = {}
     for layer in known.of_nodelayer(by).layers:
-        regions = there.setdefault((layer.node_version, layer.architecture), set())
+        regions = published.setdefault((layer.node_version, layer.architecture), set())
         regions |= {region for region, _ in layer.live()}
-    everywhere = set().union(*there.values())
+    everywhere = set().union(*published.values())
     return [
         job
         for job in jobs
-        if not everywhere or there.get((job.version, job.architecture.name), set()) < everywhere
+        if not everywhere or published.get((job.version, job.architecture.name), set()) < everywhere
     ]

@@ -25,8 +25,8 @@ from nodelayer.util.http import Web, shown
 FILE = "nodelayer/layer/base_images.json"
 DOCKERFILE = "docker/Dockerfile"
 PROVENANCE = (
-    "Digest of the index (amd64 and arm64) that each tag of Amazon Linux's public registry named on that "
-    "day. Refreshed by nodelayer/project/pins/base_images.py."
+    "Digest of the index (amd64 and arm64) of each tag in Amazon Linux's public registry on that day. "
+    "Refreshed by nodelayer/project/pins/base_images.py."
 )
 
 _INDEXES = (

@@ -19,8 +19,8 @@ from nodelayer.util.http import Web
 
 FILE = "nodelayer/node/release_keys.json"
 PROVENANCE = (
-    "Primary fingerprints of Node.js's release team: README.md of github.com/nodejs/release-keys, its "
-    "sections of active and of retired keys. The keys themselves lie there as keys/<fingerprint>.asc. "
+    "Primary fingerprints of the Node.js release team, from README.md of github.com/nodejs/release-keys "
+    "(active and retired keys). The keys are in that repository, as keys/<fingerprint>.asc. "
     "Refreshed by nodelayer/project/pins/release_keys.py."
 )
 

@@ -28,8 +28,8 @@ FILE = "nodelayer/aws/runtimes.json"
 PACKAGE = "cfn-lint"
 TABLE = "cfnlint/data/AdditionalSpecs/LmbdRuntimeLifecycle.json"
 PROVENANCE = (
-    "AWS's table of runtime deprecation as cfn-lint {version} carries it: deprecated, then no new function "
-    "(create_block), then no change to one there is (update_block). A date that is null is not known here. "
+    "AWS's table of runtime deprecation, from cfn-lint {version}: the dates of deprecation (deprecated), and "
+    "from which no function can be created (create_block) or updated (update_block). null: unknown. "
     "Refreshed by nodelayer/project/pins/runtimes.py."
 )
 
