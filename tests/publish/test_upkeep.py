@@ -152,7 +152,7 @@ def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_ver
 def test_prune_deletes_the_old_ones_and_marks_them(three_versions):
     outcome = three_versions.command("prune", "--keep", "1", "--yes")
     assert outcome.code == 0, outcome.err
-    assert "Functions that use them keep working" in outcome.err
+    assert "Functions that use these layer versions keep working" in outcome.err
     assert set(three_versions.versions("eu-west-1")) == {3}
     marked = {
         published.version: published.deleted is not None
