@@ -215,13 +215,13 @@ def refused(outcome, code):
 
 def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
-    assert "invoke build-layer --node '18' --arch x86_64; built are 12.16.1" in words
+    assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 
 
 def test_a_zip_that_changed_after_its_record_was_written_is_not_published(workspace, proxy):
     path = workspace.artifacts()[0].path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert "the zip is not the one its build record speaks of" in refused(
+    assert "the zip does not match its build record" in refused(
         workspace.command("publish", "--node", "12"), 5
     )
     assert proxy.calls == []
@@ -283,7 +283,7 @@ def test_no_credentials_is_one_line(workspace):
 def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(workspace, proxy):
     outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
     assert outcome.code == 7
-    assert outcome.lines[-1].endswith("name another place with --manifest, or ask for the permission")
+    assert outcome.lines[-1].endswith("change the permissions, or choose another location with --manifest")
     assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
     assert not Path(READ_ONLY).exists()
 

@@ -120,7 +120,7 @@ def test_the_command_for_what_failed_names_every_version(two, proxy):
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1"))
     outcome = two.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 9
-    again = "invoke publish --node '12,^24 || >=30' --arch x86_64 --regions eu-west-1"
+    again = "invoke publish --node '12,^24 || >=30' --regions eu-west-1"
     assert f"Not done: eu-west-1. To retry only these regions, run: {again}" in outcome.err
     assert two.recorded(NEWER) == {"us-east-1": 1}
 

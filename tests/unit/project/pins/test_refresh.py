@@ -87,12 +87,12 @@ def test_a_pin_that_partly_fails_counts_as_changed_and_as_failed(tmp_path, fact)
 
 def test_a_pin_that_needs_docker_is_skipped_without_a_daemon(tmp_path, fact):
     def no_daemon():
-        raise UnreachableError("no Docker daemon answers", todo="start it")
+        raise UnreachableError("Docker does not answer", todo="start it")
 
     needs_docker = pin("first", changes, needs_docker=True)
     outcomes = run(tmp_path, needs_docker, daemon=no_daemon)
     assert (refresh.exit_code(outcomes, compare=True), fact.read_text()) == (0, "1")
-    assert refresh.summary(outcomes).endswith("Skipped: the first (no Docker daemon answers).\n")
+    assert refresh.summary(outcomes).endswith("Skipped: the first (Docker does not answer).\n")
     assert run(tmp_path, needs_docker)[0].changed
 
 
