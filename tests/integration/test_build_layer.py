@@ -181,7 +181,7 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
         sent = time.monotonic()
         process.send_signal(when)
         _, rest = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 3  # a second, and slack for a busy machine
+    assert time.monotonic() - sent < 15  # about a second on a quiet machine
     assert process.returncode == 130
     assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert list(tmp_path.iterdir()) == []

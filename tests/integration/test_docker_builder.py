@@ -156,6 +156,7 @@ def test_both_architectures_of_one_version_are_built_by_one_command(invoke, tmp_
     assert arm64.replace("arm64", "x86_64") == x86_64
 
 
+@pytest.mark.full
 def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, NODELAYER_BASE_IMAGE=STANDIN)

@@ -192,7 +192,12 @@ def test_without_a_registry_and_without_a_list_seen_before_that_is_one_line(npm,
     told(caught.value, registry)
 
 
-@pytest.mark.parametrize("text", [b"", b"{", b"[]", b'{"time": {}}', b"[" * 100_000])
+MORE_DAMAGED_LISTS = [b"", b"[]", b'{"time": {}}', b"[" * 100_000]
+
+
+@pytest.mark.parametrize(
+    "text", [b"{", *(pytest.param(text, marks=pytest.mark.full) for text in MORE_DAMAGED_LISTS)]
+)
 def test_a_list_seen_before_that_is_damaged_is_one_line_and_had_anew(npm, registry, tmp_path, text):
     seen = npm().releases(X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("versions.json")
