@@ -1,4 +1,4 @@
 setTimeout(() => {
   throw new Error('after loading');
-}, 30);
+}, 150);
 exports.handler = async () => new Promise((resolve) => setTimeout(resolve, 300, 'late'));
