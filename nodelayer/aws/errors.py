@@ -113,7 +113,7 @@ def _refused(error: boto.ClientError, action: str, where: str) -> NoReturn:
         raise RefusedError(
             f"not allowed: {_lacking(message) or action}",
             where=where,
-            todo="add it to the role (docs/aws-setup.md)",
+            todo="add it to the role (docs/publishing.md)",
         ) from error
     if code in NOT_FOUND:
         raise MissingError(f"{action} finds nothing", where=where) from error

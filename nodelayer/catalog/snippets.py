@@ -258,4 +258,4 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
     }
 )
 """What `invoke arn --format` and the page offer, in this order. A new format is a template
-and one line here, and an example in docs/consuming.md."""
+and one line here, and an example in docs/using.md."""

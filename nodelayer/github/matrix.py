@@ -1,7 +1,7 @@
 """Which layers a release builds, as a matrix for GitHub Actions: targets, releases, manifest and day to jobs.
 
 Every function depends on its arguments only. Limits: https://docs.github.com/actions/reference/limits,
-https://docs.github.com/actions/reference/runners/github-hosted-runners; docs/scale.md explains them.
+https://docs.github.com/actions/reference/runners/github-hosted-runners; docs/performance.md explains them.
 """
 
 import json
@@ -32,9 +32,9 @@ SESSION_SECONDS = 60 * 60
 """How long the credentials of the job that publishes are valid: cloudformation/github-publisher.yaml."""
 
 ZIP_BYTES = 40_000_000
-"""Of the largest layer, docs/abi.md."""
+"""Of the largest layer, docs/how-it-works.md."""
 PUBLISH_SECONDS = 15
-"""What one layer takes at most to be published to every region, docs/scale.md."""
+"""What one layer takes at most to be published to every region, docs/performance.md."""
 
 BATCH = min(
     MATRIX_JOBS,

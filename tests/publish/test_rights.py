@@ -33,7 +33,7 @@ pytestmark = pytest.mark.network
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ROOT / "cloudformation" / "github-publisher.yaml"
 BUCKET = ROOT / "cloudformation" / "staging-bucket.yaml"
-GUIDE = ROOT / "docs" / "aws-setup.md"
+GUIDE = ROOT / "docs" / "publishing.md"
 REGIONS = ("eu-central-1", "eu-west-1", "us-east-1")
 OTHER = "210987654321"
 ORGANIZATION = "o-abcdef1234"
@@ -552,7 +552,7 @@ def test_one_action_less_is_told_in_one_line_that_names_it(proxy, deny, tmp_path
     assert done.returncode == 9, done.stderr
     (line,) = {each for each in done.stderr.splitlines() if "not allowed" in each}
     assert line.startswith(f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}")
-    assert line.endswith("]: add it to the role (docs/aws-setup.md)")
+    assert line.endswith("]: add it to the role (docs/publishing.md)")
     assert "Traceback" not in done.stderr
 
 

@@ -55,7 +55,7 @@ def refresh(root: Path, *, wheel: Path | None = None) -> Changes:
     unknown = NotFoundError(
         f"AWS has a runtime that nodelayer does not know: {', '.join(new)}",
         where=FILE,
-        todo="it needs its system, an ABI policy and a base image; see docs/refreshing.md",
+        todo="it needs its system, an ABI policy and a base image; see docs/github-actions.md",
     )
     return Changes(
         lines,
