@@ -7,8 +7,8 @@ from nodelayer.cli.program import checkout, installed
 
 _HEAD = """# Commands
 
-In a checkout, type `invoke` before a command; if you installed the Python package, type `nodelayer`. `--help` after a command
-prints the same text as this page.
+In a checkout, type `invoke` before a command; with the Python package, type `nodelayer`. `--help` after a
+command prints its part of this page.
 
 ## Exit codes
 

@@ -119,7 +119,7 @@ class Stage:
         self.git("fetch", "-q", "origin")
 
     def prepare(self):
-        """Make what `make venv` makes once, with EXTRAS= and EXTRAS=docs in one: each job begins with a copy."""
+        """Run `make venv` once, for EXTRAS= and EXTRAS=docs alike: each job begins with a copy."""
         ready = self.home / "runner"
         self.git("clone", "-q", str(self.bare), str(ready), folder=self.folder)
         with_docs = [".venv/bin/python", "-m", "pip", "install", "-qq", "--editable", ".[docs]"]
