@@ -12,12 +12,12 @@ from nodelayer.node.versions import sort_key
 NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
 _HEAP = "aws/heap"
-_HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
-_HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag: docs/runtime.md
+_HEAP_PERCENT = b"90\n"  # of the function's memory, as in AWS's runtimes; bootstrap reads it
+_HEAP_FROM = 18  # with the flag, older majors discard V8's compiled code: docs/runtime.md
 
 
 def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
-    """Return the files of a layer, except for libraries that the target lacks. The binary is stripped."""
+    """Return the files of a layer, without the libraries that the target lacks. The binary is stripped."""
     return [
         *client(runtime),
         *heap(files.version),
@@ -27,7 +27,7 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
 
 
 def client(runtime: Path) -> list[Entry]:
-    """Return what a layer takes from the runtime folder: bootstrap (0755) and aws/*.js (0644)."""
+    """Return the files of the runtime folder: bootstrap (0755) and aws/*.js (0644)."""
     scripts = sorted((runtime / "aws").rglob("*.js"))
     return [
         Entry("bootstrap", (runtime / "bootstrap").read_bytes(), EXECUTABLE),
@@ -36,19 +36,19 @@ def client(runtime: Path) -> list[Entry]:
 
 
 def heap(version: str) -> list[Entry]:
-    """Return the file that tells bootstrap how much of the memory the JavaScript heap may take, if any."""
+    """Return the file with the percentage of memory for the JavaScript heap; empty for old versions."""
     return [Entry(_HEAP, _HEAP_PERCENT)] if sort_key(version).major >= _HEAP_FROM else []
 
 
 def client_digest(entries: Iterable[Entry]) -> str:
-    """Return the digest of the runtime client among the entries of a layer."""
+    """Return the digest of the runtime client in the entries of a layer."""
     return digest(
         [e for e in entries if e.path == "bootstrap" or (e.path.startswith("aws/") and e.path != _HEAP)]
     )
 
 
 def digest(entries: Sequence[Entry]) -> str:
-    """Return the sha256 in hex over paths, modes and bytes of entries, whatever their order."""
+    """Return a sha256 in hex of the paths, modes and bytes of entries, independent of their order."""
     whole = hashlib.sha256()
     for entry in sorted(entries, key=lambda each: each.path):
         whole.update(f"{entry.path}\0{entry.mode:o}\0{hashlib.sha256(entry.data).hexdigest()}\n".encode())

@@ -43,7 +43,7 @@ class Shelf:
 
 
 def no_docker():
-    raise UnreachableError("no Docker daemon answers")
+    raise UnreachableError("Docker does not answer")
 
 
 def bench(shelf):
