@@ -11,6 +11,7 @@ from nodelayer.node.versions import sort_key
 
 NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
+_MAJOR = "aws/major"
 _HEAP = "aws/heap"
 _HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
 _HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag: docs/runtime.md
@@ -20,30 +21,32 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
     """Return the files of a layer, except for libraries that the target lacks. The binary is stripped."""
     return [
         *client(runtime),
-        *heap(files.version),
+        *settings(files.version),
         Entry(NODE, elf.strip(files.node, name=NODE), EXECUTABLE),
         Entry(_LICENSE, files.license),
     ]
 
 
 def client(runtime: Path) -> list[Entry]:
-    """Return what a layer takes from the runtime folder: bootstrap (0755) and aws/*.js (0644)."""
-    scripts = sorted((runtime / "aws").rglob("*.js"))
+    """Return what a layer takes from the runtime folder: bootstrap (0755), aws/*.js and aws/package.json (0644)."""
+    scripts = sorted(each for each in (runtime / "aws").iterdir() if each.suffix in {".js", ".json"})
     return [
         Entry("bootstrap", (runtime / "bootstrap").read_bytes(), EXECUTABLE),
         *(Entry(script.relative_to(runtime).as_posix(), script.read_bytes()) for script in scripts),
     ]
 
 
-def heap(version: str) -> list[Entry]:
-    """Return the file that tells bootstrap how much of the memory the JavaScript heap may take, if any."""
-    return [Entry(_HEAP, _HEAP_PERCENT)] if sort_key(version).major >= _HEAP_FROM else []
+def settings(version: str) -> list[Entry]:
+    """Return the files that tell bootstrap the major of Node.js and the heap's share of the memory."""
+    major = sort_key(version).major
+    heap = [Entry(_HEAP, _HEAP_PERCENT)] if major >= _HEAP_FROM else []
+    return [Entry(_MAJOR, f"{major}\n".encode()), *heap]
 
 
 def client_digest(entries: Iterable[Entry]) -> str:
     """Return the digest of the runtime client among the entries of a layer."""
     return digest(
-        [e for e in entries if e.path == "bootstrap" or (e.path.startswith("aws/") and e.path != _HEAP)]
+        [e for e in entries if e.path == "bootstrap" or (e.path.startswith("aws/") and e.path not in (_MAJOR, _HEAP))]
     )
 
 

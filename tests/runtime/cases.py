@@ -78,6 +78,7 @@ cases(
     "callbackInsideAsync returnsBesideCallback neverCalls neverCallsReturns unserialisable restParameters",
     "defaultParameters done doneError doneNothing doneText succeed succeedNothing succeedBeforeReturn fail",
     "failText failNothing failNull succeedThenFail promiseThenDone doneDoesNotWait",
+    "observedPromise observedRejection libraryReturnsServer",
     like=(RIC3,),
 )
 case("callbacks.neverCallsForLong", like=(RIC3,), limit_s=1.5)
