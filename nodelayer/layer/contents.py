@@ -11,6 +11,7 @@ from nodelayer.node.versions import sort_key
 
 NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
+_SCRIPTS = ("bin/node", "bootstrap")
 _MAJOR = "aws/major"
 _HEAP = "aws/heap"
 _HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
@@ -28,11 +29,14 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
 
 
 def client(runtime: Path) -> list[Entry]:
-    """Return what a layer takes from the runtime folder: bootstrap (0755), aws/*.js and aws/package.json (0644)."""
-    scripts = sorted(each for each in (runtime / "aws").iterdir() if each.suffix in {".js", ".json"})
+    """Return what a layer takes from the runtime folder.
+
+    That is bootstrap and bin/node (mode 0755), aws/*.js and aws/package.json (0644).
+    """
+    files = sorted(each for each in (runtime / "aws").iterdir() if each.suffix in {".js", ".json"})
     return [
-        Entry("bootstrap", (runtime / "bootstrap").read_bytes(), EXECUTABLE),
-        *(Entry(script.relative_to(runtime).as_posix(), script.read_bytes()) for script in scripts),
+        *(Entry(each, (runtime / each).read_bytes(), EXECUTABLE) for each in _SCRIPTS),
+        *(Entry(f"aws/{file.name}", file.read_bytes()) for file in files),
     ]
 
 
@@ -46,7 +50,11 @@ def settings(version: str) -> list[Entry]:
 def client_digest(entries: Iterable[Entry]) -> str:
     """Return the digest of the runtime client among the entries of a layer."""
     return digest(
-        [e for e in entries if e.path == "bootstrap" or (e.path.startswith("aws/") and e.path not in (_MAJOR, _HEAP))]
+        [
+            e
+            for e in entries
+            if e.path in _SCRIPTS or (e.path.startswith("aws/") and e.path not in (_MAJOR, _HEAP))
+        ]
     )
 
 

@@ -1,7 +1,9 @@
 """Start, shutdown, the time-out warning, and concurrent invocations."""
 
 import json
+import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 from contextlib import suppress
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from runtime.runtime_api import Event, Wire, request_id
+from support import ROOT
 
 from runtime import clients
 
@@ -322,6 +325,20 @@ def test_a_package_json_above_the_client_does_not_change_how_it_is_loaded(run, r
         assert answers(run(node, "environment"))
     finally:
         above.unlink()
+
+
+def test_node_on_the_path_is_the_node_of_the_layer(runtimes, tmp_path):
+    opt = runtimes.client("nodelayer", OLDEST).folder
+    shutil.copytree(ROOT / "runtime" / "bin", tmp_path / "bin")
+    (tmp_path / "nodejs").symlink_to(opt / "nodejs")
+    seen = subprocess.run(
+        ["/bin/sh", "-c", "node -p process.version"],
+        env={"PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert seen.stdout == f"v{OLDEST}\n"
 
 
 LAYER = {"NODE_PATH": "{function}/layer/nodejs/node_modules"}

@@ -80,12 +80,10 @@ def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
         build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
 
 
-def test_the_client_is_bootstrap_and_its_scripts():
+def test_the_client_is_every_file_of_the_runtime_folder():
     entries = {entry.path: entry.mode for entry in contents.client(ROOT / "runtime")}
-    assert entries["bootstrap"] == 0o755
-    assert {path: mode for path, mode in entries.items() if path != "bootstrap"} == {
-        f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()
-    }
+    scripts = {"bootstrap": 0o755, "bin/node": 0o755}
+    assert entries == scripts | {f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()}
 
 
 def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
