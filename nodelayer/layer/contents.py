@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nodelayer.errors import NotVerifiedError
 from nodelayer.layer import elf
 from nodelayer.layer.archive import EXECUTABLE, Entry
 from nodelayer.node.sources.base import NodeFiles
@@ -32,12 +33,24 @@ def client(runtime: Path) -> list[Entry]:
     """Return what a layer takes from the runtime folder.
 
     That is bootstrap and bin/node (mode 0755), aws/*.js and aws/package.json (0644).
+
+    Raises:
+        NotVerifiedError: A file has Windows line endings, with which it would not start on Lambda.
+
     """
     files = sorted(each for each in (runtime / "aws").iterdir() if each.suffix in {".js", ".json"})
-    return [
+    entries = [
         *(Entry(each, (runtime / each).read_bytes(), EXECUTABLE) for each in _SCRIPTS),
         *(Entry(f"aws/{file.name}", file.read_bytes()) for file in files),
     ]
+    for entry in entries:
+        if b"\r" in entry.data:
+            raise NotVerifiedError(
+                f"runtime/{entry.path} has Windows line endings",
+                where=str(runtime),
+                todo="restore the file: git config core.autocrlf input, then git checkout -f HEAD",
+            )
+    return entries
 
 
 def settings(version: str) -> list[Entry]:
