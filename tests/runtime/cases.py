@@ -158,6 +158,12 @@ case("modules/esm/module.handler", nodes=OURS[1:])
 case("modules/esm/broken.handler", nodes=OURS[1:])
 cases("modules/esmSyntax", "handler", nodes=OURS[1:])
 cases("modules/esmAwaitSyntax", "handler", nodes=OURS[1:])
+case("modules/beside.handler", like=(RIC3,), nodes=OURS[1:])  # 4.0.2 imports the folder, and fails
+case(
+    "modules/common.handler",
+    name="a task root that ends in a slash",
+    variables={"LAMBDA_TASK_ROOT": "{function}/"},
+)
 case("plain-package.handler")
 case("handler-package.handler")
 case("modules/handler-package.handler")
