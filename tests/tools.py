@@ -1,5 +1,6 @@
-"""Tools that a consumer runs, installed once by npm or pip below the download cache, and kept there."""
+"""Programs that users of a layer run, installed once by npm or pip in the download cache."""
 
+import shutil
 import subprocess
 import tarfile
 
@@ -12,24 +13,24 @@ _INSTALL_S = 400
 
 
 class Tools:
-    """What is asked for by exact versions, installed when first asked for. A cut installation starts anew."""
+    """Installs exact versions when a test first needs them. An interrupted installation starts again."""
 
     def __init__(self, cache):
         self._cache = cache
 
     def pip(self, *requirements):
         """A virtual environment with these packages and what they need; programs are in its bin/."""
-        made, _ = venv.environment(
-            *requirements, cache=self._cache, reporter=Reporter(quiet=True), folder="tests"
-        )
+        made, _ = venv.environment(*requirements, cache=self._cache, reporter=Reporter(quiet=True))
         return made
 
-    def npm(self, *packages):
-        """A folder whose node_modules holds these packages and what they need."""
+    def npm(self, *packages, without=None):
+        """A folder whose node_modules holds these packages and their dependencies, but not `without`."""
 
         def make(folder):
             (folder / "package.json").write_text("{}")
             _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
+            if without:
+                shutil.rmtree(folder / "node_modules" / without)
 
         return self._kept("-".join(packages), make)
 

@@ -5,8 +5,9 @@ PublishLayerVersion is never repeated by botocore, since that could publish a se
 
 import base64
 import hashlib
+import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -112,6 +113,7 @@ class Layers:
         self._client: LambdaClient = clients.client("lambda")
         self._body: Payload | None = None
         self._stream: BinaryIO | None = None
+        self._progress: Callable[[float], None] = lambda _share: None
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
         """Return the layer versions of that name, oldest first."""
@@ -152,16 +154,22 @@ class Layers:
                 raise
         return _content(answer)
 
-    def publish(self, metadata: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
+    def publish(
+        self,
+        metadata: LayerMetadata,
+        payload: Payload | tuple[str, str],
+        progress: Callable[[float], None],
+    ) -> Content:
         """Publish a layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
 
-        Raises UnreachableError if it may have been published or not.
+        `progress` gets the share of a payload that was sent, from 0 to 1. Raises UnreachableError if it may
+        have been published or not.
         """
         content: LayerVersionContentInputTypeDef = {"ZipFile": b""}
         if isinstance(payload, tuple):
             content = {"S3Bucket": payload[0], "S3Key": payload[1]}
         else:
-            self._body = payload
+            self._body, self._progress = payload, progress
         try:
             with self._clients.translate_errors("lambda:PublishLayerVersion", metadata.name):
                 answer = self._publisher.publish_layer_version(
@@ -232,9 +240,23 @@ class Layers:
         """Replace the body that botocore serialized by the prepared one, read from its file."""
         if self._body is None:
             return
-        self._stream = self._body.path.open("rb")
+        self._stream = _UploadedFile(self._body.path, self._progress)
         params["body"] = self._stream
         params["headers"]["X-Amz-Content-SHA256"] = self._body.sha256
+
+
+class _UploadedFile(io.BufferedReader):
+    """A file whose reader tells which share of it was read."""
+
+    def __init__(self, path: Path, progress: Callable[[float], None]) -> None:
+        super().__init__(io.FileIO(path))
+        self._size = path.stat().st_size
+        self._progress = progress
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = super().read(size)
+        self._progress(self.tell() / self._size)
+        return data
 
 
 def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:

@@ -1,5 +1,6 @@
 """The staging bucket of a region, for zips that are too big for a direct upload."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -78,11 +79,20 @@ class StagingBuckets:
                 },
             )
 
-    def upload(self, path: Path, bucket: str, key: str) -> None:
-        """Upload a file to a bucket of this account, in parts with checksums, unless it is there."""
+    def upload(self, path: Path, bucket: str, key: str, progress: Callable[[float], None]) -> None:
+        """Upload a file to a bucket of this account, in parts with checksums, unless it is there.
+
+        `progress` gets the share that was sent, from 0 to 1, from several threads.
+        """
         from boto3.s3.transfer import TransferConfig  # noqa: PLC0415 - only large zips need it
 
-        size = path.stat().st_size
+        size, sent = path.stat().st_size, 0
+
+        def count(more: int) -> None:
+            nonlocal sent
+            sent += more
+            progress(sent / size)
+
         with self._clients.translate_errors("s3:GetObject", f"{bucket}/{key}"):
             try:
                 head = self._client.head_object(
@@ -103,5 +113,6 @@ class StagingBuckets:
                     "ServerSideEncryption": "AES256",
                     "ExpectedBucketOwner": self._clients.account_id,
                 },
+                Callback=count,
                 Config=TransferConfig(max_concurrency=2, max_io_queue=4),
             )

@@ -27,34 +27,41 @@ ROOT = project_root()
 PATHS = project_paths()
 
 
-SPEC = "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest, file (.nvmrc, engines)"
+SPEC = "Node.js version: 12.16.1, 24, '^12.16 || >=24', lts, lts/erbium or latest"
 
 
-SPECS = SPEC + "; several with commas between"
+FILE_SPEC = SPEC + "; file reads it from .nvmrc, .node-version or package.json (engines.node)"
 
 
-ARCH = "x86_64 (default), arm64 or all"
+COMMAS = "; separate several with commas"
+
+
+ARCH = "architecture: x86_64 (default), arm64 or all"
 
 
 SOURCE = (
-    f"where Node.js comes from: {', '.join(registry.SOURCES)}, or auto (default): "
-    f"the download cache, then {', then '.join(registry.AUTO_ORDER)}"
+    f"where to download Node.js: {', '.join(registry.SOURCES)} or auto (default: "
+    f"the download cache, then {', then '.join(registry.AUTO_ORDER)})"
 )
 
 
-SIGNATURE = "--no-signature leaves the release team's OpenPGP signature unchecked; the build record says so"
+SIGNATURE = (
+    "check the OpenPGP signature of the Node.js release team (default); --no-signature skips the check, "
+    "and the build record says so"
+)
 
 
-COMPRESSION = "best (default: smallest) or fast (for trying out)"
+COMPRESSION = "best (default): smallest zip; fast: quicker build, larger zip"
 
 
 class Flag(Argument):
-    """A flag whose mistakes are told in one line that names it."""
+    """A flag whose errors are one line that names the flag."""
 
     def __repr__(self) -> str:
         return f"--{self.names[0]}"
 
     def set_value(self, value: object, cast: bool = True) -> None:  # noqa: FBT001, FBT002 - Invoke's signature
+        """Set the value. Raises ParseError if it is not a number and should be."""
         try:
             super().set_value(value, cast)
         except ValueError:
@@ -62,11 +69,14 @@ class Flag(Argument):
 
 
 SHORT_FLAGS: dict[str, str] = {}
-"""Letters by the flag that each stands for in every command. None is needed so far."""
+"""Short flags, by long flag; the same in every command."""
 
 
 class Command(Task[Callable[..., None]]):
-    """A task with long flags only. `bare_value_flag` may be left out before its value: `release patch`."""
+    """A task with long flags only.
+
+    `bare_value_flag` names the flag that may be omitted before its value, as in `release patch`.
+    """
 
     bare_value_flag = ""
 
@@ -74,6 +84,7 @@ class Command(Task[Callable[..., None]]):
         self,
         ignore_unknown_help: bool | None = None,  # noqa: FBT001 - Invoke's signature
     ) -> list[Argument]:
+        """Return the flags as `Flag`, with the short flags of SHORT_FLAGS only."""
         known = super().get_arguments(ignore_unknown_help)
         return [
             Flag(
@@ -87,6 +98,7 @@ class Command(Task[Callable[..., None]]):
         ]
 
     def __call__(self, *args: object, **kwargs: object) -> None:  # type: ignore[override]
+        """Run the command. Raises Exit if a required flag is missing."""
         for each in inspect.signature(self.body).parameters.values():
             if each.default is inspect.Parameter.empty and kwargs.get(each.name, "") is None:
                 flag = each.name.replace("_", "-")
@@ -95,9 +107,9 @@ class Command(Task[Callable[..., None]]):
 
 
 given_flags: dict[str, str | bool] = {}
-"""The flags of the running command that differ from their defaults: true for a flag without a value."""
+"""Flags of the running command that differ from their defaults; True for a flag without a value."""
 
-QUIET = "print results, warnings and errors only, no progress"
+QUIET = "print results, warnings and errors, but no progress"
 
 
 def command(
@@ -106,7 +118,10 @@ def command(
     name: str | None = None,
     bare_value_flag: str = "",
 ) -> Callable[[Callable[..., None]], Command]:
-    """Make a command of a function; its parameters become flags, and those without a default are required."""
+    """Return a decorator that makes a command of a function.
+
+    Parameters become flags; a parameter without a default becomes a required flag.
+    """
 
     def made(body: Callable[..., None]) -> Command:
         texts = {**(help or {}), "quiet": QUIET}
@@ -118,7 +133,7 @@ def command(
 
 
 def _guarded(body: Callable[..., None]) -> Callable[..., None]:
-    """Add what commands share: --quiet, one line and an exit code for errors, an orderly end when stopped."""
+    """Add --quiet, one line and an exit code for each error, and a clean stop on SIGINT and SIGTERM."""
     known = inspect.signature(body)
 
     @functools.wraps(body)
@@ -142,7 +157,7 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
         except NodelayerError as error:
             raise Exit(f"nodelayer: {error}", code=error.code) from error
         except KeyboardInterrupt:
-            raise Exit("nodelayer: stopped; nothing half-done is left", code=130) from None
+            raise Exit("nodelayer: stopped; no incomplete files are left", code=130) from None
 
     quiet_flag = inspect.Parameter("quiet", inspect.Parameter.POSITIONAL_OR_KEYWORD, default=False)
     wrapped.__signature__ = known.replace(  # type: ignore[attr-defined]
@@ -151,19 +166,19 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
     return wrapped
 
 
-REGIONS = "all (default: every region enabled in the account) or names, separated by commas"
+REGIONS = "regions separated by commas, or all (default): every region enabled in the account"
 
 
-MANIFEST = "the manifest of published layers: a file"
+MANIFEST = "manifest: the file that records published layers (default: layers.json)"
 
 
-PROFILE = "the AWS profile to use"
+PROFILE = "AWS profile (default: the one that AWS_PROFILE names, or the default profile)"
 
 
-def confirm(question: str, todo: str = "--yes does it without") -> None:
-    """Ask on the terminal. Raises InvalidInputError where nobody can answer, Exit where the answer is no."""
+def confirm(question: str, todo: str = "use --yes to skip this question") -> None:
+    """Ask on the terminal. Raises InvalidInputError if there is no terminal, Exit if the answer is no."""
     if not sys.stdin.isatty():
-        raise InvalidInputError(question, where="nobody to ask", todo=todo)
+        raise InvalidInputError(question, where="no terminal", todo=todo)
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
         raise Exit("nodelayer: nothing was deleted", code=1)
@@ -172,9 +187,9 @@ def confirm(question: str, todo: str = "--yes does it without") -> None:
 def built_layers(
     node: str | None, arch: str, out: Path
 ) -> "tuple[list[artifact.Artifact], list[NodelayerError]]":
-    """What is built of it (None: everything there is), and what is not, told.
+    """Return the built layers of these versions (None: every layer in the folder), and print each failure.
 
-    Raises Exit where there is nothing at all.
+    Raises Exit if there is no layer.
     """
     from nodelayer.layer import artifact
     from nodelayer.node import versions
@@ -194,7 +209,7 @@ def built_layers(
 
 
 def build_context(source: str, *, signature: bool) -> "build.BuildContext":
-    """Open what a build works with, as the flags and the environment say."""
+    """Return the build context for the flags and the environment."""
     from nodelayer.emulation import invoke, rie
     from nodelayer.layer import build, docker_builder
     from nodelayer.node.sources.auto import open_source
@@ -222,5 +237,6 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
 
 
 def cache_folder() -> Path | None:
+    """Return the folder of $NODELAYER_CACHE_DIR, None for the default."""
     named = os.environ.get("NODELAYER_CACHE_DIR")
     return Path(named) if named else None

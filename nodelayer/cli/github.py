@@ -11,7 +11,7 @@ from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
-from nodelayer.cli.command import ROOT, SOURCE, SPECS, build_context, command
+from nodelayer.cli.command import COMMAS, ROOT, SOURCE, SPEC, build_context, command
 from nodelayer.errors import InvalidInputError, NotFoundError, machine_error
 from nodelayer.github import step_outputs
 from nodelayer.util import tables
@@ -23,13 +23,15 @@ if TYPE_CHECKING:
 
 @command(
     help={
-        "node": f"these instead of release-targets.toml: {SPECS}; every: all from 12.0.0 on",
-        "arch": "x86_64, arm64 or all (default)",
-        "missing": "only layers that some region of the manifest lacks for this version of nodelayer",
-        "manifest": "file or URL of the manifest for --missing; if it does not exist, everything is missing",
-        "batch": "number of the batch, if one workflow run has no room for all",
+        "node": f"{SPEC}{COMMAS}; every means all versions from 12.0.0 on (default: release-targets.toml)",
+        "arch": "architecture: x86_64, arm64 or all (default)",
+        "missing": "list only layers that this version of nodelayer has not published to every region of "
+        "the manifest",
+        "manifest": "file or URL of the manifest for --missing (default: layers.json); if it does not exist, "
+        "all layers are listed",
+        "batch": "number of the batch, if there are more layers than one workflow run can build (default: 1)",
         "source": SOURCE,
-        "outputs": step_outputs.HELP + " (matrix, any)",
+        "outputs": step_outputs.HELP + " Names: matrix, any (true or false)",
     }
 )
 def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
@@ -42,7 +44,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     source: str = "auto",
     outputs: str = "",
 ) -> None:
-    """Print the layers that a release builds, as JSON for a GitHub Actions matrix."""
+    """Print the list of layers to build, as JSON for a GitHub Actions matrix."""
     from nodelayer.github.matrix import MatrixRequest
     from nodelayer.manifest.model import Manifest
     from nodelayer.manifest.store import open_manifest
@@ -67,18 +69,20 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     _report_failures(planned, reporter)
 
 
-_REPOSITORY = "OWNER/NAME at GitHub; left out: $GITHUB_REPOSITORY, or that of git's remote"
+_REPOSITORY = "GitHub repository, OWNER/NAME (default: $GITHUB_REPOSITORY, else that of the git remote)"
 
 
 @command(
     name="publish-release",
     help={
-        "tag": "v1.2.3",
-        "title": "the release's title; left out: nodelayer and the version",
-        "notes": "file with its text in Markdown; left out: changelog, layers and ARNs, from --manifest",
-        "manifest": "file or URL of the manifest; what is of this version becomes an asset too, layers.json",
-        "assets": "folder whose files become its assets; SHA256SUMS is written into it",
-        "move-major": "move the tag v1 there afterwards, if it is the newest of that major",
+        "tag": "(required) tag of the release, for example v1.2.3",
+        "title": "title of the release (default: nodelayer and the version)",
+        "notes": "file with the release notes in Markdown (default: changelog section, layers and ARNs)",
+        "manifest": "file or URL of the manifest (default: layers.json); its layers of this version become "
+        "the asset layers.json, unless --notes is set",
+        "assets": "(required) folder whose files become the assets; SHA256SUMS is written there",
+        "move-major": "afterwards move the tag of the major version, for example v1, if this release is its "
+        "newest",
         "repository": _REPOSITORY,
     },
 )
@@ -92,7 +96,11 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     move_major: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
 ) -> None:
-    """Publish a folder's files as the GitHub release of a tag; run it again and it does what is left."""
+    """Publish the files of a folder as the GitHub release of a tag.
+
+    After a failure or an interruption run the same command again: it does only what is left. Needs the gh
+    program.
+    """
     from nodelayer.github import release as github_release
     from nodelayer.github.api import open_github
 
@@ -110,16 +118,16 @@ def publish_release(  # noqa: PLR0913, PLR0917 - each is a flag
     place = open_github(os.environ, reporter, repository)
     release, changed = github_release.publish(spec, place)
     if not changed:
-        reporter.say("The release is complete already")
+        reporter.say("The release is already complete")
     print(release["html_url"])
 
 
 @command(
     help={
-        "manifest": "file or URL of the manifest; fetch-manifest writes one",
-        "workflow": "the workflow to start, as it is in the newest release",
+        "manifest": "file or URL of the manifest (default: layers.json), as github.fetch-manifest writes it",
+        "workflow": "workflow to start at the tag of the newest release (default: release.yml)",
         "source": SOURCE,
-        "dry-run": "print what would be started, and stop",
+        "dry-run": "print what would be started, and start nothing",
         "repository": _REPOSITORY,
     }
 )
@@ -131,7 +139,10 @@ def watch(
     dry_run: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
 ) -> None:
-    """Start the release workflow for the release targets that are not published yet."""
+    """Start the release workflow for the release targets that are not published yet.
+
+    Needs the gh program.
+    """
     from nodelayer.github import watch as watching
     from nodelayer.github.api import open_github
     from nodelayer.github.matrix import MatrixRequest
@@ -143,7 +154,7 @@ def watch(
     known = open_manifest(manifest)
     tag = watching.newest_tag(place)
     if tag is None:
-        reporter.say("nodelayer has no release yet, so nothing to add to")
+        reporter.say("nodelayer has no release yet, so there is no release to add layers to")
         return
     request = MatrixRequest(missing=known, by=version_of(tag))
     planned = _plan(request, source, architecture.ALL, reporter)
@@ -151,7 +162,7 @@ def watch(
     if not versions:
         reporter.say(f"Nothing is missing in {tag}")
     elif (run := watching.active_run(place, workflow, tag)) is not None:
-        reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is active: {run['html_url']}")
+        reporter.say(f"Missing in {tag}: {', '.join(versions)}; a run is already active: {run['html_url']}")
     elif dry_run:
         print(f"{workflow} at {tag}: {','.join(versions)}")
     else:
@@ -165,11 +176,11 @@ def watch(
     name="push-manifest",
     bare_value_flag="fragments",
     help={
-        "fragments": "a manifest, or a folder with several",
-        "branch": "the branch for the manifest alone (default: layers); created if it does not exist",
-        "remote": "name of a remote, or its address",
-        "message": "of the commit",
-        "outputs": step_outputs.HELP + " (added, commit)",
+        "fragments": "(required) manifest file, or folder with manifest files; --fragments may be omitted",
+        "branch": "branch that holds only the manifest (default: layers); created if it does not exist",
+        "remote": "name or address of the git remote (default: origin)",
+        "message": "commit message (default: Layers published)",
+        "outputs": step_outputs.HELP + " Names: added (number of new ARNs), commit",
     },
 )
 def push_manifest(
@@ -180,7 +191,7 @@ def push_manifest(
     message: str = "Layers published",
     outputs: str = "",
 ) -> None:
-    """Merge manifests into the one on a branch and push it; pushes at the same time lose nothing."""
+    """Merge manifests into the manifest on a branch, and push it; concurrent pushes are merged."""
     from nodelayer.github import manifest_branch
     from nodelayer.util.git import open_git
 
@@ -197,15 +208,15 @@ def push_manifest(
 @command(
     name="fetch-manifest",
     help={
-        "branch": "the branch with the manifest (default: layers)",
-        "remote": "name of a remote, or its address",
-        "out": "the file; entries that it already has are kept",
+        "branch": "branch with the manifest (default: layers)",
+        "remote": "name or address of the git remote (default: origin)",
+        "out": "file to write (default: layers.json); if it exists, the two manifests are merged",
     },
 )
 def fetch_manifest(
     _ctx: Context, branch: str = "layers", remote: str = "origin", out: str = "layers.json"
 ) -> None:
-    """Write the manifest of a branch to a file; an empty one if the branch does not exist."""
+    """Write the manifest of a branch to a file; an empty manifest if the branch does not exist."""
     from nodelayer.github import manifest_branch
     from nodelayer.manifest import store
     from nodelayer.util.git import open_git
@@ -222,9 +233,9 @@ def fetch_manifest(
     name="check-tag",
     bare_value_flag="tag",
     help={
-        "tag": "the tag that was pushed, as in v1.2.3",
+        "tag": "(required) tag to check, for example v1.2.3; --tag may be omitted",
         "released": "also check that the tag has a published GitHub release",
-        "outputs": step_outputs.HELP + " (tag, version, major, prerelease)",
+        "outputs": step_outputs.HELP + " Names: tag, version, major, prerelease",
     },
 )
 def check_tag(
@@ -233,7 +244,7 @@ def check_tag(
     released: bool = False,  # noqa: FBT001, FBT002
     outputs: str = "",
 ) -> None:
-    """Check a tag against pyproject.toml and the changelog; print the version."""
+    """Check a tag against pyproject.toml and the changelog, and print its version."""
     from nodelayer.github import watch as watching
     from nodelayer.github.api import open_github
     from nodelayer.project import release as own_release
@@ -251,13 +262,15 @@ def _read_text(file: str, flag: str) -> str:
     except OSError as error:
         raise machine_error(error, Path(file), flag) from error
     except UnicodeDecodeError as error:
-        raise InvalidInputError("the file is not UTF-8 text", where=file, todo=f"correct {flag}") from error
+        raise InvalidInputError(
+            "the file is not UTF-8 text", where=file, todo=f"use another file for {flag}"
+        ) from error
 
 
 def _plan(
     request: "MatrixRequest", source: str, architectures: Sequence[Architecture], reporter: Reporter
 ) -> "Matrix":
-    """Plan the matrix of a request for today, and print what is left out."""
+    """Plan the matrix for today, and print which versions are skipped."""
     from nodelayer.github import matrix, targets
 
     chosen = targets.load(ROOT / targets.FILE)
@@ -277,7 +290,7 @@ def _report_failures(planned: "Matrix", reporter: Reporter) -> None:
 
 
 def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Reporter) -> str:
-    """Render the notes of a release, and write its part of the manifest among the assets."""
+    """Return the notes of a release, and write its part of the manifest to the assets."""
     from nodelayer.layer.artifact import built_records
     from nodelayer.manifest import store
     from nodelayer.project import release as own_release
@@ -296,6 +309,6 @@ def _notes(tag: str, manifest: str, assets: Path, repository: str, reporter: Rep
     text, left_out = release_notes.render(notes)
     if left_out:
         reporter.warn(
-            f"the notes omit the tables of {' and '.join(left_out)}: GitHub's limit on their length"
+            f"the notes omit the tables of {' and '.join(left_out)}, because GitHub limits their length"
         )
     return text

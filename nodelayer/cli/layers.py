@@ -10,12 +10,14 @@ from invoke import Context, Exit
 from nodelayer import architecture
 from nodelayer.cli.command import (
     ARCH,
+    COMMAS,
     COMPRESSION,
+    FILE_SPEC,
     PATHS,
+    PROFILE,
     SIGNATURE,
     SOURCE,
     SPEC,
-    SPECS,
     build_context,
     built_layers,
     cache_folder,
@@ -34,16 +36,18 @@ if TYPE_CHECKING:
 
 @command(
     help={
-        "node": SPECS,
+        "node": f"(required) {FILE_SPEC}{COMMAS}",
         "arch": ARCH,
-        "builder": "docker (inside Amazon Linux), local (on this host), auto (default): docker where it can",
-        "out": "folder for the zip, its build record and SBOM (default: dist)",
+        "builder": "where to build and test the layer: docker (in an Amazon Linux image), local (on this "
+        "machine) or auto (default: docker if a Docker daemon runs and has the image, else local)",
+        "out": "folder for the zip, its build record and its SBOM (default: dist)",
         "compression": COMPRESSION,
         "source": SOURCE,
         "signature": SIGNATURE,
-        "json": "print the build records as a JSON array instead of the paths",
+        "json": "print the build records as a JSON array instead of the paths of the zips",
         "outputs": step_outputs.HELP
-        + " (zip, record, sbom, layer-name, sha256, code-sha256: a line a layer; node-version: with commas)",
+        + " Names: node-version (separated by commas); zip, record, sbom, layer-name, sha256, code-sha256 "
+        "(one line for each layer)",
     }
 )
 def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
@@ -58,9 +62,13 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     json: bool = False,  # noqa: FBT001, FBT002
     outputs: str = "",
 ) -> None:
-    """Build a layer zip of any Node.js version, proved to run, with its build record and SBOM."""
+    """Build and test a layer zip of a Node.js version, with a build record and an SBOM.
+
+    Prints the path of each zip. Example: build-layer --node 24,22 --arch all
+    """
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
+    from nodelayer.util import tables
     from nodelayer.util.attempts import attempt_each
 
     options = build.BuildOptions(Path(out), builder, compression, _base_image())
@@ -73,7 +81,9 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         if not json:
             print(options.out / records[-1].zip)
 
-    failures += attempt_each(chosen, build_one, context.reporter)
+    failures += attempt_each(chosen, build_one, context.reporter, name=_name)
+    if len(chosen) > 1 and records and context.reporter.on_terminal:  # where rows took the place of lines
+        context.reporter.say(tables.columns(map(build.row, records)).rstrip("\n"))
     if json:
         print(f"[{', '.join(record.json_text().rstrip() for record in records)}]")
     step_outputs.write(outputs, build.outputs(records, options.out))
@@ -83,14 +93,14 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 @command(
     name="run",
     help={
-        "node": SPEC + "; left out: the newest layer in --out",
-        "layer-arn": "run a published layer version instead: fetched from Lambda, verified",
-        "profile": "the AWS profile for --layer-arn",
-        "event": "JSON file, or - for standard input",
-        "out": "folder with built layers; what is missing is built into it, as by build-layer",
-        "function": "folder of the function",
-        "handler": "file.export",
-        "timeout": "seconds the function may take",
+        "node": f"{FILE_SPEC} (default: the newest version in --out)",
+        "layer-arn": "ARN of a published layer version to download, verify and run, instead of --node",
+        "profile": f"{PROFILE}; only for --layer-arn",
+        "event": "JSON file with the event, or - for standard input (default: a greeting)",
+        "out": "folder with built layers; a missing layer is built there (default: dist)",
+        "function": "folder of the function (default: the sample function)",
+        "handler": "handler of the function, as file.export (default: function.handler)",
+        "timeout": "timeout of the function in seconds (default: 30)",
     },
 )
 def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
@@ -104,7 +114,10 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     layer_arn: str = "",
     profile: str = "",
 ) -> None:
-    """Run the sample function on a layer through AWS's Runtime Interface Emulator; no Docker needed."""
+    """Run a function on a layer in AWS's Runtime Interface Emulator, without Docker, and print its answer.
+
+    Exit code 8 means that the function returned an error. Example: run --node 24 --event event.json
+    """
     from nodelayer.emulation import invoke
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
@@ -127,7 +140,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
             if node:
                 spec, *others = parse_specs(node, Path.cwd())
                 if others:
-                    raise InvalidInputError("a function runs on one version at a time", where="--node")
+                    raise InvalidInputError("run takes one version", where="--node", todo="name one")
                 target = LayerTarget(choose_one(spec, host, context.source), host)
             else:
                 target = build.newest(options.out, host)
@@ -143,13 +156,17 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
 @command(
     name="test-layer",
     help={
-        "node": "built version: 12.16.1, 12, lts, latest …; several with commas between",
+        "node": f"(required) {SPEC}{COMMAS}; the newest built version that matches is tested",
         "arch": ARCH,
-        "out": "folder with built layers",
+        "out": "folder with built layers (default: dist)",
     },
 )
 def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist") -> None:
-    """Check that built layers answer, plain and over HTTP, as the Node.js and architecture of their names."""
+    """Check that each built layer runs the Node.js version and architecture in its name.
+
+    Invokes the sample function on it, with a plain event and with an event of an HTTP API, in AWS's Runtime
+    Interface Emulator. Example: test-layer --node 24
+    """
     from nodelayer.emulation import invoke, rie
     from nodelayer.util.attempts import attempt_each
     from nodelayer.util.cache import DownloadCache
@@ -164,10 +181,17 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
         program = rie.rie(wanted, cache=cache, reporter=reporter)
         print(invoke.check(each, PATHS.function, events, program))
 
-    _end([*failures, *attempt_each(artifacts, check_one, reporter)])
+    _end([*failures, *attempt_each(artifacts, check_one, reporter, name=lambda each: each.layer_name)])
 
 
-@command(help={"node": SPECS, "arch": ARCH, "source": SOURCE, "signature": SIGNATURE})
+@command(
+    help={
+        "node": f"(required) {FILE_SPEC}{COMMAS}",
+        "arch": ARCH,
+        "source": SOURCE,
+        "signature": SIGNATURE,
+    }
+)
 def download(
     _ctx: Context,
     node: str,
@@ -175,7 +199,10 @@ def download(
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002
 ) -> None:
-    """Fetch and verify Node.js into the download cache, so that a later build needs no network."""
+    """Download and verify Node.js, so that a later build needs no network.
+
+    The files go to the download cache, whose folder $NODELAYER_CACHE_DIR sets. Example: download --node lts
+    """
     from nodelayer.util.attempts import attempt_each
 
     context = build_context(source, signature=signature)
@@ -185,26 +212,35 @@ def download(
         files = context.source.fetch(*choice)
         print(f"{files.version} {files.architecture} {files.record.name} sha256:{files.record.sha256}")
 
-    _end([*failures, *attempt_each(chosen, download_one, context.reporter)])
+    _end([*failures, *attempt_each(chosen, download_one, context.reporter, name=_name)])
 
 
-@command(help={"out": "folder with built layers", "downloads": "empty the download cache as well"})
+@command(
+    help={
+        "out": "folder with built layers (default: dist)",
+        "downloads": "also empty the download cache",
+    }
+)
 def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  # noqa: FBT001, FBT002
-    """Remove built layers, and the download cache if asked."""
+    """Delete built layers; with --downloads also the download cache."""
     from nodelayer.layer import build
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter, megabytes
 
     reporter = Reporter()
     removed = build.clean(Path(out))
-    reporter.say(f"{len(removed)} files removed from {out}" if removed else f"nothing to remove in {out}")
+    reporter.say(f"{len(removed)} files deleted from {out}" if removed else f"nothing to delete in {out}")
     if downloads:
         freed = DownloadCache(cache_folder()).clear()
-        reporter.say(f"{megabytes(freed)} of downloads removed")
+        reporter.say(f"{megabytes(freed)} of downloads deleted")
 
 
 def _base_image() -> str | None:
     return os.environ.get("NODELAYER_BASE_IMAGE") or None
+
+
+def _name(choice: "Choice") -> str:
+    return " ".join(map(str, choice))
 
 
 def _choose(node: str, arch: str, context: "BuildContext") -> "tuple[list[Choice], list[NodelayerError]]":

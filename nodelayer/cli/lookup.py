@@ -6,20 +6,20 @@ from invoke import Context
 
 from nodelayer import architecture
 from nodelayer.catalog.snippets import FORMATS
-from nodelayer.cli.command import command
+from nodelayer.cli.command import SPEC, command
 from nodelayer.errors import InvalidInputError
 from nodelayer.project_paths import PROGRAM
 
-_MANIFEST = "file or URL of the manifest; no AWS credentials are needed"
+_MANIFEST = "file or URL of the manifest (default: layers.json); no AWS credentials are needed"
 
 
 @command(
     name="arn",
     help={
-        "node": "version: 12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest",
-        "region": "the function's region",
-        "arch": "x86_64 (default) or arm64",
-        "format": ", ".join(FORMATS),
+        "node": f"(required) {SPEC}; the newest published version that matches is used",
+        "region": "(required) region of the function, for example eu-west-1",
+        "arch": "architecture: x86_64 (default) or arm64",
+        "format": f"what to print: {', '.join(FORMATS)} (default: arn)",
         "manifest": _MANIFEST,
     },
 )
@@ -31,7 +31,10 @@ def print_arn(
     format: str = "arn",  # noqa: A002 - the flag's name
     manifest: str = "layers.json",
 ) -> None:
-    """Look up the ARN of a published layer; bare, or as a snippet for the tool that needs it."""
+    """Print the ARN of a published layer, or a snippet that adds the layer with your tool.
+
+    Example: arn --node 24 --region eu-west-1 --format sam
+    """
     from nodelayer.catalog import snippets
     from nodelayer.manifest.lookup import look_up
     from nodelayer.manifest.store import open_manifest
@@ -58,10 +61,10 @@ def print_arn(
     name="catalog",
     help={
         "manifest": _MANIFEST,
-        "out": "folder for index.html, feed.atom, layers.json, layers.txt and the schema",
-        "assets-url": "where a build's files are, to link its SBOM: {file} in it is filled in, and "
-        "{node_version}, {architecture}, {nodelayer_version}, {layer_name}",
-        "site-url": "where the page will be, for the links in the feed",
+        "out": "folder for index.html, feed.atom, layers.json, layers.txt and the schema (default: site)",
+        "assets-url": "URL of the files of a build, to link each SBOM; {file} is replaced, as are "
+        "{node_version}, {architecture}, {nodelayer_version}, {layer_name} (default: no links)",
+        "site-url": "URL of the published page, for the links in the feed (default: relative links)",
     },
 )
 def make_catalog(
@@ -71,7 +74,10 @@ def make_catalog(
     assets_url: str = "",
     site_url: str = "",
 ) -> None:
-    """Write the web page of every published layer, and a feed of new ones, to be hosted anywhere."""
+    """Write a web page with every published layer, and an Atom feed of new layers.
+
+    The page is static: any web server can host it. Example: catalog --manifest layers.json --out site
+    """
     from nodelayer.aws import regions
     from nodelayer.catalog import site
     from nodelayer.manifest.store import open_manifest

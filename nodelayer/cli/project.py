@@ -17,10 +17,10 @@ BENCHMARKS = ("sizes", "build", "runtime", "endurance", "publish", "catalog", "s
 @command(
     bare_value_flag="level",
     help={
-        "level": "patch, minor or major: the step of the version, by Semantic Versioning",
-        "dry-run": "show the version, the changelog's section and the commands, and stop",
-        "branch": "where releases are made",
-        "remote": "what has to have nothing newer, and gets the tag",
+        "level": "(required) part of the version to raise: patch, minor or major; --level may be omitted",
+        "dry-run": "print the version, the changelog section and the git commands, and change nothing",
+        "branch": "branch to release from (default: main)",
+        "remote": "git remote that must not be ahead of the branch (default: origin)",
     },
 )
 def release(
@@ -30,7 +30,10 @@ def release(
     branch: str = "main",
     remote: str = "origin",
 ) -> None:
-    """Release nodelayer itself: raise its version, move the changelog, commit and tag. Pushes nothing."""
+    """Release nodelayer itself: raise the version, update the changelog, commit and tag.
+
+    Pushes nothing; prints the push command. Example: release minor --dry-run
+    """
     from nodelayer.project import release as own_release
 
     reporter = Reporter()
@@ -41,30 +44,53 @@ def release(
         print(plan.text())
         return
     own_release.release(root, plan)
-    reporter.say(f"Release {plan.version} is committed and tagged, here only. To push both or neither:")
+    reporter.say(f"Release {plan.version} is committed and tagged in this clone. To push both, run:")
     print(plan.push)
 
 
-@command(
-    name="test",
-    help={"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"},
-)
+_SELECTION = {"only": "folder or file of tests, for instance tests/unit", "keyword": "as pytest's -k"}
+
+
+@command(name="test", help=_SELECTION)
 def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
-    """Run the tests; what needs a Docker daemon is skipped with a reason where there is none."""
+    """Run the tests that find most faults, in about five minutes. A test that cannot run here is skipped."""
+    _pytest("not full and not long", only, keyword)
+
+
+@command(
+    name="test-all",
+    help={
+        **_SELECTION,
+        "rest": "only the tests that `test` leaves out",
+        "long": "also the tests that take minutes each: more kills, more random transfers",
+    },
+)
+def run_all_tests(
+    _ctx: Context,
+    only: str = "",
+    keyword: str = "",
+    rest: bool = False,  # noqa: FBT001, FBT002
+    long: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Run every test: all versions of Node.js, both runtime clients of AWS, the workflows, SAM."""
+    _pytest(" and ".join(["full or long"] * rest + ["not long"] * (not long)), only, keyword)
+
+
+def _pytest(markers: str, only: str, keyword: str) -> None:
     chosen = [*([only] if only else []), *(["-k", keyword] if keyword else [])]
-    # All of them go on in several processes; what shares something stays together (tests/conftest.py).
-    _tool("pytest", *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
+    # Run a selection in one process: it is small, and -k prints no progress otherwise.
+    _tool("pytest", "-m", markers, *(chosen or ["--numprocesses=auto", "--maxprocesses=4"]))
 
 
 @command()
 def lint(_ctx: Context) -> None:
-    """Check style, types, the import contract, the Dockerfile, workflows and CloudFormation templates."""
+    """Check style, types, imports, the Dockerfile, workflows and CloudFormation templates."""
     _tool("ruff", "check", ".")
     _tool("ruff", "format", "--check", ".")
     _tool("mypy")
     _tool("lint-imports")
     _tool("hadolint", "docker/Dockerfile")
-    _tool("actionlint", "-shellcheck=", "-pyflakes=")  # the same whatever else is installed
+    _tool("actionlint", "-shellcheck=", "-pyflakes=")  # without linters that only some machines have
     _tool("zizmor", "--offline", "--pedantic", "--quiet", ".github", "actions")
     regions = ["us-east-1", "cn-north-1", "us-gov-west-1"]  # one of each partition that cfn-lint knows
     _tool("cfn-lint", "--include-checks", "I", "--regions", *regions, "--", "cloudformation/*.yaml")
@@ -72,11 +98,12 @@ def lint(_ctx: Context) -> None:
 
 @command(
     help={
-        "only": "pins to refresh, separated by commas, as in docs/refreshing.md (default: all)",
-        "keep": "pins to compare only, separated by commas",
-        "compare": "write nothing; exit code 1 if anything differs",
-        "summary": "write what changed and what failed to this file, as Markdown",
-        "outputs": step_outputs.HELP,
+        "only": "pins to refresh, separated by commas, for example base-images,rie (default: all); an "
+        "unknown name prints the names of all pins",
+        "keep": "pins to compare and not change, separated by commas",
+        "compare": "change nothing; exit code 1 if a pin is outdated",
+        "summary": "file for a summary of changes and failures, in Markdown",
+        "outputs": step_outputs.HELP + " Name: changed (true or false)",
     }
 )
 def refresh(
@@ -87,7 +114,10 @@ def refresh(
     summary: str = "",
     outputs: str = "",
 ) -> None:
-    """Refresh what is pinned, each from its own source; a failure does not stop the others."""
+    """Update pinned facts from their sources, for example base images, LTS lines and release keys.
+
+    A failure does not stop the others.
+    """
     from nodelayer.layer import docker_builder
     from nodelayer.project.pins import refresh as pins
 
@@ -110,17 +140,17 @@ def refresh(
         raise Exit(code=code)
 
 
-@command(name="bench", help={"only": f"{', '.join(BENCHMARKS)} (default: all of them)"})
+@command(name="bench", help={"only": f"one benchmark: {', '.join(BENCHMARKS)} (default: all)"})
 def benchmark(_ctx: Context, only: str = "") -> None:
-    """Measure sizes against Everynode's, the runtime client against AWS's, publishing against the AWS CLI."""
+    """Run the benchmarks, and write their results to benchmarks/results."""
     if only and only not in BENCHMARKS:
-        raise Exit(f"nodelayer: no benchmark {only!r} (--only): use {' or '.join(BENCHMARKS)}", code=2)
+        raise Exit(f"nodelayer: unknown benchmark {only!r} [--only]: use {', '.join(BENCHMARKS)}", code=2)
     for name in [only] if only else BENCHMARKS:
         _tool("python", f"benchmarks/{name}.py")
 
 
 def _tool(name: str, *arguments: str) -> None:
-    """Run a program of this environment in the repository's folder; its exit code becomes ours."""
+    """Run a program of this environment in the repository's folder. Raises Exit with its exit code."""
     done = subprocess.run([Path(sys.executable).parent / name, *arguments], cwd=ROOT, check=False)
     if done.returncode:
         raise Exit(code=done.returncode)

@@ -9,7 +9,17 @@ from typing import TYPE_CHECKING
 from invoke import Context, Exit
 
 from nodelayer import architecture
-from nodelayer.cli.command import ARCH, MANIFEST, PROFILE, REGIONS, SPECS, command, confirm, given_flags
+from nodelayer.cli.command import (
+    ARCH,
+    COMMAS,
+    MANIFEST,
+    PROFILE,
+    REGIONS,
+    SPEC,
+    command,
+    confirm,
+    given_flags,
+)
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 
 if TYPE_CHECKING:
@@ -18,23 +28,28 @@ if TYPE_CHECKING:
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
 
-_JSON = "print the plan (with --dry-run) or the result as JSON"
-_ALL_ARCHITECTURES = "x86_64, arm64 or all (default: all)"
-_RECORDED_REGIONS = "all (default: every region in the manifest) or names, separated by commas"
+_JSON = "print the result as JSON; with --dry-run the plan"
+_ALL_ARCHITECTURES = "architecture: x86_64, arm64 or all (default)"
+_RECORDED_REGIONS = "regions separated by commas, or all (default): every region in the manifest"
+_OUT = "folder with built layers (default: dist)"
 
 
 @command(
     help={
-        "node": f"built {SPECS}",
-        "built": "publish every layer in --out; excludes --node and --arch",
+        "node": f"{SPEC}{COMMAS}; the newest built version that matches is published",
+        "built": "publish every layer in --out, instead of --node and --arch",
         "regions": REGIONS,
         "arch": ARCH,
-        "public": "let every AWS account use the layer version, also one that is published already",
-        "organization-id": "let an AWS Organization (o-...) use it, also one that is published already",
-        "dry-run": "show the plan and stop; needs read rights only",
-        "out": "folder with built layers",
-        "align": "use the same layer version number in every region; missing numbers are filled",
-        "ssm": "write SSM parameters /nodelayer/<version, major, lts, latest>/<arch>/arn in each region",
+        "public": "let every AWS account use the layer versions, also those that are already published "
+        "(default: only your account)",
+        "organization-id": "let an AWS Organization use the layer versions, also those that are already "
+        "published, for example o-a1b2c3d4e5",
+        "dry-run": "print the plan and publish nothing; read permissions are enough",
+        "out": _OUT,
+        "align": "use the same layer version number in every region; where a region is behind, private "
+        "layer versions with the same content fill the gap",
+        "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
+        "is the version, the major version, lts or latest",
         "json": _JSON,
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -56,9 +71,12 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     ssm: bool = False,  # noqa: FBT001, FBT002
     profile: str = "",
 ) -> None:
-    """Publish built layers to every region and record their ARNs; run it again to do what is left.
+    """Publish built layers to every region, and record their ARNs in the manifest.
 
-    In a step of GitHub Actions, sets the outputs layer-arns (JSON) and, of one layer, layer-arn.
+    A layer that a region already has with the same content is not published again, so after a failure or an
+    interruption run the same command again. Set --node or --built. In a GitHub Actions job, the command sets
+    the step outputs layer-arns (JSON) and, if one layer is published, layer-arn.
+    Example: publish --node 24 --regions eu-west-1,us-east-1 --public
     """
     from nodelayer.github import step_outputs
     from nodelayer.layer import artifact
@@ -72,7 +90,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         raise InvalidInputError("--node and --built are mutually exclusive", todo="use one")
     if not built and not node:
         raise InvalidInputError(
-            "no layer is named", todo="use --node VERSION, or --built for every layer in --out"
+            "--node or --built is required", todo="use --node VERSION, or --built for every layer in --out"
         )
     options = PublishOptions(
         check_access(public=public, organization=organization_id), align=align, parameters=ssm
@@ -109,12 +127,13 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
 
 @command(
     help={
-        "regions": "new (default: regions without any layer), all, or names, separated by commas",
-        "node": f"only these {SPECS}; default: every published version",
+        "regions": "regions separated by commas, all, or new (default): the enabled regions that have no "
+        "layer yet",
+        "node": f"{SPEC}; every version in the manifest that matches (default: all)",
         "arch": _ALL_ARCHITECTURES,
-        "dry-run": "show the plan and stop",
-        "out": "folder with built layers; a layer that is not there is downloaded from a region",
-        "ssm": "write SSM parameters, as publish does",
+        "dry-run": "print the plan and publish nothing",
+        "out": "folder with built layers (default: dist); other layers are downloaded from a region",
+        "ssm": "write SSM parameters, as publish --ssm does",
         "json": _JSON,
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -132,7 +151,10 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     ssm: bool = False,  # noqa: FBT001, FBT002
     profile: str = "",
 ) -> None:
-    """Publish published layers in further regions, with the same bytes and the same permissions."""
+    """Publish layers of the manifest to more regions, with the same content and permissions.
+
+    Example: backfill --regions eu-south-2
+    """
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import backfill as backfilling
     from nodelayer.publish.layers.plan import check_account
@@ -170,7 +192,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         "manifest": MANIFEST,
         "regions": _RECORDED_REGIONS,
         "json": "print the problems as JSON",
-        "reader-profile": "an AWS profile of another account, which has to be able to read public layers",
+        "reader-profile": "AWS profile of a second account, to check that it can read the public layers",
         "profile": PROFILE,
     }
 )
@@ -182,7 +204,10 @@ def verify(
     reader_profile: str = "",
     profile: str = "",
 ) -> None:
-    """Compare the manifest with the account: what is missing, changed, or not public any more."""
+    """Check that every layer version in the manifest exists in the account, unchanged and still public.
+
+    Prints the region, ARN and problem of each layer version that differs; exit code 5 if there is any.
+    """
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import verify as verifying
     from nodelayer.util import tables
@@ -203,7 +228,7 @@ def verify(
     else:
         print(tables.columns((each.region, each.arn, each.kind) for each in problems), end="")
     others = sorted(recorded - set(account.partition.regions)) if regions == "all" else []
-    more = f"; not compared, since in another partition: {', '.join(others)}" if others else ""
+    more = f"; not compared, because in another partition: {', '.join(others)}" if others else ""
     report.reporter.say(
         f"{compared} layer versions in {len(chosen) - report.count} regions compared, "
         f"{len(problems)} problems{more}"
@@ -213,13 +238,14 @@ def verify(
 
 @command(
     help={
-        "keep": "how many of the newest layer versions of each layer stay in each region",
-        "node": f"only these {SPECS}; default: every version in the manifest",
+        "keep": "(required) number of layer versions to keep of each layer in each region, the newest, "
+        "for example 3",
+        "node": f"{SPEC}; every version in the manifest that matches (default: all)",
         "arch": _ALL_ARCHITECTURES,
         "regions": _RECORDED_REGIONS,
-        "dry-run": "show what would be deleted, and stop",
+        "dry-run": "print what would be deleted, and delete nothing",
         "json": "print the layer versions to delete as JSON",
-        "yes": "do not ask",
+        "yes": "delete without asking",
         "manifest": MANIFEST,
         "profile": PROFILE,
     }
@@ -236,7 +262,10 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     manifest: str = "layers.json",
     profile: str = "",
 ) -> None:
-    """Delete old layer versions and mark them in the manifest; functions that use them keep working."""
+    """Delete old layer versions, and mark them as deleted in the manifest.
+
+    Functions that use a deleted layer version keep working. Example: prune --keep 3 --dry-run
+    """
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import prune as pruning
     from nodelayer.util import tables
@@ -244,7 +273,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
 
     if keep < 1:
         raise InvalidInputError(
-            "--keep is missing or less than 1", todo="say how many versions stay: --keep 3"
+            "--keep is missing or less than 1",
+            todo="use the number of versions to keep, for example --keep 3",
         )
     known = open_manifest(manifest)
     target = _target(regions, manifest, profile)
@@ -254,7 +284,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     names = pruning.layer_names(
         known, _wanted(node, arch, known), target.regions or account.partition.regions
     )
-    with report.reporter.work(f"asking {len(names)} regions what is published"):
+    with report.reporter.work(f"listing layer versions in {len(names)} regions"):
         planned = pruning.plan(known, account, names, keep, report)
     if json:
         print(jsons.dumps([vars(old) for old in planned.old], indent=2))
@@ -262,11 +292,13 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         rows = ((old.region, old.layer_name, str(old.version), "delete") for old in planned.old)
         print(tables.columns(rows), end="")
     for arn in planned.gone:
-        report.reporter.say(f"{arn}: deleted already, will be marked")
+        report.reporter.say(f"{arn}: already deleted, will be marked")
     if not planned.old and not planned.gone:
         report.reporter.say(f"Nothing to delete: no layer has more than {keep} versions in a region")
     elif not dry_run:
-        report.reporter.say("Functions that use them keep working; no other function can be given them.")
+        report.reporter.say(
+            "Functions that use these layer versions keep working; they cannot be added to other functions."
+        )
         if planned.old and not yes:
             confirm(
                 f"Delete {len(planned.old)} layer versions?", "use --yes to skip this question, or --dry-run"
@@ -283,7 +315,7 @@ def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":
 
 
 def _report(name: str) -> "RunReport":
-    """Return a report that can print this command, with the flags that were given, for other regions."""
+    """Return a report that can print this command with its flags, to retry it for some regions."""
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.util.console import Reporter
 
@@ -296,7 +328,7 @@ def _exit(report: "RunReport", otherwise: int = 0) -> None:
 
 
 def _print_unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
-    """Return what prints results as text: nothing if they are printed as JSON."""
+    """Return a function that prints results as text, or nothing if they are printed as JSON."""
     return (lambda _: None) if json else print
 
 
@@ -310,13 +342,13 @@ def _reader(profile: str, target: "PublishTarget", account: "Account") -> "Calla
         raise InvalidInputError(
             f"{profile} belongs to account {other.id}, which owns the layers",
             where="--reader-profile",
-            todo="name a profile of another account",
+            todo="use a profile of another account",
         )
     return other.region
 
 
 def _wanted(node: str, arch: str, known: "Manifest") -> "Callable[[Layer], bool]":
-    """Return which layers --node and --arch mean: every version in the range."""
+    """Return a predicate for the layers that --node and --arch select."""
     from nodelayer.manifest.lookup import versions_meant
 
     architectures = {each.name for each in architecture.parse(arch)}
@@ -331,7 +363,7 @@ def _check_recorded(named: Sequence[str] | None, recorded: set[str]) -> None:
     for region in named or ():
         if region not in recorded:
             raise NotFoundError(
-                f"nothing is recorded in {region}",
+                f"the manifest has no layer in {region}",
                 where="--regions",
-                todo=f"the manifest has {', '.join(sorted(recorded)) or 'no region'}",
+                todo=f"use {', '.join(sorted(recorded))}" if recorded else "publish a layer first",
             )

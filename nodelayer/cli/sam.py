@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from invoke import Context, Exit
 
 from nodelayer import architecture
-from nodelayer.cli.command import PATHS, PROFILE, ROOT, cache_folder, command, confirm
+from nodelayer.cli.command import PATHS, PROFILE, ROOT, SPEC, cache_folder, command, confirm
 from nodelayer.errors import InvalidInputError
 
 if TYPE_CHECKING:
@@ -17,19 +17,19 @@ if TYPE_CHECKING:
     from nodelayer.sam.stack import StackTarget
 
 _STACK = "name of the CloudFormation stack (default: nodelayer-sample)"
-_REGION = "region of the stack (default: the configured one)"
-_ARCH = "x86_64 (default) or arm64"
+_REGION = "region of the stack (default: the region that AWS_REGION or the AWS profile sets)"
+_ARCH = "architecture: x86_64 (default) or arm64"
 _OUT = "folder with built layers (default: dist)"
 
 
 @command(
     name="sam-build",
     help={
-        "node": "built version to put into the layer: 12.16.1, 12, lts … (default: the newest in --out)",
+        "node": f"{SPEC} (default: the newest version in --out)",
         "arch": _ARCH,
-        "layer-arn": "build the function alone, for a layer that is already published",
+        "layer-arn": "ARN of a published layer version; only the function is built",
         "out": _OUT,
-        "build-dir": "folder for the build (default: .aws-sam/build, where SAM looks itself)",
+        "build-dir": "folder for the build (default: .aws-sam/build, where the SAM CLI looks for it)",
     },
 )
 def sam_build(
@@ -40,7 +40,10 @@ def sam_build(
     out: str = "dist",
     build_dir: str = "",
 ) -> None:
-    """Build the sample function and its layer with SAM, to run it on this machine."""
+    """Build the sample function and its layer with the SAM CLI, to run them on this machine.
+
+    Prints the command that runs the function. Example: sam-build --node 24
+    """
     from nodelayer.sam.application import built_layer
     from nodelayer.sam.stack import StackOptions
     from nodelayer.util.console import Reporter
@@ -57,13 +60,13 @@ def sam_build(
     help={
         "stack-name": _STACK,
         "region": _REGION,
-        "layer-arn": "the published layer version to run on",
-        "node": "look the layer up in the manifest: 12.16.1, 12, lts, latest …",
-        "built": "deploy the layer from --out with the function: the newest, or the one of --node",
+        "layer-arn": "ARN of the published layer version to deploy on",
+        "node": f"{SPEC}; the ARN comes from the manifest, or with --built the layer from --out",
+        "built": "deploy a built layer together with the function: the newest in --out, or that of --node",
         "arch": _ARCH,
-        "http": "none (default), api (an HTTP API) or url (a function URL)",
-        "public": "everybody may call it over HTTP (default: only signed requests)",
-        "manifest": "file or URL of the manifest",
+        "http": "HTTP endpoint: none (default), api (API Gateway HTTP API) or url (Lambda function URL)",
+        "public": "let everybody call the endpoint (default: only requests signed with AWS credentials)",
+        "manifest": "file or URL of the manifest (default: layers.json)",
         "out": _OUT,
         "profile": PROFILE,
     },
@@ -82,7 +85,11 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     out: str = "dist",
     profile: str = "",
 ) -> None:
-    """Build the sample function with SAM and deploy it on a published layer, or on the one built here."""
+    """Build and deploy the sample function with the SAM CLI, on a published or a built layer.
+
+    Set --layer-arn, --node or --built. Prints the outputs of the stack.
+    Example: deploy --node 24 --region eu-west-1 --http url
+    """
     from dataclasses import replace
 
     from nodelayer.manifest.lookup import look_up
@@ -94,8 +101,8 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
 
     if bool(layer_arn) + bool(node or built) != 1:
         raise InvalidInputError(
-            "no layer, or more than one, is named",
-            todo="use one of --layer-arn ARN, --node SPEC (looked up in the manifest) and --built",
+            "the layer is not clear",
+            todo="use one of --layer-arn ARN, --node SPEC (from the manifest) or --built (from --out)",
         )
     reporter = Reporter()
     options = StackOptions(layer_arn, _one_architecture(arch), http, public)
@@ -116,7 +123,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
 @command(
     name="invoke-function",
     help={
-        "event": "JSON file, or - for standard input",
+        "event": "JSON file with the event, or - for standard input (default: a greeting)",
         "stack-name": _STACK,
         "region": _REGION,
         "profile": PROFILE,
@@ -125,7 +132,10 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
 def invoke_function(
     _ctx: Context, event: str = "", stack_name: str = "nodelayer-sample", region: str = "", profile: str = ""
 ) -> None:
-    """Invoke the deployed sample function and print its answer; its log goes to standard error."""
+    """Invoke the deployed sample function and print its response.
+
+    Its log goes to standard error. Exit code 8 means that the function returned an error.
+    """
     from nodelayer.emulation.invoke import read_event
     from nodelayer.sam.stack import function_name
     from nodelayer.util.console import Reporter
@@ -144,7 +154,7 @@ def invoke_function(
 
 @command(
     help={
-        "tail": "go on until stopped",
+        "tail": "print new log lines until you press Ctrl-C",
         "stack-name": _STACK,
         "region": _REGION,
         "profile": PROFILE,
@@ -157,7 +167,7 @@ def logs(
     region: str = "",
     profile: str = "",
 ) -> None:
-    """Print the log of the deployed sample function, as SAM does."""
+    """Print the log of the deployed sample function."""
     from nodelayer.sam.stack import function_name
 
     target = _target(stack_name, region, profile)
@@ -165,7 +175,7 @@ def logs(
     _application().logs(target, tail=tail)
 
 
-@command(help={"stack-name": _STACK, "region": _REGION, "yes": "do not ask", "profile": PROFILE})
+@command(help={"stack-name": _STACK, "region": _REGION, "yes": "delete without asking", "profile": PROFILE})
 def destroy(
     _ctx: Context,
     stack_name: str = "nodelayer-sample",
@@ -173,7 +183,7 @@ def destroy(
     yes: bool = False,  # noqa: FBT001, FBT002
     profile: str = "",
 ) -> None:
-    """Delete the stack of the sample function and what was uploaded for it; published layers stay."""
+    """Delete the stack of the sample function and its uploaded files; published layers are kept."""
     from nodelayer.sam.stack import check_ours
 
     target = _target(stack_name, region, profile)

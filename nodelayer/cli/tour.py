@@ -1,6 +1,6 @@
-"""The whole journey on one machine: build, publish, look up, fetch back, run. No AWS account, no Docker.
+"""The tour: build, publish, look up, download and run a layer, without an AWS account or Docker.
 
-Every step is a command as its users type it, run against an emulator of AWS that is started for it.
+Each step runs a command as a user types it, against an emulator of AWS.
 """
 
 import os
@@ -29,29 +29,29 @@ LOOKED_UP = "eu-west-1"
 
 @dataclass(frozen=True)
 class Step:
-    """What a step is for, and the words after `invoke`. {arn} is what the step before it printed last."""
+    """A title, and the words after `invoke`; `{arn}` becomes the last line that the previous step printed."""
 
     title: str
     words: tuple[str, ...]
 
 
 def steps(node: str) -> Sequence[Step]:
-    """The journey of one version; every command runs in the same folder."""
+    """Return the steps for one version; all run in the same folder."""
     return (
         Step("Build a layer", ("build-layer", "--node", node, "--builder", "local")),
         Step("Publish it", ("publish", "--node", node, "--regions", ",".join(REGIONS), "--public")),
         Step(
-            "Again: nothing is left to do",
+            "Publish it again: nothing changes",
             ("publish", "--node", node, "--regions", ",".join(REGIONS), "--public"),
         ),
         Step("Compare the manifest with the account", ("verify",)),
         Step(
-            "Write a function on it, for your tool",
+            "Print a template for a function on this layer",
             ("arn", "--node", node, "--region", LOOKED_UP, "--format", "sam"),
         ),
-        Step("Look its ARN up", ("arn", "--node", node, "--region", LOOKED_UP)),
+        Step("Look up its ARN", ("arn", "--node", node, "--region", LOOKED_UP)),
         Step(
-            "Fetch that layer version back, and run the sample function on it",
+            "Download that layer version, and run the sample function on it",
             ("run", "--layer-arn", "{arn}"),
         ),
     )
@@ -65,9 +65,9 @@ def take(
     reporter: "Reporter",
     environ: Mapping[str, str],
 ) -> str:
-    """Take the tour, and return the answer of the function. `invoke` starts the commands.
+    """Run each step and return the answer of the function. `invoke` is the command line of the program.
 
-    Raises NodelayerError where a step fails; its own line stands above.
+    Raises NodelayerError if a step fails; the step has printed the reason.
     """
     from nodelayer.emulation import ministack
 
@@ -78,7 +78,7 @@ def take(
         ministack.running(ministack.MINISTACK, cache, reporter) as aws,
     ):
         variables = ministack.environ(aws.endpoint, environ)
-        reporter.say(f"AWS is played by MiniStack at {aws.endpoint}; the folder is {folder}")
+        reporter.say(f"MiniStack emulates AWS at {aws.endpoint}; the folder is {folder}")
         for number, step in enumerate(steps(node), start=1):
             words = [
                 word.format(arn=output.strip().splitlines()[-1] if output else "") for word in step.words
@@ -86,13 +86,13 @@ def take(
             reporter.say(f"\n{number}. {step.title}\n$ invoke {shlex.join(words)}")
             output = _run([*invoke, *words], Path(folder), variables, reporter)
     reporter.say(
-        f"\nAll of it took {time.monotonic() - began:.0f} s. The emulator and the folder are gone again."
+        f"\nThe tour took {time.monotonic() - began:.0f} s. The emulator and the folder are removed."
     )
     return output
 
 
 def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter: "Reporter") -> str:
-    """What a command prints on stdout, shown when it ends; its progress goes straight to the terminal."""
+    """Run a command, print its stdout when it ends, and return it; stderr goes straight to the terminal."""
     with subprocess.Popen(line, cwd=folder, env=dict(environ), stdout=subprocess.PIPE, text=True) as process:
         try:
             output, _ = process.communicate()
@@ -103,16 +103,16 @@ def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter
         reporter.say(output.rstrip("\n"))
     if process.returncode:
         error = NodelayerError(
-            "this step of the tour failed", where=shlex.join(line), todo="its reason stands above"
+            "this step of the tour failed", where=shlex.join(line), todo="see the message above"
         )
         error.code = process.returncode
         raise error
     return output
 
 
-@command(help={"node": "the exact version to take along"})
+@command(help={"node": "exact Node.js version (default: 12.16.1)"})
 def tour(_ctx: Context, node: str = "12.16.1") -> None:
-    """Build, publish to three regions, look up, fetch back and run: on an emulator of AWS, no account."""
+    """Try nodelayer without an AWS account: build a layer, publish it to an emulator of AWS, and run it."""
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
 

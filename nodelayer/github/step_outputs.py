@@ -1,4 +1,4 @@
-"""What a command tells the next step of a GitHub Actions job: lines in the file that $GITHUB_OUTPUT names.
+"""Outputs of a GitHub Actions step: lines in the file that $GITHUB_OUTPUT names.
 
 https://docs.github.com/actions/reference/workflows-and-actions/workflow-commands#setting-an-output-parameter
 """
@@ -9,14 +9,14 @@ from pathlib import Path
 
 from nodelayer.errors import machine_error
 
-HELP = 'also append name=value lines to this file, for later steps of a GitHub job: "$GITHUB_OUTPUT"'
-"""What --outputs says of itself, in every command that has it."""
+HELP = 'file for step outputs, name=value lines; in a GitHub Actions job: "$GITHUB_OUTPUT".'
+"""The help of --outputs, in every command that has it."""
 
 
 def write(place: str, values: Mapping[str, str]) -> None:
-    """Append the values to the file; nothing where `place` is empty. Raises MachineError.
+    """Append the values to the file, or do nothing if `place` is empty. Raises MachineError.
 
-    A value of several lines ends at a word that nobody can foresee, so none can bring a name of its own.
+    A value of several lines ends at a random delimiter, so that no value can set another output.
     """
     if not place:
         return

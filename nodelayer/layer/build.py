@@ -138,6 +138,13 @@ def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
     return listed | {"node-version": ",".join(dict.fromkeys(record.node_version for record in records))}
 
 
+def row(record: BuildRecord) -> tuple[str, str, str, str]:
+    """Return the row of a built layer in a table: layer, size of the zip, proof, runtimes."""
+    proof = "invoked" if record.builder.invoked else "executed" if record.builder.executed else "not executed"
+    name = f"{record.node_version} {record.architecture}"
+    return name, megabytes(record.size), proof, ", ".join(record.compatible_runtimes)
+
+
 def _check(options: BuildOptions) -> None:
     """Raises InvalidInputError for an unknown builder or compression."""
     given = {

@@ -1,6 +1,6 @@
 """Do one thing for each of several items: a failure is reported, and does not stop the others."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from nodelayer.errors import NodelayerError
@@ -10,14 +10,19 @@ _T = TypeVar("_T")
 
 
 def attempt_each(
-    items: Iterable[_T], action: Callable[[_T], object], reporter: Reporter
+    items: Sequence[_T], action: Callable[[_T], object], reporter: Reporter, *, name: Callable[[_T], str]
 ) -> list[NodelayerError]:
-    """Run an action for each item; returns the failures, each reported in a line."""
+    """Run an action for each item; return the failures, each reported in a line.
+
+    On a terminal, each of several items has a row called by its `name`.
+    """
     failures: list[NodelayerError] = []
-    for item in items:
-        try:
-            action(item)
-        except NodelayerError as error:
-            failures.append(error)
-            reporter.fail(f"nodelayer: {error}")
+    with reporter.rows([name(item) for item in items] if len(items) > 1 else []):
+        for item in items:
+            try:
+                with reporter.row(name(item)):
+                    action(item)
+            except NodelayerError as error:
+                failures.append(error)
+                reporter.fail(f"nodelayer: {error}")
     return failures

@@ -12,8 +12,9 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import filelock
@@ -23,6 +24,9 @@ from nodelayer.errors import MachineError
 from nodelayer.util.console import Reporter
 
 _FOLDERS = ("blobs", "documents", "partial", "programs", "locks")
+_PRUNED = ("blobs/sha256/*", "partial/*", "programs/*", "tests/*")
+_LIMIT = 2 << 30
+_RECENT_S = 24 * 3600
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
 _CHUNK = 1 << 20
@@ -52,6 +56,8 @@ class DownloadCache:
             except (FileNotFoundError, NotADirectoryError):
                 return None
             if hashlib.sha256(data).hexdigest() == sha256:
+                with suppress(OSError):  # a read-only cache
+                    path.touch()  # for prune()
                 return data
             reporter.warn(f"a download in the cache was damaged and is fetched again: {path}")
             path.unlink(missing_ok=True)
@@ -66,7 +72,9 @@ class DownloadCache:
             path = self.blob_path(sha256)
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(path)
-            return sha256
+            path.touch()
+        self.prune()
+        return sha256
 
     def read_document(self, name: str) -> bytes | None:
         """What was written under this name (`nodejs.org/index.json`), or None."""
@@ -129,6 +137,21 @@ class DownloadCache:
             yield
         finally:
             lock.release()
+
+    def prune(self, limit: int = _LIMIT) -> None:
+        """Remove what was used longest ago until `limit` bytes are left, but not what was used today."""
+        with self._machine(), suppress(FileNotFoundError):  # another process removes it
+            found = []
+            for path in (path for pattern in _PRUNED for path in self.root.glob(pattern)):
+                files = [each for each in path.rglob("*") if each.is_file()] if path.is_dir() else [path]
+                used = path / ".whole" if (path / ".whole").exists() else path
+                found.append((used.stat().st_mtime, path, sum(each.lstat().st_size for each in files)))
+            total = sum(size for _, _, size in found)
+            for used_at, path, size in sorted(found):
+                if total <= limit or used_at > time.time() - _RECENT_S:
+                    return
+                shutil.rmtree(path, ignore_errors=True) if path.is_dir() else path.unlink()
+                total -= size
 
     def clear(self) -> int:
         """Remove every download; returns how many bytes that were. Other files below `root` stay."""

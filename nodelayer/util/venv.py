@@ -67,12 +67,14 @@ def kept(
     place = cache.root / folder / flat
     with cache.lock(f"{folder}-{flat}", reporter):
         if (place / ".whole").exists():
+            (place / ".whole").touch()  # for DownloadCache.prune
             return place, False
         with cache.guard():
             shutil.rmtree(place, ignore_errors=True)
             place.mkdir(parents=True)
             make(place)
             (place / ".whole").touch()
+        cache.prune()
         return place, True
 
 

@@ -8,7 +8,7 @@ from actions.act import ROLE, Stage, copy_checkout
 from actions.conftest import REGIONS
 from support import ROOT
 
-pytestmark = [pytest.mark.docker, pytest.mark.network]
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
 WORKFLOW = """\
 on: workflow_dispatch

@@ -4,7 +4,7 @@ import pytest
 from actions.act import Stage
 from support import ROOT
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 FACTS = "nodelayer/aws/runtimes.json"
 

@@ -11,7 +11,7 @@ from publish.faults import Rule, dead
 
 from nodelayer.manifest import schema
 
-pytestmark = [pytest.mark.docker, pytest.mark.network]
+pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
 DEAD = "sa-east-1"
 BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}

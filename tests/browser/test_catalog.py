@@ -45,6 +45,13 @@ EACH_SNIPPET = """() => Object.fromEntries([...document.querySelectorAll('[role=
     tab.click();
     return [tab.id.slice('tab-'.length), document.getElementById('snippet').textContent];
 }))"""
+CUT_LABELS = """() => [...document.querySelectorAll('select')].filter((select) => {
+    const style = getComputedStyle(select);
+    const pen = document.createElement('canvas').getContext('2d');
+    pen.font = style.font;
+    const room = select.clientWidth - parseFloat(style.paddingLeft) - parseFloat(style.paddingRight) - 20;
+    return select.offsetParent && pen.measureText(select.selectedOptions[0].text).width > room;
+}).map((select) => select.id)"""
 PHONE = {"viewport": {"width": 360, "height": 780}}
 
 
@@ -444,6 +451,38 @@ def test_a_phone_needs_no_scrolling_sideways(look, varied):
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
     plain = look(varied.address, java_script_enabled=False, **PHONE)
     assert plain.locator("html").evaluate("html => html.scrollWidth") <= 360
+
+
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desk", "phone"])
+def test_no_label_is_cut_and_a_layer_s_name_stays_on_one_line(look, varied, options):
+    page = look(varied.address + "#node=12.16.1&region=us-east-1", **options)
+    page.locator("#only-region").select_option("us-east-1")
+    assert page.evaluate(CUT_LABELS) == []
+    names = page.locator(".name:visible").filter(has_text="nodejs-")
+    assert names.count() > 3
+    assert names.evaluate_all("all => all.filter((name) => name.offsetHeight > 30).length") == 0
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_border_of_a_field_stands_out_from_what_is_around_it(look, varied, scheme):
+    style = "getComputedStyle(document.documentElement).getPropertyValue"
+    page = look(varied.address, color_scheme=scheme)
+    field, *around = (page.evaluate(f"{style}('--{name}')") for name in ("field", "paper", "card", "wash"))
+    assert [color for color in around if contrast(field, color) < 3] == []  # WCAG 2.2, 1.4.11
+
+
+def contrast(one, other):
+    darker, lighter = sorted(map(luminance, (one, other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def luminance(color):
+    """Return the relative luminance of `#rrggbb`, by WCAG."""
+    parts = [value / 255 for value in bytes.fromhex(color.strip().removeprefix("#"))]
+    red, green, blue = (
+        part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts
+    )
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
 @pytest.fixture(scope="session")

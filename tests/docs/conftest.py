@@ -1,7 +1,6 @@
 """A clone whose commands reach an emulated AWS account."""
 
 import os
-import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -10,7 +9,7 @@ from pathlib import Path
 import pytest
 from publish import emulators
 from publish.conftest import make_layer
-from support import ROOT, Outcome
+from support import ROOT, Outcome, find_program
 
 NOT_LINKED = {".git", ".venv", "dist", "layers.json", "layers.txt", "layers.schema.json"}
 _TIMEOUT_S = 300
@@ -41,8 +40,7 @@ class Clone:
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory, cache_folder):
     """Link the files of the project; the layer of 12.16.1 holds no Node.js, which is enough to publish it."""
-    if shutil.which("jq") is None:
-        pytest.skip("the pages use jq, which is not installed")
+    find_program("jq", "jq")
     folder = tmp_path_factory.mktemp("clone")
     for path in ROOT.iterdir():
         if path.name not in NOT_LINKED and not path.name.endswith((".egg-info", "_cache")):

@@ -23,7 +23,7 @@ def no_libatomic(arch):
 def invoke():
     """Run a command to its end."""
     if architecture.of_host() != architecture.X86_64:
-        pytest.skip("what is built and run here is for x86_64")
+        pytest.skip("not x86_64: these tests build and run x86_64 layers")
 
     def run(*arguments, cwd=None, stdin=None, **changes):
         done = subprocess.run(
@@ -49,7 +49,7 @@ def layer(invoke, tmp_path_factory):
     def built(version, arch="x86_64"):
         path = out / f"nodejs-{version}-{arch}.zip"
         if int(version.partition(".")[0]) >= NEEDS_LIBATOMIC and no_libatomic(arch):
-            pytest.skip(f"this machine has no libatomic.so.1 of {arch} to put into a layer")
+            pytest.skip("no libatomic.so.1: apt-get install libatomic1")
         if not path.exists():
             flags = ("--builder=local", "--source=npm", "--compression=fast", f"--out={out}")
             outcome = invoke("build-layer", f"--node={version}", f"--arch={arch}", *flags)

@@ -32,7 +32,7 @@ while True:
     link.getresponse().read()
 """
 
-needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc: apt-get install gcc libc6-dev")
 
 
 @pytest.fixture
@@ -49,6 +49,7 @@ def measure(monkeypatch):
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=MARKS.get(name, pytest.mark.network)) for name in SMALL]
 )
+@pytest.mark.full
 def test_a_benchmark_writes_its_figures(name, tmp_path):
     script = [sys.executable, BENCHMARKS / f"{name}.py", *SMALL[name], "--results", tmp_path]
     done = subprocess.run(script, capture_output=True, text=True, check=False)

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 from cyclonedx.schema import SchemaVersion
 from cyclonedx.validation.json import JsonStrictValidator
-from support import ROOT, command, environment
+from support import ROOT, command, environment, find_program, start
 from unit.github.test_step_outputs import read
 
 from nodelayer import architecture
@@ -171,7 +171,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(invoke, tmp_path, mounted):
 def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, when):
     layer(OLD)
     flags = ("--builder=local", "--source=npm", f"--node={OLD}", f"--out={tmp_path}")
-    with subprocess.Popen(
+    with start(
         command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         for line in process.stderr:  # the next step after this line packs, for seconds
@@ -183,7 +183,7 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
         _, rest = process.communicate(timeout=60)
     assert time.monotonic() - sent < 3  # a second, and slack for a busy machine
     assert process.returncode == 130
-    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -230,16 +230,15 @@ def finished(out):
 @pytest.fixture
 def mounted():
     if os.geteuid() != 0:
-        pytest.skip("only root can mount a small file system")
-    if shutil.which("mount") is None:
-        pytest.skip("mount is not installed")
+        pytest.skip("not root: only root can mount a small file system")
+    find_program("mount", "mount")
     points = []
 
     def mount(point, *arguments):
         point.mkdir()
         done = subprocess.run(["mount", *arguments, point], capture_output=True, text=True, check=False)
         if done.returncode:
-            pytest.skip(f"mount: {done.stderr.strip()}")
+            pytest.skip("no right to mount: run it as root, outside of an unprivileged container")
         points.append(point)
         return point
 
@@ -307,13 +306,12 @@ def test_a_library_that_this_host_has_not_got_is_refused_with_the_way_out(build_
 
 def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
     """One that calls what glibc has since 2.36 only, as a newer host's own might."""
-    if shutil.which("gcc") is None:
-        pytest.skip("no gcc here")
+    find_program("gcc", "gcc libc6-dev")
     source, library = tmp_path / "new.c", tmp_path / "libatomic.so.1"
     source.write_text("#include <stdlib.h>\nunsigned int f(void) { return arc4random(); }\n")
     line = ["gcc", "-shared", "-fPIC", "-Wl,-soname,libatomic.so.1", "-o", library, source]
     if subprocess.run(line, capture_output=True, check=False).returncode:
-        pytest.skip("this host's glibc is older than 2.36")
+        pytest.skip("glibc is older than 2.36: use Debian 12 or newer")
     monkeypatch.setattr(system_library, "find", lambda *_: library)
     with pytest.raises(IncompatibleError) as caught:
         build_here(tmp_path / "out", NEW)

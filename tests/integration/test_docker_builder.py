@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import docker
 import pytest
-from support import ROOT, command, environment
+from support import ROOT, command, environment, start
 
 from nodelayer.layer import archive
 
@@ -88,12 +88,14 @@ def newest(invoke, tmp_path_factory):
     return out
 
 
+@pytest.mark.full
 def test_a_library_the_target_lacks_comes_from_its_own_packages(newest):
     made = record(newest, NEW)
     assert made["builder"]["libraries"] == {"libatomic.so.1": "packages of Debian GNU/Linux 12 (bookworm)"}
     assert "lib/libatomic.so.1" in [file["path"] for file in made["files"]]
 
 
+@pytest.mark.full
 def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, client, tmp_path):
     archive.unpack(archive.read(newest / f"nodejs-{NEW}-x86_64.zip"), tmp_path)
     mount = {str(tmp_path): {"bind": "/opt", "mode": "ro"}}
@@ -110,6 +112,7 @@ def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, clien
     assert run("LD_LIBRARY_PATH=/opt/lib /opt/nodejs/bin/node -p process.version").strip() == f"v{NEW}"
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("manager", ["dnf", "yum"])
 def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(invoke, client, tmp_path, manager):
     tag = f"nodelayer-standin:{manager}"
@@ -130,6 +133,7 @@ def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(invok
     assert "libatomic.so.1" in record(tmp_path, NEW)["builder"]["libraries"]
 
 
+@pytest.mark.full
 @pytest.mark.arm64
 def test_arm64_is_proved_under_emulation_and_equals_the_local_build(invoke, layer, tmp_path, leftovers):
     outcome = invoke("build-layer", f"--node={ARM}", "--arch=arm64", *QUICK, f"--out={tmp_path}")
@@ -141,6 +145,7 @@ def test_arm64_is_proved_under_emulation_and_equals_the_local_build(invoke, laye
     assert leftovers() == (0, 0)
 
 
+@pytest.mark.full
 @pytest.mark.arm64
 def test_both_architectures_of_one_version_are_built_by_one_command(invoke, tmp_path):
     # npm's newest 24 is not the same for both: the newest that both have is meant
@@ -196,7 +201,7 @@ def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variab
 
 def test_a_daemon_this_user_may_not_use_is_one_line():
     if os.geteuid() != 0:
-        pytest.skip("only root can become another user")
+        pytest.skip("not root: only root can become another user")
     script = (
         "import os\n"
         "from nodelayer.layer import docker_builder as docker\n"
@@ -210,14 +215,19 @@ def test_a_daemon_this_user_may_not_use_is_one_line():
     assert done.stdout.startswith("the Docker daemon may not be used by this user")
 
 
-@pytest.mark.parametrize("line_to_wait_for", ["Step 8/", "Step 16/", "Step 25/"])
+@pytest.mark.parametrize(
+    "line_to_wait_for",
+    [
+        "Step 8/",
+        pytest.param("Step 16/", marks=pytest.mark.full),
+        pytest.param("Step 25/", marks=pytest.mark.full),
+    ],
+)
 def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, leftovers, line_to_wait_for):
     layer(OLD)
     flags = (f"--node={OLD}", *QUICK, f"--out={tmp_path}")
     environ = environment(NODELAYER_BASE_IMAGE=STANDIN)
-    with subprocess.Popen(
-        command("build-layer", *flags), env=environ, stderr=subprocess.PIPE, text=True
-    ) as process:
+    with start(command("build-layer", *flags), env=environ, stderr=subprocess.PIPE, text=True) as process:
         for line in process.stderr:
             if line_to_wait_for in line:
                 break
@@ -229,6 +239,7 @@ def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, l
     assert leftovers() == (0, 0)
 
 
+@pytest.mark.full
 def test_a_binary_that_does_not_run_in_the_image_is_refused_naming_why(invoke, client, tmp_path, leftovers):
     """An image with an older C++ library than the binary needs: the stand-in with it taken away."""
     tag = "nodelayer-standin:no-libstdcxx"

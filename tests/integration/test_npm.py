@@ -14,6 +14,7 @@ from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from support import find_program
 
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import MachineError, NotFoundError, NotVerifiedError, UnreachableError
@@ -137,8 +138,7 @@ def registry():
 @pytest.fixture
 def npm(registry, tmp_path):
     """Sources on one cache, each with the registry of this test; `reporter` and variables may be changed."""
-    if shutil.which("npm") is None:
-        pytest.skip("npm is not installed")
+    find_program("npm", "npm")
     settings = {
         "npm_config_registry": registry.url,
         "npm_config_userconfig": str(tmp_path / "npmrc"),

@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from support import ROOT, command, environment
+from support import ROOT, command, environment, start
 
 from nodelayer.emulation import invoke as run
 from nodelayer.emulation import rie as emulator
@@ -19,7 +19,11 @@ from nodelayer.layer import archive, artifact
 
 pytestmark = pytest.mark.network
 
-VERSIONS = ["12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"]
+MORE_VERSIONS = ["18.20.8", "20.20.2", "22.23.3", "26.10.0"]
+VERSIONS = [
+    *("12.16.1", "24.21.0"),
+    *(pytest.param(version, marks=pytest.mark.full) for version in MORE_VERSIONS),
+]
 
 HANDLERS = """
 exports.parent = (event) => new Promise(() => {
@@ -188,7 +192,7 @@ def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke
 def test_a_stopped_run_leaves_nothing_running(layer, function, when):
     out = layer("12.16.1").zip.parent
     flags = ("--node=12.16.1", f"--out={out}", f"--function={function}", "--handler=some.parent")
-    with subprocess.Popen(
+    with start(
         command("run", *flags, "--timeout=60"), env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
         deadline = time.monotonic() + 30
@@ -198,7 +202,7 @@ def test_a_stopped_run_leaves_nothing_running(layer, function, when):
         process.send_signal(when)
         _, rest = process.communicate(timeout=30)
     assert process.returncode == 130
-    assert rest.strip() == "nodelayer: stopped; nothing half-done is left"
+    assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert started_in(function) == []
 
 
@@ -248,6 +252,7 @@ def addons(tmp_path_factory):
     return folder
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("version", ["12.16.1", "24.21.0"])
 def test_native_addons_load_into_the_stripped_binary(opt, rie, addons, version, tmp_path):
     sandbox = emulator.Sandbox(opt(version), addons, "addon.handler", 10)

@@ -31,7 +31,7 @@ from nodelayer.emulation import rie as emulator
 from nodelayer.manifest.lookup import arn_for
 from nodelayer.util.cache import DownloadCache
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 IMAGE = "public.ecr.aws/lambda/provided:al2023-x86_64"
@@ -62,7 +62,7 @@ def image():
     """The stand-in for AWS's image; what SAM makes of it is gone afterwards."""
     with closing(docker.from_env()) as engine:
         if not engine.images.list(IMAGE):
-            pytest.skip("no stand-in Lambda image: tests/images/standin-lambda.sh makes it")
+            pytest.skip("no stand-in Lambda image: run tests/images/standin-lambda.sh")
         before = {each.id for each in engine.images.list("samcli/lambda-provided")}
         yield IMAGE
         for each in engine.images.list("samcli/lambda-provided"):
@@ -413,7 +413,7 @@ def status(cloud, name):
 @pytest.mark.usefixtures("deployed")
 def test_destroy_without_a_terminal_needs_yes(cloud):
     told = refused(cloud, 2, "destroy", f"--region={THERE}")
-    assert "--yes does it without" in told
+    assert "use --yes to skip this question" in told
     cloud.ran("destroy", "--yes", f"--region={THERE}")
     functions = cloud.running.client("lambda", region=THERE).list_functions()["Functions"]
     assert functions == []

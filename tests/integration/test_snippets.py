@@ -14,10 +14,10 @@ from publish.emulators import ACCOUNT
 from support import Outcome
 from tools import Tools
 
-from nodelayer.catalog.snippets import Layer, render
+from nodelayer.catalog.snippets import SnippetValues, render
 from nodelayer.util.cache import DownloadCache
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 AWS_CLI = ("awscli==1.46.3",)
@@ -37,7 +37,7 @@ NODE = "exports.handler = async () => process.version;\n"
 
 def layer(architecture="x86_64", runtime="provided.al2023", region="eu-west-1", partition="aws"):
     arn = f"arn:{partition}:lambda:{region}:{ACCOUNT}:layer:nodejs-12-16-1-{architecture}:1"
-    return Layer(arn, region, "12.16.1", architecture, runtime, {"arn": arn})
+    return SnippetValues(arn, region, "12.16.1", architecture, runtime, {"arn": arn})
 
 
 LAYERS = {
@@ -138,7 +138,7 @@ def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, name):
 def _node_for_osls():
     told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
     if int(told.removeprefix("v").partition(".")[0]) < 20:
-        pytest.skip(f"osls needs Node.js 20 or newer, here is {told.strip()}")
+        pytest.skip("node is older than 20, which osls needs: install a newer Node.js")
 
 
 @each_current_layer
@@ -207,7 +207,7 @@ def check_synthesized(tools, out, numbered):
 
 
 @each_layer
-@pytest.mark.skipif(TERRAFORM is None, reason="terraform is not installed, and no package registry has it")
+@pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
 def test_terraform_plans_attributes_of_its_aws_provider(tools, project, name):
     """Without the provider itself, which only HashiCorp's registry has: Terraform's own resource takes its
     place for the plan, and what is planned is held against the declarations made from the provider's schema.

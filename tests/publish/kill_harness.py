@@ -1,15 +1,17 @@
-"""Publishers that are killed at a moment of chance, each followed by one that is left to finish.
+"""Kill publishers, and run the next publisher to its end after each.
 
-    python tests/publish/kill_harness.py ENDPOINT FOLDER FIRST COUNT
+    python tests/publish/kill_harness.py ENDPOINT FOLDER MOMENT...
 
-Prints a line of JSON for each seed. A program of its own with no thread in it, so that a publisher can be
-forked without the seconds that its imports take. Each seed has an account of its own; nothing is shared but
-the emulator.
+A moment is a stage ("after PublishLayerVersion"), the number of an event ("event 7") or a random time
+("seed 7"). Prints one line of JSON for each. This program has no threads, so it can fork a publisher that
+has its modules already. Each moment has its own account.
 """
 
+import itertools
 import json
 import os
 import random
+import re
 import signal
 import sys
 import time
@@ -18,54 +20,91 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 
+import botocore.httpsession  # noqa: E402
 from publish.conftest import make_layer  # noqa: E402 - found where the line above points
 from publish.emulators import Endpoint  # noqa: E402
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace  # noqa: E402
 
 ALIGN_EVERY = 5
 THIRD_EVERY = 4
+_OPERATIONS = {
+    r"POST .*/layers/[^/]+/versions": "PublishLayerVersion",
+    r"POST .*/layers/[^/]+/versions/\d+/policy": "AddLayerVersionPermission",
+}
 
 
-def run(workspace, options):
-    """A publisher in a process of its own; its id."""
+class Events:
+    """Counts the requests, the responses and the file replacements of this process; may end it at one."""
+
+    def __init__(self, moment):
+        self.count = 0
+        self._moment = moment
+        self._numbers = itertools.count(1)
+
+    def watch(self):
+        send, replace = botocore.httpsession.URLLib3Session.send, os.replace
+        botocore.httpsession.URLLib3Session.send = lambda session, request: self._around(
+            _operation(request), send, session, request
+        )
+        os.replace = lambda source, target: self._around(Path(target).name, replace, source, target)
+
+    def _around(self, name, call, *arguments):
+        self._event(f"before {name}")
+        result = call(*arguments)
+        self._event(f"after {name}")
+        return result
+
+    def _event(self, name):
+        self.count = next(self._numbers)
+        if self._moment in (name, f"event {self.count}"):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _operation(request):
+    line = f"{request.method} {request.url.partition('?')[0]}"
+    return next((name for shape, name in _OPERATIONS.items() if re.fullmatch(shape, line)), line)
+
+
+def run(workspace, options, moment=""):
+    """Start a publisher in its own process and return the process id."""
     child = os.fork()
     if child:
         return child
     code = 1
     try:
-        os.environ.update(
-            {
-                name: value
-                for name, value in workspace.endpoint.environ(workspace.account).items()
-                if name.startswith("AWS_")
-            }
-        )
+        variables = workspace.endpoint.environ(workspace.account)
+        os.environ.update({name: value for name, value in variables.items() if name.startswith("AWS_")})
+        events = Events(moment)
+        events.watch()
         code = 0 if not workspace.publish(**options).failures else 3
+        (workspace.folder.with_suffix(".events")).write_text(str(events.count))
     finally:
         os._exit(code)
 
 
-def seed_of(endpoint, folder, seed, whole):
-    """What one seed left: how far the killed run came, and what there is after the next."""
-    chance = random.Random(seed)
-    workspace = Workspace(folder / str(seed), endpoint, account=f"{700_000_000_000 + seed}")
-    make_layer(workspace.dist, seed=seed)
-    options = {"access": PUBLIC, "align": seed % ALIGN_EVERY == 0}
-    child = run(workspace, options)
-    time.sleep(chance.uniform(0, whole))
-    os.kill(child, signal.SIGKILL)
+def outcome(endpoint, folder, moment, whole_s):
+    """Return what a killed publisher left, and what the next publisher made of it."""
+    kind, _, number = moment.rpartition(" ")
+    number = int(number) if number.isdecimal() else 0
+    workspace = Workspace(folder / moment.replace(" ", "-"), endpoint, account=_account(moment))
+    make_layer(workspace.dist, seed=number)
+    options = {"access": PUBLIC, "align": kind == "seed" and number % ALIGN_EVERY == 0}
+    child = run(workspace, options, moment)
+    if kind == "seed":
+        time.sleep(random.Random(number).uniform(0, whole_s))
+        os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     left = {region: len(workspace.versions(region)) for region in THREE}
     recorded = len(workspace.recorded())
     _, again = os.waitpid(run(workspace, options), 0)
     before = workspace.path.read_bytes()
     third = 0
-    if seed % THIRD_EVERY == 0:
+    if number % THIRD_EVERY == 0:
         _, third = os.waitpid(run(workspace, options), 0)
     return {
-        "seed": seed,
+        "moment": moment,
         "killed": os.WIFSIGNALED(status),
-        "left": left,
+        "left": sum(left.values()),
         "recorded_then": recorded,
         "again": os.waitstatus_to_exitcode(again),
         "third": os.waitstatus_to_exitcode(third),
@@ -78,20 +117,25 @@ def seed_of(endpoint, folder, seed, whole):
     }
 
 
+def whole(endpoint, folder):
+    """Return how many seconds a publisher takes that nobody kills, and how many events it has."""
+    workspace = Workspace(folder / "whole", endpoint, account=_account(str(folder)))
+    make_layer(workspace.dist)
+    began = time.monotonic()
+    os.waitpid(run(workspace, {"access": PUBLIC}), 0)
+    return time.monotonic() - began, int((folder / "whole.events").read_text())
+
+
+def _account(text):
+    return f"{random.Random(text).randrange(10**11, 10**12)}"
+
+
 def main():
-    endpoint, folder, first, count = sys.argv[1:]
+    endpoint, folder, *moments = sys.argv[1:]
     endpoint, folder = Endpoint(endpoint), Path(folder)
-    times = []
-    for number in range(3):  # how long a run takes that is left alone
-        workspace = Workspace(
-            folder / f"whole-{first}-{number}", endpoint, account=f"{600_000_000_000 + int(first) + number}"
-        )
-        make_layer(workspace.dist)
-        began = time.monotonic()
-        os.waitpid(run(workspace, {"access": PUBLIC}), 0)
-        times.append(time.monotonic() - began)
-    for seed in range(int(first), int(first) + int(count)):
-        sys.stdout.write(json.dumps(seed_of(endpoint, folder, seed, sorted(times)[1])) + "\n")
+    whole_s, events = whole(endpoint, folder)
+    for moment in moments or [f"event {number}" for number in range(1, events + 1)]:
+        sys.stdout.write(json.dumps(outcome(endpoint, folder, moment, whole_s)) + "\n")
         sys.stdout.flush()
 
 

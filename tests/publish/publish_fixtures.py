@@ -5,7 +5,7 @@ import subprocess
 from pathlib import Path
 
 from publish.emulators import ACCOUNT
-from support import Outcome, command
+from support import Outcome, command, start
 
 from nodelayer.aws import regions
 from nodelayer.aws.account import open_account
@@ -50,7 +50,7 @@ class Workspace:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def start(self, *words, **changes):
-        return subprocess.Popen(
+        return start(
             command(*words),
             cwd=self.folder,
             env=self.endpoint.environ(account=self.account, **changes),

@@ -57,7 +57,7 @@ def test_an_upload_that_is_denied_names_the_right_to_put_also_for_a_part(
     zipped = layer_zip(tmp_path, size=(1 << 12) if operation == "PutObject" else 9 << 20).zip
     proxy.rule(Rule(faults.access_denied, operation=operation))
     with pytest.raises(RefusedError, match=r"^not allowed: s3:PutObject \[eu-west-1 nodelayer-1/x\.zip\]"):
-        region.buckets.upload(zipped, "nodelayer-1", "x.zip")
+        region.buckets.upload(zipped, "nodelayer-1", "x.zip", print)
 
 
 def denied(proxy, operation, message):
@@ -77,4 +77,4 @@ def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")
     proxy.rule(rule)
     with pytest.raises(RefusedError, match=r"^not allowed: s3:GetObject of nodelayer-1/x\.zip \["):
-        region.layers.publish(wanted, ("nodelayer-1", "x.zip"))
+        region.layers.publish(wanted, ("nodelayer-1", "x.zip"), print)

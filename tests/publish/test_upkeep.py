@@ -116,7 +116,7 @@ def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, wor
     outcome = workspace.command(*words, "--regions", "eu-west-11")
     assert (outcome.code, outcome.lines) == (
         3,
-        ["nodelayer: nothing is recorded in eu-west-11 [--regions]: the manifest has eu-west-1"],
+        ["nodelayer: the manifest has no layer in eu-west-11 [--regions]: use eu-west-1"],
     )
 
 
@@ -142,7 +142,7 @@ def three_versions(workspace):
 def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_versions):
     outcome = three_versions.command("prune", "--keep", "1")
     assert outcome.code == 2
-    assert "Delete 4 layer versions? [nobody to ask]: use --yes to skip this question" in outcome.err
+    assert "Delete 4 layer versions? [no terminal]: use --yes to skip this question" in outcome.err
     assert outcome.out.splitlines()[0] == f"eu-west-1  {LAYER}  1  delete"
     planned = json.loads(three_versions.command("prune", "--keep", "1", "--dry-run", "--json").out)
     assert [(old["region"], old["version"]) for old in planned[:2]] == [("eu-west-1", 1), ("eu-west-1", 2)]

@@ -20,6 +20,8 @@ from pathlib import Path
 from runtime.runtime_api import Event, RuntimeApi, request_id
 
 EVERY_MAJOR = ("12.16.1", "14.21.3", "16.20.2", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0")
+OLD, NEW = "12.16.1", "24.21.0"
+"""The versions of Node.js that every test run uses. `invoke test-all` uses the others, too."""
 LIMIT_S = 15.0
 _FRAME = re.compile(r"^\s+at ")
 _USER_FRAME = re.compile(r"(/function/[^\s():]+:\d+)(?::\d+)?")

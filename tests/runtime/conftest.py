@@ -2,14 +2,15 @@
 
 import os
 import shutil
-import subprocess
 import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from runtime.cases import AWS_NODE
+from runtime.clients import NEW, OLD
 from support import REPORT, ROOT
+from tools import Tools
 
 from nodelayer import architecture
 from nodelayer.layer import contents, system_library
@@ -21,6 +22,7 @@ from runtime import clients
 
 HANDLERS = Path(__file__).parent / "handlers"
 BUILD_TOOLS = ("autoconf", "automake", "libtoolize", "cmake", "make", "g++", "npm")
+BUILD_PACKAGES = "apt-get install autoconf automake libtool cmake make g++ npm"
 PARALLEL_RUNS = 2 * (os.cpu_count() or 1)
 NEEDS_LIBATOMIC = 25
 TABLE = pytest.StashKey()
@@ -53,35 +55,21 @@ class Runtimes:
     def why_not(self, name, node_version):
         """Return why a client cannot run here, or an empty string."""
         if architecture.of_host() is None:
-            return "Lambda does not run on the architecture of this machine"
+            return "Lambda has no architecture like this machine's"
         if int(node_version.partition(".")[0]) >= NEEDS_LIBATOMIC:
             machine = architecture.of_host()
             if system_library.find("libatomic.so.1", machine) is None:
-                return "this machine has no libatomic.so.1"
+                return "no libatomic.so.1: apt-get install libatomic1"
         missing = [tool for tool in BUILD_TOOLS if shutil.which(tool) is None] if name != "nodelayer" else []
-        return f"AWS's client is built with {', '.join(missing)}, not installed here" if missing else ""
-
-    def _folder(self, name, make):
-        """Return a folder that is kept between runs, created atomically and only once."""
-        folder = self._cache.root / "tests" / name
-        with self._cache.lock(f"tests-{name}", Reporter(quiet=True)):
-            if not folder.exists():
-                with self._cache.workspace() as making:
-                    make(making)
-                    folder.parent.mkdir(parents=True, exist_ok=True)
-                    making.rename(folder)
-        return folder
+        return "no build tools for AWS's runtime client: " + BUILD_PACKAGES if missing else ""
 
     def _node(self, version):
-        machine = architecture.of_host()
-
-        def make(folder):
+        program = self._scratch / f"node-{version}"
+        if not program.exists():
             source = open_source("npm", SourceContext(self._cache, Reporter(quiet=True), os.environ))
-            program = folder / "node"
-            program.write_bytes(source.fetch(version, machine).node)
+            program.write_bytes(source.fetch(version, architecture.of_host()).node)
             program.chmod(0o755)
-
-        return self._folder(f"node-{version}-{machine}", make) / "node"
+        return program
 
     def _ours(self, _, node_version):
         opt = self._scratch / f"opt-{node_version}"
@@ -94,15 +82,11 @@ class Runtimes:
         return clients.ours(node_version, opt)
 
     def _aws(self, version, node_version):
-        def make(folder):
-            (folder / "package.json").write_text("{}")
-            line = ["npm", "install", "--no-audit", "--no-fund", f"aws-lambda-ric@{version}"]
-            done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=500, check=False)
-            assert done.returncode == 0, f"{' '.join(line)}: {done.stderr[-2000:]}"
-
-        folder = self._folder(f"aws-lambda-ric-{version}-{architecture.of_host()}", make)
-        package = folder / "node_modules" / "aws-lambda-ric"
-        return clients.aws(version, node_version, self._node(node_version), package)
+        package = f"aws-lambda-ric@{version}"
+        folder = Tools(self._cache).npm(package, without="aws-lambda-ric/deps")  # 150 MB of sources
+        return clients.aws(
+            version, node_version, self._node(node_version), folder / "node_modules" / "aws-lambda-ric"
+        )
 
 
 @pytest.fixture(scope="session")
@@ -130,20 +114,17 @@ class Outcomes:
 
 @pytest.fixture(scope="session")
 def outcomes(request, runtimes):
-    """Start the runs of all selected tests in parallel; return their outcomes."""
+    """Start the runs of the selected cases in parallel; return their outcomes."""
     chosen = [
         item.callspec.params for item in request.session.items if "case" in getattr(item, "fixturenames", ())
     ]
     jobs = {}
     with ThreadPoolExecutor(PARALLEL_RUNS) as pool:
         for parameters in chosen:
-            case = parameters["case"]
-            wanted = [("nodelayer", parameters["node"])] + [
-                (version, AWS_NODE[version]) for version in case.like
-            ]
-            for name, version in wanted:
-                if (case.name, name, version) not in jobs and not runtimes.why_not(name, version):
-                    jobs[case.name, name, version] = pool.submit(_run, runtimes, case, name, version)
+            case, name = parameters["case"], parameters.get("client", "nodelayer")
+            version = parameters["node"] if name == "nodelayer" else AWS_NODE[name]
+            if not runtimes.why_not(name, version):
+                jobs[case.name, name, version] = pool.submit(_run, runtimes, case, name, version)
 
         yield Outcomes(runtimes, jobs)
         for job in jobs.values():
@@ -160,6 +141,15 @@ def _run(runtimes, case, name, version):
 
 def pytest_configure(config):
     config.stash[TABLE] = []
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items):
+    """Leave all versions of Node.js but an old and a new one to `invoke test-all`."""
+    for item in items:
+        parameters = getattr(item, "callspec", None) and item.callspec.params
+        if parameters and parameters.get("node", OLD) not in (OLD, NEW):
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -11,39 +12,75 @@ from runtime import comparison, intended_differences
 
 pytestmark = pytest.mark.network
 
-RECORDED = Path(__file__).with_name("outcomes.json")
+OURS_RECORDED = Path(__file__).with_name("outcomes.json")
+AWS_RECORDED = Path(__file__).with_name("aws-outcomes.json")
 RECORDING = bool(os.environ.get("NODELAYER_RECORD_OUTCOMES"))
 
 ATTEMPTS = 3
 
 
+@dataclass(frozen=True)
+class Recorded:
+    """Outcomes of our client by case and Node.js version, of AWS's by case and version of the client."""
+
+    ours: dict
+    aws: dict
+
+
 @pytest.fixture(scope="session")
 def recorded():
-    """Outcomes of our client for intended differences, by case and Node.js version."""
-    known = json.loads(RECORDED.read_bytes()) if RECORDED.exists() else {}
-    outcomes_by_case = {
-        (name, node): entry["outcome"]
+    known = Recorded(_read(OURS_RECORDED), _read(AWS_RECORDED))
+    yield known
+    if RECORDING:
+        _write(OURS_RECORDED, known.ours)
+        _write(AWS_RECORDED, known.aws)
+
+
+def _read(file):
+    known = json.loads(file.read_bytes()) if file.exists() else {}
+    return {
+        (name, version): entry["outcome"]
         for name, entries in known.items()
         for entry in entries
-        for node in entry["nodes"]
+        for version in entry["versions"]
     }
-    yield outcomes_by_case
-    if RECORDING:
-        RECORDED.write_text(
-            json.dumps(_grouped(outcomes_by_case), indent=1, ensure_ascii=False, sort_keys=True) + "\n"
-        )
 
 
-def _grouped(outcomes_by_case):
+def _write(file, outcomes):
+    file.write_text(json.dumps(_grouped(outcomes), indent=1, sort_keys=True) + "\n")
+
+
+def _grouped(outcomes):
     grouped = {}
-    for (name, node), outcome in sorted(outcomes_by_case.items()):
+    for (name, version), outcome in sorted(outcomes.items()):
         entries = grouped.setdefault(name, [])
         same = [entry for entry in entries if entry["outcome"] == outcome]
         if same:
-            same[0]["nodes"].append(node)
+            same[0]["versions"].append(version)
         else:
-            entries.append({"nodes": [node], "outcome": outcome})
+            entries.append({"versions": [version], "outcome": outcome})
     return grouped
+
+
+@pytest.mark.full
+@pytest.mark.parametrize(
+    ("case", "client"),
+    [pytest.param(case, client, id=f"{case.name} {client}") for case in CASES for client in case.like],
+)
+def test_recorded_outcome_is_that_of_aws(case, client, outcomes, recorded):
+    node = AWS_NODE[client]
+    if why_not := outcomes.why_not(client, node):
+        pytest.skip(why_not)
+    if RECORDING:
+        recorded.aws[case.name, client] = outcomes(case, client, node)
+    for _ in range(ATTEMPTS):
+        wrong = comparison.differing(
+            outcomes(case, client, node), recorded.aws.get((case.name, client), "recorded")
+        )
+        if not wrong:
+            break
+        outcomes.rerun(case, client, node)
+    assert not wrong, "\n".join(map(comparison.format_difference, wrong))
 
 
 @pytest.mark.parametrize(
@@ -51,16 +88,14 @@ def _grouped(outcomes_by_case):
     [pytest.param(case, node, id=f"{case.name} on {node}") for case in CASES for node in case.nodes],
 )
 def test_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded, table):
-    for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
-        if why_not := outcomes.why_not(name, version):
-            pytest.skip(why_not)
+    if why_not := outcomes.why_not("nodelayer", node):
+        pytest.skip(why_not)
     for attempt in range(ATTEMPTS):
         wrong, rows = compared(case, node, outcomes, recorded)
         if not wrong:
             break
         if attempt < ATTEMPTS - 1:
-            for name, version in [("nodelayer", node)] + [(client, AWS_NODE[client]) for client in case.like]:
-                outcomes.rerun(case, name, version)
+            outcomes.rerun(case, "nodelayer", node)
     table += rows
     assert not wrong, "\n".join(wrong)
 
@@ -72,7 +107,7 @@ def compared(case, node, outcomes, recorded):
     rows = []
     is_intended = False
     for client in case.like:
-        theirs = outcomes(case, client, AWS_NODE[client])
+        theirs = recorded.aws[case.name, client]
         found = [] if ours == theirs else comparison.differing(ours, comparison.as_ours(theirs, client))
         why = intended_differences.reason(case.name, node, client)
         is_intended = is_intended or bool(why)
@@ -85,9 +120,9 @@ def compared(case, node, outcomes, recorded):
         elif kind == "no longer different":
             wrong.append(f"equal to {client} by now, so remove it from intended_differences.py: {why}")
     if is_intended and RECORDING:
-        recorded[case.name, node] = ours
+        recorded.ours[case.name, node] = ours
     elif is_intended:
-        expected = recorded.get((case.name, node), "an outcome in outcomes.json")
+        expected = recorded.ours.get((case.name, node), "an outcome in outcomes.json")
         wrong += [
             f"unlike outcomes.json: {comparison.format_difference(each)}"
             for each in comparison.differing(ours, expected)
@@ -95,7 +130,8 @@ def compared(case, node, outcomes, recorded):
     return wrong, rows
 
 
-def test_every_intended_difference_belongs_to_a_case(recorded):
+def test_every_intended_difference_and_recorded_outcome_belongs_to_a_case(recorded):
     names = {case.name for case in CASES}
     assert intended_differences.INTENDED.keys() - names == set()
-    assert {name for name, _ in recorded} - intended_differences.INTENDED.keys() == set()
+    assert {name for name, _ in recorded.ours} - intended_differences.INTENDED.keys() == set()
+    assert recorded.aws.keys() == {(case.name, client) for case in CASES for client in case.like}

@@ -3,6 +3,7 @@
 import json
 
 import pytest
+from runtime.clients import NEW, OLD
 
 from nodelayer import architecture
 from nodelayer.emulation import rie as emulator
@@ -11,8 +12,6 @@ from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 
-OLDEST_AND_NEWEST = ["12.16.1", "26.10.0"]
-
 
 @pytest.fixture(scope="session")
 def rie(cache_folder):
@@ -20,9 +19,9 @@ def rie(cache_folder):
     return emulator.rie(architecture.of_host(), cache=cache, reporter=Reporter(quiet=True))
 
 
-@pytest.fixture(params=OLDEST_AND_NEWEST)
+@pytest.fixture(params=[OLD, NEW])
 def started(request, runtimes, rie):
-    """Return a function that starts the emulator with a handler, on the oldest or newest Node.js."""
+    """Return a function that starts the emulator with a handler, on an old or a new Node.js."""
     if why_not := runtimes.why_not("nodelayer", request.param):
         pytest.skip(why_not)
     client = runtimes.client("nodelayer", request.param)

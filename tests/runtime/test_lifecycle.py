@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from runtime.clients import NEW, OLD
 from runtime.runtime_api import Event, Wire, request_id
 from support import ROOT
 
@@ -17,12 +18,11 @@ from runtime import clients
 
 pytestmark = pytest.mark.network
 
-OLDEST, NEWEST = "12.16.1", "26.10.0"
 OLDEST_CONCURRENT = "14.21.3"
 """The oldest version here with AsyncLocalStorage, which concurrent invocations need."""
 FIRST_MAJOR_WITH_TIMERS = 16
 """The first major version that can list its active timers."""
-BOTH = [OLDEST, NEWEST]
+SOME = [OLD, NEW, "26.10.0"]
 CONCURRENT = {"AWS_LAMBDA_MAX_CONCURRENCY": "10", "AWS_LAMBDA_NODEJS_WORKER_COUNT": "2"}
 
 
@@ -47,7 +47,7 @@ def errors(raw):
     return [json.loads(bytes(each.body)) for each in raw.api.received if each.path.endswith("/error")]
 
 
-@pytest.mark.parametrize("node", BOTH)
+@pytest.mark.parametrize("node", SOME)
 def test_without_a_listener_sigterm_ends_the_process_at_once(run, node):
     raw = run(node, "withoutListener", linger_s=5)
     assert raw.code == -15
@@ -60,7 +60,7 @@ def test_process_ends_when_the_sigterm_listener_has_finished(run, node):
     assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]
 
 
-@pytest.mark.parametrize("node", BOTH)
+@pytest.mark.parametrize("node", SOME)
 def test_process_ends_even_if_the_sigterm_listener_never_finishes(run, node):
     assert run(node, "withEndlessListener", linger_s=5).code == 0
 
@@ -77,7 +77,7 @@ def test_timeout_warning_names_what_keeps_the_event_loop_busy(run, node):
     assert ("timer" in line) == (int(node.partition(".")[0]) >= FIRST_MAJOR_WITH_TIMERS)
 
 
-@pytest.mark.parametrize("node", BOTH)
+@pytest.mark.parametrize("node", SOME)
 def test_no_timeout_warning_unless_its_variable_is_set(run, node):
     assert run(node, "busy", limit_s=2.5, deadline_s=2.0).out == ""
 
@@ -140,7 +140,7 @@ def socket_folder():
         yield Path(folder)
 
 
-@pytest.mark.parametrize("node", [OLDEST_CONCURRENT, NEWEST])
+@pytest.mark.parametrize("node", [OLDEST_CONCURRENT, NEW])
 def test_workers_write_json_lines_to_the_log_socket(run, node, socket_folder):
     log = LogSocket(socket_folder)
     variables = {**CONCURRENT, "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path}
@@ -158,7 +158,7 @@ def test_lines_go_to_stdout_with_a_warning_if_nothing_listens_on_the_log_socket(
         "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
         "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": path,
     }
-    raw = run(NEWEST, "identities", [Event(), Event()], variables=variables, linger_s=1)
+    raw = run(NEW, "identities", [Event(), Event()], variables=variables, linger_s=1)
     messages = [json.loads(line)["message"] for line in raw.out.splitlines()]
     why = f"no connection to the log socket {path} (ENOENT): lines go to stdout from here on"
     assert sorted(messages) == sorted(["seen", "seen", why, why])  # one of each thread
@@ -171,7 +171,7 @@ def test_no_line_is_lost_when_the_log_socket_closes(run, socket_folder):
         "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
         "_LAMBDA_TELEMETRY_LOG_FD_PROVIDER_SOCKET": log.path,
     }
-    raw = run(NEWEST, "logsTwice", [Event()], variables=variables, linger_s=1)
+    raw = run(NEW, "logsTwice", [Event()], variables=variables, linger_s=1)
     (lines,) = log.lines()
     assert [line["message"] for line in lines] == ["first"]
     messages = [json.loads(line)["message"] for line in raw.out.splitlines()]
@@ -180,12 +180,12 @@ def test_no_line_is_lost_when_the_log_socket_closes(run, socket_folder):
 
 
 def test_callbacks_and_streams_work_in_concurrent_invocations(run):
-    called = answers(run(NEWEST, "calledBack", [Event(b"1"), Event(b"2")], variables=CONCURRENT, linger_s=1))
+    called = answers(run(NEW, "calledBack", [Event(b"1"), Event(b"2")], variables=CONCURRENT, linger_s=1))
     assert sorted(called, key=lambda each: each["event"]) == [
         {"event": 1},
         {"event": 2},
     ]
-    streams = run(NEWEST, "streamed", [Event(), Event()], variables=CONCURRENT, linger_s=1).api.received
+    streams = run(NEW, "streamed", [Event(), Event()], variables=CONCURRENT, linger_s=1).api.received
     bodies = [bytes(each.body) for each in streams if each.path.endswith("/response")]
     assert bodies == [b"one two"] * 2
 
@@ -197,13 +197,13 @@ def test_stream_keeps_its_request_id_if_the_handler_changes_the_context(run, nod
 
 
 def test_crashed_worker_reports_the_error_and_is_replaced(run):
-    raw = run(NEWEST, "crashing", [Event() for _ in range(4)], variables=CONCURRENT, linger_s=2)
+    raw = run(NEW, "crashing", [Event() for _ in range(4)], variables=CONCURRENT, linger_s=2)
     assert raw.done
     assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 4
 
 
 def test_init_error_if_this_nodejs_does_not_support_concurrent_invocations(run):
-    raw = run(OLDEST, "identities", variables=CONCURRENT, linger_s=1)
+    raw = run(OLD, "identities", variables=CONCURRENT, linger_s=1)
     (error,) = errors(raw)
     assert error["errorType"] == "Runtime.ConcurrencyNotSupported"
     assert "12.17" in error["errorMessage"]
@@ -213,7 +213,7 @@ def test_init_error_if_this_nodejs_does_not_support_concurrent_invocations(run):
 def test_invocation_that_arrives_during_a_crash_gets_the_error_too(run):
     events = [Event(answered=(Wire(late_s=0.6),)), Event(asked=(Wire(late_s=0.2),))]
     variables = {**CONCURRENT, "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1"}
-    raw = run(NEWEST, "crashing", events, variables=variables, linger_s=1.5)
+    raw = run(NEW, "crashing", events, variables=variables, linger_s=1.5)
     assert [error["errorMessage"] for error in errors(raw)] == ["in a worker"] * 2
 
 
@@ -230,25 +230,25 @@ def test_environment_is_that_of_a_managed_runtime(run, node):
 
 
 def test_node_path_of_the_function_is_kept(run):
-    (seen,) = answers(run(NEWEST, "environment", variables={"NODE_PATH": "/somewhere"}))
+    (seen,) = answers(run(NEW, "environment", variables={"NODE_PATH": "/somewhere"}))
     assert seen["nodePath"] == "/somewhere"
 
 
 @pytest.mark.parametrize(
     ("node", "variables", "flags"),
     [
-        (OLDEST, {}, []),
-        (OLDEST, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
-        (NEWEST, {"NODELAYER_HEAP_PERCENT": "8"}, ["--max-old-space-size=10"]),
+        (OLD, {}, []),
+        (OLD, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
+        (NEW, {"NODELAYER_HEAP_PERCENT": "8"}, ["--max-old-space-size=10"]),
         ("18.20.8", {}, ["--max-old-space-size=115"]),
-        (NEWEST, {}, ["--max-old-space-size=115"]),
-        (NEWEST, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
-        (NEWEST, {"NODELAYER_HEAP_PERCENT": "0"}, []),
-        (NEWEST, {"NODE_OPTIONS": "--max-old-space-size=99"}, []),
-        (NEWEST, {"NODE_OPTIONS": "--max_old_space_size=99"}, []),
-        (NEWEST, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
-        (NEWEST, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "a[$(id >&2)]"}, []),
-        (NEWEST, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "0128"}, []),
+        (NEW, {}, ["--max-old-space-size=115"]),
+        (NEW, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
+        (NEW, {"NODELAYER_HEAP_PERCENT": "0"}, []),
+        (NEW, {"NODE_OPTIONS": "--max-old-space-size=99"}, []),
+        (NEW, {"NODE_OPTIONS": "--max_old_space_size=99"}, []),
+        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
+        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "a[$(id >&2)]"}, []),
+        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "0128"}, []),
     ],
 )
 def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured_share(
@@ -261,7 +261,7 @@ def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured
 
 @pytest.mark.parametrize("percent", ["08", "all", "101", "-1", "a[$(id >&2)]"])
 def test_a_heap_percentage_that_is_no_number_is_replaced_by_the_default_with_a_warning(run, percent):
-    raw = run(NEWEST, "environment", variables={"NODELAYER_HEAP_PERCENT": percent})
+    raw = run(NEW, "environment", variables={"NODELAYER_HEAP_PERCENT": percent})
     (seen,) = answers(raw)
     assert "--max-old-space-size=115" in seen["flags"]
     assert raw.err == "nodelayer: NODELAYER_HEAP_PERCENT is not a whole number from 0 to 100; 90 is used\n"
@@ -292,28 +292,28 @@ def wrapper(tmp_path):
 
 
 def test_exec_wrapper_starts_the_runtime(run, wrapper):
-    (seen,) = answers(run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
+    (seen,) = answers(run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
     assert seen["wrapped"] == "4"  # node, its pool, its heap, index.js
 
 
 def test_exec_wrapper_may_start_the_bootstrap_again(run, runtimes, wrapper):
-    (bootstrap,) = runtimes.client("nodelayer", NEWEST).line
+    (bootstrap,) = runtimes.client("nodelayer", NEW).line
     wrapper.write_text(f'#!/bin/sh\nexport WRAPPED="${{WRAPPED-}}once "\nexec {bootstrap}\n')
-    raw = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
+    raw = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
     (seen,) = answers(raw)
     assert (seen["wrapped"], seen["own"]) == ("once ", [])
 
 
 def test_start_fails_if_the_exec_wrapper_is_the_bootstrap_itself(run, runtimes):
-    (bootstrap,) = runtimes.client("nodelayer", NEWEST).line
-    raw = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": bootstrap})
+    (bootstrap,) = runtimes.client("nodelayer", NEW).line
+    raw = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": bootstrap})
     assert (raw.code, "which is this bootstrap" in raw.err) == (126, True)
 
 
 def test_exec_wrapper_sees_the_variables_of_a_managed_runtime(run, wrapper):
     wrapper.write_text('#!/bin/sh\nexport WRAPPED="$AWS_EXECUTION_ENV $NODE_PATH"\nexec "$@"\n')
     variables = {"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper), "AWS_EXECUTION_ENV": None}
-    (seen,) = answers(run(NEWEST, "environment", variables=variables))
+    (seen,) = answers(run(NEW, "environment", variables=variables))
     assert seen["wrapped"] == f"AWS_Lambda_nodejs26.x {seen['nodePath']}"
 
 
@@ -328,7 +328,7 @@ def test_a_package_json_above_the_client_does_not_change_how_it_is_loaded(run, r
 
 
 def test_node_on_the_path_is_the_node_of_the_layer(runtimes, tmp_path):
-    opt = runtimes.client("nodelayer", OLDEST).folder
+    opt = runtimes.client("nodelayer", OLD).folder
     shutil.copytree(ROOT / "runtime" / "bin", tmp_path / "bin")
     (tmp_path / "nodejs").symlink_to(opt / "nodejs")
     seen = subprocess.run(
@@ -338,7 +338,7 @@ def test_node_on_the_path_is_the_node_of_the_layer(runtimes, tmp_path):
         text=True,
         check=True,
     )
-    assert seen.stdout == f"v{OLDEST}\n"
+    assert seen.stdout == f"v{OLD}\n"
 
 
 LAYER = {"NODE_PATH": "{function}/layer/nodejs/node_modules"}
@@ -359,20 +359,20 @@ def test_a_package_of_a_layer_can_be_preloaded(run, node, flag):
 
 
 def test_a_sigterm_listener_may_take_a_second(run):
-    raw = run(NEWEST, "withSlowListener", linger_s=5)
+    raw = run(NEW, "withSlowListener", linger_s=5)
     assert raw.code == 0
     assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]
 
 
 def test_sigterm_during_an_invocation_does_not_lose_its_response(run):
-    assert answers(run(NEWEST, "sigtermDuringInvocation")) == ["finished"]
+    assert answers(run(NEW, "sigtermDuringInvocation")) == ["finished"]
 
 
 def test_start_fails_if_the_exec_wrapper_is_missing_or_not_executable(run, wrapper):
-    missing = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/nowhere"})
+    missing = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": "/nowhere"})
     assert (missing.code, "/nowhere, which does not exist" in missing.err) == (127, True)
     wrapper.chmod(0o644)
-    plain = run(NEWEST, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
+    plain = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
     assert (plain.code, "which is not executable" in plain.err) == (126, True)
 
 

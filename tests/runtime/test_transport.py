@@ -7,20 +7,22 @@ import random
 import socket
 
 import pytest
+from runtime.clients import NEW, OLD
 from runtime.runtime_api import Event, Wire, request_id
 
 from runtime import clients
 
 pytestmark = pytest.mark.network
 
-OLDEST_AND_NEWEST = ["12.16.1", "26.10.0"]
+SOME = [OLD, NEW, "26.10.0"]
 SEEDS = [int(os.environ["NODELAYER_SEED"])] if "NODELAYER_SEED" in os.environ else [1, 2, 3]
 """A failing test prints its seed; NODELAYER_SEED=SEED runs only that one."""
+LONG_SEEDS = range(4, 34)
 NODES_AND_SEEDS = [
-    (node, seed)
+    pytest.param(node, seed, marks=[pytest.mark.full] * (seed > SEEDS[0]))
     for node in clients.EVERY_MAJOR
-    for seed in (SEEDS if node in OLDEST_AND_NEWEST else SEEDS[:1])
-]
+    for seed in (SEEDS if node in SOME else SEEDS[:1])
+] + [pytest.param(node, seed, marks=pytest.mark.long) for node in (OLD, NEW) for seed in LONG_SEEDS]
 TEXT = 'aZ09 "\\/\n\t\u0000\u007fé\u2028😀'
 LARGE = 300_000
 REFUSALS = [413, 400, 403, 500]
@@ -142,7 +144,7 @@ def test_each_stream_belongs_to_its_event_whatever_pieces_arrive(run, node, seed
 
 @pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("status", REFUSALS)
-@pytest.mark.parametrize("node", OLDEST_AND_NEWEST)
+@pytest.mark.parametrize("node", SOME)
 def test_a_refused_response_becomes_an_error_of_the_same_invocation(run, node, status, size):
     events = [
         Event(json.dumps({"n": 1, "text": "x" * size}).encode(), refusals=(status,)),
@@ -158,7 +160,7 @@ def test_a_refused_response_becomes_an_error_of_the_same_invocation(run, node, s
 
 
 @pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
-@pytest.mark.parametrize("node", OLDEST_AND_NEWEST)
+@pytest.mark.parametrize("node", SOME)
 def test_response_is_not_called_refused_if_only_its_reply_was_lost(run, node, size):
     lost = Wire(dropped_at=0.5)  # the API has accepted it, so it refuses the retry
     events = [Event(json.dumps({"text": "x" * size}).encode(), answered=(lost, Wire())), Event(b'{"n": 2}')]
@@ -191,7 +193,7 @@ def test_the_process_ends_when_the_runtime_api_is_gone(run, node):
     assert "does not answer" in raw.out
 
 
-@pytest.mark.parametrize("node", OLDEST_AND_NEWEST)
+@pytest.mark.parametrize("node", SOME)
 def test_the_process_ends_when_there_is_no_runtime_api(run, node):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         unused = f"127.0.0.1:{listener.getsockname()[1]}"

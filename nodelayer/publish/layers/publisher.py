@@ -8,6 +8,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -71,15 +72,19 @@ class Publisher:
         skipped = dict(selection.skipped)
 
         def survey(region: str) -> list[Step]:
+            self._reporter.show(region, "checking")
             return survey_region(self._account.region(region), artifacts, known, align=options.align)
 
         for region, found in parallel.each(selection.regions, survey):
             if isinstance(found, NotEnabledError) and not selection.certain and not selection.named:
                 skipped[region] = "not enabled in this account"
+                self._reporter.end(region, "skipped")
             elif isinstance(found, NodelayerError):
                 failures.append(Failure(region, "", found))
+                self._reporter.end(region, "failed")
             else:
                 steps += found
+                self._reporter.end(region, "checked")
         failures.sort(key=lambda failure: failure.region)
         for failure in failures:
             self._report.fail(failure)
@@ -140,22 +145,23 @@ class Publisher:
                 bodies = prepared.result()
 
             def work(name: str) -> list[StepResult | Failure]:
-                worker = RegionWorker(self._account.region(name), options.access, bodies, self._stop)
+                show = partial(self._reporter.show, name)
+                worker = RegionWorker(self._account.region(name), options.access, bodies, self._stop, show)
                 return list(worker.work(plan.of(name)))
 
-            with self._reporter.work(f"publishing in {len(plan.regions)} regions"):
-                for region, ended in parallel.each(plan.regions, work):
-                    for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
-                        if isinstance(each, Failure):
-                            self._report.fail(each)
-                            continue
-                        name = each.step.artifact.layer_name
-                        done[region, name] = each
-                        recorder.add(metadata.entry(each.step.artifact, region, each.published))
-                        if not each.step.idle:
-                            how = "published" if each.new else "already published"
-                            access = metadata.access_of(each.published)
-                            self._reporter.say(f"{region}: {name}:{each.published.version} {how}, {access}")
+            for region, ended in parallel.each(plan.regions, work):
+                for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
+                    if isinstance(each, Failure):
+                        self._report.fail(each)
+                        continue
+                    name = each.step.artifact.layer_name
+                    done[region, name] = each
+                    recorder.add(metadata.entry(each.step.artifact, region, each.published))
+                    if not each.step.idle and not self._reporter.on_terminal:
+                        how = "published" if each.new else "already published"
+                        access = metadata.access_of(each.published)
+                        self._reporter.say(f"{region}: {name}:{each.published.version} {how}, {access}")
+                self._reporter.end(region)
         try:
             recorder.flush()
         except NodelayerError as error:
@@ -175,12 +181,15 @@ class Publisher:
 
         def write(region: str) -> int:
             self._stop.check()
+            self._reporter.show(region, "writing SSM parameters")
             return ssm.write(self._account.region(region).parameters, wanted[region], self._stop)
 
         for region, count in parallel.each(sorted(wanted), write):
             if isinstance(count, NodelayerError):
                 self._report.fail(Failure(region, "SSM parameters", count))
-            elif count:
+                continue
+            self._reporter.end(region)
+            if count and not self._reporter.on_terminal:
                 self._reporter.say(f"{region}: {count} SSM parameters written")
 
 

@@ -6,7 +6,7 @@ own layer version before it grants access.
 
 import base64
 import random
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,20 +39,31 @@ class StepResult:
 
 
 class RegionWorker:
-    """Carries out the steps of one region. A stop takes effect between two calls to AWS."""
+    """Carries out the steps of one region. A stop takes effect between two calls to AWS.
+
+    `show` gets a word for the current call, and the share of the work that is done.
+    """
 
     def __init__(
-        self, region: Region, access: Access, bodies: Mapping[tuple[str, bool], Payload], stop: Stop
+        self,
+        region: Region,
+        access: Access,
+        bodies: Mapping[tuple[str, bool], Payload],
+        stop: Stop,
+        show: Callable[[str, float | None], None],
     ) -> None:
         self._region = region
         self._layers = region.layers
         self._access = access
         self._bodies = bodies
         self._stop = stop
+        self._show = show
+        self._done, self._steps, self._shown = 0, 1, ""
 
-    def work(self, steps: Iterable[Step]) -> Iterator[StepResult | Failure]:
+    def work(self, steps: Sequence[Step]) -> Iterator[StepResult | Failure]:
         """Yield what came of each step. An error that concerns the whole region ends the work there."""
-        for step in steps:
+        self._steps = len(steps)
+        for self._done, step in enumerate(steps):
             try:
                 yield from self._step(step)
             except (NotEnabledError, ExpiredError, StoppedError) as error:
@@ -109,7 +120,7 @@ class RegionWorker:
             for pause in (*_PAUSES, None):
                 self._stop.check()
                 try:
-                    return self._layers.publish(wanted, payload)
+                    return self._layers.publish(wanted, payload, self._uploaded)
                 except ArchitecturesError:
                     if wanted.architectures != (X86_64.name,):  # the default of a layer without any
                         raise
@@ -151,6 +162,7 @@ class RegionWorker:
 
     def _check(self, step: Step, content: Content) -> None:
         """Read a layer version back and compare it with the zip."""
+        self._show("verifying", None)
         artifact = step.artifact
         seen = self._read_back(artifact.layer_name, content.version) if step.publishes else content
         if (seen.code_sha256, seen.size) != (artifact.code_sha256, artifact.size):
@@ -180,6 +192,7 @@ class RegionWorker:
         missing = self._access - access
         if not missing:
             return access
+        self._show("granting access", None)
         self._layers.permit(name, content.version, missing)
         access = self._layers.access(name, content.version)
         if self._access - access:
@@ -198,8 +211,14 @@ class RegionWorker:
         self._stop.check()
         self._region.buckets.make(bucket)
         self._stop.check()
-        self._region.buckets.upload(artifact.path, bucket, key)
+        self._region.buckets.upload(artifact.path, bucket, key, self._uploaded)
         return bucket, key
+
+    def _uploaded(self, share: float) -> None:
+        state = f"uploading {share * 100:.0f} %" if share < 1 else "publishing"
+        if state != self._shown:
+            self._shown = state
+            self._show(state, (self._done + share) / self._steps)
 
 
 def _published(content: Content, access: Access) -> Published:

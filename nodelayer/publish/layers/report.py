@@ -50,7 +50,10 @@ class RunReport:
 
     def fail(self, failure: Failure) -> None:
         """Record a failure, and print it unless the same error was printed for its region."""
-        if isinstance(failure.error, StoppedError):
+        stopped = isinstance(failure.error, StoppedError)
+        for region in failure.retry:
+            self.reporter.end(region, "stopped" if stopped else "failed")
+        if stopped:
             self.stopped.update(failure.retry)
             return
         self.failures.append(failure)

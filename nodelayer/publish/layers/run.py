@@ -62,12 +62,12 @@ def run(  # noqa: PLR0913 - what a run needs
     """
     reporter = report.reporter
     worker = publisher.Publisher(account, manifest, report)
-    with reporter.work(f"asking {len(selection.regions)} regions what is published"):
+    with reporter.rows(selection.regions):
         planned = worker.plan(artifacts, selection, options)
     table = tables.columns(plan.rows(planned)).rstrip("\n")
     if dry_run:
         results(table)
-    elif not planned.idle:
+    elif not planned.idle and not reporter.on_terminal:
         reporter.say(table)
     else:
         for region, why in planned.skipped.items():
@@ -75,7 +75,8 @@ def run(  # noqa: PLR0913 - what a run needs
     reporter.say(plan.summary(planned, account.id, account.partition.name))
     if dry_run:
         return RunOutcome(plan.as_json(planned, account.id, account.partition.name), None)
-    result = worker.run(artifacts, selection, options, planned)
+    with reporter.rows(planned.regions):
+        result = worker.run(artifacts, selection, options, planned)
     for each in result.done:
         results(each.published.arn)
     reporter.say(publisher.summary(result, report.count))

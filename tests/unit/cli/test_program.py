@@ -35,6 +35,7 @@ LISTED = [
     "clean",
     "release",
     "test",
+    "test-all",
     "lint",
     "bench",
     "github",
@@ -115,7 +116,7 @@ def test_each_command_shows_its_help(name, capsys):
         ("prune", "--keep is missing or less than 1: "),
         ("build-layer --node", "--node needed value"),
         ("prune --keep x", "--keep takes a whole number, not 'x'"),
-        ("clean tour", "several commands in one line (clean, tour): "),
+        ("clean tour", "more than one command (clean, tour): "),
         ("buidl-layer --node 12", "unknown command buidl-layer: did you mean build-layer?"),
         ("--node 12 build-layer", "unknown flag --node: "),
         ("--list nothing", "'nothing' not found"),
@@ -140,7 +141,7 @@ def test_quiet_leaves_the_result_alone(program, tmp_path):
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "nodejs-1.zip").touch()
     assert run(*program, "clean", "--quiet", cwd=tmp_path) == Outcome(0, "", "")
-    assert "nothing to remove" in run(*program, "clean", cwd=tmp_path).err
+    assert "nothing to delete" in run(*program, "clean", cwd=tmp_path).err
 
 
 def test_the_program_tells_its_version_and_no_commands_of_a_checkout():

@@ -16,7 +16,7 @@ def test_ports_differ():
 
 def test_a_machine_without_loopback_is_told_at_once():
     if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
-        pytest.skip("no network namespace can be made here")
+        pytest.skip("no right to make a network namespace: run it outside of an unprivileged container")
     code = "from nodelayer.emulation.loopback import free_ports; free_ports(2)"
     done = subprocess.run(
         [*UNSHARE, sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False

@@ -136,7 +136,7 @@ def test_a_second_run_changes_nothing_and_says_so(desk):
     desk.publish(move_major=True)
     before = desk.made()
     outcome = desk.type("--move-major")
-    assert (outcome.code, outcome.lines) == (0, ["The release is complete already"])
+    assert (outcome.code, outcome.lines) == (0, ["The release is already complete"])
     assert desk.made() == before
 
 

@@ -250,7 +250,7 @@ class TestRealLibraries:
         names = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2")
         found = {name: system_library.find(name, X86_64) for name in names}
         if None in found.values():
-            pytest.skip("this host lacks a C or C++ library for x86_64")
+            pytest.skip("no C++ library for x86_64: apt-get install libstdc++6")
         read = {name: elf.read(path.read_bytes(), name=name) for name, path in found.items()}
         policy = abi.Policy(
             runtime="provided.al2023",

@@ -89,7 +89,7 @@ def test_python_finds_no_fault(layer):
         assert opened.testzip() is None
 
 
-@pytest.mark.skipif(shutil.which("unzip") is None, reason="Info-ZIP's unzip is not installed")
+@pytest.mark.skipif(shutil.which("unzip") is None, reason="no unzip: apt-get install unzip")
 def test_info_zip_finds_no_fault_and_restores_modes(layer, tmp_path):
     subprocess.run(["unzip", "-tqq", layer], check=True)
     subprocess.run(["unzip", "-qq", layer, "-d", tmp_path], check=True)
@@ -98,7 +98,7 @@ def test_info_zip_finds_no_fault_and_restores_modes(layer, tmp_path):
     assert (tmp_path / "nodejs/bin/node").read_bytes() == ENTRIES[2].data
 
 
-@pytest.mark.skipif(shutil.which("jar") is None, reason="Java's jar is not installed")
+@pytest.mark.skipif(shutil.which("jar") is None, reason="no jar: apt-get install openjdk-17-jdk-headless")
 def test_java_finds_no_fault(layer, tmp_path):
     subprocess.run(["jar", "xf", layer], cwd=tmp_path, check=True)
     assert (tmp_path / "lib/random.so").read_bytes() == ENTRIES[4].data

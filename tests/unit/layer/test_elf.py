@@ -1,11 +1,11 @@
 import random
-import shutil
 import struct
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from support import find_program
 
 from nodelayer.architecture import X86_64, of_host
 from nodelayer.errors import NotVerifiedError
@@ -19,15 +19,12 @@ SECTION_SIZE = 64
 def host_library(soname):
     path = system_library.find(soname, of_host())
     if path is None:
-        pytest.skip(f"this host has no {soname}")
+        pytest.skip(f"no {soname}: apt-get install libstdc++6 libatomic1")
     return path.read_bytes()
 
 
-def needs(program):
-    found = shutil.which(program)
-    if found is None:
-        pytest.skip(f"{program} is not installed")
-    return found
+def binutil(name):
+    return find_program(name, "binutils")
 
 
 @pytest.fixture(scope="module")
@@ -40,7 +37,7 @@ def compiled(tmp_path_factory):
         "double half(double x) { return x / 2; }\n"
         'int main(int n, char **v) { if (not_there) not_there(); printf("%s %.1f\\n", v[0], half(n)); }\n'
     )
-    command = [needs("gcc"), "-g", "-rdynamic", "-o", "small", "small.c"]
+    command = [find_program("gcc", "gcc libc6-dev"), "-g", "-rdynamic", "-o", "small", "small.c"]
     subprocess.run(command, cwd=folder, check=True)
     return folder / "small"
 
@@ -99,7 +96,10 @@ class TestRead:
         data = host_library("libstdc++.so.6")
         path = system_library.find("libstdc++.so.6", of_host())
         told = subprocess.run(
-            [needs("readelf"), "-VW", str(path)], capture_output=True, text=True, check=True
+            [binutil("readelf"), "-VW", str(path)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         needed = told[told.index("Version needs section") :]
         names = sorted(line.split("Name: ")[1].split()[0] for line in needed.splitlines() if "Name: " in line)
@@ -107,7 +107,10 @@ class TestRead:
 
     def test_the_build_id_is_the_one_that_readelf_prints(self, compiled):
         told = subprocess.run(
-            [needs("readelf"), "-nW", str(compiled)], capture_output=True, text=True, check=True
+            [binutil("readelf"), "-nW", str(compiled)],
+            capture_output=True,
+            text=True,
+            check=True,
         ).stdout
         build_id = elf.read(compiled.read_bytes(), name="small").build_id
         assert build_id is not None
@@ -218,7 +221,7 @@ class TestStrip:
 
     def test_it_is_no_larger_than_what_gnu_strip_makes(self, compiled, tmp_path):
         by_gnu = tmp_path / "by-gnu"
-        subprocess.run([needs("strip"), "-o", str(by_gnu), str(compiled)], check=True)
+        subprocess.run([binutil("strip"), "-o", str(by_gnu), str(compiled)], check=True)
         assert len(elf.strip(compiled.read_bytes(), name="small")) <= by_gnu.stat().st_size
 
     def test_binutils_and_gdb_read_it_without_a_complaint(self, compiled, tmp_path):
@@ -226,7 +229,7 @@ class TestStrip:
         stripped.write_bytes(elf.strip(compiled.read_bytes(), name="small"))
         for command in (["readelf", "-aW"], ["objdump", "-xd"]):
             done = subprocess.run(
-                [needs(command[0]), *command[1:], str(stripped)], capture_output=True, text=True, check=True
+                [binutil(command[0]), *command[1:], str(stripped)], capture_output=True, text=True, check=True
             )
             assert done.stderr == ""
             assert "half" in done.stdout  # exported, so found by its number of section too

@@ -9,7 +9,7 @@ from nodelayer.layer import elf, system_library
 def host_library(soname):
     path = system_library.find(soname, of_host())
     if path is None:
-        pytest.skip(f"this host has no {soname}")
+        pytest.skip(f"no {soname}: apt-get install libstdc++6 libatomic1")
     return path.read_bytes()
 
 

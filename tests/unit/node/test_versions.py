@@ -2,10 +2,10 @@
 
 import json
 import random
-import shutil
 import subprocess
 
 import pytest
+from support import find_program
 
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.node.versions import (
@@ -388,9 +388,7 @@ console.log(JSON.stringify(ranges.map((range) => semver.validRange(range) === nu
 @pytest.fixture(scope="module")
 def by_semver(tmp_path_factory):
     """Gives, for each range, the versions in it, or None for what is no range, as npm's own semver has it."""
-    node = shutil.which("node")
-    if node is None:
-        pytest.skip("node is not installed")
+    node = find_program("node", "nodejs npm")
     folder = tmp_path_factory.mktemp("semver")
     (folder / "package.json").write_text("{}")
     line = ["npm", "install", "--silent", "--ignore-scripts", "--no-audit", "--no-fund"]

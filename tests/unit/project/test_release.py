@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 from rich.console import Console
-from support import ROOT, Outcome
+from support import ROOT, Outcome, start
 
 from nodelayer.errors import InvalidInputError, MachineError, NodelayerError
 from nodelayer.project import release as own_release
@@ -409,7 +409,7 @@ def test_a_stopped_release_restores_everything(checkout, tmp_path, number):
     before = checkout.stands()
     program = Path(sys.executable).parent / "invoke"
     with (tmp_path / "said").open("wb") as said:
-        running = subprocess.Popen([program, "release", "patch"], cwd=checkout.root, stderr=said)
+        running = start([program, "release", "patch"], cwd=checkout.root, stderr=said)
     while not (tmp_path / "at-work").exists():
         time.sleep(0.05)
         assert running.poll() is None

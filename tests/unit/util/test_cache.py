@@ -2,12 +2,13 @@
 
 import hashlib
 import os
-import shutil
 import subprocess
 import sys
 import threading
+import time
 
 import pytest
+from support import find_program
 
 from nodelayer.errors import MachineError
 from nodelayer.util.cache import DownloadCache
@@ -180,15 +181,35 @@ def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
     assert cache.clear() == 0
 
 
+def test_prune_removes_what_was_used_longest_ago_and_keeps_what_was_used_today(cache):
+    day = 24 * 3600
+    ages = {
+        "blobs/sha256/a": 3 * day,
+        "programs/b/.whole": 4 * day,
+        "partial/c": 2 * day,
+        "tests/d": 0,
+    }
+    for name, age in ages.items():
+        path = cache.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(bytes(100))
+        os.utime(path, (time.time() - age,) * 2)
+    cache.prune(limit=300)
+    assert {name for name in ages if (cache.root / name).exists()} == ages.keys() - {"programs/b/.whole"}
+    cache.prune(limit=0)
+    assert {name for name in ages if (cache.root / name).exists()} == {"tests/d"}
+
+
 @pytest.fixture
 def small(tmp_path):
-    if os.geteuid() != 0 or shutil.which("mount") is None:
-        pytest.skip("only root can mount a small file system, with mount installed")
+    if os.geteuid() != 0:
+        pytest.skip("not root: only root can mount a small file system")
+    find_program("mount", "mount")
     point = tmp_path / "small"
     point.mkdir()
     done = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", point], check=False)
     if done.returncode:
-        pytest.skip("no tmpfs can be mounted here")
+        pytest.skip("no right to mount: run it as root, outside of an unprivileged container")
     yield point
     subprocess.run(["umount", point], check=True)
 

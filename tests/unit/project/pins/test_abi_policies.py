@@ -98,6 +98,7 @@ def images():
     client.close()
 
 
+@pytest.mark.full
 @pytest.mark.docker
 def test_every_policy_is_derived_from_its_image_and_a_failure_does_not_stop_the_others(
     images, tmp_path, monkeypatch
