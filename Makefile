@@ -1,8 +1,8 @@
-# The front door: makes .venv, then hands every target on to invoke.
-#   make build-layer NODE=12.16.1     is   .venv/bin/invoke build-layer --node 12.16.1
-#   make test                         is   .venv/bin/invoke test
-#   make venv EXTRAS=                 leaves out what only tests and checks need; the rest by version and hash
-# Anything else goes through ARGS:      make run NODE=12.16.1 ARGS="--event function/events/hello.json"
+# Creates .venv, then passes each target to invoke:
+#   make build-layer NODE=24     runs   .venv/bin/invoke build-layer --node=24
+#   make test                    runs   .venv/bin/invoke test
+# NODE, ARCH and BUILDER become flags. Pass other flags with ARGS: make run NODE=24 ARGS="--timeout 5"
+# make venv EXTRAS= installs only what nodelayer itself needs, with the versions and hashes of requirements.txt.
 
 PYTHON ?= python3
 VENV   ?= .venv
@@ -20,7 +20,7 @@ help: $(STAMP)
 
 venv: $(STAMP)
 
-# What publishes installs exactly what requirements.txt names by hash; tests meet whatever pyproject.toml allows.
+# Jobs that publish install exactly the versions in requirements.txt; tests use what pyproject.toml allows.
 PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 ifeq ($(EXTRAS),)
 INSTALL = $(PIP) --require-hashes -r requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
@@ -29,8 +29,8 @@ INSTALL = $(PIP) --editable '.[$(EXTRAS)]'
 endif
 
 $(STAMP): pyproject.toml requirements.txt
-	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; name another: make PYTHON=python3.12" >&2; exit 1; }
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; name a newer one: make PYTHON=python3.12" >&2; exit 1; }
+	@command -v $(PYTHON) >/dev/null || { echo "make: $(PYTHON) is not installed; use another Python: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "make: $(PYTHON) is older than 3.11; use a newer Python: make PYTHON=python3.12" >&2; exit 1; }
 	@echo "Setting up $(VENV) (once; again when pyproject.toml changes)" >&2
 	@$(PYTHON) -m venv $(VENV)
 	@$(INSTALL)
@@ -38,9 +38,9 @@ $(STAMP): pyproject.toml requirements.txt
 
 Makefile pyproject.toml requirements.txt: ;
 
-# A user of make does not know --node.
+# The message of invoke would name --node, which users of make do not see.
 build-layer test-layer download: $(STAMP)
-	@$(if $(NODE)$(ARGS),,echo "make: NODE= is missing; for instance: make $@ NODE=24" >&2; exit 2)
+	@$(if $(NODE)$(ARGS),,echo "make: NODE is missing; for example: make $@ NODE=24" >&2; exit 2)
 	@$(VENV)/bin/invoke $@ $(FLAGS)
 
 %: $(STAMP)

@@ -1,7 +1,7 @@
-"""How long one layer takes as a release builds it, and how large its zip is.
+"""Time to build and test one layer, and size of its zip.
 
-Each version is built from npm by the local builder with an empty download cache, then again from the cache,
-and tested by `invoke test-layer`. The start of the commands is in every figure.
+The local builder builds each version from npm with an empty download cache, then again from the cache.
+`invoke test-layer` tests it. Each time includes the start of the command.
 """
 
 import argparse
@@ -17,7 +17,7 @@ VERSIONS = ("12.16.1", "14.21.3", "16.20.2", "18.20.8", "20.20.2", "22.23.3", "2
 
 
 def build(options: argparse.Namespace) -> list[Table]:
-    """Build and test each version in each round, with a new cache for each."""
+    """Build and test each version in each round, each time with a new cache."""
     times: dict[str, Rounds] = {version: {} for version in options.node}
     sizes: dict[str, Rounds] = {version: {} for version in options.node}
     for _ in range(options.rounds):
@@ -28,10 +28,10 @@ def build(options: argparse.Namespace) -> list[Table]:
                 make = measure.invoke("build-layer", *of_this, "--builder=local", "--source=npm")
                 test = measure.invoke("test-layer", *of_this)
                 for way, command in {
-                    "built, nothing cached": make,
-                    "built from the cache": make,
-                    "tested for the first time": test,  # downloads the emulator
-                    "tested": test,
+                    "build, empty cache": make,
+                    "build from the cache": make,
+                    "first test": test,  # downloads the emulator
+                    "test": test,
                 }.items():
                     times[version].setdefault(way, []).append(measure.seconds(command, environ=environ))
                 (packed,) = Path(folder, "dist").glob("*.zip")

@@ -1,6 +1,7 @@
-"""The catalogue's size, and how soon it can be read and filtered, with 500 versions in every region.
+"""Size of the catalogue, and time until it can be read and filtered, with 500 versions in every region.
 
-Chromium, headless, from a server on this machine that compresses nothing; a new window for each round.
+Headless Chromium loads the page from a server on this machine, without compression, in a new window for each
+round.
 """
 
 import argparse
@@ -29,7 +30,7 @@ from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 
 FLAGS = ("--no-sandbox", "--no-first-run", "--disable-background-networking", "--disable-component-update")
-# The frame after the one in which the ARN came is the first that is known to have been painted with it.
+# The ARN is certainly painted when the next animation frame starts.
 SEEN = """
 const look = () => {
   const arn = document.getElementById('arn');
@@ -53,7 +54,7 @@ FILTERS = {
     "filter by a version": ("12.16", ""),
     "filter by a word": ("krypton", ""),
     "filter by a region": ("", "eu-west-1"),
-    "filter by nothing (all layers)": ("", ""),
+    "no filter (all layers)": ("", ""),
 }
 
 
@@ -64,7 +65,7 @@ class _Quiet(SimpleHTTPRequestHandler):
 
 @contextmanager
 def served(folder: Path) -> Iterator[str]:
-    """Serve the folder at the address that is yielded."""
+    """Serve a folder, and yield its address."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))
     threading.Thread(target=server.serve_forever, daemon=True).start()
     try:
@@ -74,16 +75,16 @@ def served(folder: Path) -> Iterator[str]:
 
 
 def one_round(page: Page, address: str) -> dict[str, float]:
-    """Return the milliseconds until an ARN is painted, and until the rows of each filter are painted."""
+    """Return the milliseconds until an ARN is painted, and until the result of each filter is painted."""
     page.add_init_script(SEEN)
     page.goto(address)
     page.wait_for_function("window.seen")
-    found = {"start of navigation to the paint of an ARN": float(page.evaluate("window.seen"))}
+    found = {"navigation start until an ARN is painted": float(page.evaluate("window.seen"))}
     return found | {name: float(page.evaluate(FILTER, list(words))) for name, words in FILTERS.items()}
 
 
 def of_manifest(path: Path, known: Manifest, rounds: int) -> Rounds:
-    """Return the milliseconds that reading the manifest and recording one layer take."""
+    """Return the milliseconds to read the manifest, and to record one layer."""
 
     def read() -> float:
         began = time.perf_counter()
@@ -100,10 +101,10 @@ def of_manifest(path: Path, known: Manifest, rounds: int) -> Rounds:
 
 
 def open_catalog(options: argparse.Namespace) -> list[Table]:
-    """Write the catalogue, and open and filter it in each round."""
+    """Write the catalogue, then open and filter it in each round."""
     chromium = shutil.which("chromium")
     if chromium is None:
-        raise NotFoundError("no chromium", where="PATH", todo="install it: apt-get install chromium")
+        raise NotFoundError("chromium is not installed", where="PATH", todo="run apt-get install chromium")
     known = sample(options.versions)
     times: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as name:
@@ -111,7 +112,7 @@ def open_catalog(options: argparse.Namespace) -> list[Table]:
         written = catalog.write(known, folder / "site", catalog.SiteOptions(region_names=regions.names()))
         with served(folder / "site") as address, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium, args=list(FLAGS))
-            for turn in range(options.rounds + 1):  # the first fills caches
+            for turn in range(options.rounds + 1):  # the first round fills the caches
                 with browser.new_context(viewport={"width": 1280, "height": 900}) as context:
                     for what, took in one_round(context.new_page(), address).items():
                         times.setdefault(what, {}).setdefault("ms", []).extend([took] if turn else [])
@@ -135,5 +136,5 @@ def open_catalog(options: argparse.Namespace) -> list[Table]:
 
 if __name__ == "__main__":
     parser = measure.parser(__doc__, rounds=9)
-    parser.add_argument("--versions", type=int, default=500, help="of Node.js (default: 500)")
+    parser.add_argument("--versions", type=int, default=500, help="number of Node.js versions (default: 500)")
     sys.exit(measure.main(parser, open_catalog))

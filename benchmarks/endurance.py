@@ -1,7 +1,7 @@
-"""The memory of the runtime client over a million warm invocations in one process.
+"""Memory of the runtime client over a million warm invocations in one process.
 
-Every answer is checked against its event. Each invocation has a trace id of its own, as on Lambda.
-The memory at the end is compared with that after a tenth of the invocations.
+Each answer is checked against its event. As on Lambda, each invocation has a different trace ID. The memory
+at the end is compared with the memory after a tenth of the invocations.
 """
 
 import argparse
@@ -17,11 +17,11 @@ NODES = ("12.16.1", "24.21.0")
 STEPS = 10
 TENTH, END = "after a tenth", "at the end"
 LIMIT = 1.05
-"""V8's heap goes up and down by a few MB."""
+"""V8's heap varies by a few MB."""
 
 
 def endurance(options: argparse.Namespace) -> list[Table]:
-    """Feed each version in ten bursts."""
+    """Send ten bursts of events to each version."""
     memory: dict[str, Rounds] = {}
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as folder:
         rig = Rig(Path(folder))
@@ -35,5 +35,7 @@ def endurance(options: argparse.Namespace) -> list[Table]:
 if __name__ == "__main__":
     parser = measure.parser(__doc__, rounds=1)
     parser.add_argument("--node", nargs="+", default=NODES, help="exact versions")
-    parser.add_argument("--invocations", type=int, default=1_000_000, help="default: 1000000")
+    parser.add_argument(
+        "--invocations", type=int, default=1_000_000, help="number of invocations (default: 1000000)"
+    )
     sys.exit(measure.main(parser, endurance))

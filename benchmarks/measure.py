@@ -1,7 +1,7 @@
-"""What the benchmarks share: interleaved rounds, medians and their ratios, and the result files.
+"""Common parts of the benchmarks: interleaved rounds, medians and their ratios, and the result files.
 
-Ways to do the same thing run one after the other in each round, in alternating order, so that other load on
-the machine affects all of them. A ratio compares the medians of two ways of one run.
+In each round all alternatives run one after the other, in alternating order, so that other load on the
+machine affects all of them. A ratio compares the medians of two alternatives in the same run.
 """
 
 import argparse
@@ -25,15 +25,15 @@ BIN = Path(sys.executable).parent
 _RESULTS = ROOT / "benchmarks" / "results"
 
 Rounds = dict[str, list[float]]
-"""One value for each round, by way."""
+"""One value for each round, by alternative."""
 
 
 @dataclass(frozen=True)
 class Table:
-    """One kind of measurement: what was measured (row), by way (column), with one value for each round.
+    """A table of results: one row for each thing measured, one column for each alternative.
 
-    Each cell is a median. If `ours` names a way, the ratio of that way follows in the columns of the others.
-    `limits` gives the highest ratio that is accepted, by the way that `ours` is compared with.
+    `rows` has one value for each round, and a cell shows their median. If `ours` names an alternative, the
+    other columns also show its ratio to them. `limits` has the highest accepted ratio to each alternative.
     """
 
     title: str
@@ -43,12 +43,12 @@ class Table:
     note: str = ""
 
     def ratio(self, row: str, way: str) -> float:
-        """Divide our median by that of the other way."""
+        """Return our median divided by that of another alternative."""
         values = self.rows[row]
         return statistics.median(values[self.ours]) / statistics.median(values[way])
 
     def markdown(self) -> str:
-        """Write a heading and one line for each row."""
+        """Return the table as Markdown, with a heading."""
         ways = list(dict.fromkeys(way for values in self.rows.values() for way in values))
         lines = [["", *ways], ["---"] * (len(ways) + 1)]
         lines += [[row, *(self._cell(row, way) for way in ways)] for row in self.rows]
@@ -56,14 +56,16 @@ class Table:
         return "\n\n".join(part for part in parts if part)
 
     def verdicts(self) -> list[list[str]]:
-        """Compare each ratio that has a limit with it: one line for each."""
+        """Return one row for each ratio that has a limit: name, ratio, limit, and whether it is met."""
         found = []
         for row, values in self.rows.items():
             for way, limit in self.limits.items():
                 if way in values and self.ours in values:
                     ratio = self.ratio(row, way)
                     met = "met" if ratio <= limit else "**not met**"
-                    found.append([f"{self.title}: {row}, against {way}", _figure(ratio), f"{limit:g}", met])
+                    found.append(
+                        [f"{self.title}: {row}, compared with {way}", _figure(ratio), f"{limit:g}", met]
+                    )
         return found
 
     def _cell(self, row: str, way: str) -> str:
@@ -76,7 +78,7 @@ class Table:
 
 
 def interleave(ways: Mapping[str, Callable[[], float]], rounds: int) -> Rounds:
-    """Call each way once in each round, in alternating order."""
+    """Call each alternative once in each round, in alternating order."""
     print(f"{rounds} rounds of: {', '.join(ways)}", file=sys.stderr)
     found: Rounds = {way: [] for way in ways}
     for turn in range(rounds):
@@ -98,12 +100,12 @@ def seconds(
     done = subprocess.run(command, cwd=cwd, env=environ, capture_output=True, text=True, check=False)
     took = time.perf_counter() - began
     if done.returncode:
-        raise NodelayerError(f"{command[0]} failed ({done.returncode}): {done.stderr[-2000:]}")
+        raise NodelayerError(f"{command[0]} failed with exit code {done.returncode}: {done.stderr[-2000:]}")
     return took
 
 
 def invoke(*words: str) -> list[str | Path]:
-    """Return the command line of a nodelayer command that may run in any folder."""
+    """Return the command line of a nodelayer command, for any folder."""
     return [BIN / "invoke", f"--search-root={ROOT}", *words]
 
 
@@ -112,8 +114,13 @@ def parser(description: str | None, rounds: int) -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    made.add_argument("--rounds", type=int, default=rounds, help=f"how often to measure (default: {rounds})")
-    made.add_argument("--results", type=Path, default=_RESULTS, help="folder for the result files")
+    made.add_argument("--rounds", type=int, default=rounds, help=f"number of rounds (default: {rounds})")
+    made.add_argument(
+        "--results",
+        type=Path,
+        default=_RESULTS,
+        help="folder for the result files (default: benchmarks/results)",
+    )
     return made
 
 
@@ -143,9 +150,13 @@ def main(parser: argparse.ArgumentParser, measure: Callable[[argparse.Namespace]
 
 def _page(measured: str, description: str, tables: Sequence[Table]) -> str:
     judged = [line for table in tables for line in table.verdicts()]
-    parts = [measured, description, "Figures are medians; the ratio of our median follows in parentheses."]
+    parts = [
+        measured,
+        description,
+        "All values are medians. In parentheses: the median of nodelayer divided by this one.",
+    ]
     if judged:
-        parts += ["## Targets", _table([["", "ratio", "at most", ""], ["---"] * 4, *judged])]
+        parts += ["## Targets", _table([["target", "ratio", "limit", "result"], ["---"] * 4, *judged])]
     return "\n\n".join([*parts, *(table.markdown() for table in tables)]) + "\n"
 
 

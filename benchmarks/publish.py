@@ -1,10 +1,10 @@
-"""Publishing a layer to every region, against one region and against the AWS CLI.
+"""Time to publish a layer to every region, compared with one region and with the AWS CLI.
 
-`invoke publish --public` runs as a process of its own, start-up and manifest included. The AWS CLI (version
-1, which pip has) runs publish-layer-version and add-layer-version-permission, as scripts of layer projects
-do: one region after the other, and all regions at once. AWS is benchmarks/publish_server.py, a server on this
-machine that waits 80 ms before each answer: no TLS, no throttling, and it shares the processors with what is
-measured. 20 MB/s is what one connection to a far region may give.
+`invoke publish --public` runs as a process, so the time includes its start and the manifest. The AWS CLI
+(version 1, from pip) runs publish-layer-version and add-layer-version-permission, as scripts of layer
+projects do: one region after the other, and all regions at once. benchmarks/publish_server.py, a server on
+this machine, replaces AWS. It waits 80 ms before each answer, has no TLS and no throttling, and uses the same
+processors as the publisher. 20 MB/s is an assumed speed of one connection to a distant region.
 """
 
 import argparse
@@ -40,7 +40,7 @@ LIMITS = {ONE: 1.3}
 
 @dataclass(frozen=True)
 class Rig:
-    """A built layer, the server, and processes that publish the layer there."""
+    """A built layer, the server, and the processes that publish the layer to it."""
 
     folder: Path
     node: str
@@ -48,10 +48,10 @@ class Rig:
     aws: Aws
     environ: dict[str, str]
     cli: Path
-    """The Python of an environment with the AWS CLI."""
+    """Python of the environment with the AWS CLI."""
 
     def ours(self, bandwidth: int, regions: Sequence[str]) -> float:
-        """Publish with nodelayer."""
+        """Publish with nodelayer, and return the seconds."""
         with tempfile.TemporaryDirectory(dir=self.folder) as place:
             flags = (f"--node={self.node}", f"--out={self.zipped.parent}", f"--regions={','.join(regions)}")
             command = measure.invoke("publish", *flags, "--public", f"--manifest={place}/layers.json")
@@ -61,7 +61,7 @@ class Rig:
         return took
 
     def theirs(self, bandwidth: int, regions: Sequence[str], at_once: int) -> float:
-        """Publish with the AWS CLI to so many regions at once."""
+        """Publish with the AWS CLI to `at_once` regions in parallel, and return the seconds."""
         self.aws.reset(bandwidth)
         began = time.perf_counter()
         with ThreadPoolExecutor(at_once) as pool:
@@ -83,11 +83,11 @@ class Rig:
 
     def _check(self, regions: int) -> None:
         if self.aws.published() != regions:
-            raise NodelayerError(f"{self.aws.published()} of {regions} regions have a public layer")
+            raise NodelayerError(f"only {self.aws.published()} of {regions} regions have a public layer")
 
 
 def publish(options: argparse.Namespace) -> list[Table]:
-    """Interleave ours at each bandwidth; the AWS CLI, which takes minutes, runs once at each."""
+    """Measure each bandwidth; the AWS CLI runs only once, because it takes minutes."""
     regions = options.regions
     cache = DownloadCache(Path(named) if (named := os.environ.get("NODELAYER_CACHE_DIR")) else None)
     cli, _ = venv.environment(AWSCLI, cache=cache, reporter=Reporter())
@@ -119,7 +119,7 @@ def publish(options: argparse.Namespace) -> list[Table]:
 
 if __name__ == "__main__":
     parser = measure.parser(__doc__, rounds=5)
-    parser.add_argument("--node", default="24.21.0", help="an exact version")
+    parser.add_argument("--node", default="24.21.0", help="exact Node.js version (default: 24.21.0)")
     every = boto3.Session().get_available_regions("lambda")
-    parser.add_argument("--regions", nargs="+", default=every, help="default: all that have Lambda")
+    parser.add_argument("--regions", nargs="+", default=every, help="regions (default: all that have Lambda)")
     sys.exit(measure.main(parser, publish))

@@ -1,9 +1,8 @@
-"""As much of AWS as publishing a layer needs, for one account, fast enough not to be what is measured.
+"""A fast server with the AWS API calls that publishing a layer needs, for one account.
 
-It answers STS, the account API and Lambda over HTTP on a port of this machine. Each answer waits for the
-latency after the whole request has arrived. Nothing is signed, encrypted or unpacked. A layer version must
-have the size of the zip and begin with its content; the kernel drops the rest of the body, so that receiving
-it costs little.
+It answers calls of STS, the Account API and Lambda over HTTP. It delays each answer by the latency, after the
+whole request has arrived. It checks no signature, encrypts nothing and unpacks nothing. A layer version
+must have the size of the zip and begin with its content; the kernel drops the rest of the body, to save time.
 """
 
 import base64
@@ -22,9 +21,9 @@ from nodelayer.errors import NodelayerError
 
 ACCOUNT = "123456789012"
 _FRONT = 1 << 12
-"""Bytes of a request's body in which the zip begins."""
+"""Length of the start of a request body in bytes, in which the zip begins."""
 _PIECE = 4 << 20
-"""Bytes dropped at once."""
+"""Bytes to drop at once."""
 _TICK_S = 0.02
 """Seconds between two reads of a connection whose bandwidth is limited."""
 _SCOPE = re.compile(r"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
@@ -39,15 +38,15 @@ Reply = tuple[int, Any]
 
 
 class Aws:
-    """The state of the account: the policy statements of each layer version, by region and layer."""
+    """State of the account: the policy statements of each layer version, by region and layer."""
 
     def __init__(self, zipped: bytes, regions: Sequence[str], latency: float) -> None:
         """Accept only `zipped` as the content of a layer version."""
         self.latency = latency
         self.bandwidth = 0
-        """Bytes a second that each connection may send; 0 is unlimited."""
+        """Bytes per second of each connection; 0 means unlimited."""
         self.wrong: list[str] = []
-        """Requests that no publisher of the zip sends."""
+        """Unexpected requests."""
         self.encoded = base64.b64encode(zipped)
         self._content = {
             "CodeSha256": base64.b64encode(hashlib.sha256(zipped).digest()).decode(),
@@ -61,15 +60,15 @@ class Aws:
         self._lock = threading.Lock()
 
     def reset(self, bandwidth: int) -> None:
-        """Forget all layer versions and change the bandwidth."""
+        """Delete all layer versions and set the bandwidth."""
         with self._lock:
             self._layers, self.bandwidth = {}, bandwidth
 
     def published(self) -> int:
-        """Count the layer versions that somebody may use.
+        """Return the number of layer versions that have a permission.
 
         Raises:
-            NodelayerError: A request was not one of publishing the zip.
+            NodelayerError: The server got an unexpected request.
 
         """
         if self.wrong:
@@ -77,7 +76,7 @@ class Aws:
         return sum(bool(statements) for versions in self._layers.values() for statements in versions)
 
     def answer(self, method: str, path: str, scope: tuple[str, str], body: bytes) -> Reply:
-        """Return status and body. `scope` is the region and the service that the request is signed for."""
+        """Return status and body. `scope` has region and service of the request's signature."""
         region, service = scope
         kind = "settings" if "/account-settings" in path else service
         if kind in self._fixed:
@@ -127,7 +126,7 @@ def _of_policy(method: str, statements: list[dict[str, Any]], arn: str, body: by
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    rbufsize = 0  # the body stays in the kernel until it is asked for
+    rbufsize = 0  # the kernel keeps the body until it is read
     disable_nagle_algorithm = True
     aws: Aws
     connection: socket.socket
@@ -176,7 +175,7 @@ class _Handler(BaseHTTPRequestHandler):
 
 @contextmanager
 def serve(aws: Aws) -> Iterator[str]:
-    """Answer at the endpoint that is yielded."""
+    """Start the server, and yield its endpoint."""
     handler = type("Handler", (_Handler,), {"aws": aws})
     server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
     server.socket.listen(256)

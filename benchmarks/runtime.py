@@ -1,9 +1,9 @@
-"""Speed and memory of the runtime client, beside AWS's client and the least that a client can do, in C.
+"""Speed and memory of the runtime client, compared with AWS's client and with minimal clients in C.
 
-A Runtime API written in C, the same for every client, feeds the clients in turn over 127.0.0.1 and checks
-every answer. The handler is `async (event) => event`. A shell starts every client in JavaScript, as a layer's
-bootstrap does; `node empty.js` and the programs in C start without one. How long a waiting processor takes to
-wake is part of every time: it makes most of the time of the programs in C.
+A Runtime API written in C sends events to one client after the other over 127.0.0.1, and checks each answer.
+The handler is `async (event) => event`. A shell starts each JavaScript client, as the bootstrap of a layer
+does; `node empty.js` and the C programs start without a shell. Each time includes the wake-up of an idle
+processor, which is most of the time of the C programs.
 """
 
 import argparse
@@ -20,7 +20,7 @@ from runtime_rig import EMPTY, FLOOR, OURS, PIPELINED_FLOOR, RECORDS, RIC, TEXT,
 
 NODES = ("12.16.1", "18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0")
 SMALL = 20
-"""Bytes of an event."""
+"""Size of an event in bytes."""
 LARGE = {
     "100 KB of text": (100_000, TEXT),
     "100 KB of records": (100_000, RECORDS),
@@ -31,15 +31,15 @@ SMALL_LIMITS = {RIC.name: 0.40, FLOOR: 1.3, PIPELINED_FLOOR: 1.3}
 LARGE_LIMITS = {RIC.name: 0.80}
 COLD_LIMITS = {RIC.name: 0.75, EMPTY: 1.05}
 WARM_UP_S = 1.0
-"""How long a client runs before it is measured: V8 has then compiled what runs often."""
+"""Warm-up of a client in seconds, in which V8 compiles frequently used code."""
 BURST_S = 0.12
 MOST_CYCLES = 600
 IDLE_AFTER = 1000
-"""Events before the memory of a waiting client is read."""
+"""Events to send before the memory of an idle client is read."""
 
 
 def warm(rig: Rig, clients: list[Client], rounds: int, size: int, shape: str = TEXT) -> Rounds:
-    """Start and warm up every client, then send bursts in turn; return the microseconds of an invocation."""
+    """Start and warm up each client, then send bursts in turn; return microseconds for each invocation."""
     with ExitStack() as stack:
         sessions = [stack.enter_context(rig.session(client, size, shape)) for client in clients]
         ways = {each.client: partial(_us, each, _warmed_up(each)) for each in sessions}
@@ -60,7 +60,7 @@ def _warmed_up(session: Session) -> int:
 
 
 def cold(rig: Rig, version: str, clients: list[Client], rounds: int) -> tuple[Rounds, Rounds]:
-    """Start each client and an empty program in each round; return the milliseconds to request and answer."""
+    """Start each client and an empty program in each round; return milliseconds to request and to answer."""
     answers: Rounds = {client.name: [] for client in clients}
 
     def start(client: Client) -> float:
@@ -74,15 +74,15 @@ def cold(rig: Rig, version: str, clients: list[Client], rounds: int) -> tuple[Ro
 
 
 def idle_mb(rig: Rig, client: Client) -> float:
-    """Return the memory of a client that waits for an event."""
+    """Return the memory of an idle client in MB."""
     with rig.session(client, SMALL) as session:
         burst = session.burst(IDLE_AFTER - 1)
-        time.sleep(0.1)  # for its last GET, and what V8 does when idle
+        time.sleep(0.1)  # for its last GET, and for V8's work when idle
         return burst.resident_mb
 
 
 def speed(options: argparse.Namespace) -> list[Table]:
-    """Measure each version with its peers; large events only where AWS's client runs."""
+    """Measure each version with its peers; large events only if AWS's client supports the version."""
     small: dict[str, Rounds] = {}
     large: dict[str, dict[str, Rounds]] = {name: {} for name in LARGE}
     first_get, first_answer, memory = dict(small), dict(small), dict(small)
@@ -106,7 +106,7 @@ def speed(options: argparse.Namespace) -> list[Table]:
         *(Table(f"Warm, {name}, µs", rows, OURS, LARGE_LIMITS) for name, rows in large.items() if rows),
         Table("Cold start to the first GET /next, ms", first_get, OURS, COLD_LIMITS),
         Table("Cold start to the first answer, ms", first_answer, OURS),
-        Table("Memory of a client that waits, MB", memory, OURS),
+        Table("Memory of an idle client, MB", memory, OURS),
     ]
 
 

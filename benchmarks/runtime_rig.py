@@ -1,4 +1,4 @@
-"""What the benchmarks of the runtime client share: C programs, layers, peers, and a client under load."""
+"""Common parts of the runtime client benchmarks: C programs, layers, peers, and clients under load."""
 
 import json
 import os
@@ -28,12 +28,12 @@ TEXT, RECORDS = "text", "records"
 
 
 class RunError(NodelayerError):
-    """A client did not do what a runtime client does."""
+    """A client did not behave as a runtime client."""
 
 
 @dataclass(frozen=True)
 class Peer:
-    """A version of AWS's client: the Node.js versions it is for, and its arguments below node_modules."""
+    """A version of AWS's client, the major Node.js versions it supports, and its arguments."""
 
     version: str
     majors: range
@@ -41,12 +41,12 @@ class Peer:
 
     @property
     def name(self) -> str:
-        """Return package and version."""
+        """Package and version, for people."""
         return f"aws-lambda-ric {self.version}"
 
     @property
     def package(self) -> str:
-        """Return what npm installs."""
+        """Package and version, for npm."""
         return f"aws-lambda-ric@{self.version}"
 
 
@@ -56,7 +56,7 @@ PEERS = (RIC, Peer("3.3.0", range(16, 22), ("aws-lambda-ric/bin/index.mjs", HAND
 
 @dataclass(frozen=True)
 class Client:
-    """A program to put under load."""
+    """A program to measure."""
 
     name: str
     command: tuple[str, ...]
@@ -64,7 +64,7 @@ class Client:
 
 @dataclass(frozen=True)
 class Burst:
-    """Nanoseconds: of `cycles` invocations one after the other, and from spawn to the very first."""
+    """Nanoseconds of `cycles` sequential invocations, and from spawn to the first request and answer."""
 
     pid: int
     first_get_ns: int
@@ -79,16 +79,16 @@ class Burst:
 
     @property
     def resident_mb(self) -> float:
-        """Memory of the client that waits for an event, of /proc/<pid>/status, which counts in KiB."""
+        """Resident memory of the idle client in MB, from /proc/<pid>/status."""
         lines = Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8").splitlines()
         return next(int(line.split()[1]) * 1024 / 1e6 for line in lines if line.startswith("VmRSS:"))
 
 
 class Session:
-    """A started client that is fed in bursts."""
+    """A running client that gets bursts of events."""
 
     def __init__(self, process: "subprocess.Popen[str]", client: str, log: Path) -> None:
-        """Take api.c's process, the client's name, and the file with what the client prints."""
+        """Take the process of api.c, the name of the client, and the file with the client's output."""
         self._process = process
         self.client = client
         self._log = log
@@ -97,28 +97,28 @@ class Session:
         """Let the client answer cycles + 1 events.
 
         Raises:
-            RunError: The client did anything else.
+            RunError: The client ended, or sent a wrong request.
 
         """
         if self._process.stdin is None or self._process.stdout is None:
-            raise TypeError("both are pipes")
+            raise TypeError("stdin and stdout must be pipes")
         try:
             self._process.stdin.write(f"{cycles + 1}\n")
             self._process.stdin.flush()
         except OSError:
-            pass  # it has failed, which its output says
+            pass  # the client has failed; its output has the reason
         line = self._process.stdout.readline()
         if not line:
             _, reason = self._process.communicate()
             output = self._log.read_text(errors="replace")[-2000:] if self._log.exists() else ""
             raise RunError(
-                f"{self.client}: {reason.strip()}", todo=f"it printed: {output.strip() or 'nothing'}"
+                f"{self.client}: {reason.strip()}", todo=f"its output is: {output.strip() or 'empty'}"
             )
         return Burst(**json.loads(line))
 
 
 class Rig:
-    """Compiles, builds and installs what is asked for, once, below `folder`."""
+    """Compiles, builds and installs programs below `folder`, each once."""
 
     def __init__(self, folder: Path) -> None:
         """Compile the C programs.
@@ -135,21 +135,21 @@ class Rig:
         self._task.mkdir()
         shutil.copy(HERE / "echo.js", self._task)
         if shutil.which("gcc") is None:
-            raise NotFoundError("no gcc", where="PATH", todo="install gcc, which this benchmark needs")
+            raise NotFoundError("gcc is not installed", where="PATH", todo="install gcc")
         for name in ("api", "floor"):
             measure.seconds(["gcc", "-Wall", "-Wextra", "-O2", "-o", folder / name, HERE / f"{name}.c"])
 
     def floors(self) -> list[Client]:
-        """Return the least that a client can do."""
+        """Return the minimal clients in C."""
         floor = str(self._folder / "floor")
         return [Client(FLOOR, (floor,)), Client(PIPELINED_FLOOR, (floor, "pipelined"))]
 
     def ours(self, version: str) -> Client:
-        """Return the runtime client of a layer of this Node.js."""
+        """Return the runtime client of a layer with this Node.js version."""
         return Client(OURS, (str(self._layer(version) / "bootstrap"),))
 
     def peers(self, version: str) -> list[Client]:
-        """Return AWS's client for this Node.js, behind a shell script, since a shell starts ours as well."""
+        """Return AWS's client for this Node.js version, started by a shell as ours is."""
         clients = []
         for peer in PEERS:
             if int(version.split(".", maxsplit=1)[0]) in peer.majors:
@@ -162,12 +162,12 @@ class Rig:
         return clients
 
     def event(self, size: int, shape: str) -> Path:
-        """Return a file with an event of `size` bytes that JavaScript writes as it is here.
+        """Return a file with an event of `size` bytes, formatted as by JSON.stringify.
 
-        `text` is one long string, as API Gateway passes a body on; `records` is a list of small objects.
+        `text` is one long string, like a body from API Gateway; `records` is a list of small objects.
         """
         path = self._folder / f"event-{shape}-{size}.json"
-        if path.exists():  # a client that was just started may be reading it
+        if path.exists():  # another client may be reading it
             return path
         chance = random.Random(size)  # noqa: S311 - the same event each time, and no secret
         value: dict[str, object] = (
@@ -180,7 +180,7 @@ class Rig:
 
     @contextmanager
     def session(self, client: Client, size: int, shape: str = TEXT) -> Iterator[Session]:
-        """Start the client, which then waits for its first burst, and kill it at the end."""
+        """Start a client for bursts, and end it at the end of the block."""
         self._sessions += 1
         log = self._folder / f"log-{self._sessions}"
         event = self.event(size, shape)
@@ -201,7 +201,7 @@ class Rig:
                     process.stdin.close()
 
     def empty_ms(self, version: str) -> float:
-        """Return the milliseconds from spawn to exit of an empty program."""
+        """Return the milliseconds from spawn to exit of an empty Node.js program."""
         done = subprocess.run(
             [self._folder / "api", "--until-exit", "--", self._node(version), HERE / "empty.js"],
             capture_output=True,
@@ -212,7 +212,7 @@ class Rig:
         return float(json.loads(done.stdout)["exit_ns"]) / 1e6
 
     def _layer(self, version: str) -> Path:
-        """Return a folder with the content of /opt."""
+        """Return a folder with the content of /opt from a layer."""
         folder = self._folder / f"opt-{version}"
         if not folder.exists():
             out = self._folder / f"dist-{version}"
@@ -225,7 +225,7 @@ class Rig:
         return self._layer(version) / "nodejs" / "bin" / "node"
 
     def _installed(self, peer: Peer) -> Path:
-        """Return the node_modules of a peer. npm compiles its addon with make, cmake, autotools and g++."""
+        """Install a peer with npm, which compiles its add-on, and return its node_modules."""
 
         def install(folder: Path) -> None:
             flags = ["--no-audit", "--no-fund", "--no-package-lock", f"--prefix={folder}"]
@@ -237,7 +237,7 @@ class Rig:
         return folder / "node_modules"
 
     def _environ(self) -> dict[str, str]:
-        """Return what Lambda sets, and nothing of this machine: NODE_EXTRA_CA_CERTS alone doubles a start."""
+        """Return Lambda's variables only: others change the result, for example NODE_EXTRA_CA_CERTS."""
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",
             "LANG": "en_US.UTF-8",

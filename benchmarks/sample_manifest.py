@@ -1,4 +1,4 @@
-"""A manifest as large as that of somebody who publishes every Node.js version; the same at each call."""
+"""A large manifest, as of a publisher of every Node.js version; the same at each call."""
 
 import base64
 import random
@@ -12,11 +12,11 @@ ACCOUNT = "123456789012"
 START = datetime(2026, 11, 1, 6, tzinfo=UTC)
 MAJORS = range(12, 27)
 MODERN = 18
-"""The first major version that needs the newest runtime."""
+"""The first major version that runs only on the newest runtime."""
 
 
 def sample(versions: int) -> Manifest:
-    """Return a manifest of so many versions, for both architectures, in every region that has Lambda."""
+    """Return a manifest of `versions` versions, for both architectures, in every region that has Lambda."""
     regions = boto3.Session().get_available_regions("lambda")
     every = ((number % len(MAJORS), number // len(MAJORS)) for number in range(versions))
     numbers = sorted((MAJORS[major], minor) for major, minor in every)
@@ -28,7 +28,7 @@ def sample(versions: int) -> Manifest:
 
 
 def _layer(major: int, minor: int, architecture: str, regions: list[str]) -> Layer:
-    """Return a layer whose version numbers and times differ between regions, as without --align."""
+    """Return a layer whose version numbers and times differ between regions."""
     node, chance = f"{major}.{minor}.1", random.Random(f"{major}.{minor} {architecture}")  # noqa: S311
     name = f"nodejs-{node.replace('.', '-')}-{architecture}"
     size = int((11.5 + major * 0.95 + chance.random()) * 1e6)

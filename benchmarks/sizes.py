@@ -1,8 +1,7 @@
-"""Size and packing time of a layer against Everynode's way of making one, from the same npm package.
+"""Size and packing time of a layer, compared with Everynode's method, from the same npm package.
 
-Everynode's way, as its public build did it: the whole package beside a bootstrap, `zip -r -y`. Both start
-from the downloaded package. Our time is that of the whole `invoke build-layer`, with its checks, build record
-and SBOM.
+Everynode's public build zips the whole package with a bootstrap (`zip -r -y`). Both start with a downloaded
+package. Our time is that of the whole `invoke build-layer`, with its checks, build record and SBOM.
 """
 
 import argparse
@@ -21,12 +20,12 @@ from measure import Rounds, Table
 from nodelayer.errors import NotFoundError
 
 LIMITS = {"12.16.1": 0.79, "24.21.0": 0.68}
-"""The highest accepted ratio of our bytes to Everynode's."""
+"""Highest accepted ratio of our size to Everynode's."""
 EVERYNODE, FAST, BEST = "Everynode", "fast", "best"
 
 
 def everynode(package: Path, packed: Path) -> float:
-    """Zip the whole package with a bootstrap, as Everynode did, and return the seconds it took."""
+    """Zip the whole package with a bootstrap, as Everynode does, and return the seconds."""
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as folder:
         began = time.perf_counter()
         with tarfile.open(package) as archive:
@@ -39,16 +38,16 @@ def everynode(package: Path, packed: Path) -> float:
 
 
 def ours(version: str, out: Path) -> float:
-    """Build the layer anew; the folder's name is the compression."""
+    """Build the layer again, with the compression that the folder is named after, and return the seconds."""
     shutil.rmtree(out, ignore_errors=True)
     flags = (f"--node={version}", f"--out={out}", "--builder=local", "--source=npm", "--arch=x86_64")
     return measure.seconds(measure.invoke("build-layer", *flags, f"--compression={out.name}"))
 
 
 def sizes(options: argparse.Namespace) -> list[Table]:
-    """Pack each version in each way in each round."""
+    """Pack each version with each method in each round."""
     if shutil.which("zip") is None:
-        raise NotFoundError("no zip", where="PATH", todo="install Info-ZIP's zip, which is the peer")
+        raise NotFoundError("zip is not installed", where="PATH", todo="install Info-ZIP's zip")
     tables, times = [], {}
     for version in options.node:
         measure.seconds(measure.invoke("download", f"--node={version}", "--source=npm", "--arch=x86_64"))

@@ -1,6 +1,6 @@
-"""The time that `invoke arn` takes as a process, beside Invoke alone.
+"""Time of `invoke arn` as a process, compared with Invoke alone.
 
-The peers are `python -c 'import invoke'` and a task that does nothing, in a tasks file of its own.
+The peers are `python -c 'import invoke'` and an empty task in a separate tasks file.
 """
 
 import argparse
@@ -14,14 +14,14 @@ import measure
 from measure import Table
 
 MANIFEST = measure.ROOT / "docs" / "layers.sample.json"
-ARN, IMPORT, TRIVIAL = "invoke arn", "python -c 'import invoke'", "a trivial Invoke task"
+ARN, IMPORT, TRIVIAL = "invoke arn", "python -c 'import invoke'", "an empty Invoke task"
 LIMIT = 1.5
 TASKS = "from invoke import task\n\n\n@task\ndef nothing(_ctx):\n    pass\n"
 
 
 def startup(options: argparse.Namespace) -> list[Table]:
     """Start each process once in each round."""
-    # Compiled modules are kept between two starts, as they are for a user.
+    # As for users, Python keeps compiled modules between starts.
     environ = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     seconds = partial(measure.seconds, environ=environ)
     with tempfile.TemporaryDirectory(prefix="nodelayer-bench-") as folder:

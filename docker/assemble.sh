@@ -1,5 +1,5 @@
 #!/bin/sh
-# assemble.sh VERSION: the whole of /opt, as Lambda lays it out; then one real invocation on it.
+# assemble.sh VERSION: complete /opt as Lambda does, and invoke the sample function once.
 set -eu
 if [ -n "$(ls -A /nodelayer/lib)" ]; then
   mkdir -p /opt/lib

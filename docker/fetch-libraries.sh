@@ -1,5 +1,5 @@
 #!/bin/sh
-# fetch-libraries.sh FOLDER SONAME...: put shared libraries of this system's own packages into FOLDER.
+# fetch-libraries.sh FOLDER SONAME...: copy shared libraries from this system's packages to FOLDER.
 set -eu
 folder=$1
 shift
@@ -10,18 +10,18 @@ manager=
 for name in dnf microdnf yum apt-get; do
   if command -v "$name" >/dev/null; then manager=$name; break; fi
 done
-[ -n "$manager" ] || { echo "nodelayer: the base image has no dnf, microdnf, yum or apt-get to install $* with" >&2; exit 64; }
+[ -n "$manager" ] || { echo "nodelayer: the base image has no dnf, microdnf, yum or apt-get to install $*" >&2; exit 64; }
 
 packages=
 for soname in "$@"; do
   case $soname in
     libatomic.so.1) rpm=libatomic deb=libatomic1 ;;
-    *) echo "nodelayer: no package is known for $soname; add it to docker/fetch-libraries.sh" >&2; exit 64 ;;
+    *) echo "nodelayer: the package of $soname is unknown; add it to docker/fetch-libraries.sh" >&2; exit 64 ;;
   esac
   if [ "$manager" = apt-get ]; then packages="$packages $deb"; else packages="$packages $rpm"; fi
 done
 
-# The names come from the table above: no word of theirs needs quoting.
+# The names come from the case statement above, so word splitting is safe.
 # shellcheck disable=SC2086
 case $manager in
   dnf) dnf install -y --setopt=install_weak_deps=False $packages ;;
@@ -37,7 +37,7 @@ for soname in "$@"; do
   for file in /lib64/"$soname" /usr/lib64/"$soname" /lib/*-linux-gnu/"$soname" /usr/lib/*-linux-gnu/"$soname" /usr/lib/"$soname"; do
     if [ -e "$file" ]; then found=$file; break; fi
   done
-  [ -n "$found" ] || { echo "nodelayer: $soname is not where its package should have put it" >&2; exit 64; }
+  [ -n "$found" ] || { echo "nodelayer: the package of $soname is installed, but the library was not found" >&2; exit 64; }
   cp -L "$found" "$folder/$soname"
   chmod 0644 "$folder/$soname"
 done

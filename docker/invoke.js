@@ -1,6 +1,6 @@
 'use strict';
-// invoke.js VERSION FOLDER PROOF: start AWS's Runtime Interface Emulator around /opt/bootstrap, invoke the sample
-// function in FOLDER once, and write what was seen to PROOF. Runs on the Node.js under test, whichever that is.
+// invoke.js VERSION FOLDER PROOF: start /opt/bootstrap under AWS's Runtime Interface Emulator, invoke the sample function
+// in FOLDER once, and write the result to PROOF. The Node.js under test runs this file, so it uses old syntax only.
 
 var childProcess = require('child_process');
 var fs = require('fs');
@@ -43,17 +43,17 @@ var emulator = childProcess.spawn(
 function end(code, why) {
   if (why) console.error('nodelayer: ' + why);
   emulator.removeAllListeners('exit');
-  // It stops the runtime first when it is asked to end; one that does not listen is not waited for.
+  // On SIGTERM the emulator stops the runtime first; after 5 seconds this process does not wait any longer.
   emulator.on('exit', function () { process.exit(code); });
   emulator.kill('SIGTERM');
   setTimeout(function () { process.exit(code); }, 5000);
 }
 
 emulator.on('error', function (error) {
-  console.error('nodelayer: the emulator cannot be started: ' + error.message);
+  console.error('nodelayer: the Runtime Interface Emulator cannot be started: ' + error.message);
   process.exit(66);
 });
-emulator.on('exit', function (code, signal) { end(66, 'the emulator ended early: ' + (code === null ? signal : code)); });
+emulator.on('exit', function (code, signal) { end(66, 'the Runtime Interface Emulator ended early: ' + (code === null ? signal : code)); });
 
 function invoke() {
   var request = http.request({
@@ -69,7 +69,7 @@ function invoke() {
   });
   request.on('error', function (error) {
     if (error.code === 'ECONNREFUSED' && Date.now() < DEADLINE) setTimeout(invoke, 50);
-    else end(66, 'no answer from the emulator: ' + error.message);
+    else end(66, 'the Runtime Interface Emulator did not answer: ' + error.message);
   });
   request.end(event);
 }
@@ -79,14 +79,14 @@ function judge(text) {
   try {
     answer = JSON.parse(text);
   } catch (error) {
-    return end(67, 'the function did not answer with JSON: ' + text.slice(0, 500));
+    return end(67, 'the answer of the sample function is not JSON: ' + text.slice(0, 500));
   }
   if (!answer || answer.errorType || text.indexOf('"v' + version + '"') < 0) {
-    return end(67, 'the function did not answer as it should: ' + text.slice(0, 500));
+    return end(67, 'the sample function did not answer correctly: ' + text.slice(0, 500));
   }
   fs.writeFileSync(proofFile, JSON.stringify({ versions: process.versions, answer: answer, system: osRelease() }));
   end(0);
 }
 
-setTimeout(function () { end(66, 'no answer within two minutes'); }, DEADLINE - Date.now());
+setTimeout(function () { end(66, 'the sample function did not answer within two minutes'); }, DEADLINE - Date.now());
 invoke();

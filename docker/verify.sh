@@ -1,5 +1,5 @@
 #!/bin/sh
-# verify.sh VERSION: what was sent is what arrived, and the binary runs on this system.
+# verify.sh VERSION: check the checksums of the layer's files, and run the binary.
 set -eu
 cd /nodelayer/opt
 sha256sum -c --quiet ../SHA256SUMS
@@ -9,4 +9,4 @@ if [ -n "$(ls -A /nodelayer/lib)" ]; then
   export LD_LIBRARY_PATH
 fi
 seen=$(nodejs/bin/node -p process.versions.node)
-[ "$seen" = "$1" ] || { echo "nodelayer: the binary says it is $seen, not $1" >&2; exit 65; }
+[ "$seen" = "$1" ] || { echo "nodelayer: the binary reports version $seen, not $1" >&2; exit 65; }

@@ -1,4 +1,4 @@
-"""x86_64 and arm64, and what AWS, Docker, Node.js, ELF and Debian each call them."""
+"""The two architectures of Lambda, and their names in AWS, Docker, Node.js, ELF and Debian."""
 
 import platform
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from nodelayer.errors import InvalidInputError
 
 @dataclass(frozen=True)
 class Architecture:
-    """`name` is AWS's word (`CompatibleArchitectures`), the rest are the words of others."""
+    """An architecture. `name` is AWS's name (`CompatibleArchitectures`)."""
 
     name: str
     docker: str
@@ -18,6 +18,7 @@ class Architecture:
 
     @property
     def npm_package(self) -> str:
+        """The npm package with the node binary for this architecture."""
         return f"node-linux-{self.node}"
 
     def __str__(self) -> str:
@@ -38,20 +39,21 @@ _ALIASES = {
 
 
 def parse(text: str) -> tuple[Architecture, ...]:
-    """The architectures a flag names: one, or both for `all`.
+    """Return the architectures that a flag names: one, or both for `all`.
 
-    Raises InvalidInputError.
+    Raises:
+        InvalidInputError: The name is unknown.
     """
-    word = text.strip().lower()
-    if word == "all":
+    name = text.strip().lower()
+    if name == "all":
         return ALL
-    if word in _ALIASES:
-        return (_ALIASES[word],)
+    if name in _ALIASES:
+        return (_ALIASES[name],)
     raise InvalidInputError(f"unknown architecture {text!r}", where="--arch", todo="use x86_64, arm64 or all")
 
 
 def of_host() -> Architecture | None:
-    """This machine's architecture, or None where it is neither, or not Linux."""
+    """Return this machine's architecture; None if it is another one, or the system is not Linux."""
     if platform.system() != "Linux":
         return None
     return _ALIASES.get(platform.machine().lower())

@@ -1,11 +1,11 @@
-"""What can go wrong, in one line a person can act on."""
+"""Errors of nodelayer: each is one line that says what failed and what to do next."""
 
 import errno
 from pathlib import Path
 
 
 class NodelayerError(Exception):
-    """A failure told as one line: what failed, where, and what to do next. `code` is the exit code."""
+    """A failure in one line: `what [where]: todo`. `code` is the exit code."""
 
     code = 1
 
@@ -22,60 +22,60 @@ class NodelayerError(Exception):
 
 
 class InvalidInputError(NodelayerError):
-    """What the user wrote cannot be meant: a flag, a spec, an event file."""
+    """The input is invalid: a flag, a version, a configuration file or an event."""
 
     code = 2
 
 
 class NotFoundError(NodelayerError):
-    """What was asked for is well formed and does not exist."""
+    """The input is valid, but what it names does not exist."""
 
     code = 3
 
 
 class UnreachableError(NodelayerError):
-    """A host, a daemon or a client could not be reached or would not answer."""
+    """A host, a daemon or a client program does not answer."""
 
     code = 4
 
 
 class NotVerifiedError(NodelayerError):
-    """Something arrived that is not what its publisher says it is."""
+    """A file does not match its checksum, its signature or the expected content."""
 
     code = 5
 
 
 class IncompatibleError(NodelayerError):
-    """The layer would not run on what it was asked for, or would be refused by Lambda."""
+    """The layer would not start on the requested runtime, or Lambda would reject it."""
 
     code = 6
 
 
 class MachineError(NodelayerError):
-    """This machine lacks what the work needs: room, a permission, a program."""
+    """This machine lacks disk space, a permission or a program."""
 
     code = 7
 
 
 class FunctionError(NodelayerError):
-    """The function ran and failed, or never answered."""
+    """The function failed or did not answer."""
 
     code = 8
 
 
 class RefusedError(NodelayerError):
-    """AWS or GitHub understood and said no: a missing right, a quota, a wrong account, an unfit request."""
+    """AWS or GitHub rejected the request: a missing permission, a quota, a wrong account."""
 
     code = 9
 
 
 def machine_error(error: OSError, path: Path, flag: str) -> MachineError:
-    """An error of the file system as one line; `flag` is the one that names another place."""
+    """Return the error for an OSError of the file system; `flag` is the option for another location."""
     where = str(error.filename or path)
     todo = {
-        errno.ENOSPC: f"free some space, or name another place with {flag} (and TMPDIR)",
-        errno.EDQUOT: f"free some space, or name another place with {flag} (and TMPDIR)",
-        errno.EACCES: f"name another place with {flag}, or ask for the permission",
-        errno.EPERM: f"name another place with {flag}, or ask for the permission",
-    }.get(error.errno or 0, f"name another place with {flag}")
+        errno.ENOSPC: f"free some space, or choose another location with {flag} (and TMPDIR)",
+        errno.EDQUOT: f"free some space, or choose another location with {flag} (and TMPDIR)",
+        errno.EACCES: f"change the permissions, or choose another location with {flag}",
+        errno.EPERM: f"change the permissions, or choose another location with {flag}",
+    }.get(error.errno or 0, f"choose another location with {flag}")
     return MachineError((error.strerror or str(error)).lower(), where=where, todo=todo)

@@ -1,4 +1,4 @@
-"""Where nodelayer's own files are: the runtime client, Docker's files, the sample function."""
+"""Paths of nodelayer's own files: the runtime client, Docker's files, the sample function."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,12 @@ from pathlib import Path
 _PACKAGED = Path(__file__).resolve().parent / "_files"
 
 PROGRAM = "nodelayer" if _PACKAGED.is_dir() else "invoke"
-"""The program that runs the commands: the installed one, or Invoke in a checkout. For messages."""
+"""The program that runs the commands, for messages: `nodelayer` if installed, `invoke` in a checkout."""
 
 
 @dataclass(frozen=True)
 class ProjectPaths:
-    """Where a build finds its own parts: folders and the event of the proof."""
+    """The paths that a build needs; `event` is the event of the test invocation."""
 
     runtime: Path
     function: Path
@@ -20,7 +20,7 @@ class ProjectPaths:
 
 
 def project_root() -> Path:
-    """Return the folder of these files: the checkout, or the copy that an installed wheel holds."""
+    """Return the folder of these files: the checkout, or the copy in an installed wheel."""
     return _PACKAGED if _PACKAGED.is_dir() else _PACKAGED.parent.parent
 
 

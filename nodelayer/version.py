@@ -1,4 +1,4 @@
-"""The version of nodelayer, as pyproject.toml states it; an installed wheel holds a copy of that file."""
+"""The version of nodelayer, from pyproject.toml; an installed wheel contains a copy of that file."""
 
 import re
 
@@ -8,7 +8,7 @@ _LINE = re.compile(r'^version = "(.+)"$', re.MULTILINE)
 
 
 def _version() -> str:
-    """Read the line without tomllib or importlib.metadata, which cost each command 20 ms and more."""
+    """Read the line without tomllib or importlib.metadata, which would cost each command 20 ms or more."""
     found = _LINE.search((project_root() / "pyproject.toml").read_text(encoding="utf-8"))
     if found is None:
         raise ValueError("pyproject.toml has no version")

@@ -3,12 +3,16 @@
 import fcntl
 import os
 import pty
+import re
 import struct
 import subprocess
 import termios
 from dataclasses import dataclass
 
 import pyte
+
+_DRAWN_AGAIN = re.compile(rb"(?=\r\x1b\[2K)")
+"""Where rich begins to draw its rows and bars again."""
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,12 @@ def run(command, *, columns=100, lines=40, watch=lambda _screen: None, **options
         os.close(theirs)
         while data := _read(ours):
             written += data
-            stream.feed(data)
-            watch(screen)
-            shown = _text(screen.display)
-            if shown not in screens[-1:]:
-                screens.append(shown)
+            for drawn in _DRAWN_AGAIN.split(data):  # a busy machine reads several screens at once
+                stream.feed(drawn)
+                watch(screen)
+                shown = _text(screen.display)
+                if shown not in screens[-1:]:
+                    screens.append(shown)
     os.close(ours)
     above = ["".join(line[at].data for at in range(columns)) for line in screen.history.top]
     screens.append(_text([*above, *screen.display]))

@@ -1,12 +1,12 @@
 #!/bin/sh
-# open-pull-request.sh BODY_FILE: commit the work tree to the branch refresh and open a pull request of it.
+# open-pull-request.sh BODY_FILE: commit the work tree to the branch refresh, and open a pull request for it.
 #
-# If one is open, its title and body are updated. The branch is written anew each time.
-# Needs gh, signed in (GH_TOKEN), GITHUB_REPOSITORY and GITHUB_REF_NAME, the branch to change.
+# If the pull request is already open, its title and body are updated. The branch is overwritten each time.
+# Needs gh with GH_TOKEN, GITHUB_REPOSITORY, and GITHUB_REF_NAME, the branch to change.
 set -eu
 body=$1
 branch=refresh
-title="Refresh what is pinned"
+title="Refresh pinned facts"
 pulls=repos/$GITHUB_REPOSITORY/pulls
 
 git switch --quiet --force-create "$branch"
@@ -15,7 +15,7 @@ if git diff --cached --quiet; then
   echo "Nothing has changed: no pull request"
   exit
 fi
-# With the date of the base, the same changes are the same commit, and the push does nothing.
+# With the date of the base commit, the same changes give the same commit, and the push does nothing.
 date=$(git log -1 --format=%cI)
 export GIT_AUTHOR_DATE="$date" GIT_COMMITTER_DATE="$date"
 git -c user.name="github-actions[bot]" -c user.email="41898282+github-actions[bot]@users.noreply.github.com" \

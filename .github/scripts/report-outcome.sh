@@ -1,8 +1,8 @@
 #!/bin/sh
 # report-outcome.sh LABEL: keep one issue with this label open while a workflow fails.
 #
-# RESULTS holds the results of the run's jobs. If a job failed, an issue is opened, or the open one gets a comment.
-# If none failed, the open issue is closed. Needs gh, signed in (GH_TOKEN), and the variables of a job.
+# RESULTS has the results of the jobs. If a job failed, the script opens an issue, or comments on the open one.
+# If no job failed, it closes the open issue. Needs gh with GH_TOKEN, and the variables of a job.
 set -eu
 label=$1
 issues=repos/$GITHUB_REPOSITORY/issues
@@ -14,7 +14,7 @@ comment() {
 
 number=$(gh api "$issues?state=open&labels=$label" --jq '.[0].number // empty')
 case $RESULTS in
-  *failure* | *cancelled*) # a job that exceeds its time is cancelled
+  *failure* | *cancelled*) # GitHub cancels a job that exceeds its timeout
     if [ "$number" ]; then
       comment "Failed again: $run"
     else

@@ -1,1 +1,1 @@
-"""AWS as this project needs it. The only package that imports boto3."""
+"""The parts of AWS that nodelayer uses. The only package that imports boto3."""

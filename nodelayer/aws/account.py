@@ -1,6 +1,6 @@
-"""One AWS account: credentials, identity, clients of each region.
+"""One AWS account: its credentials, its ID, and clients for each region.
 
-Calls that are safe to repeat are repeated by botocore (adaptive mode: throttling, 5xx, resets, timeouts).
+botocore retries calls that are safe to repeat (adaptive mode: throttling, 5xx, resets, timeouts).
 """
 
 import threading
@@ -41,7 +41,7 @@ class Account:
         self._regions: dict[str, Region] = {}
 
     def statuses(self) -> Mapping[str, str] | None:
-        """Return by region AWS's status of it; None if the account may not be asked."""
+        """Return the status of each region, as AWS reports it; None if the credentials may not ask."""
         client = self.client("account", self._home)
         try:
             pages = client.get_paginator("list_regions").paginate()
@@ -56,7 +56,7 @@ class Account:
             return self._regions.setdefault(name, Region(RegionClients(name, self.id, self.client)))
 
     def client(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
-        """Return a boto3 client; with `once`, one that never repeats a call."""
+        """Return a boto3 client; with `once`, one that never retries a call."""
         config = Config(
             region_name=region,
             connect_timeout=_CONNECT_S,
@@ -82,26 +82,33 @@ class Region:
 
     @cached_property
     def layers(self) -> Layers:
+        """The layer versions."""
         return Layers(self._clients)
 
     @cached_property
     def buckets(self) -> StagingBuckets:
+        """The staging buckets."""
         return StagingBuckets(self._clients)
 
     @cached_property
     def parameters(self) -> Parameters:
+        """The SSM parameters."""
         return Parameters(self._clients)
 
     @cached_property
     def stacks(self) -> Stacks:
+        """The CloudFormation stacks."""
         return Stacks(self._clients)
 
 
 def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Account:
-    """Return the account of the credentials, in the partition of the wanted regions (None: of the profile's).
+    """Return the account of the credentials.
 
-    Raises InvalidInputError where the regions are of several partitions, and other NodelayerErrors where
-    there are no credentials or AWS cannot be reached.
+    Its partition is that of the `wanted` regions, or that of the profile's region if `wanted` is None.
+
+    Raises:
+        InvalidInputError: The regions belong to several partitions, or the profile does not exist.
+        NodelayerError: There are no valid credentials, or AWS cannot be reached.
     """
     session = _session(profile)
     name = _partition(session.region_name, wanted)
@@ -114,19 +121,23 @@ def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Acco
         return Account(session, _identity(session, home), known, home)
     try:
         return Account(session, _identity(session, asked[0]), known, home)
-    except NotEnabledError:  # that region may be disabled, which concerns no other region
+    except NotEnabledError:  # that region may be disabled; the others may not
         return Account(session, _identity(session, home), known, home)
 
 
 def _identity(session: boto3.Session, region: str) -> str:
-    """Return the account's number."""
+    """Return the ID of the account."""
     config = Config(region_name=region, connect_timeout=_CONNECT_S, retries={"mode": "standard"})
     with translate_errors("sts:GetCallerIdentity", "", region):
         return session.client("sts", config=config).get_caller_identity()["Account"]
 
 
 def configured_region(profile: str | None) -> str | None:
-    """Return the region of the environment or the profile. Raises InvalidInputError: no such profile."""
+    """Return the region of the environment or the profile, if there is one.
+
+    Raises:
+        InvalidInputError: The profile does not exist.
+    """
     return _session(profile).region_name
 
 
@@ -135,7 +146,7 @@ def _session(profile: str | None) -> boto3.Session:
         return boto3.Session(profile_name=profile)
     except boto.BotoCoreError as error:
         raise InvalidInputError(
-            str(error), where="--profile", todo="see `aws configure list-profiles`"
+            str(error), where="--profile", todo="to see the profiles, run `aws configure list-profiles`"
         ) from error
 
 
@@ -145,8 +156,8 @@ def _partition(configured: str | None, wanted: tuple[str, ...] | None) -> str:
     found = {partition_of(region) for region in wanted}
     if len(found) > 1:
         raise InvalidInputError(
-            f"the regions are of several partitions: {', '.join(sorted(found))}",
+            f"the regions belong to several partitions: {', '.join(sorted(found))}",
             where="--regions",
-            todo="publish to each partition on its own: accounts and credentials differ",
+            todo="run the command once for each partition, with credentials for that partition",
         )
     return found.pop()

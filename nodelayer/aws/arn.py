@@ -15,9 +15,9 @@ _ARN = re.compile(
 
 @dataclass(frozen=True, order=True)
 class LayerVersionArn:
-    """`arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:3`, taken apart.
+    """The parts of `arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:3`.
 
-    Its form is that of the Lambda API's `LayerVersionArn`.
+    The format is that of `LayerVersionArn` in the Lambda API.
     """
 
     partition: str
@@ -28,12 +28,16 @@ class LayerVersionArn:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Raises InvalidInputError for what is no ARN of a layer version."""
+        """Parse an ARN.
+
+        Raises:
+            InvalidInputError: The text is not the ARN of a layer version.
+        """
         match = _ARN.fullmatch(text)
         if match is None:
             raise InvalidInputError(
-                f"{text!r} is no ARN of a layer version",
-                todo="write arn:<partition>:lambda:<region>:<account>:layer:<name>:<number>",
+                f"{text!r} is not the ARN of a layer version",
+                todo="write it as arn:<partition>:lambda:<region>:<account>:layer:<name>:<number>",
             )
         return cls(
             match["partition"], match["region"], match["account"], match["name"], int(match["version"])

@@ -1,4 +1,4 @@
-"""boto3 clients of one region, within Lambda's quota of requests."""
+"""boto3 clients of one region that stay within Lambda's request quota."""
 
 import threading
 import time
@@ -10,10 +10,10 @@ from nodelayer.aws.quotas import REQUESTS_A_SECOND
 
 
 class OpenClient(Protocol):
-    """Makes the boto3 client of a service in a region; with `once`, one that never repeats a call."""
+    """A function that creates the boto3 client of a service in a region."""
 
     def __call__(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
-        ...
+        """Create the client; with `once`, one that never retries a call."""
 
 
 class RegionClients:
@@ -33,12 +33,12 @@ class RegionClients:
         return client
 
     def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
-        """Translate errors of a call in this region, see `nodelayer.aws.errors`."""
+        """Translate the errors of a call in this region, see `nodelayer.aws.errors`."""
         return translate_errors(action, what, self.region)
 
 
 class Pace:
-    """A limit of requests a second."""
+    """A limit of requests per second."""
 
     def __init__(self, rate: float) -> None:
         self._rate = rate
@@ -46,10 +46,10 @@ class Pace:
         self._next = 0.0
 
     def wait(self, **_event: object) -> None:
-        """Block until the next request may be sent; ignores what botocore passes to its listeners."""
+        """Block until the next request may be sent. The arguments of the botocore event are ignored."""
         with self._lock:
             now = time.monotonic()
-            # At most half a second's worth at once: a full one could meet another second's start.
+            # Bursts take half a second's quota at most: more could exceed the quota of the next second.
             self._next = max(self._next, now - 0.5) + 1 / self._rate
             pause = self._next - now
         if pause > 0:

@@ -1,6 +1,6 @@
-"""Layer versions of Lambda: list, read, publish, permit, delete.
+"""Layer versions of Lambda: list, read, publish, grant access, delete.
 
-PublishLayerVersion is never repeated by botocore, since that could publish a second layer version.
+botocore never retries PublishLayerVersion, because a retry could publish a second layer version.
 """
 
 import base64
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from nodelayer.aws.clients import RegionClients
 
-_BASE64_CHUNK = 3 << 20  # bytes; of three each, so that the pieces join
+_BASE64_CHUNK = 3 << 20  # bytes; a multiple of 3, so that the encoded chunks can be joined
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,12 @@ class Access:
 
 
 PRIVATE = Access()
-"""Only the account that owns it."""
+"""Only the owning account may use the layer version."""
 
 
 @dataclass(frozen=True)
 class LayerVersionSummary:
-    """A layer version as a list shows it: not what it holds. `created` is UTC, as in the manifest."""
+    """A layer version in a list, without its content. `created` is UTC, as in the manifest."""
 
     version: int
     arn: str
@@ -65,7 +65,7 @@ class LayerVersionSummary:
 
 @dataclass(frozen=True)
 class Content:
-    """What a layer version holds: sha256 in base64, bytes, and a URL that gives the zip for ten minutes."""
+    """The content of a layer version: sha256 in base64, size in bytes, URL of the zip (valid ten minutes)."""
 
     version: int
     arn: str
@@ -77,7 +77,7 @@ class Content:
 
 @dataclass(frozen=True)
 class LayerMetadata:
-    """What a layer version is published with, besides its content."""
+    """The parameters of PublishLayerVersion, except the content."""
 
     name: str
     description: str
@@ -90,7 +90,7 @@ class LayerMetadata:
 class Payload:
     """The body of a PublishLayerVersion request in a file; `sha256` in hex is what SigV4 signs.
 
-    All regions send the same body: 34 copies of 50 MB would not fit into memory.
+    All regions send the same file: 34 copies of 50 MB would not fit into memory.
     """
 
     path: Path
@@ -99,7 +99,7 @@ class Payload:
 
 @dataclass(frozen=True)
 class Storage:
-    """Bytes of code that an account may keep in a region, and keeps."""
+    """The code storage of an account in a region, in bytes: the quota and the use."""
 
     limit: int
     used: int
@@ -116,7 +116,7 @@ class Layers:
         self._progress: Callable[[float], None] = lambda _share: None
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
-        """Return the layer versions of that name, oldest first."""
+        """Return the versions of a layer, oldest first."""
         with self._clients.translate_errors("lambda:ListLayerVersions", layer):
             pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
             found = [
@@ -160,10 +160,12 @@ class Layers:
         payload: Payload | tuple[str, str],
         progress: Callable[[float], None],
     ) -> Content:
-        """Publish a layer version of the zip in a payload, or in S3 as (bucket, key). Sent once.
+        """Publish a layer version with one request. The zip is in a payload, or in S3 as (bucket, key).
 
-        `progress` gets the share of a payload that was sent, from 0 to 1. Raises UnreachableError if it may
-        have been published or not.
+        `progress` gets the share of a payload that was sent, from 0 to 1.
+
+        Raises:
+            UnreachableError: The layer version may or may not have been published.
         """
         content: LayerVersionContentInputTypeDef = {"ZipFile": b""}
         if isinstance(payload, tuple):
@@ -182,7 +184,7 @@ class Layers:
         return _content(answer)
 
     def get_ready(self) -> None:
-        """Create the client that publishes, which takes a while, before it is needed."""
+        """Create the client that publishes before it is needed, because that takes long."""
         _ = self._publisher
 
     def access(self, layer: str, version: int) -> Access:
@@ -211,16 +213,16 @@ class Layers:
                         **more,
                     )
                 except ClientError as error:
-                    if error_code(error) != "ResourceConflictException":  # a repetition, or another publisher
+                    if error_code(error) != "ResourceConflictException":  # the permission already exists
                         raise
 
     def delete(self, layer: str, version: int) -> None:
-        """Delete a layer version, if it exists."""
+        """Delete a layer version if it exists."""
         with self._clients.translate_errors("lambda:DeleteLayerVersion", f"{layer}:{version}"):
             self._client.delete_layer_version(LayerName=layer, VersionNumber=version)
 
     def storage(self) -> Storage | None:
-        """Return the quota and use of code storage; None if the account may not ask."""
+        """Return the quota and use of code storage; None if the credentials may not ask."""
         try:
             with self._clients.translate_errors("lambda:GetAccountSettings", ""):
                 answer = self._client.get_account_settings()
@@ -237,7 +239,7 @@ class Layers:
         return client
 
     def _put_body(self, params: dict[str, Any], **_more: object) -> None:
-        """Replace the body that botocore serialized by the prepared one, read from its file."""
+        """Replace the body that botocore serialized with the prepared one, read from its file."""
         if self._body is None:
             return
         self._stream = _UploadedFile(self._body.path, self._progress)
@@ -246,7 +248,7 @@ class Layers:
 
 
 class _UploadedFile(io.BufferedReader):
-    """A file whose reader tells which share of it was read."""
+    """A file that reports which share of it was read, from 0 to 1."""
 
     def __init__(self, path: Path, progress: Callable[[float], None]) -> None:
         super().__init__(io.FileIO(path))
@@ -260,10 +262,10 @@ class _UploadedFile(io.BufferedReader):
 
 
 def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:
-    """Write the body that publishes a zip on these terms to `path`, without holding the zip in memory."""
-    mark = "ZIP"
-    body = json.dumps({**_metadata(metadata), "Content": {"ZipFile": mark}}).encode()
-    before, _, after = body.rpartition(mark.encode())
+    """Write the request body that publishes a zip to `path`, without holding the zip in memory."""
+    placeholder = "ZIP"
+    body = json.dumps({**_metadata(metadata), "Content": {"ZipFile": placeholder}}).encode()
+    before, _, after = body.rpartition(placeholder.encode())
     digest = hashlib.sha256()
     with zipped.open("rb") as source, path.open("wb") as target:
 
@@ -279,11 +281,11 @@ def prepare(metadata: LayerMetadata, zipped: Path, path: Path) -> Payload:
 
 
 def _time(text: str) -> str:
-    """Lambda's `2026-11-24T21:12:37.020+0000` to the second."""
+    """Shorten Lambda's `2026-11-24T21:12:37.020+0000` to the second."""
     return f"{text[:19]}Z"
 
 
-def _content(answer: Any) -> Content:  # noqa: ANN401 - two operations' answers, alike
+def _content(answer: Any) -> Content:  # noqa: ANN401 - the responses of two operations
     content = answer["Content"]
     return Content(
         answer["Version"],
@@ -308,7 +310,7 @@ def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
 
 
 def _access(policy: Mapping[str, Any]) -> Access:
-    """What the statements for everyone and for organizations allow; others are not ours."""
+    """Return what the statements for everyone and for organizations allow; others are ignored."""
     public = False
     organizations: set[str] = set()
     for statement in policy.get("Statement", []):

@@ -1,14 +1,14 @@
 """Lambda's quotas: https://docs.aws.amazon.com/lambda/latest/dg/gettingstarted-limits.html."""
 
 DIRECT_UPLOAD = 50 * 1024 * 1024
-"""Bytes of a zip that Lambda takes directly; a larger one goes through S3."""
+"""Largest zip for a direct upload, in bytes; a larger one goes through S3."""
 UNZIPPED = 250 * 1024 * 1024
-"""Bytes that function and layers may have together, unpacked."""
+"""Largest total size of a function and its layers, unzipped, in bytes."""
 DESCRIPTION = 256
-"""Characters of a layer version's description."""
+"""Longest description of a layer version, in characters."""
 LAYER_NAME = 140
-"""Characters of a layer's name."""
+"""Longest name of a layer, in characters."""
 COMPATIBLE_RUNTIMES = 15
-"""Entries of a layer version's compatible runtimes."""
+"""Most compatible runtimes of a layer version."""
 REQUESTS_A_SECOND = 15
-"""Control-plane requests that Lambda takes, of one account in one region."""
+"""Most control-plane requests per second, for one account in one region."""

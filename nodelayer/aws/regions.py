@@ -1,4 +1,4 @@
-"""Which regions a flag means: what the account says, what is known of the partition, and what is left out."""
+"""Select regions: those enabled in the account, else those of the partition, and why others are skipped."""
 
 import difflib
 import re
@@ -14,7 +14,7 @@ _ON = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of AWS: its name, and its regions that are known to have Lambda."""
+    """A partition of AWS: its name, and its regions where botocore lists Lambda."""
 
     name: str
     regions: tuple[str, ...]
@@ -22,10 +22,10 @@ class Partition:
 
 @dataclass(frozen=True)
 class Selection:
-    """The regions to work in, and those left out with the reason for each.
+    """The regions to work in, and the skipped ones with the reason for each.
 
-    `certain` is false where the account could not be asked: a region may then turn out not to be enabled.
-    `named` is true where a person named the regions: leaving one out is then a failure.
+    `certain` is false if the account could not be asked: a region may then turn out not to be enabled.
+    `named` is true if the user named the regions: skipping one is then a failure.
     """
 
     regions: tuple[str, ...]
@@ -35,16 +35,20 @@ class Selection:
 
 
 def parse(text: str) -> tuple[str, ...] | None:
-    """The regions a flag lists, each once and sorted; None for `all`. Raises InvalidInputError."""
+    """Return the regions that a flag lists, sorted and without duplicates; None for `all`.
+
+    Raises:
+        InvalidInputError: The text is empty, or contains something else.
+    """
     words = text.replace(",", " ").split()
     if words == ["all"]:
         return None
     bad = [word for word in words if not _REGION.fullmatch(word)]
     if bad or not words:
         raise InvalidInputError(
-            f"{bad[0]!r} is no region" if bad else "no region is named",
+            f"{bad[0]!r} is not a region" if bad else "no region is named",
             where="--regions",
-            todo="write all, or names like eu-west-1,us-east-1",
+            todo="write all, or names such as eu-west-1,us-east-1",
         )
     return tuple(sorted(set(words)))
 
@@ -52,14 +56,17 @@ def parse(text: str) -> tuple[str, ...] | None:
 def select(
     wanted: tuple[str, ...] | None, partition: Partition, statuses: Mapping[str, str] | None
 ) -> Selection:
-    """Which of the wanted regions (None: all) to work in.
+    """Return which of the `wanted` regions (None: all) to work in.
 
-    `statuses` are the account's own words (Account Management API, ListRegions), None where it does not say;
-    the partition's known regions are the fallback. Raises InvalidInputError for a region that neither knows.
+    `statuses` come from ListRegions of the Account Management API. If they are None, the regions that are
+    known in the partition are used.
+
+    Raises:
+        InvalidInputError: A wanted region is neither in `statuses` nor in the partition.
     """
     known = set(partition.regions)
     if wanted is not None:
-        _all_known(wanted, known | set(statuses or ()), partition)
+        _check_known(wanted, known | set(statuses or ()), partition)
         return Selection(wanted, certain=statuses is not None, named=True)
     if statuses is None:
         return Selection(partition.regions, certain=False)
@@ -78,14 +85,14 @@ def select(
     return Selection(tuple(on), dict(sorted(skipped.items())))
 
 
-def _all_known(wanted: Iterable[str], known: set[str], partition: Partition) -> None:
+def _check_known(wanted: Iterable[str], known: set[str], partition: Partition) -> None:
     for region in wanted:
         if region not in known:
             near = difflib.get_close_matches(region, sorted(known), n=2)
             raise InvalidInputError(
-                f"no region {region} in the partition {partition.name}",
+                f"the partition {partition.name} has no region {region}",
                 where="--regions",
-                todo=f"did you mean {' or '.join(near)}?" if near else f"it has {', '.join(sorted(known))}",
+                todo=f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(sorted(known))}",
             )
 
 
@@ -100,11 +107,17 @@ def names() -> dict[str, str]:
 
 
 def partition_of(region: str) -> str:
-    """Return the partition of a region. Raises InvalidInputError."""
+    """Return the partition of a region.
+
+    Raises:
+        InvalidInputError: No partition has such a region.
+    """
     for each in _partitions():
         if re.fullmatch(each["regionRegex"].strip("^$"), region):
             return str(each["id"])
-    raise InvalidInputError(f"no partition has a region {region}", where="--regions", todo="correct its name")
+    raise InvalidInputError(
+        f"no AWS partition has a region {region}", where="--regions", todo="correct the name"
+    )
 
 
 def _partitions() -> list[dict[str, Any]]:

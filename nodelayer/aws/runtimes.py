@@ -1,4 +1,4 @@
-"""Lambda's runtimes that a layer runs on, and until when AWS keeps them."""
+"""The Lambda runtimes that a layer runs on, and the dates when AWS retires them."""
 
 import json
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ from importlib import resources
 
 @dataclass(frozen=True)
 class Runtime:
-    """One `provided.*` runtime: its system, and dates in ISO 8601, None where we do not know one.
+    """One `provided.*` runtime: its operating system, and dates in ISO 8601; None if a date is not known.
 
-    From `deprecated` on AWS no longer patches it, from `create_block` on no function can be made on it, from
-    `update_block` on none can be changed. `creates` is false where functions can no longer be made already.
+    From `deprecated` on, AWS no longer patches it. From `create_block` on, Lambda rejects new functions, and
+    from `update_block` on also changes to functions. `creates` is false if it rejects new functions already.
     """
 
     name: str
@@ -24,6 +24,6 @@ class Runtime:
 
 @cache
 def known() -> dict[str, Runtime]:
-    """The runtimes by name, oldest first, as bundled in runtimes.json."""
+    """Return the runtimes by name, oldest first, from the bundled runtimes.json."""
     text = resources.files("nodelayer.aws").joinpath("runtimes.json").read_text(encoding="utf-8")
     return {name: Runtime(name, **facts) for name, facts in json.loads(text)["runtimes"].items()}

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StagingBuckets:
-    """S3 of one account in one region."""
+    """The staging buckets of one account in one region."""
 
     def __init__(self, clients: "RegionClients") -> None:
         self._clients = clients
@@ -24,8 +24,10 @@ class StagingBuckets:
     def make(self, bucket: str) -> None:
         """Create a private, encrypted bucket whose objects expire after a day, unless it exists.
 
-        The lifecycle is set last: without it, the creation was interrupted, and is completed. Raises
-        RefusedError if the name belongs to another account.
+        The lifecycle rule is set last: if a bucket lacks it, its creation was interrupted, and is completed.
+
+        Raises:
+            RefusedError: The name belongs to another account.
         """
         owner = {"Bucket": bucket, "ExpectedBucketOwner": self._clients.account_id}
         try:
@@ -35,13 +37,13 @@ class StagingBuckets:
             pass
         else:
             return
-        place = {} if self._clients.region == "us-east-1" else {"LocationConstraint": self._clients.region}
+        location = {} if self._clients.region == "us-east-1" else {"LocationConstraint": self._clients.region}
         with self._clients.translate_errors("s3:CreateBucket", bucket):
             try:
                 self._client.create_bucket(
                     Bucket=bucket,
                     ObjectOwnership="BucketOwnerEnforced",
-                    **({"CreateBucketConfiguration": place} if place else {}),  # type: ignore[arg-type]
+                    **({"CreateBucketConfiguration": location} if location else {}),  # type: ignore[arg-type]
                 )
             except ClientError as error:
                 if error_code(error) != "BucketAlreadyOwnedByYou":
@@ -69,7 +71,7 @@ class StagingBuckets:
                 LifecycleConfiguration={
                     "Rules": [
                         {
-                            "ID": "gone-after-a-day",
+                            "ID": "expire-after-a-day",
                             "Status": "Enabled",
                             "Filter": {"Prefix": ""},
                             "Expiration": {"Days": 1},
@@ -80,7 +82,7 @@ class StagingBuckets:
             )
 
     def upload(self, path: Path, bucket: str, key: str, progress: Callable[[float], None]) -> None:
-        """Upload a file to a bucket of this account, in parts with checksums, unless it is there.
+        """Upload a file to a bucket of this account, in parts with checksums, unless it is there already.
 
         `progress` gets the share that was sent, from 0 to 1, from several threads.
         """

@@ -17,16 +17,16 @@ class Parameters:
         self._client: SSMClient = clients.client("ssm")
 
     def get(self, names: Sequence[str]) -> dict[str, str]:
-        """The values of those SSM parameters that exist."""
+        """Return the values of those parameters that exist."""
         found: dict[str, str] = {}
         with self._clients.translate_errors("ssm:GetParameters", ""):
-            for start in range(0, len(names), 10):  # so many the API takes
+            for start in range(0, len(names), 10):  # the most that the API accepts
                 answer = self._client.get_parameters(Names=list(names[start : start + 10]))
                 found |= {each["Name"]: each["Value"] for each in answer["Parameters"]}
         return found
 
     def put(self, name: str, value: str, description: str) -> None:
-        """Write one SSM parameter, new or not."""
+        """Create or overwrite a parameter."""
         with self._clients.translate_errors("ssm:PutParameter", name):
             self._client.put_parameter(
                 Name=name,

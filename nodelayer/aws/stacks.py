@@ -15,7 +15,7 @@ _BEGINS = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROG
 
 @dataclass(frozen=True)
 class Stack:
-    """A CloudFormation stack: its status in AWS's words, its tags and outputs."""
+    """A CloudFormation stack. `status` is CloudFormation's, such as `CREATE_COMPLETE`."""
 
     name: str
     status: str
@@ -25,7 +25,7 @@ class Stack:
 
 @dataclass(frozen=True)
 class Invocation:
-    """What a function answered; `failed` where that is its error. `logs` are the last 4 KB of this call."""
+    """The response of a function; `failed` if it is an error. `logs` are the last 4 KB of its log."""
 
     payload: bytes
     failed: bool
@@ -40,12 +40,12 @@ class Stacks:
         self._client = clients.client("cloudformation")
 
     def get(self, name: str) -> Stack | None:
-        """A CloudFormation stack; None where there is none of that name."""
+        """Return a CloudFormation stack; None if it does not exist."""
         with self._clients.translate_errors("cloudformation:DescribeStacks", name):
             try:
                 answer = self._client.describe_stacks(StackName=name)
             except ClientError as error:
-                if "does not exist" in str(error):  # a ValidationError, as a bad name is
+                if "does not exist" in str(error):  # the code, ValidationError, is also that of a bad name
                     return None
                 raise
         found = answer["Stacks"][0]
@@ -57,7 +57,7 @@ class Stacks:
         )
 
     def failure(self, name: str) -> str:
-        """Why a stack's last operation failed: the first resource that did, in AWS's words; or empty."""
+        """Return why a stack's last operation failed: the first failed resource and its reason, if any."""
         with self._clients.translate_errors("cloudformation:DescribeStackEvents", name):
             events = self._client.describe_stack_events(StackName=name)["StackEvents"]
         reason = ""
@@ -70,7 +70,7 @@ class Stacks:
         return reason
 
     def invoke(self, function: str, event: bytes) -> Invocation:
-        """Invoke a function and wait for its answer. Sent once."""
+        """Invoke a function with one request, and wait for its response."""
         with self._clients.translate_errors("lambda:InvokeFunction", function):
             answer = self._clients.client("lambda", once=True).invoke(
                 FunctionName=function, Payload=event, LogType="Tail"

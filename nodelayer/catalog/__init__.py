@@ -1,1 +1,1 @@
-"""What consumers look at: the web page of published layers, its feed, and snippets for their tools."""
+"""The web page of published layers, its feed, and code snippets for deployment tools."""

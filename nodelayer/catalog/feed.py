@@ -25,7 +25,7 @@ class _Entry:
 
 
 def render(manifest: Manifest, page_url: str, page_file: str) -> str:
-    """Render the feed of the newest layers, which links to `page_url`, or to `page_file` beside it."""
+    """Render the feed of the newest layers. It links to `page_url`, or else to `page_file` in its folder."""
     entries = [entry for layer in manifest.layers if (entry := _entry(layer))]
     entries.sort(key=lambda each: (each.published, versions.sort_key(each.layer.node_version)), reverse=True)
     arns = [LayerVersionArn.parse(each.arn) for layer in manifest.layers for each in layer.regions.values()]

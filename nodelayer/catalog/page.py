@@ -1,7 +1,7 @@
 """The page of every published layer version: one HTML file with its style, script and data.
 
-It works from a web server, from a bucket and from a disk. A Content Security Policy lets only the page's own
-script run. What the manifest says is text: the template escapes it, and the script sets `textContent`.
+It works from a web server, a bucket or a disk. A Content Security Policy allows only the page's own script.
+Values from the manifest never become HTML: the template escapes them, and the script sets `textContent`.
 """
 
 import base64
@@ -32,7 +32,8 @@ T = TypeVar("T")
 def render(manifest: Manifest, region_names: Mapping[str, str], assets_url: str = "") -> str:
     """Render the page; the same input gives the same bytes.
 
-    Raises InvalidInputError if a runtime is not plain text: readers would paste it into a shell.
+    Raises:
+        InvalidInputError: A runtime is not plain text. It could inject a command into a pasted snippet.
     """
     style, script = templates.read_asset("style.css"), templates.read_asset("page.js")
     return templates.render(
@@ -48,7 +49,7 @@ def render(manifest: Manifest, region_names: Mapping[str, str], assets_url: str 
 
 
 def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: str = "") -> dict[str, object]:
-    """Return what the page's script reads: one column per field, and indexes for values that repeat."""
+    """Return the data for the page's script: a column for each field, and indexes for repeated values."""
     layers = _live_layers(manifest)
     nodes = sorted({layer.node_version for layer, _ in layers}, key=versions.sort_key)
     builds = sorted({layer.nodelayer_version for layer, _ in layers}, key=versions.sort_key)
@@ -106,7 +107,7 @@ def _live_layers(manifest: Manifest) -> list[LiveLayer]:
 
 
 def _lts_nodes(layers: Sequence[LiveLayer]) -> list[str]:
-    """Return the LTS releases, as `invoke arn` sees them."""
+    """Return the LTS releases, by the rule of `invoke arn`."""
     return sorted(
         {
             layer.node_version
@@ -146,7 +147,7 @@ def _snippet_words(runtime_sets: Iterable[Sequence[str]]) -> dict[str, dict[str,
 
 
 def _newest_of_each_line(manifest: Manifest) -> list[tuple[Layer, versions.LtsLine | None, list[str]]]:
-    """Return what readers without JavaScript see: newest layers, their lines, and their ARNs."""
+    """Return the table for readers without JavaScript: newest layers, their lines, and their ARNs."""
     newest: dict[tuple[int, int], LiveLayer] = {}
     for layer, live in _live_layers(manifest):  # sorted, so the last is the newest
         if versions.is_stable(layer.node_version):
@@ -174,5 +175,5 @@ def _index(known: dict[T, int], value: T) -> int:
 
 
 def _one_if_equal(values: list[int]) -> int | list[int]:
-    """Return a single number if all are equal; most often they are."""
+    """Return a single number if all are equal, which is the usual case."""
     return values[0] if len(set(values)) == 1 else values

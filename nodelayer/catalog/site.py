@@ -22,11 +22,14 @@ _PLACEHOLDERS = ("file", "node_version", "architecture", "nodelayer_version", "l
 
 @dataclass(frozen=True)
 class SiteOptions:
-    """What the manifest does not say.
+    """Values that the manifest does not contain.
 
     `assets_url` is the address of the files of a build, where `{file}` becomes
     `nodejs-12.16.1-x86_64.cdx.json`. `url` is the address of the page, for the links in the feed.
-    `region_names` are for people. Raises InvalidInputError for an address that is not valid.
+    `region_names` are AWS's names, such as Europe (Ireland).
+
+    Raises:
+        InvalidInputError: An address is not valid.
     """
 
     assets_url: str = ""
@@ -44,7 +47,7 @@ class SiteOptions:
                 raise InvalidInputError(
                     f"unknown placeholder {{{unknown[0]}}}" if unknown else "{file} is missing",
                     where="--assets-url",
-                    todo=f"write {{file}} in it; known: {', '.join(f'{{{each}}}' for each in _PLACEHOLDERS)}",
+                    todo=f"include {{file}}; known: {', '.join(f'{{{each}}}' for each in _PLACEHOLDERS)}",
                 )
 
 
@@ -59,11 +62,12 @@ class WrittenSite:
 
 
 def write(manifest: Manifest, out: Path, options: SiteOptions, *, source: Path | None = None) -> WrittenSite:
-    """Write the page and the files beside it to `out`; each file is replaced as a whole, the page last.
+    """Write the page, the feed and the manifest to `out`; each file is replaced as a whole, the page last.
 
     `source` is the file of the manifest. If it is in `out`, it is not overwritten.
 
-    Raises NodelayerError if a file cannot be written or the manifest names a runtime that is not plain text.
+    Raises:
+        NodelayerError: A file cannot be written, or the manifest names a runtime that is not plain text.
     """
     text = page.render(manifest, options.region_names, options.assets_url)
     files = {
@@ -72,7 +76,7 @@ def write(manifest: Manifest, out: Path, options: SiteOptions, *, source: Path |
         SCHEMA_FILE: schema_text(),
     }
     if source is not None and source.resolve() == (out / MANIFEST_FILE).resolve():
-        files = {}  # a publisher may be writing them
+        files = {}  # a running publisher may write them
     _replace_all(out, {**files, feed.FILE: feed.render(manifest, options.url, PAGE_FILE), PAGE_FILE: text})
     live = [sum(1 for _ in layer.live()) for layer in manifest.layers]
     return WrittenSite(out / PAGE_FILE, sum(map(bool, live)), sum(live), len(text.encode()))
@@ -86,12 +90,14 @@ def _check_url(text: str, flag: str) -> None:
         good = False
     if not good:
         raise InvalidInputError(
-            f"{text!r} is not a web address", where=flag, todo="write it as https://example.org/"
+            f"{text!r} is not a web address",
+            where=flag,
+            todo="write it with https://, for example https://example.org/",
         )
 
 
 def _replace_all(out: Path, files: Mapping[str, str]) -> None:
-    """Replace the files; every text is on the disk before the first file is replaced."""
+    """Replace the files. All texts are written to the disk before the first file is replaced."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=out, prefix=".catalog-") as folder:

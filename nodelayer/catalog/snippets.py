@@ -1,4 +1,4 @@
-"""The formats of `invoke arn` and of the page: the ARN, JSON, or a function on the layer for a tool."""
+"""The formats of `invoke arn` and of the page: the ARN, JSON, or a function in a tool's syntax."""
 
 import json
 import re
@@ -16,12 +16,13 @@ _CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
 
 @dataclass(frozen=True)
 class SnippetValues:
-    """A published layer version, as a snippet needs it.
+    """The values of a published layer version for a snippet.
 
     `runtime` is the newest compatible one (`provided.al2023`); `as_json` is what the json format prints.
 
-    Raises InvalidInputError if a word holds a character that some tool's language would have to quote: a
-    manifest from elsewhere cannot put a command into what is pasted.
+    Raises:
+        InvalidInputError: A value contains a character that needs quoting in some tool's syntax. So a
+            manifest from an untrusted source cannot inject a command into a pasted snippet.
     """
 
     arn: str
@@ -52,7 +53,11 @@ class Format:
 
 
 def render(format: str, layer: SnippetValues) -> str:  # noqa: A002 - the flag's own name
-    """Render the layer in one of FORMATS, without a newline at its end. Raises InvalidInputError."""
+    """Render the layer in one of FORMATS, without a newline at the end.
+
+    Raises:
+        InvalidInputError: The format is not one of FORMATS.
+    """
     if format not in FORMATS:
         raise InvalidInputError(
             f"unknown format {format!r}", where="--format", todo=f"use {', '.join(FORMATS)}"
@@ -67,9 +72,10 @@ def render(format: str, layer: SnippetValues) -> str:  # noqa: A002 - the flag's
 
 
 def words(architecture: str, runtime: str) -> dict[str, str]:
-    """Return the words of a template that follow from architecture and runtime.
+    """Return the words of a template that depend on architecture and runtime.
 
-    Raises InvalidInputError if the runtime is not plain text.
+    Raises:
+        InvalidInputError: The runtime is not plain text.
     """
     _check_plain("runtime", runtime)
     return {
@@ -83,11 +89,12 @@ def words(architecture: str, runtime: str) -> dict[str, str]:
 def _check_plain(name: str, text: str) -> None:
     if not _PLAIN.fullmatch(text):
         raise InvalidInputError(
-            f"the layer's {name} is not plain text: {text!r}", todo="do not use this manifest"
+            f"the layer's {name} is not plain text: {text!r}",
+            todo="do not use this manifest, because the value could contain a command",
         )
 
 
-# Without SkipBuild `sam build` wants a Makefile of every function on a provided runtime.
+# Without SkipBuild, `sam build` requires a Makefile for each function on a provided runtime.
 _SAM = """
 # Node.js <<node_version>> on <<architecture>>. Deploy it to <<region>>, where the layer is.
 AWSTemplateFormatVersion: '2010-09-09'
@@ -231,7 +238,7 @@ functions:
       - <<arn>>
 """
 
-# A comment would be a command to zsh, which knows none at its prompt.
+# No comment in it: zsh does not know comments at its prompt, and would run them.
 _CLI = r"""
 aws lambda create-function \
   --region <<region>> \
@@ -257,5 +264,5 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
         "cli": Format("AWS CLI", _CLI),
     }
 )
-"""What `invoke arn --format` and the page offer, in this order. A new format is a template
-and one line here, and an example in docs/consuming.md."""
+"""The formats of `invoke arn --format` and of the page, in this order. To add one: a template and one line
+here, and an example in docs/using.md."""

@@ -89,7 +89,9 @@ class NodelayerProgram(Program):
 
     def print_task_help(self, name: str) -> None:
         """Print the usage, the docstring and the flags of a command."""
-        print(f"Usage: {self.name.lower()} {name} [--flags]\n\n{inspect.getdoc(self.collection[name])}\n")
+        program = self.name.lower()
+        text = (inspect.getdoc(self.collection[name]) or "").replace("Example: ", f"Example: {program} ")
+        print(f"Usage: {program} {name} [--flags]\n\n{text}\n")
         if tuples := self.parser.contexts[name].help_tuples():
             self.print_columns(tuples)
 

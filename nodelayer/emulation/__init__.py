@@ -1,1 +1,1 @@
-"""AWS Lambda on this machine: the Runtime Interface Emulator and an emulator of AWS."""
+"""AWS Lambda on this machine: the Runtime Interface Emulator, and an emulator of AWS."""

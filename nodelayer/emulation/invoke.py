@@ -1,4 +1,4 @@
-"""The sample function on a built layer, on this machine: unpacked as Lambda does, through AWS's emulator."""
+"""Invoke a function on a built layer on this machine, with AWS's Runtime Interface Emulator."""
 
 import json
 import platform
@@ -16,12 +16,12 @@ from nodelayer.util.console import Reporter
 from nodelayer.util.temporary import temporary_folder
 
 EVENTS = ("hello", "http")
-"""The events a layer is checked with, by the name of their file: a plain one, and one of an HTTP API."""
+"""The events of a layer's test, by file name: a plain one, and one of an HTTP API."""
 
 
 @dataclass(frozen=True)
 class InvokeRequest:
-    """What to run: the folder of the function, its handler, one event as JSON, seconds it may take."""
+    """The folder of the function, its handler, an event as JSON, and the timeout in seconds."""
 
     function: Path
     event: bytes
@@ -30,9 +30,10 @@ class InvokeRequest:
 
 
 def read_event(name: str, standard_input: bytes | None = None) -> bytes:
-    """The event a flag names: a file's bytes, or those of standard input for `-`.
+    """Return the event of a file, or of standard input if it is given.
 
-    Raises InvalidInputError when there is no such file or it holds no JSON.
+    Raises:
+        InvalidInputError: The file cannot be read, or is not JSON.
     """
     if standard_input is not None:
         data = standard_input
@@ -43,23 +44,27 @@ def read_event(name: str, standard_input: bytes | None = None) -> bytes:
             raise InvalidInputError(
                 f"the event cannot be read ({(error.strerror or 'unknown reason').lower()})",
                 where=name,
-                todo="name a JSON file, or - for standard input",
+                todo="pass the path of a JSON file, or - for standard input",
             ) from error
     try:
         json.loads(data)
     except ValueError as error:
         raise InvalidInputError(
-            f"the event is not JSON ({error})", where=name, todo="mend the file"
+            f"the event is not valid JSON ({error})", where=name, todo="correct the JSON"
         ) from error
     return data
 
 
 def host_architecture() -> Architecture:
-    """The architecture functions can be run on here. Raises MachineError where there is none."""
+    """Return the architecture of functions that this machine can run.
+
+    Raises:
+        MachineError: It cannot run any.
+    """
     found = of_host()
     if found is None:
         raise MachineError(
-            "Lambda functions cannot be run here",
+            "this machine cannot run Lambda functions",
             where=f"{platform.system()} {platform.machine()}",
             todo="use Linux on x86_64 or arm64",
         )
@@ -67,9 +72,9 @@ def host_architecture() -> Architecture:
 
 
 def run(zipped: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
-    """Unpack a layer and invoke the function on it once, cold.
+    """Unpack a layer and invoke the function on it once, as a cold start.
 
-    Raises NodelayerError if there is no answer; an answer may be the function's own error.
+    The answer may be an error of the function; NodelayerError means that there is no answer.
     """
     with temporary_folder("nodelayer-run-") as layer:
         archive.unpack(archive.read(zipped), layer)
@@ -82,14 +87,14 @@ def _invoke(layer: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
 
 
 def check(layer: Artifact, function: Path, events: Mapping[str, bytes], rie: Path) -> str:
-    """Check a built layer as `check_unpacked` does."""
+    """Test a built layer as `check_unpacked` does."""
     (architecture,) = parse(layer.architecture)
     with temporary_folder("nodelayer-run-") as folder:
         archive.unpack(archive.read(layer.path), folder)
         return check_unpacked(folder, layer.node_version, architecture, function, events, rie)
 
 
-def check_unpacked(  # noqa: PLR0913, PLR0917 - what is checked, and with what
+def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
     layer: Path,
     version: str,
     architecture: Architecture,
@@ -97,10 +102,13 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - what is checked, and with what
     events: Mapping[str, bytes],
     rie: Path,
 ) -> str:
-    """Run the sample function on an unpacked layer, cold for each event; returns a line with the times.
+    """Invoke the sample function on an unpacked layer, cold for each event; return a line with the times.
 
-    `events` by name; `http` is one of an HTTP API. Raises FunctionError if the function fails,
-    NotVerifiedError if it runs on another Node.js than `version`.
+    `events` maps names to JSON; `http` is an event of an HTTP API.
+
+    Raises:
+        FunctionError: The function failed or did not answer.
+        NotVerifiedError: The function reports another Node.js version or architecture.
     """
     times = []
     for name, event in events.items():
@@ -110,11 +118,12 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - what is checked, and with what
             raise FunctionError(
                 f"the sample function failed on Node.js {version} for {architecture}: {payload[:200]}",
                 where=name,
+                todo="build the layer again; if it fails again, report it as a bug",
             )
         expected = (f"v{version}", architecture.node, json.loads(event))
         if _sample_answer(payload, over_http=name == "http") != expected:
             raise NotVerifiedError(
-                f"the layer does not answer as Node.js {version} for {architecture}: {payload[:200]}",
+                f"the layer does not report Node.js {version} for {architecture}: {payload[:200]}",
                 where=name,
                 todo="build the layer again",
             )
@@ -123,7 +132,7 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - what is checked, and with what
 
 
 def _sample_answer(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
-    """Node.js, architecture and event as the sample function tells them; None where it is no such answer."""
+    """Return version, architecture and event from the sample function's answer; None for other answers."""
     try:
         fields = json.loads(answer)
         if over_http:
@@ -134,7 +143,7 @@ def _sample_answer(answer: str, *, over_http: bool) -> tuple[object, object, obj
 
 
 def show(answer: emulator.Answer, layer: str, reporter: Reporter) -> None:
-    """What the function logged and how long it took, on stderr. `layer` says what it ran on."""
+    """Print the function's logs and its duration on stderr. `layer` describes the layer."""
     for line in answer.logs.splitlines():
         reporter.say(f"  {line}")
     outcome = f"failed with {answer.error_type}" if answer.failed else "answered"

@@ -1,4 +1,4 @@
-"""AWS on this machine: an emulator of it, a process of its own that ends with us."""
+"""Run an emulator of AWS as a process on this machine."""
 
 import os
 import signal
@@ -21,7 +21,7 @@ from nodelayer.util.console import Reporter
 ACCOUNT = "123456789012"
 REGION = "us-east-1"
 _START_S = 60
-_KEPT = 4000  # characters of what it has printed, where it fails
+_MOST_OUTPUT = 4000  # characters of the emulator's output in the note of an error
 _CREDENTIAL_VARIABLES = (
     "AWS_ENDPOINT_URL",
     "AWS_ROLE",
@@ -38,7 +38,7 @@ _CREDENTIAL_VARIABLES = (
 
 @dataclass(frozen=True)
 class Program:
-    """An emulator: what pip installs, how it starts on a {port}, the path that answers once it is ready."""
+    """An emulator: its package, its command line with {port}, and the path that answers when it is ready."""
 
     name: str
     requirement: str
@@ -53,12 +53,12 @@ MINISTACK = Program(
     ("-m", "ministack"),
     ready="/_ministack/health",
     variables={
-        "BIND_HOST": "127.0.0.1",  # it would listen on every interface
-        "MINISTACK_HOST": "127.0.0.1",  # what Content.Location of a layer begins with
+        "BIND_HOST": "127.0.0.1",  # by default it listens on every interface
+        "MINISTACK_HOST": "127.0.0.1",  # the host in Content.Location of a layer
         "GATEWAY_PORT": "{port}",
         "DOCKER_HOST": "unix:///dev/null/none",  # it would remove the containers of another MiniStack
-        "IOT_MTLS_ENABLED": "0",  # a fixed port
-        "SFTP_ENABLED": "0",  # the same
+        "IOT_MTLS_ENABLED": "0",  # it uses a fixed port
+        "SFTP_ENABLED": "0",  # it uses a fixed port
         "LOG_LEVEL": "WARNING",
     },
 )
@@ -66,7 +66,7 @@ MINISTACK = Program(
 
 @dataclass(frozen=True)
 class Running:
-    """Where it answers, its process, and the file of what it has printed."""
+    """A running emulator: its endpoint, its process, and the file with its output."""
 
     endpoint: str
     pid: int
@@ -75,9 +75,11 @@ class Running:
 
 @contextmanager
 def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Iterator[Running]:
-    """An emulator, started and ready.
+    """Start an emulator, wait until it is ready, and end it afterwards.
 
-    Raises UnreachableError where pip cannot install it, MachineError where it does not start.
+    Raises:
+        UnreachableError: Pip cannot install it.
+        MachineError: It does not start.
     """
     place, _ = venv.environment(program.requirement, cache=cache, reporter=reporter)
     with tempfile.TemporaryDirectory(
@@ -86,7 +88,7 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
         (port,) = free_ports(1)
         endpoint = f"http://127.0.0.1:{port}"
         log = Path(folder) / "log"
-        with log.open("wb") as printed:
+        with log.open("wb") as output:
             process = subprocess.Popen(
                 [place / "bin" / "python", *(part.format(port=port) for part in program.line)],
                 cwd=folder,
@@ -97,7 +99,7 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
                     **{name: value.format(port=port) for name, value in program.variables.items()},
                 },
                 stdin=subprocess.DEVNULL,
-                stdout=printed,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
@@ -105,18 +107,18 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
             _wait(process, f"{endpoint}{program.ready}", log)
             yield Running(endpoint, process.pid, log)
         except BaseException as error:
-            error.add_note(f"{program.name} printed:\n{log.read_text(errors='replace')[-_KEPT:]}")
+            error.add_note(f"{program.name} printed:\n{log.read_text(errors='replace')[-_MOST_OUTPUT:]}")
             raise
         finally:
-            # nothing it has is worth an orderly end, and whatever it has started goes with it
+            # SIGKILL to the whole group: its state is not needed, and its child processes must end too
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
 
 
 def environ(endpoint: str, given: Mapping[str, str], account: str = ACCOUNT) -> dict[str, str]:
-    """The variables given, but asking the emulator as this account (its key is the account) and nobody else.
+    """Return a copy of the variables that sends AWS requests to the emulator, with its account's credentials.
 
-    A proxy stays for what needs one, npm and pip; the emulator is asked directly.
+    The access key is the account's number. A proxy stays in effect for npm and pip, but not for the emulator.
     """
     kept = {name: value for name, value in given.items() if not name.startswith(_CREDENTIAL_VARIABLES)}
     return {
@@ -136,7 +138,7 @@ def environ(endpoint: str, given: Mapping[str, str], account: str = ACCOUNT) -> 
 def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
     end = time.monotonic() + _START_S
     with requests.Session() as session:
-        session.trust_env = False  # a proxy would be asked for 127.0.0.1
+        session.trust_env = False  # no proxy for 127.0.0.1
         while process.poll() is None and time.monotonic() < end:
             try:
                 session.get(url, timeout=5)
@@ -146,6 +148,6 @@ def _wait(process: "subprocess.Popen[bytes]", url: str, log: Path) -> None:
                 return
     lines = log.read_text(errors="replace").strip().splitlines()
     raise MachineError(
-        f"the emulator of AWS does not start ({lines[-1] if lines else 'it says nothing'})",
-        todo="run it again",
+        f"the emulator of AWS does not start ({lines[-1] if lines else 'no output'})",
+        todo="run the same command again; if it fails again, report it as a bug",
     )

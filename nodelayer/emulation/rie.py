@@ -1,7 +1,7 @@
-"""AWS's own Runtime Interface Emulator around a layer that lies unpacked in a folder. No Docker.
+"""Run AWS's Runtime Interface Emulator with a layer that is unpacked in a folder, without Docker.
 
-What it is: https://github.com/aws/aws-lambda-runtime-interface-emulator. It comes inside aws-sam-cli, whose
-wheel pip downloads by the hash pinned in rie.json.
+https://github.com/aws/aws-lambda-runtime-interface-emulator. The emulator is part of aws-sam-cli: pip
+downloads that package's wheel, and rie.json pins its hash.
 """
 
 import hashlib
@@ -37,11 +37,11 @@ from nodelayer.util.temporary import temporary_folder
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _MARK = "NODELAYER_RUN"
-"""The variable that every process of a run inherits, and is found again by."""
+"""An environment variable that every process of a run inherits, to find these processes."""
 _PASSED_ON = re.compile(
     r"PATH|HOME|LANG|LC_\w+|TMPDIR|AWS_(?!LAMBDA_)\w+|https?_proxy|no_proxy", flags=re.IGNORECASE
 )
-"""Of this machine's variables the function sees those: an AWS call it makes works as on the command line."""
+"""The variables of this machine that the function gets, so that its AWS calls work as on the command line."""
 _START_S = 15.0
 _SLACK_S = 60.0
 _TRIES = 3
@@ -53,11 +53,11 @@ _INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
 
 @dataclass(frozen=True)
 class Answer:
-    """What one invocation gave.
+    """The result of an invocation.
 
-    `payload` as the caller gets it; `failed` where that is an error, `error_type` its name; `logs` is what
-    the function wrote. Milliseconds as the emulator measured them, None where it did not: `init_ms` from the
-    start of bootstrap to its first request, `duration_ms` of the handler.
+    `payload` is what the caller gets. If it is an error, `failed` is true and `error_type` is its name.
+    `logs` is what the function wrote. `init_ms` (from the start of bootstrap to its first request) and
+    `duration_ms` (of the handler) are milliseconds as the emulator measured them, or None.
     """
 
     payload: bytes
@@ -70,7 +70,7 @@ class Answer:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """What runs inside: the folders of an unpacked layer and of a function, its handler, its seconds."""
+    """The folders of an unpacked layer and of a function, the handler, and the timeout in seconds."""
 
     layer: Path
     function: Path
@@ -79,23 +79,26 @@ class Sandbox:
 
 
 def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter) -> Path:
-    """The emulator's program for an architecture, downloaded once and hashed at each use.
+    """Return the path of the emulator's program, downloaded once and verified on each use.
 
-    Raises UnreachableError, NotVerifiedError or MachineError.
+    Raises:
+        UnreachableError: Pip cannot download it.
+        NotVerifiedError: The download has another hash.
+        MachineError: The disk is full or not writable.
     """
     pinned = json.loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
     wanted = pinned["files"][architecture.name]
     with cache.lock("aws-lambda-rie", reporter):
         if cache.read(wanted["sha256"], reporter) is None:
-            reporter.say(f"Fetching AWS's Runtime Interface Emulator ({pinned['package']}, by pip)")
+            reporter.say(f"Downloading AWS's Runtime Interface Emulator ({pinned['package']}, by pip)")
             with cache.workspace() as folder, cache.guard():
-                with reporter.work("fetching AWS's Runtime Interface Emulator (pip)"):
+                with reporter.work("downloading AWS's Runtime Interface Emulator (pip)"):
                     wheel = venv.wheel(f"{pinned['package']}=={pinned['version']}", folder)
                 if hashlib.sha256(wheel.read_bytes()).hexdigest() != pinned["wheel_sha256"]:
                     raise NotVerifiedError(
-                        "pip fetched something else than the pinned Runtime Interface Emulator",
+                        "the downloaded Runtime Interface Emulator does not match its pinned hash",
                         where=wheel.name,
-                        todo="try again; if it stays so, do not use this package index",
+                        todo="try again; if it fails again, do not use this package index",
                     )
                 program = folder / architecture.name
                 with zipfile.ZipFile(wheel) as opened:
@@ -106,18 +109,20 @@ def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter)
 
 
 def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
-    """Start bootstrap under the emulator, cold; invoke once; stop whatever was started, however it ends.
+    """Start bootstrap under the emulator, invoke the function once, and stop every process.
 
-    Raises InvalidInputError for a folder that is none, FunctionError where no answer comes, MachineError
-    where the emulator does not start.
+    Raises:
+        InvalidInputError: A folder does not exist.
+        FunctionError: The function did not answer.
+        MachineError: The emulator does not start.
     """
     for folder, what in ((sandbox.function, "function"), (sandbox.layer, "layer")):
         if not folder.is_dir():
-            raise InvalidInputError(f"the {what}'s folder does not exist", where=str(folder))
+            raise InvalidInputError(f"the folder of the {what} does not exist", where=str(folder))
     with running(sandbox, rie=rie) as emulator:
         payload, status = emulator.invoke(event)
-        # the emulator writes its figures after the answer
-        figures = emulator.report(_INVOKE if status == requests.codes.ok else _INIT)
+        # the emulator writes the times after the answer
+        times = emulator.report(_INVOKE if status == requests.codes.ok else _INIT)
         error_type = _error_type(payload, status)
         logs = "".join(
             line for line in emulator.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
@@ -127,16 +132,16 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
         failed=error_type is not None,
         error_type=error_type,
         logs=logs,
-        init_ms=_figure(_INIT, figures),
-        duration_ms=_figure(_INVOKE, figures),
+        init_ms=_milliseconds(_INIT, times),
+        duration_ms=_milliseconds(_INVOKE, times),
     )
 
 
 def _error_type(payload: bytes, status: int) -> str | None:
-    """The name of the error that a payload is, or None.
+    """Return the name of the error in a payload, or None.
 
-    The emulator says 200 to a handled error too and has no header for it, so the keys that the Runtime API
-    asks of an error tell: an answer with the same two keys cannot be told apart.
+    The emulator returns status 200 for handled errors and no error header, so the keys of the payload decide.
+    An answer of the function with the same keys is therefore treated as an error.
     """
     if _TIMED_OUT.fullmatch(payload.strip()):
         return "Sandbox.Timedout"
@@ -149,13 +154,13 @@ def _error_type(payload: bytes, status: int) -> str | None:
     return None if status == requests.codes.ok else f"HTTP {status}"
 
 
-def _figure(pattern: re.Pattern[str], report: str) -> float | None:
+def _milliseconds(pattern: re.Pattern[str], report: str) -> float | None:
     match = pattern.search(report)
     return float(match[1]) if match else None
 
 
 class Emulator:
-    """A started emulator. Make one with `running`."""
+    """A running emulator. Use `running` to create one."""
 
     def __init__(self, process: "subprocess.Popen[bytes]", port: int, scratch: Path, timeout_s: int) -> None:
         self._process = process
@@ -164,9 +169,13 @@ class Emulator:
         self._url = f"http://127.0.0.1:{port}{_INVOCATIONS}"
 
     def invoke(self, event: bytes) -> tuple[bytes, int]:
-        """The payload and the HTTP status of one invocation. Raises FunctionError where there is none."""
+        """Invoke the function; return the payload and the HTTP status.
+
+        Raises:
+            FunctionError: The emulator ended or did not answer.
+        """
         with requests.Session() as session:
-            session.trust_env = False  # a proxy has no business between us and this machine
+            session.trust_env = False  # no proxy for 127.0.0.1
             try:
                 answer = session.post(
                     self._url,
@@ -175,7 +184,7 @@ class Emulator:
                     timeout=self._timeout_s + _SLACK_S,
                 )
             except requests.RequestException as error:
-                why = "ended" if self._process.poll() is not None else "gave no answer"
+                why = "ended early" if self._process.poll() is not None else "did not answer"
                 raise FunctionError(
                     f"the Runtime Interface Emulator {why}",
                     where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
@@ -184,11 +193,11 @@ class Emulator:
         return answer.content, answer.status_code
 
     def logs(self) -> str:
-        """What the function wrote so far, to both of its streams, among the emulator's START, END, REPORT."""
+        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT."""
         return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
 
     def report(self, awaited: re.Pattern[str] | None = None) -> str:
-        """What the emulator tells of itself; waits up to a second for a line of it."""
+        """Return the emulator's own output; wait up to a second for a line that matches `awaited`."""
         deadline = time.monotonic() + 1
         while True:
             text = (self._scratch / "stderr").read_text(encoding="utf-8", errors="replace")
@@ -199,13 +208,16 @@ class Emulator:
 
 @contextmanager
 def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = None) -> Iterator[Emulator]:
-    """An emulator with the layer's bootstrap inside, on free ports; gone at the end with all it started.
+    """Start an emulator with the layer's bootstrap on free ports, and end all its processes afterwards.
 
-    `environ` is added to what the function sees. Raises MachineError where it does not start.
+    `environ` is added to the function's environment variables.
+
+    Raises:
+        MachineError: It does not start.
     """
     mark = uuid.uuid4().hex
-    seen = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
-    seen |= {
+    variables = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
+    variables |= {
         "TZ": ":UTC",
         "_HANDLER": sandbox.handler,
         "LAMBDA_TASK_ROOT": str(sandbox.function.resolve()),
@@ -217,7 +229,7 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
     with temporary_folder("nodelayer-rie-") as scratch:
         process = None
         try:
-            process, port = _start(sandbox, rie, seen, scratch)
+            process, port = _start(sandbox, rie, variables, scratch)
             yield Emulator(process, port, scratch, sandbox.timeout_s)
         finally:
             _stop(mark)
@@ -249,7 +261,9 @@ def _start(
                 )
             except OSError as error:
                 raise MachineError(
-                    f"the Runtime Interface Emulator cannot be started ({error.strerror})", where=str(rie)
+                    f"the Runtime Interface Emulator cannot be started ({error.strerror})",
+                    where=str(rie),
+                    todo="check that this machine can execute this file",
                 ) from error
         deadline = time.monotonic() + _START_S
         while process.poll() is None and time.monotonic() < deadline:
@@ -263,10 +277,10 @@ def _start(
 
 
 def _stop(mark: str) -> None:
-    """Kill every process that carries the mark, until none does.
+    """Kill every process with this mark, until there is none.
 
-    The emulator puts the runtime into a process group of its own, and a function may start others: the
-    variable they all inherit is the one thing they have in common.
+    The emulator starts the runtime in another process group, and a function may start processes too; only the
+    inherited variable identifies them all.
     """
     wanted = f"{_MARK}={mark}".encode()
     for _ in range(100):

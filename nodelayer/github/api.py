@@ -1,4 +1,4 @@
-"""GitHub's REST API through GitHub's own program `gh`, which knows how a job or a person is signed in.
+"""GitHub's REST API through the program `gh`, which finds the credentials of a job or of a person.
 
 https://cli.github.com/manual/gh_api
 """
@@ -31,28 +31,28 @@ from nodelayer.util.console import Reporter
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries if GitHub, or the network to it, fails."""
 RATE_LIMIT_WAIT_S = 60.0
-"""The least to wait after a secondary rate limit, as
-https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api says."""
+"""Shortest wait after a secondary rate limit:
+https://docs.github.com/rest/using-the-rest-api/rate-limits-for-the-rest-api"""
 
 _CALL_S = 900.0
 _NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _OF_THE_REMOTE = "{owner}/{repo}"
-"""gh puts in the repository of git's remote."""
+"""gh replaces this with the repository of the git remote."""
 _STATUS = re.compile(r"\(HTTP (\d{3})\)")
-_SIGN_IN = "`gh auth login`; in a job: env: GH_TOKEN: ${{ github.token }}"
+_SIGN_IN = "run `gh auth login`; in a job set env: GH_TOKEN: ${{ github.token }}"
 
 
 class UncertainError(UnreachableError):
-    """A POST failed on its way: whether GitHub has carried it out is unknown."""
+    """The connection failed during a POST, so it is unknown whether GitHub carried it out."""
 
 
 class RateLimitError(UnreachableError):
-    """GitHub has done nothing, and asks to slow down."""
+    """GitHub refused a request because of a rate limit."""
 
 
 @dataclass(frozen=True)
 class GitHub:
-    """One repository. Paths are below `repos/owner/name/`, or whole URLs that GitHub gave.
+    """One repository. Paths are below `repos/owner/name/`, or complete URLs that GitHub returned.
 
     Every call raises UnreachableError, RefusedError or NotFoundError. Calls are retried, except a POST that
     may have been carried out: it raises UncertainError.
@@ -65,38 +65,41 @@ class GitHub:
     pause: Callable[[float], None] = time.sleep
 
     def get(self, path: str) -> Any:  # noqa: ANN401 - JSON
+        """Return the JSON at a path."""
         return self._call("GET", path)
 
     def find(self, path: str) -> Any | None:  # noqa: ANN401
-        """As `get`; None if GitHub has no such thing."""
+        """Return the JSON at a path, None if it does not exist."""
         try:
             return self.get(path)
         except NotFoundError:
             return None
 
     def every(self, path: str) -> list[Any]:
-        """All pages of a list."""
+        """Return the entries of all pages of a list."""
         pages = self._call("GET", f"{path}?per_page=100", "--paginate", "--slurp")
         return [each for page in pages for each in page]
 
     def post(self, path: str, body: Mapping[str, object]) -> Any:  # noqa: ANN401
+        """Send JSON by POST, and return the answer."""
         return self._call("POST", path, body=body)
 
     def patch(self, path: str, body: Mapping[str, object]) -> Any:  # noqa: ANN401
+        """Send JSON by PATCH, and return the answer."""
         return self._call("PATCH", path, body=body)
 
     def delete(self, path: str) -> None:
-        """Delete something; a retried call may find it deleted already."""
+        """Delete an object; it is no error if the object does not exist, since the call may be a retry."""
         with suppress(NotFoundError):
             self._call("DELETE", path)
 
     def upload(self, url: str, file: Path) -> None:
-        """Send a file's bytes by POST."""
+        """Send the content of a file by POST."""
         kind = guess_type(file.name)[0] or "application/octet-stream"
         self._call("POST", url, "--header", f"Content-Type: {kind}", "--input", str(file))
 
     def _call(self, method: str, path: str, *flags: str, body: Mapping[str, object] | None = None) -> Any:  # noqa: ANN401
-        """Send one request, again if GitHub or the network fails."""
+        """Send a request, and retry it if GitHub or the network fails."""
         url = path if "://" in path else f"repos/{self.repository}/{path}"
         line = [str(self.program), "api", "--method", method, url, *flags]
         line += [] if body is None else ["--input", "-"]
@@ -113,7 +116,7 @@ class GitHub:
         return self._try(line, sent)
 
     def _pause(self, error: NodelayerError, wait: float) -> None:
-        self.reporter.say(f"{error.what}; again in {wait:.0f} s")
+        self.reporter.say(f"{error.what}; retrying in {wait:.0f} s")
         self.pause(wait)
 
     def _try(self, line: list[str], sent: bytes) -> Any:  # noqa: ANN401
@@ -125,7 +128,7 @@ class GitHub:
             raise _error(line, f"no answer within {_CALL_S:.0f} s") from None
         except OSError as error:
             raise MachineError(
-                "gh does not start", where=line[0], todo=f"install it anew ({error.strerror})"
+                f"gh does not start ({error.strerror})", where=line[0], todo="reinstall it"
             ) from error
         if done.returncode:
             raise _error(line, done.stderr.decode(errors="replace"))
@@ -133,41 +136,45 @@ class GitHub:
             return json.loads(done.stdout) if done.stdout.strip() else None
         except ValueError as error:
             raise UnreachableError(
-                "what came is not GitHub's answer", where=line[4], todo="check the proxy in between"
+                "the answer is not JSON, so it is not from GitHub", where=line[4], todo="check the proxy"
             ) from error
 
 
-def _error(line: list[str], told: str) -> NodelayerError:
-    """The error of a call, from what gh says of it."""
+def _error(line: list[str], reason: str) -> NodelayerError:
+    """Return the error of a call, for the reason that gh prints."""
     method, url = line[3:5]
     where = f"{method} {urlsplit(url).path.lstrip('/')}"
-    told = " ".join(told.split())
-    found = _STATUS.search(told)
+    reason = " ".join(reason.split())
+    found = _STATUS.search(reason)
     status = int(found[1]) if found else 0
-    if "rate limit" in told:
-        return RateLimitError(f"GitHub asks to slow down ({told})", where=where, todo="run it again later")
-    if "gh auth login" in told or status == HTTPStatus.UNAUTHORIZED:
-        return RefusedError(f"GitHub does not accept the sign-in ({told})", where=where, todo=_SIGN_IN)
+    if "rate limit" in reason:
+        return RateLimitError(
+            f"GitHub limits the requests ({reason})", where=where, todo="run it again later"
+        )
+    if "gh auth login" in reason or status == HTTPStatus.UNAUTHORIZED:
+        return RefusedError(f"GitHub does not accept the credentials ({reason})", where=where, todo=_SIGN_IN)
     if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = UncertainError if method == "POST" else UnreachableError
         return kind(
-            f"GitHub cannot be reached ({told})",
+            f"GitHub cannot be reached ({reason})",
             where=where,
             todo="check the network and https://githubstatus.com, then run it again",
         )
     if status == HTTPStatus.NOT_FOUND:
         return NotFoundError(
-            "GitHub has no such thing, or does not show it to this token",
+            "GitHub does not find it, or the token may not read it",
             where=where,
-            todo="check the name, and the job's permissions",
+            todo="check the name, and the permissions of the job",
         )
     return RefusedError(
-        f"GitHub refuses it ({told})", where=where, todo="check the job's permissions, then run it again"
+        f"GitHub refuses the request ({reason})",
+        where=where,
+        todo="check the permissions of the job, then run it again",
     )
 
 
 def open_github(environ: Mapping[str, str], reporter: Reporter, repository: str = "") -> GitHub:
-    """Open the named repository, or else $GITHUB_REPOSITORY, or else that of git's remote.
+    """Open the named repository, else that of $GITHUB_REPOSITORY, else that of the git remote.
 
     Raises MachineError if gh is missing, InvalidInputError for a malformed name.
     """
@@ -176,12 +183,12 @@ def open_github(environ: Mapping[str, str], reporter: Reporter, repository: str 
         raise MachineError(
             "gh is not installed",
             where="PATH",
-            todo="install GitHub's command line: https://cli.github.com (GitHub's runners have it)",
+            todo="install it from https://cli.github.com (GitHub's runners have it)",
         )
     name = repository or environ.get("GITHUB_REPOSITORY", "")
     if name and not _NAME.fullmatch(name):
         raise InvalidInputError(
-            f"{name!r} is no repository of GitHub", where="--repository", todo="write OWNER/NAME"
+            f"{name!r} is not a GitHub repository", where="--repository", todo="use OWNER/NAME"
         )
     plain = {"GH_PROMPT_DISABLED": "1", "NO_COLOR": "1", "GH_DEBUG": "", "DEBUG": ""}
     return GitHub(name or _OF_THE_REMOTE, Path(program), {**environ, **plain}, reporter)

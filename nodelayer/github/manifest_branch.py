@@ -1,7 +1,7 @@
-"""The manifest on a git branch of its own, `layers`: writers at the same time lose no entries.
+"""The manifest on its own git branch, `layers`; concurrent pushes are merged.
 
-The branch holds layers.json, layers.txt and layers.schema.json, and nothing else, so its raw URL stays. git
-works in a temporary repository; the user's own is not touched.
+The branch holds layers.json, layers.txt and layers.schema.json only, so the raw URL of each stays the same.
+git works in a temporary repository and does not change the user's.
 """
 
 from dataclasses import dataclass
@@ -27,7 +27,7 @@ _MOST_WAIT_S = 8.0
 
 @dataclass(frozen=True)
 class ManifestBranch:
-    """A branch of a remote. The remote is a name that git knows, or an address."""
+    """A branch of a git remote; `remote` is its name or its address."""
 
     git: Git
     remote: str = "origin"
@@ -36,7 +36,7 @@ class ManifestBranch:
     def __post_init__(self) -> None:
         if self.git.attempt("check-ref-format", f"refs/heads/{self.branch}").code:
             raise InvalidInputError(
-                f"{self.branch!r} is not a branch name", where="--branch", todo="use layers"
+                f"{self.branch!r} is not a branch name", where="--branch", todo="use a name such as layers"
             )
 
     def __str__(self) -> str:
@@ -45,35 +45,37 @@ class ManifestBranch:
 
 @dataclass(frozen=True)
 class Pushed:
-    """What a push added: rows of Node.js version, architecture, region and ARN; the commit, if any."""
+    """The result of a push: rows of Node.js version, architecture, region and ARN; the commit, or ""."""
 
     added: tuple[tuple[str, str, str, str], ...]
     commit: str
 
 
 class _BranchMovedError(UnreachableError):
-    """Another writer pushed first."""
+    """Somebody else pushed first."""
 
 
 def read_fragments(place: Path) -> Manifest:
-    """Read the manifest of a file, or of all *.json below a folder except schemas. Raises NodelayerError."""
+    """Read a manifest file, or merge all *.json below a folder except schemas. Raises NodelayerError."""
     if not place.is_dir():
         return open_manifest(str(place))
     found = sorted(path for path in place.rglob("*.json") if path.name != SCHEMA_FILE)
     if not found:
-        raise NotFoundError("no manifest found", where=str(place), todo="name the folder that has manifests")
+        raise NotFoundError(
+            "no manifest found", where=str(place), todo="use a folder that has manifest files"
+        )
     return Manifest.of(layer for path in found for layer in open_manifest(str(path)).layers)
 
 
 def fetch(place: ManifestBranch) -> Manifest:
-    """Read the branch's manifest; an empty one if the branch does not exist. Raises NodelayerError."""
+    """Read the manifest of the branch; empty if the branch does not exist. Raises NodelayerError."""
     with scratch(place.git) as git:
         return _read(git, place, place.git.address(place.remote))[0]
 
 
 def push(new: Manifest, place: ManifestBranch, message: str, reporter: Reporter) -> Pushed:
-    """Merge into the branch and push; retry if another writer pushed first. Raises NodelayerError."""
-    stamina.instrumentation.set_on_retry_hooks([])  # the reporter below says it, not a log line
+    """Merge a manifest into the branch and push; retry if the branch moved. Raises NodelayerError."""
+    stamina.instrumentation.set_on_retry_hooks([])  # the reporter prints each retry
     address = place.git.address(place.remote)
     for attempt in stamina.retry_context(
         on=_BranchMovedError,
@@ -85,7 +87,7 @@ def push(new: Manifest, place: ManifestBranch, message: str, reporter: Reporter)
     ):
         with attempt, scratch(place.git) as git:
             if attempt.num > 1:
-                reporter.say(f"{place}: another writer pushed first, trying again")
+                reporter.say(f"{place}: somebody else pushed first, retrying")
             return _push_once(git, new, place, address, message)
     raise AssertionError("the last attempt returns or raises")
 
@@ -104,12 +106,12 @@ def _push_once(git: Git, new: Manifest, place: ManifestBranch, address: str, mes
     if git.tip(address, place.branch) == tip and "lock" not in tried.err:
         raise failed(tried, place.remote)
     raise _BranchMovedError(
-        f"other writers pushed first {_ATTEMPTS} times", where=str(place), todo="run it again later"
+        f"somebody else pushed first, {_ATTEMPTS} times", where=str(place), todo="run it again later"
     )
 
 
 def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]:
-    """Read the branch's manifest and commit; an empty manifest and "" if the branch does not exist."""
+    """Return the manifest and commit of the branch; an empty manifest and "" if it does not exist."""
     if not git.tip(address, place.branch):
         return Manifest(), ""
     ref = "refs/heads/theirs"
@@ -123,7 +125,7 @@ def _read(git: Git, place: ManifestBranch, address: str) -> tuple[Manifest, str]
         raise NotVerifiedError(
             f"the branch has no {MANIFEST_FILE}",
             where=str(place),
-            todo="use another --branch",
+            todo="use the branch of the manifest for --branch",
         )
     return parse(shown.out.encode(errors="surrogateescape"), str(place)), git.run("rev-parse", ref)
 

@@ -1,7 +1,7 @@
-"""Which layers a release builds, as a matrix for GitHub Actions: targets, releases, manifest and day to jobs.
+"""The layers that a release builds, as a matrix for GitHub Actions.
 
 Every function depends on its arguments only. Limits: https://docs.github.com/actions/reference/limits,
-https://docs.github.com/actions/reference/runners/github-hosted-runners; docs/scale.md explains them.
+https://docs.github.com/actions/reference/runners/github-hosted-runners
 """
 
 import json
@@ -18,38 +18,38 @@ from nodelayer.node.versions import OLDEST, Release, is_stable, nearest, resolve
 from nodelayer.version import __version__
 
 FIRST = OLDEST
-"""The oldest release of `every`: the runtime client supports Node.js 12 and later, and is tested on them."""
+"""The oldest release that `every` includes: the runtime client supports Node.js 12 and later."""
 
 EVERY = "every"
-"""The spec that means all releases, and stands alone."""
+"""The spec for all releases; it cannot be combined with others."""
 
 MATRIX_JOBS = 256
-"""Jobs that a matrix may have."""
+"""GitHub's limit of jobs in a matrix."""
 RUNNER_DISK = 14_000_000_000
-"""Bytes that a standard runner promises to have free."""
+"""Free disk of a standard runner in bytes."""
 
 SESSION_SECONDS = 60 * 60
-"""How long the credentials of the job that publishes are valid: cloudformation/github-publisher.yaml."""
+"""Lifetime of the credentials of the publish job, from cloudformation/github-publisher.yaml."""
 
 ZIP_BYTES = 40_000_000
-"""Of the largest layer, docs/abi.md."""
+"""Size of the largest layer."""
 PUBLISH_SECONDS = 15
-"""What one layer takes at most to be published to every region, docs/scale.md."""
+"""Longest time to publish one layer to every region."""
 
 BATCH = min(
     MATRIX_JOBS,
     SESSION_SECONDS // PUBLISH_SECONDS,
     RUNNER_DISK // (ZIP_BYTES + ZIP_BYTES * 4 // 3),
 )
-"""Layers of one workflow run: one job builds each, and one job publishes all of them. The disk of that job
-holds each zip once, and once more as the body of a request."""
+"""Layers of one workflow run. One job builds each layer, and one job publishes all of them: its disk holds
+each zip, and its Base64 form in a request."""
 
 _MOST_NAMED = 8
 
 
 @dataclass(frozen=True)
 class Job:
-    """A job that builds one layer. `date` is that of the release in ISO 8601, empty if unknown."""
+    """A job that builds one layer; `date` is the release date in ISO 8601, empty if unknown."""
 
     version: str
     architecture: Architecture
@@ -57,17 +57,21 @@ class Job:
 
     @property
     def id(self) -> str:
+        """The ID of the job in the matrix, for example 12.16.1-x86_64."""
         return f"{self.version}-{self.architecture}"
 
     @property
     def order(self) -> tuple[object, int]:
+        """A sort key: version, then architecture."""
         return sort_key(self.version), architecture.ALL.index(self.architecture)
 
 
 @dataclass(frozen=True)
 class MatrixRequest:
-    """What the flags say. No specs: the release targets. `missing`: build only what this manifest lacks of
-    the layers that the nodelayer version `by` builds.
+    """The layers to plan.
+
+    No `specs` means the release targets. With a manifest in `missing`, layers that the nodelayer version `by`
+    has published in every region of it are skipped.
     """
 
     specs: tuple[str, ...] = ()
@@ -78,13 +82,13 @@ class MatrixRequest:
     def __post_init__(self) -> None:
         if EVERY in self.specs and len(self.specs) > 1:
             raise InvalidInputError(
-                "every includes all other versions", where="--node", todo="use every alone"
+                "every cannot be combined with other versions", where="--node", todo="use every alone"
             )
 
 
 @dataclass(frozen=True)
 class Matrix:
-    """The jobs of one batch of `batches`, what was left out of them, and the specs that name no release."""
+    """The jobs of one batch, the skipped versions, and an error for each spec without a release."""
 
     jobs: tuple[Job, ...]
     runners: Mapping[Architecture, str]
@@ -95,7 +99,7 @@ class Matrix:
 
     @property
     def line(self) -> str:
-        """One line of JSON, which `fromJSON` makes a matrix of."""
+        """One line of JSON, for `fromJSON` in a workflow."""
         include = [
             {
                 "id": job.id,
@@ -109,19 +113,23 @@ class Matrix:
 
     @property
     def summary(self) -> str:
-        more = f", batch {self.batch} of {self.batches}; the others:" if self.batches > 1 else ""
+        """The number of layers and the batch, as one line."""
+        more = (
+            f", batch {self.batch} of {self.batches}. To build the others, run:" if self.batches > 1 else ""
+        )
         return f"{len(self.jobs)} layers{more}"
 
     @property
     def versions(self) -> tuple[str, ...]:
-        """The Node.js versions of the jobs, each once, oldest first."""
+        """The distinct Node.js versions of the jobs, oldest first."""
         return tuple(sorted({job.version for job in self.jobs}, key=sort_key))
 
     def outputs(self) -> dict[str, str]:
+        """Return the step outputs."""
         return {"matrix": self.line, "any": "true" if self.jobs else "false"}
 
     def others(self, node: str) -> list[str]:
-        """List the commands that start the other batches of `--node`, each as a workflow run of its own."""
+        """Return the commands that start a workflow run for each other batch of `--node`."""
         given = f" -f node={node}" if node else ""
         start = f"gh workflow run release.yml --ref v{__version__}{given}"
         return [f"{start} -f batch={n}" for n in range(1, self.batches + 1) if n != self.batch]
@@ -134,10 +142,10 @@ def plan(
     *,
     today: date,
 ) -> Matrix:
-    """Return the matrix of a request. `releases`: those that exist, for each architecture wanted.
+    """Return the matrix of a request, from the existing releases of each architecture.
 
-    Batches do not depend on the manifest, so a batch stays the same while others are published. Raises
-    InvalidInputError.
+    The batches do not depend on the manifest, so a batch stays the same while others are published.
+    Raises InvalidInputError if the batch does not exist.
     """
     if request.specs == (EVERY,):
         jobs, left_out, failures = _every(releases)
@@ -157,7 +165,7 @@ def plan(
         batch=request.batch,
         batches=len(batches),
         left_out=tuple(
-            f"Left out for {each}, which does not have them: {_few(words)}"
+            f"Skipped for {each}, because Node.js has no such release: {_few(words)}"
             for each, words in left_out.items()
             if words
         ),
@@ -166,7 +174,7 @@ def plan(
 
 
 _Found = tuple[set[Job], Mapping[Architecture, Sequence[str]], list[NotFoundError]]
-"""Jobs, what each architecture lacks, and an error for each spec that names no release."""
+"""Jobs, the missing versions of each architecture, and an error for each spec without a release."""
 
 
 def _every(releases: Mapping[Architecture, Sequence[Release]]) -> _Found:
@@ -230,23 +238,23 @@ def _few(words: Sequence[str]) -> str:
 
 
 def in_batches(jobs: Iterable[Job], size: int = BATCH) -> list[list[Job]]:
-    """Split by release date, so a new release joins the last batch and moves no other."""
+    """Split jobs by release date, so that a new release changes only the last batch."""
     ordered = sorted(jobs, key=lambda job: (job.date, job.order))
     return [ordered[start : start + size] for start in range(0, len(ordered), size)]
 
 
 def lacking(jobs: Iterable[Job], known: Manifest, by: str) -> list[Job]:
-    """Return the jobs whose layer is not live, as built by this version of nodelayer, in every region.
+    """Return the jobs whose layer the nodelayer version `by` has not published in every region.
 
-    The regions are those of all its layers: a layer that one region lacks is built again.
+    "Every region" means each region that has any of its layers.
     """
-    there: dict[tuple[str, str], set[str]] = {}
+    published: dict[tuple[str, str], set[str]] = {}
     for layer in known.of_nodelayer(by).layers:
-        regions = there.setdefault((layer.node_version, layer.architecture), set())
+        regions = published.setdefault((layer.node_version, layer.architecture), set())
         regions |= {region for region, _ in layer.live()}
-    everywhere = set().union(*there.values())
+    everywhere = set().union(*published.values())
     return [
         job
         for job in jobs
-        if not everywhere or there.get((job.version, job.architecture.name), set()) < everywhere
+        if not everywhere or published.get((job.version, job.architecture.name), set()) < everywhere
     ]

@@ -1,6 +1,7 @@
-"""A GitHub release with a folder's files as assets: a draft until GitHub holds every asset as it was sent.
+"""A GitHub release with the files of a folder as assets.
 
-Each step looks at GitHub before it acts, so a run that was interrupted is finished by the next one.
+The release stays a draft until GitHub has every asset with the right checksum. Each step first reads the
+state at GitHub, so the next run completes a run that was interrupted.
 https://docs.github.com/rest/releases/releases · https://docs.github.com/rest/releases/assets
 """
 
@@ -26,15 +27,15 @@ from nodelayer.util.console import megabytes
 SUMS = "SHA256SUMS"
 
 _GROWING = frozenset({SUMS, "layers.json", "layers.txt"})
-"""Assets that describe the others, and change when there are more."""
+"""Assets that describe the other assets, and so change when assets are added."""
 _FIRST_STAYS = re.compile(r"attestation-.+\.jsonl")
-"""A second run signs the same files with another key: the published signature is as good, and stays."""
+"""Assets that are never replaced: a second run signs the same files with another key."""
 _MOST_STEPS = 12
 
 
 @dataclass(frozen=True)
 class Asset:
-    """A file to be released: its size in bytes, its sha256 in hex."""
+    """A file to release; `size` in bytes, `sha256` in hex."""
 
     path: Path
     size: int
@@ -42,7 +43,7 @@ class Asset:
 
     @classmethod
     def read(cls, path: Path) -> "Asset":
-        """Measure a file. Raises MachineError."""
+        """Read the size and the checksum of a file. Raises MachineError."""
         try:
             with path.open("rb") as file:
                 return cls(path, path.stat().st_size, hashlib.file_digest(file, "sha256").hexdigest())
@@ -51,17 +52,18 @@ class Asset:
 
     @property
     def name(self) -> str:
+        """The name of the asset."""
         return self.path.name
 
     def is_same(self, remote: Mapping[str, Any]) -> bool:
-        """Whether GitHub holds these bytes."""
+        """Return whether GitHub has the same content."""
         known = (remote["state"], remote["size"], remote.get("digest"))
         return known == ("uploaded", self.size, f"sha256:{self.sha256}")
 
 
 @dataclass(frozen=True)
 class ReleaseSpec:
-    """The release as it is to be. `folder` holds its assets, and SHA256SUMS once that is written."""
+    """A release to publish; `folder` holds the assets, and SHA256SUMS is written there."""
 
     tag: str
     title: str
@@ -71,27 +73,30 @@ class ReleaseSpec:
 
     def __post_init__(self) -> None:
         if version_of(self.tag) is None:
-            raise InvalidInputError(f"{self.tag!r} is no tag", where="--tag", todo="write it as v1.2.3")
+            raise InvalidInputError(
+                f"{self.tag!r} is not a release tag", where="--tag", todo="use the form v1.2.3"
+            )
 
     @property
     def is_prerelease(self) -> bool:
+        """Whether the tag is that of a prerelease, as in v1.2.3-rc.1."""
         return "-" in self.tag
 
     def assets(self) -> list[Asset]:
-        """The files of the folder, without SHA256SUMS. Raises NodelayerError."""
+        """Return the files of the folder, without SHA256SUMS. Raises NodelayerError."""
         try:
             paths = sorted(path for path in self.folder.iterdir() if path.name != SUMS)
         except OSError as error:
             raise machine_error(error, self.folder, "--assets") from error
         if not paths:
             raise InvalidInputError(
-                "there is no file to release", where=str(self.folder), todo="check --assets"
+                "the folder has no files to release", where=str(self.folder), todo="check --assets"
             )
         return [Asset.read(path) for path in paths]
 
 
 def version_of(tag: str) -> str | None:
-    """`1.2.3` of the tag `v1.2.3`; None for a tag that is no version."""
+    """Return `1.2.3` for the tag `v1.2.3`, None for a tag that is not a version."""
     version = tag.removeprefix("v")
     try:
         node_release.sort_key(version)
@@ -101,32 +106,32 @@ def version_of(tag: str) -> str | None:
 
 
 def publish(spec: ReleaseSpec, github: GitHub) -> tuple[Mapping[str, Any], bool]:
-    """Publish a release; return it as GitHub describes it, and whether anything was left to do.
+    """Publish a release; return GitHub's description of it, and whether it changed.
 
-    Raises RefusedError if published bytes would change, NotVerifiedError if GitHub does not come to hold the
-    assets as they are in the folder, NotFoundError if the tag does not exist.
+    Raises RefusedError if a published asset would change, NotVerifiedError if the assets at GitHub still
+    differ from the folder after 12 steps, NotFoundError if the tag does not exist.
     """
     assets = spec.assets()
     for step in range(_MOST_STEPS):
         try:
             if (release := _advance(spec, assets, github)) is not None:
                 return release, step > 0
-        except UncertainError as error:  # the next step sees whether it was carried out
+        except UncertainError as error:  # the next step reads whether GitHub carried it out
             wait = WAITS_S[min(step, len(WAITS_S) - 1)]
-            github.reporter.say(f"{error.what}; looking again in {wait:.0f} s")
+            github.reporter.say(f"{error.what}; checking again in {wait:.0f} s")
             github.pause(wait)
     raise NotVerifiedError(
-        f"GitHub does not hold the files as they were sent, after {_MOST_STEPS} steps",
+        f"the assets at GitHub still differ from the files, after {_MOST_STEPS} steps",
         where=spec.tag,
-        todo="do not change the files meanwhile, and run it again",
+        todo="run it again, and do not change the files meanwhile",
     )
 
 
 def _advance(spec: ReleaseSpec, assets: list[Asset], github: GitHub) -> Mapping[str, Any] | None:
-    """Do the next thing that is left; return the release if nothing is."""
+    """Do the next missing step; return the release if no step is missing."""
     commit = _commit_of(github, spec.tag)
     if commit is None:
-        raise NotFoundError(f"there is no tag {spec.tag}", where="--tag", todo="push it first")
+        raise NotFoundError(f"GitHub has no tag {spec.tag}", where="--tag", todo="push it first")
     text = {"name": spec.title, "body": _lines(spec.notes), "prerelease": spec.is_prerelease}
     releases = github.every("releases")
     release = _of_tag(releases, spec.tag)
@@ -146,13 +151,13 @@ def _advance(spec: ReleaseSpec, assets: list[Asset], github: GitHub) -> Mapping[
 
 
 def _of_tag(releases: Iterable[Mapping[str, Any]], tag: str) -> Mapping[str, Any] | None:
-    """The published release of a tag, or else its oldest draft. GitHub finds no draft by its tag."""
+    """Return the published release of a tag, else its oldest draft; GitHub does not find drafts by tag."""
     found = [each for each in releases if each["tag_name"] == tag]
     return min(found, key=lambda each: (each["draft"], each["id"]), default=None)
 
 
 def _commit_of(github: GitHub, tag: str) -> str | None:
-    """The commit that a tag leads to, through the objects of annotated tags; None if there is no tag."""
+    """Return the commit of a tag, also of an annotated tag; None if the tag does not exist."""
     ref = github.find(f"git/ref/tags/{quote(tag)}")
     if ref is None:
         return None
@@ -169,7 +174,7 @@ def _lines(text: str) -> str:
 def _unsent(
     folder: Path, assets: list[Asset], release: Mapping[str, Any], github: GitHub
 ) -> list[tuple[Asset, Mapping[str, Any] | None]]:
-    """The assets that GitHub lacks or holds otherwise, each with what it holds; SHA256SUMS is the last."""
+    """Return the assets to send, SHA256SUMS last, each with GitHub's description of its old content."""
     remote = {each["name"]: each for each in github.every(f"releases/{release['id']}/assets")}
     sums = {
         name: str(each["digest"]).removeprefix("sha256:")
@@ -186,30 +191,32 @@ def _unsent(
         raise machine_error(error, path, "--assets") from error
     unsent = []
     for asset in (*assets, Asset.read(path)):
-        there = remote.get(asset.name)
-        if there and asset.is_same(there):
+        present = remote.get(asset.name)
+        if present and asset.is_same(present):
             continue
-        if there and there["state"] == "uploaded" and not release["draft"] and asset.name not in _GROWING:
+        if present and present["state"] == "uploaded" and not release["draft"] and asset.name not in _GROWING:
             raise RefusedError(
-                f"{asset.name} is published with other bytes ({there['digest'] or 'no digest'})",
-                where=str(there["browser_download_url"]),
-                todo="what people have downloaded does not change: release a new version",
+                f"{asset.name} is already published with other content ({present['digest'] or 'no digest'})",
+                where=str(present["browser_download_url"]),
+                todo="published assets never change: release a new version",
             )
-        unsent.append((asset, there))
+        unsent.append((asset, present))
     return unsent
 
 
-def _send(asset: Asset, there: Mapping[str, Any] | None, release: Mapping[str, Any], github: GitHub) -> None:
-    """Upload an asset, in the place of what is there: an upload that was cut, or other bytes."""
-    github.reporter.say(f"{'replace' if there else 'add'}: {asset.name}, {megabytes(asset.size)}")
-    if there:
-        github.delete(f"releases/assets/{there['id']}")
+def _send(
+    asset: Asset, present: Mapping[str, Any] | None, release: Mapping[str, Any], github: GitHub
+) -> None:
+    """Upload an asset; first delete its incomplete or old version."""
+    github.reporter.say(f"{'replace' if present else 'add'}: {asset.name}, {megabytes(asset.size)}")
+    if present:
+        github.delete(f"releases/assets/{present['id']}")
     url = str(release["upload_url"]).partition("{")[0]
     github.upload(f"{url}?name={quote(asset.name, safe='')}", asset.path)
 
 
 def _is_latest(spec: ReleaseSpec, releases: Iterable[Mapping[str, Any]]) -> str:
-    """Whether it becomes GitHub's "latest": only the newest version does, whatever the order of releases."""
+    """Return whether GitHub calls the release "latest": "true" for the newest version only."""
     published = (each["tag_name"] for each in releases if not each["draft"] and not each["prerelease"])
     newest = not spec.is_prerelease and _is_newest(spec.tag, published)
     return "true" if newest else "false"
@@ -221,23 +228,23 @@ def _is_newest(tag: str, others: Iterable[str]) -> bool:
 
 
 def _move_major(tag: str, commit: str, github: GitHub) -> bool:
-    """Move `v1` to the commit of `v1.2.3`, unless a newer one is tagged. Return whether it moved."""
+    """Move `v1` to the commit of `v1.2.3`, unless a newer version is tagged. Return whether it moved."""
     major = tag.partition(".")[0]
     refs = github.every(f"git/matching-refs/tags/{major}.")
     tags = (each["ref"].removeprefix("refs/tags/") for each in refs)
-    there = _commit_of(github, major)
-    if there == commit or not _is_newest(tag, (each for each in tags if "-" not in each)):
+    current = _commit_of(github, major)
+    if current == commit or not _is_newest(tag, (each for each in tags if "-" not in each)):
         return False
     try:
-        if there is None:
+        if current is None:
             github.post("git/refs", {"ref": f"refs/tags/{major}", "sha": commit})
         else:
             github.patch(f"git/refs/tags/{major}", {"sha": commit, "force": True})
     except RefusedError as error:
         raise RefusedError(
-            f"the release is out, and {major} could not be moved to it ({error.what})",
+            f"the release is published, but the tag {major} cannot be moved to it ({error.what})",
             where=tag,
-            todo=f"git push --force origin '{tag}^{{}}:refs/tags/{major}'",
+            todo=f"run git push --force origin '{tag}^{{}}:refs/tags/{major}'",
         ) from error
     github.reporter.say(f"{major} is {tag}: {commit}")
     return True

@@ -1,4 +1,4 @@
-"""The targets of a release, from `release-targets.toml`, and the lines in maintenance on a day."""
+"""The targets of a release from `release-targets.toml`, and the major versions in maintenance."""
 
 import re
 import tomllib
@@ -19,18 +19,18 @@ FILE = "release-targets.toml"
 
 @dataclass(frozen=True)
 class ReleaseTargets:
-    """Whether every line in maintenance is built, which other specs, and the runner of each architecture."""
+    """Whether to build every maintained major version, other specs, and the runner of each architecture."""
 
     maintenance: bool
     versions: tuple[str, ...]
     runners: dict[Architecture, str]
 
     def with_runner(self, wanted: Iterable[Architecture]) -> tuple[Architecture, ...]:
-        """Return those that have a runner. Raises InvalidInputError if none has."""
+        """Return the architectures that have a runner. Raises InvalidInputError if there is none."""
         found = tuple(each for each in wanted if each in self.runners)
         if not found:
             raise InvalidInputError(
-                f"{FILE} has no runner for it", where="--arch", todo="add one in [runners]"
+                f"{FILE} has no runner for this architecture", where="--arch", todo="add one to [runners]"
             )
         return found
 
@@ -43,45 +43,45 @@ class _File(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def __post_init__(self) -> None:
         for spec in self.versions:
             if spec.strip().lower() == "file":
-                raise ValueError("'file' in versions means a file in one folder: name versions instead")
+                raise ValueError("'file' is not allowed in versions: use version numbers or ranges")
             try:
                 check_spec(spec)
             except NodelayerError as error:
                 raise ValueError(f"versions: {error}") from None
         known = [each.name for each in architecture.ALL]
         if not self.runners:
-            raise ValueError(f"[runners] is empty: name a runner for {' or '.join(known)}")
+            raise ValueError(f"[runners] is empty: add a runner for {' or '.join(known)}")
         for name, label in self.runners.items():
             if name not in known:
                 raise ValueError(f"unknown architecture {name!r} in [runners]: use {', '.join(known)}")
             if not re.fullmatch(r"[\w.-]+", label):
-                raise ValueError(f"{label!r} in [runners] is not the label of a runner")
+                raise ValueError(f"{label!r} in [runners] is not a runner label")
 
 
 def load(path: Path) -> ReleaseTargets:
-    """Read the targets. Raises InvalidInputError with file and key, MachineError if it cannot be read."""
+    """Read the targets. Raises InvalidInputError, or MachineError if the file cannot be read."""
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         file = msgspec.convert(raw, _File)
     except OSError as error:
         raise MachineError(
-            f"cannot be read ({error.strerror})", where=str(path), todo="restore it from git"
+            f"the file cannot be read ({error.strerror})", where=str(path), todo="restore it from git"
         ) from error
     except msgspec.ValidationError as error:
         raise InvalidInputError(str(error), where=str(path), todo="correct the file") from error
-    except ValueError as error:  # of TOML or of UTF-8
+    except ValueError as error:  # not TOML, or not UTF-8
         raise InvalidInputError(
-            f"the file is not TOML ({error})", where=str(path), todo="correct it"
+            f"the file is not TOML ({error})", where=str(path), todo="correct the file"
         ) from error
     runners = {each: file.runners[each.name] for each in architecture.ALL if each.name in file.runners}
     return ReleaseTargets(file.maintenance, tuple(file.versions), runners)
 
 
 def maintained(releases: Iterable[Release], today: date) -> tuple[int, ...]:
-    """Return the majors in maintenance on a day, of those that have a release.
+    """Return the released major versions that are maintained on a day.
 
-    An LTS line is maintained until the day of its end of life. A major above every LTS line is the current
-    one. Any other had no LTS phase, and ended when the next major came.
+    An LTS line is maintained until its end-of-life date. A major version above every LTS line is the current
+    one. Any other has no LTS phase and ended with the next major version.
     """
     lines = lts_lines()
     majors = {sort_key(each.version).major for each in releases if is_stable(each.version)}

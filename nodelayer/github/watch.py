@@ -1,4 +1,4 @@
-"""New releases of Node.js that the manifest lacks: start a run of the release workflow for them.
+"""Start the release workflow for new Node.js releases that the manifest does not have.
 
 https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
 """
@@ -11,12 +11,12 @@ from nodelayer.errors import RefusedError
 from nodelayer.github.api import GitHub
 
 _ACTIVE = frozenset({"requested", "queued", "pending", "in_progress"})
-"""States of a run. A run that waits for approval does not count: nobody may ever approve it."""
-_LOOKED_AT = 50
+"""States of an active run. A run that waits for approval is not active: it may never be approved."""
+_RUNS = 50
 
 
 def newest_tag(github: GitHub) -> str | None:
-    """Return the tag of the latest release that is no draft and no prerelease, None if there is none."""
+    """Return the tag of the latest release, which is no draft and no prerelease; None without releases."""
     release = github.find("releases/latest")
     return str(release["tag_name"]) if release else None
 
@@ -26,21 +26,21 @@ def check_released(github: GitHub, tag: str) -> None:
     release = github.find(f"releases/tags/{quote(tag, safe='')}")
     if release is None or release["draft"]:
         raise RefusedError(
-            f"{tag} is not released",
+            f"{tag} has no published GitHub release",
             where="--released",
-            todo="release it first",
+            todo="publish the release first",
         )
 
 
 def active_run(github: GitHub, workflow: str, tag: str) -> dict[str, Any] | None:
-    """Return a queued or active run of the workflow at that tag, None if the last 50 runs have none."""
-    runs = github.get(f"actions/workflows/{quote(workflow)}/runs?per_page={_LOOKED_AT}")["workflow_runs"]
+    """Return a queued or active run of the workflow at a tag, None if the last 50 runs have none."""
+    runs = github.get(f"actions/workflows/{quote(workflow)}/runs?per_page={_RUNS}")["workflow_runs"]
     here = (run for run in runs if run["head_branch"] == tag and run["status"] in _ACTIVE)
     return next(here, None)
 
 
 def start(github: GitHub, workflow: str, tag: str, versions: Sequence[str]) -> None:
-    """Start the workflow of the tag for these versions, without approval."""
+    """Start the workflow at a tag for these versions, without approval."""
     github.post(
         f"actions/workflows/{quote(workflow)}/dispatches",
         {"ref": tag, "inputs": {"node": ",".join(versions), "unattended": "true"}},

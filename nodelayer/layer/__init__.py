@@ -1,1 +1,1 @@
-"""One proven layer zip: its files, its compatibility with Lambda runtimes, its build record."""
+"""A verified layer zip: its files, its compatibility with Lambda runtimes, its build record."""

@@ -1,7 +1,8 @@
-"""A layer zip: the same bytes from the same input.
+"""Read and write layer zips. The same entries always give the same bytes.
 
-Nothing of the machine gets in: no clock, no user, no umask, no file order, no deflate that depends on the
-zlib at hand. Format: PKWARE's APPNOTE.TXT 6.3.10, without ZIP64 (a layer is at most 250 MB unpacked).
+The zip contains no time, user, umask or file order of the building machine, and is compressed by libdeflate
+rather than by the installed zlib. Format: PKWARE's APPNOTE.TXT 6.3.10, without ZIP64 (a layer is at most
+250 MB unpacked).
 """
 
 import io
@@ -19,7 +20,7 @@ import deflate
 from nodelayer.errors import InvalidInputError, NotVerifiedError
 
 LEVELS = {"best": 12, "fast": 6}
-"""libdeflate levels by the word the `--compression` flag takes."""
+"""The libdeflate level for each value of --compression."""
 
 EXECUTABLE = 0o755
 PLAIN = 0o644
@@ -34,7 +35,7 @@ _REGULAR_FILE = 0o100000
 
 @dataclass(frozen=True)
 class Entry:
-    """One file of a layer: its path below /opt, its bytes, its mode (0o644 or 0o755)."""
+    """A file of a layer: its path below /opt, its bytes, and its mode (0o644 or 0o755)."""
 
     path: str
     data: bytes
@@ -43,24 +44,25 @@ class Entry:
     def __post_init__(self) -> None:
         path = PurePosixPath(self.path)
         if path.is_absolute() or ".." in path.parts or str(path) != self.path or not self.path.isascii():
-            raise InvalidInputError(f"{self.path!r} cannot be the path of a file in a layer")
+            raise InvalidInputError(f"{self.path!r} is not a relative path of ASCII characters without ..")
 
 
 def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") -> None:
-    """Write a zip of the entries, sorted by path, to a binary stream.
+    """Write a zip of the entries, sorted by path; `compression` is a key of LEVELS.
 
-    `compression` is a key of LEVELS. Raises InvalidInputError for a path given twice.
+    Raises:
+        InvalidInputError: Two entries have the same path.
     """
     offset, directory, seen = 0, bytearray(), set()
     for entry in sorted(entries, key=lambda each: each.path.encode()):
         if entry.path in seen:
-            raise InvalidInputError(f"{entry.path} is in the layer twice")
+            raise InvalidInputError(f"two files of the layer have the path {entry.path}", todo="rename one")
         seen.add(entry.path)
         name = entry.path.encode()
-        packed = _compress(entry.data, LEVELS[compression])
+        compressed = _compress(entry.data, LEVELS[compression])
         method = _DEFLATED
-        if len(packed) >= len(entry.data):
-            packed, method = entry.data, _STORED
+        if len(compressed) >= len(entry.data):
+            compressed, method = entry.data, _STORED
         common = struct.pack(
             "<HHHHHIIIHH",
             _NEEDS_20,
@@ -69,7 +71,7 @@ def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") ->
             _DOS_TIME,
             _DOS_DATE,
             zlib.crc32(entry.data),
-            len(packed),
+            len(compressed),
             len(entry.data),
             len(name),
             0,
@@ -78,25 +80,29 @@ def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") ->
         directory += struct.pack("<HHHII", 0, 0, 0, (_REGULAR_FILE | entry.mode) << 16, offset) + name
         local = b"PK\x03\x04" + common + name
         out.write(local)
-        out.write(packed)
-        offset += len(local) + len(packed)
+        out.write(compressed)
+        offset += len(local) + len(compressed)
     out.write(directory)
     out.write(b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, len(seen), len(seen), len(directory), offset, 0))
 
 
 def _compress(data: bytes, level: int) -> bytes:
-    """Compress in a daemon thread: Python answers Ctrl-C only between calls, and this one takes seconds."""
-    packed: list[bytes] = []
+    """Compress in a daemon thread: it takes seconds, and Python would handle Ctrl-C only afterwards."""
+    results: list[bytes] = []
     thread = threading.Thread(
-        target=lambda: packed.append(bytes(deflate.deflate_compress(data, level))), daemon=True
+        target=lambda: results.append(bytes(deflate.deflate_compress(data, level))), daemon=True
     )
     thread.start()
     thread.join()
-    return packed[0]
+    return results[0]
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """The entries of a layer zip. Raises NotVerifiedError where it is damaged or not made by `write`."""
+    """Yield the entries of a layer zip.
+
+    Raises:
+        NotVerifiedError: The zip is damaged, or `write` did not make it.
+    """
     try:
         with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
             for info in archive.infolist():
@@ -108,7 +114,7 @@ def read(path: Path) -> Iterator[Entry]:
 
 
 def unpack(entries: Iterable[Entry], folder: Path) -> None:
-    """Lay the entries out below a folder, as Lambda does below /opt."""
+    """Write the entries below a folder, as Lambda does below /opt."""
     for entry in entries:
         target = folder / entry.path
         target.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""Open a built layer zip by its build record, and check that the record describes it."""
+"""Open built layer zips by their build records, and check that each record matches its zip."""
 
 import zipfile
 from collections.abc import Sequence
@@ -29,9 +29,11 @@ class Artifact:
 
 
 def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
-    """The layers of the newest built version a spec means, one for each architecture.
+    """Return the layers of the newest built version that matches a spec, one for each architecture.
 
-    Raises NotFoundError where it is not built, NotVerifiedError where zip and record do not agree.
+    Raises:
+        NotFoundError: No such layer is built.
+        NotVerifiedError: A zip does not match its build record.
     """
     records = built_records(out)
     return [of_record(_newest(records, spec, each, out), out) for each in architectures]
@@ -40,9 +42,10 @@ def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
 def each_built(
     specs: Sequence[str], architectures: Sequence[str], out: Path
 ) -> tuple[list[Artifact], list[NodelayerError]]:
-    """The layers of the newest built version of each spec, each once, and what is not to be had.
+    """Return the layers of the newest built version for each spec, without duplicates, and the failures.
 
-    Raises NotVerifiedError where a build record cannot be read.
+    Raises:
+        NotVerifiedError: A build record cannot be read.
     """
     records = built_records(out)
     found: dict[str, Artifact] = {}
@@ -59,9 +62,11 @@ def each_built(
 
 
 def all_built(out: Path) -> tuple[list[Artifact], list[NodelayerError]]:
-    """Every layer that lies in a folder, by its build record, and what is not what its record says.
+    """Return every layer of a folder, and an error for each zip that does not match its build record.
 
-    Raises NotVerifiedError where a build record cannot be read, NotFoundError where there is none.
+    Raises:
+        NotVerifiedError: A build record cannot be read.
+        NotFoundError: The folder has no build record.
     """
     found: list[Artifact] = []
     failures: list[NodelayerError] = []
@@ -71,40 +76,51 @@ def all_built(out: Path) -> tuple[list[Artifact], list[NodelayerError]]:
         except NodelayerError as error:
             failures.append(error)
     if not found and not failures:
-        raise NotFoundError("no layer is built", where=str(out), todo=f"{PROGRAM} build-layer --node VERSION")
+        raise NotFoundError(
+            "no layer is built", where=str(out), todo=f"run {PROGRAM} build-layer --node VERSION"
+        )
     return found, failures
 
 
 def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: Path) -> BuildRecord:
-    here = {record.node_version: record for record in records if record.architecture == architecture}
+    by_version = {record.node_version: record for record in records if record.architecture == architecture}
+    releases = [Release(version, lts_codename(version)) for version in by_version]
     try:
-        return here[resolve(spec, [Release(version, lts_codename(version)) for version in here]).version]
+        return by_version[resolve(spec, releases).version]
     except NotFoundError as error:
-        have = sorted(here, key=sort_key)
+        available = sorted(by_version, key=sort_key)
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} is built",
             where=str(out),
-            todo=f"{PROGRAM} build-layer --node '{spec}' --arch {architecture}"
-            + (f"; built are {', '.join(have)}" if have else ""),
+            todo=f"run {PROGRAM} build-layer --node '{spec}' --arch {architecture}"
+            + (f"; built versions: {', '.join(available)}" if available else ""),
         ) from error
 
 
 def built_records(out: Path) -> list[BuildRecord]:
-    """The build records in a folder. Raises NotVerifiedError for one that is none."""
+    """Return the build records in a folder.
+
+    Raises:
+        NotVerifiedError: A file is not a build record.
+    """
     files = sorted(path for path in out.glob("nodejs-*.json") if not path.name.endswith(".cdx.json"))
     return [load(path) for path in files]
 
 
 def of_record(record: BuildRecord, folder: Path) -> Artifact:
-    """The artifact a build record speaks of. Raises NotVerifiedError where the zip is not what it says."""
+    """Return the artifact of a build record.
+
+    Raises:
+        NotVerifiedError: The zip is missing, or does not match the record.
+    """
     path = folder / record.zip
-    again = f"{PROGRAM} build-layer --node {record.node_version} --arch {record.architecture}"
+    todo = f"run {PROGRAM} build-layer --node {record.node_version} --arch {record.architecture}"
     try:
         if not matches(record, folder):
             raise NotVerifiedError(
-                "the zip is not the one its build record speaks of" if path.exists() else "there is no zip",
+                "the zip does not match its build record" if path.exists() else "the zip is missing",
                 where=str(path),
-                todo=again,
+                todo=todo,
             )
     except OSError as error:
         raise machine_error(error, path, "--out") from error
@@ -126,15 +142,21 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
 
 
 def check_zip(artifact: Artifact) -> None:
-    """Raises NotVerifiedError where the file is no layer of a runtime."""
+    """Check that a file is a layer with a Lambda runtime.
+
+    Raises:
+        NotVerifiedError: It is not.
+    """
     try:
         with zipfile.ZipFile(artifact.path) as opened:
             names = set(opened.namelist())
     except (OSError, zipfile.BadZipFile) as error:
-        raise NotVerifiedError("not a zip", where=str(artifact.path), todo="build the layer again") from error
+        raise NotVerifiedError(
+            "the file is not a zip", where=str(artifact.path), todo="build the layer again"
+        ) from error
     if "bootstrap" not in names:
         raise NotVerifiedError(
-            "not a layer with a runtime: it has no bootstrap",
+            "the zip is not a layer with a runtime: it has no bootstrap",
             where=str(artifact.path),
             todo="build the layer again",
         )

@@ -1,8 +1,8 @@
-"""Build a layer from a release: plan, then act.
+"""Build a layer from a release.
 
-Order of a build: fetch, strip, check against the runtimes' ABI, prove (inside the target's image, or on this
-machine), pack, and only then put zip, SBOM and build record in place, the record last. However a build ends,
-a build record never describes a different zip.
+Order of a build: download the release, strip the binary, check it against the runtimes' ABI, test it (in the
+image of the target, or on this machine), write the zip, and only then move zip, SBOM and build record into
+place, the record last. So a build record never describes a different zip, even if a build fails.
 """
 
 import shutil
@@ -43,7 +43,7 @@ BUILDERS = ("auto", "docker", "local")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """How to build, whichever the version. `base_image` stands in for the target's own image."""
+    """How to build. `base_image` replaces the image of the target."""
 
     out: Path
     builder: str = "auto"
@@ -55,8 +55,8 @@ class BuildOptions:
 class BuildContext:
     """The collaborators of a build.
 
-    `emulator` returns AWS's Runtime Interface Emulator for an architecture; `invoke` invokes the sample
-    function on an unpacked layer on this machine; `engine` connects to Docker.
+    `emulator` returns AWS's Runtime Interface Emulator for an architecture. `invoke` invokes the sample
+    function on an unpacked layer on this machine. `engine` connects to Docker.
     """
 
     paths: ProjectPaths
@@ -68,9 +68,9 @@ class BuildContext:
 
 
 def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> BuildRecord:
-    """Build one layer into `options.out`: the zip, `.cdx.json` and, last, `.json`.
+    """Build a layer into `options.out`: the zip, `.cdx.json` and, last, `.json`.
 
-    Raises NodelayerError; then `options.out` is unchanged.
+    If it raises NodelayerError, `options.out` is unchanged.
     """
     _check(options)
     say = context.reporter.say
@@ -89,19 +89,19 @@ def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> 
         unzipped = sum(len(entry.data) for entry in entries)
         if unzipped > UNZIPPED:
             raise IncompatibleError(
-                f"{target.stem} unpacks to {megabytes(unzipped)}, more than the 250 MB Lambda takes",
-                todo="take another version",
+                f"{target.stem} unpacks to {megabytes(unzipped)}; Lambda allows 250 MB",
+                todo="choose another version",
             )
-        packed = staging / f"{target.stem}.zip"
+        zipped = staging / f"{target.stem}.zip"
         with (
-            context.reporter.work(f"packing {target.stem}.zip ({options.compression})"),
-            packed.open("wb") as stream,
+            context.reporter.work(f"compressing {target.stem}.zip ({options.compression})"),
+            zipped.open("wb") as stream,
         ):
             archive.write(entries, stream, options.compression)
         record = describe(
             target,
             entries,
-            packed,
+            zipped,
             runtimes=verdict.compatible,
             compression=options.compression,
             source=files.record,
@@ -115,15 +115,15 @@ def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> 
     say(f"{record.zip}: {megabytes(record.size)}, unpacked {megabytes(unzipped)}, sha256 {record.sha256}")
     if record.size > DIRECT_UPLOAD:
         context.reporter.warn(
-            f"{record.zip} is over 50 MB: Lambda takes it through S3 only, not by a direct upload"
+            f"{record.zip} is larger than 50 MB: Lambda accepts it only through S3, which publish uses"
         )
     return record
 
 
 def outputs(records: Sequence[BuildRecord], out: Path) -> dict[str, str]:
-    """Return what a later step of a GitHub job reads: a line for each layer, in the same order throughout.
+    """Return the outputs for later steps of a GitHub job: one line for each layer, in the same order.
 
-    `node-version` has the versions once each, with commas between, as --node takes them.
+    `node-version` has each version once, separated by commas, as --node takes them.
     """
     stems = [record.zip.removesuffix(".zip") for record in records]
     lines: dict[str, Sequence[object]] = {
@@ -146,20 +146,19 @@ def row(record: BuildRecord) -> tuple[str, str, str, str]:
 
 
 def _check(options: BuildOptions) -> None:
-    """Raises InvalidInputError for an unknown builder or compression."""
-    given = {
+    choices = {
         "builder": (options.builder, BUILDERS),
         "compression": (options.compression, tuple(archive.LEVELS)),
     }
-    for flag, (word, known) in given.items():
-        if word not in known:
+    for flag, (value, known) in choices.items():
+        if value not in known:
             raise InvalidInputError(
-                f"unknown {flag} {word!r}", where=f"--{flag}", todo=f"use {', '.join(known)}"
+                f"unknown {flag} {value!r}", where=f"--{flag}", todo=f"use {', '.join(known)}"
             )
 
 
 def existing(target: LayerTarget, options: BuildOptions, paths: ProjectPaths) -> BuildRecord | None:
-    """Return the record of a finished layer in `options.out` with this runtime client, or None."""
+    """Return the record of a finished layer in `options.out` with the current runtime client, or None."""
     path = options.out / f"{target.stem}.json"
     if not path.is_file():
         return None
@@ -167,25 +166,29 @@ def existing(target: LayerTarget, options: BuildOptions, paths: ProjectPaths) ->
         record = load(path)
     except NotVerifiedError:
         return None
-    fresh = record.nodelayer_version == __version__ and record.runtime_sha256 == contents.digest(
+    current = record.nodelayer_version == __version__ and record.runtime_sha256 == contents.digest(
         contents.client(paths.runtime)
     )
-    return record if fresh and matches(record, options.out) else None
+    return record if current and matches(record, options.out) else None
 
 
 def built_or_build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> BuildRecord:
-    """Return the record of a layer that is built already, or build it. Raises NodelayerError."""
+    """Return the record of an existing layer, or build the layer."""
     return existing(target, options, context.paths) or build(target, options, context)
 
 
 def newest(out: Path, architecture: Architecture) -> LayerTarget:
-    """Return the layer of the newest Node.js that is built in a folder. Raises NotFoundError."""
+    """Return the layer with the newest Node.js version in a folder.
+
+    Raises:
+        NotFoundError: The folder has no layer for this architecture.
+    """
     records = [load(path) for path in sorted(out.glob(f"nodejs-*-{architecture}.json"))]
     if not records:
         raise NotFoundError(
             f"no {architecture} layer is built",
             where=str(out),
-            todo="name a version with --node, and it will be",
+            todo="pass a version with --node, and nodelayer builds it",
         )
     return LayerTarget(max((record.node_version for record in records), key=sort_key), architecture)
 
@@ -206,14 +209,15 @@ def _prove(
             if options.builder == "docker":
                 raise
             context.reporter.say(
-                f"Local builder, so not proved inside {docker_builder.short(base)}: {error.what}"
+                f"The layer is tested on this machine, not in {docker_builder.short(base)}, "
+                f"because {error.what}"
             )
         else:
             return _prove_in_docker(engine, entries, base, runtime, target, context)
     return local_builder.prove(entries, target, runtime, invoke=context.invoke, reporter=context.reporter)
 
 
-def _prove_in_docker(  # noqa: PLR0913, PLR0917 - what a proof takes
+def _prove_in_docker(  # noqa: PLR0913, PLR0917 - every input of a proof
     engine: docker_builder.Engine,
     entries: Sequence[Entry],
     base: str,
@@ -221,7 +225,7 @@ def _prove_in_docker(  # noqa: PLR0913, PLR0917 - what a proof takes
     target: LayerTarget,
     context: BuildContext,
 ) -> LayerProof:
-    context.reporter.say(f"Docker builder, inside {docker_builder.short(base)}")
+    context.reporter.say(f"Testing the layer in {docker_builder.short(base)} (Docker)")
     docker_context = docker_builder.DockerContext(
         dockerfiles=context.paths.dockerfiles,
         function=context.paths.function,
@@ -233,14 +237,14 @@ def _prove_in_docker(  # noqa: PLR0913, PLR0917 - what a proof takes
         docker_builder.ProofRequest(target.version, target.architecture, base, runtime.libraries),
         docker_context,
     )
-    stand_in = "" if proof.builder.amazon_linux else ", a stand-in: not Amazon Linux"
-    context.reporter.say(f"Executed and invoked inside {proof.builder.system}{stand_in}")
+    note = "" if proof.builder.amazon_linux else ", which is not Amazon Linux"
+    context.reporter.say(f"Executed and invoked inside {proof.builder.system}{note}")
     return proof
 
 
 @contextmanager
 def _staging(out: Path, stem: str) -> Iterator[Path]:
-    """A folder inside `out`, gone afterwards; what the file system refuses becomes a MachineError."""
+    """Create a temporary folder inside `out`; convert OSError to MachineError."""
     try:
         out.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=f".{stem}-", dir=out) as folder:
@@ -257,12 +261,12 @@ def _put_in_place(staging: Path, out: Path, stem: str) -> None:
 
 
 def clean(out: Path) -> list[Path]:
-    """Remove what builds put into a folder, and the folder where nothing else is in it; returns what went."""
+    """Remove the files of builds from a folder, and the folder if it is empty; return the removed paths."""
     if not out.is_dir():
         return []
-    gone = [path for path in sorted(out.iterdir()) if path.name.lstrip(".").startswith("nodejs-")]
+    removed = [path for path in sorted(out.iterdir()) if path.name.lstrip(".").startswith("nodejs-")]
     try:
-        for path in gone:
+        for path in removed:
             if path.is_dir():
                 shutil.rmtree(path)
             else:
@@ -271,4 +275,4 @@ def clean(out: Path) -> list[Path]:
             out.rmdir()
     except OSError as error:
         raise machine_error(error, out, "--out") from error
-    return gone
+    return removed

@@ -15,12 +15,12 @@ _LICENSE = "nodejs/LICENSE"
 _SCRIPTS = ("bin/node", "bootstrap")
 _MAJOR = "aws/major"
 _HEAP = "aws/heap"
-_HEAP_PERCENT = b"90\n"  # of the function's memory, as AWS's own runtimes have it; read by bootstrap
-_HEAP_FROM = 18  # the majors before throw V8's compiled code away for the flag: docs/runtime.md
+_HEAP_PERCENT = b"90\n"  # of the function's memory, as in AWS's runtimes; bootstrap reads it
+_HEAP_FROM = 18  # with the flag, older majors discard V8's compiled code: docs/runtime.md
 
 
 def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
-    """Return the files of a layer, except for libraries that the target lacks. The binary is stripped."""
+    """Return the files of a layer, without the libraries that the target lacks. The binary is stripped."""
     return [
         *client(runtime),
         *settings(files.version),
@@ -30,9 +30,7 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
 
 
 def client(runtime: Path) -> list[Entry]:
-    """Return what a layer takes from the runtime folder.
-
-    That is bootstrap and bin/node (mode 0755), aws/*.js and aws/package.json (0644).
+    """Return the files of the runtime folder: bootstrap and bin/node (0755), aws/*.js and *.json (0644).
 
     Raises:
         NotVerifiedError: A file has Windows line endings, with which it would not start on Lambda.
@@ -54,25 +52,22 @@ def client(runtime: Path) -> list[Entry]:
 
 
 def settings(version: str) -> list[Entry]:
-    """Return the files that tell bootstrap the major of Node.js and the heap's share of the memory."""
+    """Return the files with the major of Node.js and the percentage of memory for the JavaScript heap."""
     major = sort_key(version).major
     heap = [Entry(_HEAP, _HEAP_PERCENT)] if major >= _HEAP_FROM else []
     return [Entry(_MAJOR, f"{major}\n".encode()), *heap]
 
 
 def client_digest(entries: Iterable[Entry]) -> str:
-    """Return the digest of the runtime client among the entries of a layer."""
+    """Return the digest of the runtime client in the entries of a layer."""
+    settings = (_MAJOR, _HEAP)
     return digest(
-        [
-            e
-            for e in entries
-            if e.path in _SCRIPTS or (e.path.startswith("aws/") and e.path not in (_MAJOR, _HEAP))
-        ]
+        [e for e in entries if e.path in _SCRIPTS or (e.path.startswith("aws/") and e.path not in settings)]
     )
 
 
 def digest(entries: Sequence[Entry]) -> str:
-    """Return the sha256 in hex over paths, modes and bytes of entries, whatever their order."""
+    """Return a sha256 in hex of the paths, modes and bytes of entries, independent of their order."""
     whole = hashlib.sha256()
     for entry in sorted(entries, key=lambda each: each.path):
         whole.update(f"{entry.path}\0{entry.mode:o}\0{hashlib.sha256(entry.data).hexdigest()}\n".encode())

@@ -1,7 +1,7 @@
-"""A layer proved inside the image of its target, by Docker's classic builder through its Python client.
+"""Test a layer in the image of its target, with Docker's classic builder through its Python client.
 
-The engine gets files that are verified already, adds what the target's own packages have to supply, runs the
-binary, answers one invocation through AWS's Runtime Interface Emulator, and hands the files back.
+The engine gets verified files, adds libraries from the image's packages, runs the binary, answers one
+invocation through AWS's Runtime Interface Emulator, and returns the files.
 The API: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/operation/ImageBuild
 """
 
@@ -38,12 +38,12 @@ from nodelayer.layer.record import BuilderRecord, LayerProof
 from nodelayer.util.console import Reporter
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
-_BOOKKEEPING = ("--->", "Removing intermediate container")
-_UNANSWERED = re.compile(r"no such host|dial tcp|i/o timeout|TLS handshake timeout|network is unreachable")
-_SIGNS_OF_NO_DAEMON = {"FileNotFoundError": "it has no socket", "ConnectionRefusedError": "nothing listens"}
-_PATIENCE = 40
-_PAUSE_S = 0.5
-_LOOKS_AFTER_A_CUT = 3
+_BUILDER_LINES = ("--->", "Removing intermediate container")
+_UNREACHABLE = re.compile(r"no such host|dial tcp|i/o timeout|TLS handshake timeout|network is unreachable")
+_NO_DAEMON = {"FileNotFoundError": "no socket", "ConnectionRefusedError": "connection refused"}
+_CLEANUP_ROUNDS = 40
+_CLEANUP_PAUSE_S = 0.5
+_EMPTY_ROUNDS_AFTER_INTERRUPTION = 3
 _OUT = "/nodelayer/out"
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
@@ -51,7 +51,7 @@ _ID_OF_AMAZON_LINUX = "amzn"
 
 @dataclass(frozen=True)
 class DockerContext:
-    """What a build needs beside the layer: the folders docker/ and function/, an event, the emulator."""
+    """What a build needs besides the layer: the folders docker/ and function/, an event, the emulator."""
 
     dockerfiles: Path
     function: Path
@@ -61,7 +61,7 @@ class DockerContext:
 
 @dataclass(frozen=True)
 class ProofRequest:
-    """What to prove, in which image. `libraries` are the sonames to take from the image's packages."""
+    """What to test, and in which image. `libraries` are the sonames to copy from the image's packages."""
 
     node_version: str
     architecture: Architecture
@@ -70,16 +70,18 @@ class ProofRequest:
 
 
 class Engine:
-    """A Docker daemon that answered. Make one with `connect`."""
+    """A running Docker daemon. Use `connect` to create one."""
 
     def __init__(self, client: docker.DockerClient, reporter: Reporter) -> None:
         self._client = client
         self._reporter = reporter
 
     def base_image(self, reference: str, architecture: Architecture) -> Image:
-        """The image of that name for that architecture, pulled where it is not here.
+        """Return an image for an architecture, pulled if necessary.
 
-        Raises UnreachableError when it cannot be had, IncompatibleError when it is of another architecture.
+        Raises:
+            UnreachableError: The image cannot be pulled.
+            IncompatibleError: The image is for another architecture.
         """
         try:
             image = self._client.images.get(reference)
@@ -97,9 +99,9 @@ class Engine:
             if image is not None:
                 raise _wrong_architecture(image, reference, architecture) from error
             raise UnreachableError(
-                f"the base image cannot be had: {_reason(error)}",
+                f"the base image cannot be pulled: {_reason(error)}",
                 where=reference,
-                todo="name one that is here in NODELAYER_BASE_IMAGE, or use --builder local",
+                todo="set NODELAYER_BASE_IMAGE to a local image, or use --builder local",
             ) from error
         if image.attrs.get("Architecture") != architecture.debian:
             raise _wrong_architecture(image, reference, architecture)
@@ -108,23 +110,25 @@ class Engine:
     def prove(
         self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext
     ) -> LayerProof:
-        """Run the stages of docker/Dockerfile on these files.
+        """Run the stages of docker/Dockerfile with these files; afterwards remove its containers and images.
 
-        Raises UnreachableError, IncompatibleError (it does not run there), MachineError (no room) or
-        NotVerifiedError (files came back changed). However it ends, no container and no image of the build
-        is left.
+        Raises:
+            UnreachableError: The daemon or the image's registry does not answer.
+            IncompatibleError: The layer does not work in the image.
+            MachineError: The disk is full, or this machine cannot run the architecture.
+            NotVerifiedError: The build changed a file.
         """
         base_id = self.base_image(request.base, request.architecture).id or ""
         build = uuid.uuid4().hex
         image = ""
-        looks = _LOOKS_AFTER_A_CUT
+        empty_rounds = _EMPTY_ROUNDS_AFTER_INTERRUPTION
         try:
             with _context(entries, docker_context) as context:
                 image = self._build(context, build, request)
             exported = self._export(image)
-            looks = 1
+            empty_rounds = 1
         finally:
-            self._clean(build, image, looks)
+            self._clean(build, image, empty_rounds)
         return _proof(exported, entries, request, base_id)
 
     def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
@@ -152,7 +156,7 @@ class Engine:
                     raise _failed(str(message["error"]), lines, request)
                 for line in _TERMINAL.sub("", str(message.get("stream", ""))).splitlines():
                     lines.append(line.rstrip())
-                    if line.strip() and not line.lstrip().startswith(_BOOKKEEPING):
+                    if line.strip() and not line.lstrip().startswith(_BUILDER_LINES):
                         self._reporter.say(f"  docker: {line.rstrip()}")
                 image = message.get("aux", {}).get("ID", image)
         except (DockerException, requests.RequestException) as error:
@@ -168,7 +172,7 @@ class Engine:
             container = self._client.containers.create(image, command=["none"])
             try:
                 chunks, _ = container.get_archive(f"{_OUT}/.")
-                spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - handed on
+                spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
                 for chunk in chunks:
                     spool.write(chunk)
             finally:
@@ -178,15 +182,15 @@ class Engine:
         spool.seek(0)
         return tarfile.open(fileobj=spool)
 
-    def _clean(self, build: str, image: str, looks: int) -> None:
-        """Remove what the build left. A daemon that no longer answers must not hide why the build failed.
+    def _clean(self, build: str, image: str, empty_rounds: int) -> None:
+        """Remove the containers and images of a build, until `empty_rounds` rounds in a row find none.
 
-        The daemon winds up a build that was cut off in its own time, and may still make a container or image
-        meanwhile: so this goes on until nothing was there so many times in a row.
+        After an interruption the daemon may still create a container or an image. Errors are ignored, because
+        they must not hide the reason why the build failed.
         """
         own: dict[str, str | list[str] | bool] = {"label": f"{_LABEL}={build}"}
-        quiet = 0
-        for _ in range(_PATIENCE):
+        empty = 0
+        for _ in range(_CLEANUP_ROUNDS):
             with suppress(DockerException, requests.RequestException):
                 containers = self._client.containers.list(all=True, filters=own, ignore_removed=True)
                 for container in containers:
@@ -195,15 +199,19 @@ class Engine:
                     with suppress(ImageNotFound):
                         self._client.images.remove(image, force=True)
                 self._client.images.prune(filters={**own, "dangling": True})
-                left = containers or self._client.images.list(all=True, filters=own)
-                quiet = 0 if left else quiet + 1
-                if quiet >= looks:
+                remaining = containers or self._client.images.list(all=True, filters=own)
+                empty = 0 if remaining else empty + 1
+                if empty >= empty_rounds:
                     return
-            time.sleep(_PAUSE_S)
+            time.sleep(_CLEANUP_PAUSE_S)
 
 
 def connect(reporter: Reporter) -> Engine:
-    """The Docker daemon that DOCKER_HOST or the default socket names. Raises UnreachableError."""
+    """Connect to the Docker daemon of DOCKER_HOST or the default socket.
+
+    Raises:
+        UnreachableError: No daemon answers, or this user has no permission.
+    """
     try:
         client = docker.from_env(timeout=600)
         client.ping()
@@ -213,7 +221,7 @@ def connect(reporter: Reporter) -> Engine:
 
 
 def base_reference(runtime: str, override: str | None, architecture: Architecture) -> str:
-    """The name of the base image for a runtime; `{arch}` in an override becomes amd64 or arm64."""
+    """Return the base image for a runtime; `{arch}` in an override becomes amd64 or arm64."""
     if override:
         return override.replace("{arch}", architecture.debian)
     pinned = json.loads((files("nodelayer.layer") / "base_images.json").read_text())
@@ -222,19 +230,19 @@ def base_reference(runtime: str, override: str | None, architecture: Architectur
 
 def _wrong_architecture(image: Image, reference: str, architecture: Architecture) -> IncompatibleError:
     return IncompatibleError(
-        f"the base image is of {image.attrs.get('Architecture')}, not of {architecture.debian}",
+        f"the base image is for {image.attrs.get('Architecture')}, not for {architecture.debian}",
         where=reference,
-        todo="name one in NODELAYER_BASE_IMAGE; {arch} in the name becomes amd64 or arm64",
+        todo="set NODELAYER_BASE_IMAGE to another image; {arch} in the name becomes amd64 or arm64",
     )
 
 
 def short(reference: str) -> str:
-    """An image's name without its digest, for a line that a person reads."""
+    """Return an image's name without its digest, for messages."""
     return reference.partition("@")[0]
 
 
 def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[bytes]:
-    spool = tempfile.TemporaryFile()  # noqa: SIM115 - handed on
+    spool = tempfile.TemporaryFile()  # noqa: SIM115 - returned
     sums = []
     with tarfile.open(fileobj=spool, mode="w") as tar:
 
@@ -271,56 +279,57 @@ def _proof(
     returned = {name for name in found if name.startswith("opt/")}
     changed = sorted(name for name in expected if found.get(name) != expected[name])
     if changed or returned - expected.keys() != added:
-        odd = ", ".join(changed + sorted((returned - expected.keys()) ^ added))
+        unexpected = ", ".join(changed + sorted((returned - expected.keys()) ^ added))
         raise NotVerifiedError(
-            f"what left the image is not what went in: {odd}", todo="is /opt of the base image empty?"
+            f"the Docker build changed files of the layer: {unexpected}",
+            todo="use a base image whose /opt is empty",
         )
-    seen: dict[str, Any] = json.loads(found["proof.json"][0])
-    system = seen["system"].get("PRETTY_NAME", "an unnamed system")
+    report: dict[str, Any] = json.loads(found["proof.json"][0])
+    system = report["system"].get("PRETTY_NAME", "an unnamed system")
     return LayerProof(
         builder=BuilderRecord(
             name="docker",
             base_image=request.base,
             base_image_id=base_id,
             system=system,
-            amazon_linux=seen["system"].get("ID") == _ID_OF_AMAZON_LINUX,
+            amazon_linux=report["system"].get("ID") == _ID_OF_AMAZON_LINUX,
             executed=True,
             invoked=True,
             libraries=dict.fromkeys(request.libraries, f"packages of {system}"),
         ),
         libraries={soname: found[f"opt/lib/{soname}"][0] for soname in request.libraries},
-        versions=seen["versions"],
+        versions=report["versions"],
     )
 
 
 def _reason(error: Exception) -> str:
     text = str(error.explanation) if isinstance(error, APIError) and error.explanation else str(error)
-    return "its registry does not answer" if _UNANSWERED.search(text) else text
+    return "its registry does not answer" if _UNREACHABLE.search(text) else text
 
 
 def _explained(error: Exception, where: str) -> NodelayerError:
     text = _reason(error)
     if "Permission denied" in text or "PermissionError" in text:
         return UnreachableError(
-            "the Docker daemon may not be used by this user",
+            "this user has no permission to use Docker",
             where=where,
-            todo="join the docker group, or use --builder local",
+            todo="add the user to the docker group and sign in again, or use --builder local",
         )
     if "no space left" in text.lower():
         return _full(where)
     if isinstance(error, NotFound):
-        return UnreachableError(f"the Docker daemon does not have it ({text})", where=where, todo="try again")
-    why = next((plain for sign, plain in _SIGNS_OF_NO_DAEMON.items() if sign in text), text)
+        return UnreachableError(f"Docker did not find it ({text})", where=where, todo="try again")
+    why = next((reason for sign, reason in _NO_DAEMON.items() if sign in text), text)
     return UnreachableError(
-        f"no Docker daemon answers ({why})", where=where, todo="start one, or use --builder local"
+        f"Docker does not answer ({why})", where=where, todo="start Docker, or use --builder local"
     )
 
 
 def _full(where: str) -> MachineError:
     return MachineError(
-        "the Docker daemon has no space left",
+        "Docker has no disk space left",
         where=where,
-        todo="free some (docker system df, docker system prune)",
+        todo="free some space: docker system df, docker system prune",
     )
 
 
@@ -333,18 +342,18 @@ def _failed(text: str, lines: Sequence[str], request: ProofRequest) -> Nodelayer
             "qemu-user-static and binfmt_misc" if request.architecture == ARM64 else "an emulator of x86_64"
         )
         return MachineError(
-            f"this host cannot run {request.architecture} programs",
+            f"this machine cannot run {request.architecture} programs",
             where=request.base,
-            todo=f"build on an {request.architecture} host, or set up {emulation}",
+            todo=f"build on an {request.architecture} machine, or install {emulation}",
         )
-    said = [
+    reasons = [
         line
         for line in lines
         if line.startswith("nodelayer: ") or "GLIBC" in line or "cannot open shared" in line
     ]
-    why = said[-1] if said else text
+    why = reasons[-1] if reasons else text
     return IncompatibleError(
-        f"the layer did not prove itself in the image: {why}",
+        f"the layer does not work in the base image: {why}",
         where=request.base,
         todo="see the docker lines above",
     )

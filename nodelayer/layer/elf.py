@@ -1,4 +1,4 @@
-"""What an ELF file asks of the system it runs on, and the file without what nothing reads when it runs.
+"""Read what an ELF file requires of its system, and strip an ELF file.
 
 Formats: System V gABI, chapters 4 and 5; symbol versions: Linux Standard Base Core 5.0, chapter 10.7.
 """
@@ -32,7 +32,7 @@ _SHT_STRTAB, _SHT_NOBITS = 3, 8
 _SHF_ALLOC, _SHF_INFO_LINK = 0x2, 0x40
 _SHN_UNDEF = 0
 _VER_FLG_BASE, _VER_FLG_WEAK = 0x1, 0x2
-_VERSION_MASK = 0x7FFF  # the top bit of a version index hides the symbol, and is no part of it
+_VERSION_MASK = 0x7FFF  # the top bit of a version index is a flag: the symbol is hidden
 _ALIGNMENT = 8
 
 _DAMAGE = (
@@ -45,14 +45,14 @@ _DAMAGE = (
     TypeError,
     ValueError,
 )
-"""What a damaged file makes of us: pyelftools raises whatever its parser stumbles over first."""
+"""The errors that pyelftools and this module raise for a damaged file."""
 
 
 @dataclass(frozen=True)
 class SymbolVersion:
-    """A version node the file needs of a library, and the imported symbols that carry it, sorted.
+    """A version node that the file needs from a library, and its imported symbols, sorted.
 
-    `weak` is VER_FLG_WEAK: the loader starts the program all the same when the node is missing.
+    `weak` is VER_FLG_WEAK: the loader starts the program even if the version node is missing.
     """
 
     library: str
@@ -63,10 +63,10 @@ class SymbolVersion:
 
 @dataclass(frozen=True)
 class Elf:
-    """What the dynamic loader reads of a file.
+    """What the dynamic loader reads from a file.
 
-    `machine` as in `EM_X86_64`; `libraries` is DT_NEEDED in its order; `provides` are the version nodes it
-    defines; `build_id` in hex.
+    `machine` as in `EM_X86_64`; `libraries` is DT_NEEDED in its order; `provides` are the version nodes that
+    the file defines; `build_id` is hex.
     """
 
     machine: str
@@ -79,9 +79,10 @@ class Elf:
 
 
 def read(data: bytes, *, name: str) -> Elf:
-    """Read what the loader would: segments only, so that a file without a table of sections hides nothing.
+    """Read the segments of a file, as the loader does; a section table is not needed.
 
-    Raises NotVerifiedError for what is no 64-bit little-endian ELF program or library, or is damaged.
+    Raises:
+        NotVerifiedError: It is damaged, or not a 64-bit little-endian ELF program or library.
     """
     _recognise(data, name)
     try:
@@ -104,7 +105,7 @@ def read(data: bytes, *, name: str) -> Elf:
 
 
 class _Linked:
-    """The dynamic segment of a file: its tables found by address, as the loader finds them."""
+    """The dynamic segment of a file. Tables are found by address, as the loader finds them."""
 
     def __init__(self, data: bytes, dynamic: DynamicSegment) -> None:
         self._data = data
@@ -133,7 +134,7 @@ class _Linked:
                     weak=bool(flags & _VER_FLG_WEAK),
                 )
                 node_at += next_node
-            if not following:  # the last, whatever the count says
+            if not following:  # the last one, even if the count is larger
                 return
             at += following
 
@@ -166,7 +167,7 @@ class _Linked:
     def _table(self, tag: str) -> int:
         _, offset = self._dynamic.get_table_offset(tag)
         if offset is None or offset >= len(self._data):
-            raise ValueError(f"no segment holds its {tag}")
+            raise ValueError(f"no segment contains its {tag}")
         return int(offset)
 
     def _string(self, offset: int) -> str:
@@ -183,14 +184,14 @@ def _build_id(notes: Iterable[NoteSegment]) -> str | None:
 
 
 def strip(data: bytes, *, name: str) -> bytes:
-    """The program or library without symbols, debug data and comments: whatever no segment holds.
+    """Remove symbols, debug data and comments from a program or library: everything outside of its segments.
 
-    What the kernel and the loader read keeps its place and its bytes; only the table of sections, which
-    neither of them reads, is written anew for the sections that are still there. So the same bytes come out
-    on every host and for every architecture, which GNU strip promises for neither, and twice is as good as
-    once. A file without a table of sections comes back as it is.
+    The bytes that the kernel and the loader read do not change. Only the section table is rewritten, for the
+    remaining sections. The result is the same on every host and for every architecture, and stripping twice
+    gives the same bytes; GNU strip guarantees neither. A file without section table is returned unchanged.
 
-    Raises NotVerifiedError for what is no 64-bit little-endian ELF program or library, or is damaged.
+    Raises:
+        NotVerifiedError: It is damaged, or not a 64-bit little-endian ELF program or library.
     """
     _recognise(data, name)
     try:
@@ -201,7 +202,7 @@ def strip(data: bytes, *, name: str) -> bytes:
 
 @dataclass(frozen=True)
 class _Section:
-    """One row of the table of sections (gABI, figure 4-8), its name looked up."""
+    """A row of the section table (gABI, figure 4-8) with its name resolved."""
 
     name: bytes
     type: int
@@ -216,7 +217,7 @@ class _Section:
 
     @property
     def end(self) -> int:
-        """Where its bytes end in the file; .bss has none there."""
+        """The offset after its bytes in the file; .bss has no bytes in the file."""
         return 0 if self.type == _SHT_NOBITS else self.offset + self.size
 
     def packed(self, name: int) -> bytes:
@@ -242,7 +243,7 @@ def _stripped(data: bytes) -> bytes:
     programs_at, sections_at, programs, sections, names_in = (header[at] for at in (5, 6, 10, 12, 13))
     rows = [_PROGRAM.unpack_from(data, programs_at + _PROGRAM.size * index) for index in range(programs)]
     if not any(kind == _PT_LOAD for kind, *_ in rows):
-        raise ValueError("it has nothing to load")
+        raise ValueError("it has no segment to load")
     kept = _kept(_sections(data, sections_at, sections, names_in))
     end = max(
         _HEADER.size,
@@ -251,8 +252,8 @@ def _stripped(data: bytes) -> bytes:
         *(section.end for section in kept),
     )
     if max(end, sections_at + _SECTION.size * sections) > len(data):
-        raise ValueError(f"it ends after {len(data)} bytes and its headers speak of more")
-    if not kept:  # nothing says what may go
+        raise ValueError(f"it has {len(data)} bytes, and its headers describe more")
+    if not kept:  # without a section table
         return data
     names = bytearray(b"\0")
     table = b"".join(section.packed(_place(names, section.name)) for section in kept)
@@ -274,27 +275,26 @@ def _sections(data: bytes, at: int, count: int, names_in: int) -> list[_Section]
 
 
 def _kept(sections: list[_Section]) -> list[_Section]:
-    """The table up to the last section that is in memory when the file runs.
+    """Return the table up to the last section that is loaded into memory.
 
-    The dynamic symbols name their sections by number and stay as they are, so each keeps its number: a
-    section that goes leaves an empty row.
+    Dynamic symbols refer to sections by number, so an empty row replaces each removed section.
     """
     loaded = [number for number, each in enumerate(sections) if each.flags & _SHF_ALLOC]
-    stay = set(loaded)
+    kept = set(loaded)
     return [
         replace(
             section,
-            link=section.link if section.link in stay else 0,
-            info=0 if section.flags & _SHF_INFO_LINK and section.info not in stay else section.info,
+            link=section.link if section.link in kept else 0,
+            info=0 if section.flags & _SHF_INFO_LINK and section.info not in kept else section.info,
         )
-        if number in stay
+        if number in kept
         else _EMPTY
         for number, section in enumerate(sections[: max(loaded, default=-1) + 1])
     ]
 
 
 def _place(names: bytearray, name: bytes) -> int:
-    """Where `name` begins in the table of names: as the tail of one that is there already, or added."""
+    """Return the offset of `name` in the name table: an existing tail of a name, or a new entry."""
     at = names.find(name + b"\0")
     if at < 0:
         at = len(names)
@@ -304,7 +304,7 @@ def _place(names: bytearray, name: bytes) -> int:
 
 def _recognise(data: bytes, name: str) -> None:
     if not data.startswith(_IDENT):
-        raise _refused(name, "no 64-bit little-endian ELF file")
+        raise _refused(name, "not a 64-bit little-endian ELF file")
     if len(data) < _HEADER.size:
         raise _refused(name, f"a damaged ELF file (it ends after {len(data)} bytes)")
     if _HEADER.unpack_from(data)[1] not in {_ET_EXEC, _ET_DYN}:
@@ -317,5 +317,5 @@ def _damaged(name: str, error: Exception) -> NotVerifiedError:
 
 def _refused(name: str, what: str) -> NotVerifiedError:
     return NotVerifiedError(
-        f"{name} is {what}", todo="fetch it again; where it stays so, its publisher is at fault"
+        f"{name} is {what}", todo="download it again; if it fails again, report it to its publisher"
     )

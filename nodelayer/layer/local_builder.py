@@ -1,4 +1,4 @@
-"""A layer proved on this machine: the binary run, and the sample function invoked on the unpacked layer."""
+"""Test a layer on this machine: run the binary, and invoke the sample function on the unpacked layer."""
 
 import errno
 import json
@@ -23,10 +23,11 @@ from nodelayer.util.console import Reporter
 from nodelayer.util.temporary import temporary_folder
 
 Invoke = Callable[[Path, str, Architecture], str]
-"""Invokes the sample function on an unpacked layer of a Node.js version, and returns a line about it."""
+"""Invokes the sample function on an unpacked layer of a Node.js version, and returns a line of progress."""
 
 _PACKAGES = {"libatomic.so.1": "libatomic1 on Debian and Ubuntu, libatomic on Amazon Linux and Fedora"}
-"""The packages of distributions that hold a library."""
+"""The packages of Linux distributions that contain a library."""
+_TODO = "use another --source, or --builder docker"
 
 
 def prove(
@@ -37,14 +38,19 @@ def prove(
     invoke: Invoke,
     reporter: Reporter,
 ) -> LayerProof:
-    """Add the libraries that the runtime lacks, run the binary, invoke the sample function once.
+    """Add the libraries that the runtime lacks, run the binary, and invoke the sample function once.
 
-    If this machine cannot run the binary, or has no Runtime Interface Emulator, the proof says so. Raises
-    NodelayerError if the layer does not work.
+    The proof records whether this machine could run the binary and the Runtime Interface Emulator.
+
+    Raises:
+        IncompatibleError: The layer does not work, or a library is missing.
+        NotVerifiedError: The binary is another version, or does not run.
     """
     libraries = {name: _host_library(name, target, runtime) for name in runtime.libraries}
     for name in libraries:
-        reporter.say(f"{name}, which {runtime.name} lacks, comes from this machine and passes the ABI check")
+        reporter.say(
+            f"Adding {name} from this machine, because {runtime.name} lacks it; it passes the ABI check"
+        )
     carried = [Entry(f"lib/{name}", data) for name, data in libraries.items()]
     with temporary_folder("nodelayer-") as layer:
         archive.unpack([*entries, *carried], layer)
@@ -76,7 +82,7 @@ def _host_library(soname: str, target: LayerTarget, runtime: abi.RuntimeTarget) 
     verdict = abi.check(files, target.architecture, policies=runtime.policies, runtimes=(runtime.name,))
     if not verdict.compatible:
         raise IncompatibleError(
-            f"this machine's {soname} would not load on {runtime.name} ({abi.refuse(verdict).what})",
+            f"{soname} of this machine does not load on {runtime.name}: {abi.explain(verdict, runtime.name)}",
             where=str(path),
             todo="use --builder docker",
         )
@@ -84,10 +90,7 @@ def _host_library(soname: str, target: LayerTarget, runtime: abi.RuntimeTarget) 
 
 
 def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str, str]:
-    """Return `process.versions` of the binary in an unpacked layer; empty if this machine cannot run it.
-
-    Raises NotVerifiedError if it runs and is another version, or should run here and does not.
-    """
+    """Return `process.versions` of the binary in an unpacked layer; empty if this machine cannot run it."""
     command = [str(layer / NODE), "-p", "JSON.stringify(process.versions)"]
     environ = {"LD_LIBRARY_PATH": str(layer / "lib"), "PATH": os.environ.get("PATH", os.defpath)}
     try:
@@ -98,17 +101,18 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
             return {}
         raise
     except subprocess.TimeoutExpired as error:
-        raise NotVerifiedError(f"the binary of Node.js {target.version} does not end when run") from error
+        raise NotVerifiedError(f"Node.js {target.version} does not end within 120 s", todo=_TODO) from error
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         foreign = target.architecture != of_host()
         if foreign or "GLIBC" in why or "cannot open shared object" in why:
             reporter.say(f"Not executed: this machine cannot run it ({why})")
             return {}
-        raise NotVerifiedError(f"the binary of Node.js {target.version} does not run: {why}")
+        raise NotVerifiedError(f"the binary of Node.js {target.version} does not run: {why}", todo=_TODO)
     versions: dict[str, str] = json.loads(done.stdout)
-    if versions.get("node") != target.version:
-        raise NotVerifiedError(f"the binary is Node.js {versions.get('node')}, not {target.version}")
+    found = versions.get("node")
+    if found != target.version:
+        raise NotVerifiedError(f"the binary is Node.js {found}, not {target.version}", todo=_TODO)
     emulated = " (emulated)" if target.architecture == ARM64 != of_host() else ""
     reporter.say(f"Executed on this machine{emulated}")
     return versions

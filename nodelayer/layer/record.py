@@ -1,4 +1,4 @@
-"""The build record: what a layer zip is, where it came from and what was proved about it."""
+"""The build record: describes a layer zip, its source, and how it was tested."""
 
 import base64
 import hashlib
@@ -19,19 +19,19 @@ from nodelayer.version import __version__
 
 @dataclass(frozen=True)
 class LayerTarget:
-    """One layer to build, and the names it gets."""
+    """A layer to build, and its names."""
 
     version: str
     architecture: Architecture
 
     @property
     def stem(self) -> str:
-        """The name of its files, without what follows the dot."""
+        """The name of its files without extension."""
         return f"nodejs-{self.version}-{self.architecture}"
 
     @property
     def layer_name(self) -> str:
-        """The name of the layer in an account."""
+        """The name of the layer in an AWS account."""
         return f"nodejs-{self.version.replace('.', '-')}-{self.architecture}"
 
     @property
@@ -41,7 +41,7 @@ class LayerTarget:
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One file of the layer: path below /opt, mode as in `0755`, bytes, sha256 in hex."""
+    """A file of the layer: path below /opt, mode as in `0755`, size in bytes, sha256 in hex."""
 
     path: str
     mode: str
@@ -50,7 +50,7 @@ class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class BuilderRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Who built it, and what was seen to work there. `system` is the PRETTY_NAME of /etc/os-release."""
+    """The builder and the result of its tests. `system` is PRETTY_NAME of /etc/os-release."""
 
     name: Literal["docker", "local"]
     base_image: str | None = None
@@ -63,7 +63,7 @@ class BuilderRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
 
 class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What stands in `nodejs-<version>-<architecture>.json`. Sizes are bytes."""
+    """The content of `nodejs-<version>-<architecture>.json`. Sizes are bytes."""
 
     schema_version: Literal[1] = 1
     layer_name: str
@@ -86,20 +86,20 @@ class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     files: list[FileRecord]
 
     def json_text(self) -> str:
-        """Return the record as its file holds it."""
+        """Return the record as JSON."""
         return msgspec.json.format(msgspec.json.encode(self), indent=2).decode() + "\n"
 
 
 @dataclass(frozen=True)
 class LayerProof:
-    """What a builder proved, the libraries it adds to the layer by soname, and `process.versions`."""
+    """The result of a builder: its record, added libraries by soname, and `process.versions`."""
 
     builder: BuilderRecord
     libraries: Mapping[str, bytes] = field(default_factory=dict)
     versions: Mapping[str, str] = field(default_factory=dict)
 
 
-def describe(  # noqa: PLR0913 - what a record says
+def describe(  # noqa: PLR0913 - every input of a record
     target: LayerTarget,
     entries: Sequence[Entry],
     packed: Path,
@@ -109,7 +109,7 @@ def describe(  # noqa: PLR0913 - what a record says
     source: SourceRecord,
     builder: BuilderRecord,
 ) -> BuildRecord:
-    """Make the build record of a zip of these entries."""
+    """Create the build record of a zip of these entries."""
     with packed.open("rb") as stream:
         sha256 = hashlib.file_digest(stream, "sha256").digest()
     return BuildRecord(
@@ -143,24 +143,28 @@ def describe(  # noqa: PLR0913 - what a record says
 
 
 def code_sha256(digest: bytes) -> str:
-    """The sha256 of a zip as Lambda writes it: base64 of the 32 bytes."""
+    """Format a sha256 as Lambda does: base64 of the 32 bytes."""
     return base64.b64encode(digest).decode()
 
 
 def load(path: Path) -> BuildRecord:
-    """Read a build record. Raises NotVerifiedError where the file is none."""
+    """Read a build record.
+
+    Raises:
+        NotVerifiedError: The file is not a build record of this nodelayer version.
+    """
     try:
         return msgspec.json.decode(path.read_bytes(), type=BuildRecord)
     except (ValueError, RecursionError) as error:
         raise NotVerifiedError(
-            f"not a build record of this nodelayer ({error})",
+            f"the file is not a build record of this nodelayer version ({error})",
             where=str(path),
             todo="build the layer again",
         ) from error
 
 
 def matches(record: BuildRecord, folder: Path) -> bool:
-    """Whether the zip the record speaks of lies beside it, unchanged."""
+    """Check that the zip of a record is in the folder and has the recorded content."""
     path = folder / record.zip
     if not path.is_file() or path.stat().st_size != record.size:
         return False
@@ -169,6 +173,6 @@ def matches(record: BuildRecord, folder: Path) -> bool:
 
 
 def file_sha256(path: Path) -> str:
-    """The sha256 of a file as Lambda writes it."""
+    """Return the sha256 of a file in Lambda's format."""
     with path.open("rb") as stream:
         return code_sha256(hashlib.file_digest(stream, "sha256").digest())

@@ -1,4 +1,4 @@
-"""A layer's bill of materials as CycloneDX 1.6 JSON (https://cyclonedx.org/docs/1.6/json/)."""
+"""The software bill of materials of a layer, CycloneDX 1.6 JSON (https://cyclonedx.org/docs/1.6/json/)."""
 
 import re
 import uuid
@@ -21,10 +21,10 @@ _BUNDLED_LIBRARIES = {"libatomic.so.1": ("libatomic", "GPL-3.0-or-later WITH GCC
 
 
 def render(record: BuildRecord, versions: Mapping[str, str]) -> str:
-    """The SBOM of the layer the record speaks of; the same text for the same input.
+    """Return the SBOM of the layer of a build record; the same input gives the same text.
 
-    `versions` is `process.versions` of its binary, empty where the binary could not be run. Whatever Node.js
-    carries inside itself stands below it in the dependency graph.
+    `versions` is `process.versions` of the binary, or empty if the binary could not be run. In the dependency
+    graph, the components inside Node.js are below it.
     """
     layer = Component(
         name=record.layer_name,
@@ -75,7 +75,7 @@ def render(record: BuildRecord, versions: Mapping[str, str]) -> str:
         serial_number=uuid.uuid5(_NAMESPACE, record.sha256),
     )
     bom.metadata.component = layer
-    bom.metadata.timestamp = None  # type: ignore[assignment] # the standard lets it out; a clock has no place here
+    bom.metadata.timestamp = None  # type: ignore[assignment] # optional; it would change the text
     bom.metadata.tools.tools.add(Tool(vendor="nodelayer", name="nodelayer", version=record.nodelayer_version))
     bom.register_dependency(layer, [node, client, *libraries])
     bom.register_dependency(node, [*inside, *libraries])

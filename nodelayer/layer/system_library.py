@@ -1,4 +1,4 @@
-"""Where this machine keeps a shared library of a given architecture."""
+"""Find a shared library of an architecture on this machine."""
 
 from pathlib import Path
 
@@ -20,10 +20,9 @@ _FOLDERS = (
 
 
 def find(soname: str, architecture: Architecture, *, root: Path = Path("/")) -> Path | None:
-    """Find the file of that name and architecture below `root`, links resolved.
+    """Return the real path of a library of this name and architecture below `root`, or None.
 
-    None where nothing fits. What has the name and is no library of that architecture (a linker script,
-    another machine's file) is passed over.
+    Other files with that name are skipped: a linker script, a library of another architecture.
     """
     triplet = _TRIPLETS[architecture]
     for folder in _FOLDERS:

@@ -1,1 +1,1 @@
-"""What has been published: layers.json, and looking up a layer in it."""
+"""The manifest of published layers (layers.json), and looking up a layer in it."""

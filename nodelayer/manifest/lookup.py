@@ -12,14 +12,14 @@ from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
 
 @dataclass(frozen=True)
 class Found:
-    """What a look-up gives: the entry, the region, and what is published there."""
+    """The result of a look-up: the entry, the region, and the layer version there."""
 
     layer: Layer
     region: str
     published: Published
 
     def as_json(self) -> Mapping[str, object]:
-        """One object, flat, for a program."""
+        """Return the object that `invoke arn --format json` prints."""
         return {
             "arn": self.published.arn,
             "region": self.region,
@@ -37,9 +37,11 @@ class Found:
 
 
 def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Found:
-    """The newest layer version of the newest Node.js a spec means, in that region.
+    """Return the newest layer version, in that region, of the newest Node.js release that a spec means.
 
-    Raises InvalidInputError for what is no spec, NotFoundError saying which regions and versions there are.
+    Raises:
+        InvalidInputError: The spec is not valid.
+        NotFoundError: No layer matches. The error lists the regions and versions that exist.
     """
     found = [
         Found(layer, region, layer.regions[region])
@@ -53,7 +55,7 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
     except NotFoundError as error:
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} in {region}",
-            todo=_instead(manifest, spec, region, architecture),
+            todo=_alternatives(manifest, spec, region, architecture),
         ) from error
     return max(
         (each for each in found if each.layer.node_version == release.version),
@@ -62,7 +64,12 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
 
 
 def versions_meant(manifest: Manifest, spec: str) -> set[str]:
-    """Every Node.js version in the manifest that a spec means, not only the newest. Raises NodelayerError."""
+    """Return every Node.js version in the manifest that a spec means, not only the newest.
+
+    Raises:
+        InvalidInputError: The spec is not valid.
+        NotFoundError: No version matches.
+    """
     resolve(
         spec,
         releases := [
@@ -75,9 +82,12 @@ def versions_meant(manifest: Manifest, spec: str) -> set[str]:
 def arn_for(
     node: str, region: str, *, architecture: str = "x86_64", manifest: str | os.PathLike[str] = MANIFEST_FILE
 ) -> str:
-    """The ARN of the layer of a Node.js version (`12.16.1`, `12`, `lts` …) in a region.
+    """Return the ARN of the layer of a Node.js version (`12.16.1`, `12`, `lts` …) in a region.
 
-    `manifest` is a file or a URL; no AWS credentials are needed. Raises NodelayerError.
+    `manifest` is a file or a URL. AWS credentials are not needed.
+
+    Raises:
+        NodelayerError: The manifest cannot be read, or no layer matches.
     """
     return look_up(open_manifest(str(manifest)), node, region, architecture).published.arn
 
@@ -91,8 +101,8 @@ def _releases(found: Iterable[Found]) -> list[Release]:
     ]
 
 
-def _instead(manifest: Manifest, spec: str, region: str, architecture: str) -> str:
-    """Where the version is to be had, and what else is there."""
+def _alternatives(manifest: Manifest, spec: str, region: str, architecture: str) -> str:
+    """Return the regions that have the version, and the versions that the region has."""
     elsewhere: dict[str, set[str]] = {}
     here: set[str] = set()
     for layer in manifest.layers:
@@ -105,9 +115,9 @@ def _instead(manifest: Manifest, spec: str, region: str, architecture: str) -> s
     for name, regions in sorted(elsewhere.items(), key=lambda item: item[0] != architecture):
         regions.discard(region if name == architecture else "")
         if regions:
-            parts.append(f"for {name} it is in {_few(sorted(regions))}")
+            parts.append(f"available for {name} in {_few(sorted(regions))}")
     versions = sorted(here - {""}, key=sort_key, reverse=True)
-    parts.append(f"{region} has {_few(versions)} for {architecture}" if versions else f"{region} has none")
+    parts.append(f"{region} has {_few(versions) or 'no layer'} for {architecture}")
     return "; ".join(parts)
 
 

@@ -1,8 +1,8 @@
 """The entries of the manifest, and how two manifests merge.
 
-Merging two manifests keeps the entries of both, in any order. AWS never reuses layer version numbers, an
-entry is never removed, and its changes (a permission added, a version deleted) go in one direction. So two
-writers never lose each other's entries.
+A merge keeps the entries of both manifests, in any order. AWS never reuses layer version numbers, entries are
+never removed, and their changes (a permission added, a version deleted) are never undone. So two writers
+never lose each other's entries.
 """
 
 import json
@@ -20,11 +20,11 @@ MANIFEST_FILE = "layers.json"
 SCHEMA_FILE = "layers.schema.json"
 
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)]
-"""UTC, to the second. In Python `$` also matches before a newline, so patterns have a length beside them."""
+"""UTC, to the second. In Python, `$` also matches before a final newline, so each needs a maximum length."""
 
 
 class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One layer version in one region. Times are UTC; `deleted` is set once it can no longer be added."""
+    """One layer version in one region. Times are UTC; `deleted` is set if it no longer exists."""
 
     version: Annotated[int, Meta(ge=1, description="The layer version number")]
     arn: Annotated[str, Meta(description="The ARN of the layer version")]
@@ -39,7 +39,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         force_setattr(self, "organizations", sorted(set(self.organizations)))
 
     def join(self, other: "Published") -> "Published":
-        """The later layer version; of the same one, what either knows of it."""
+        """Return the later layer version; if both are the same one, merge them."""
         if self.arn != other.arn:
             return max(self, other, key=lambda each: (each.version, each.published, each.arn))
         return Published(
@@ -53,7 +53,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One layer zip, by what it holds, and where it is published. Sizes are bytes."""
+    """One layer zip, identified by its content, and its layer version in each region. Sizes are in bytes."""
 
     node_version: str
     architecture: Annotated[str, Meta(pattern="^(x86_64|arm64)$", max_length=6)]
@@ -64,20 +64,22 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Meta(
             pattern="^[A-Za-z0-9+/]{43}=$",
             max_length=44,
-            description="sha256 of the zip in base64, as Lambda reports it",
+            description="SHA-256 of the zip in base64, as Lambda reports it",
         ),
     ]
-    size: Annotated[int, Meta(ge=0, description="Bytes of the zip")]
-    unzipped_size: Annotated[Annotated[int, Meta(ge=0)] | None, Meta(description="Bytes below /opt")] = None
+    size: Annotated[int, Meta(ge=0, description="Size of the zip in bytes")]
+    unzipped_size: Annotated[
+        Annotated[int, Meta(ge=0)] | None, Meta(description="Size of the unzipped files in bytes")
+    ] = None
     compatible_runtimes: list[str]
-    regions: Annotated[dict[str, Published], Meta(description="By region, what is published there")] = {}
+    regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}
 
     def __post_init__(self) -> None:
         for version in (self.node_version, self.nodelayer_version):
             try:
                 sort_key(version)
             except ValueError:
-                raise ValueError(f"{version!r} is no version") from None
+                raise ValueError(f"{version!r} is not a version") from None
         for region, published in self.regions.items():
             arn = LayerVersionArn.parse(published.arn)
             if (arn.region, arn.name) != (region, self.layer_name):
@@ -85,15 +87,15 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @property
     def key(self) -> tuple[str, str, str, str]:
-        """What makes two entries the same one."""
+        """The values that identify an entry."""
         return self.node_version, self.architecture, self.nodelayer_version, self.code_sha256
 
     def live(self) -> Iterator[tuple[str, Published]]:
-        """The regions where it can be added to a function, and as what."""
+        """Return the regions and layer versions that are not deleted."""
         return ((region, each) for region, each in sorted(self.regions.items()) if each.deleted is None)
 
     def join(self, other: "Layer") -> "Layer":
-        """The same entry with what either knows of it; both have the same key."""
+        """Merge two entries that have the same key."""
         regions = dict(self.regions)
         for region, published in other.regions.items():
             regions[region] = regions[region].join(published) if region in regions else published
@@ -107,9 +109,9 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """All of it; `layers` sorted by Node.js version, architecture, nodelayer version and content."""
+    """The manifest; `layers` are sorted by Node.js version, architecture, nodelayer version and content."""
 
-    schema_: Annotated[str | None, Meta(description="Where the schema lies")] = field(
+    schema_: Annotated[str | None, Meta(description="Path of the JSON Schema")] = field(
         default=SCHEMA_FILE, name="$schema"
     )
     schema_version: Literal[2] = 2
@@ -117,22 +119,22 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     @classmethod
     def of(cls, layers: Iterable[Layer]) -> "Manifest":
-        """A manifest of these, joined where they speak of the same zip."""
+        """Create a manifest of these layers; entries for the same zip are merged."""
         joined: dict[tuple[str, str, str, str], Layer] = {}
         for layer in layers:
             joined[layer.key] = joined[layer.key].join(layer) if layer.key in joined else layer
         return cls(layers=sorted(joined.values(), key=_order))
 
     def merge(self, other: "Manifest") -> "Manifest":
-        """What either holds. The order does not matter, nor how often it is done."""
+        """Return a manifest with the entries of both. Order and repetition make no difference."""
         return Manifest.of([*self.layers, *other.layers])
 
     def of_nodelayer(self, version: str) -> "Manifest":
-        """What one version of nodelayer has built of it."""
+        """Return a manifest of the layers that one version of nodelayer built."""
         return Manifest.of(layer for layer in self.layers if layer.nodelayer_version == version)
 
     def json_text(self) -> str:
-        """As it is written: sorted, two blanks to a step, one newline at the end."""
+        """Return the JSON text: sorted, indented by two spaces, with a newline at the end."""
         data: dict[str, Any] = to_builtins(self)
         for layer in data["layers"]:
             layer["regions"] = {
@@ -142,7 +144,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return json.dumps(data, indent=2) + "\n"
 
     def text(self) -> str:
-        """`region node architecture arn`, a line for each layer version that can be added to a function."""
+        """Return a line `region node architecture arn` for each layer version that is not deleted."""
         lines = [
             (
                 (sort_key(layer.node_version), layer.architecture, region, published.version),

@@ -1,4 +1,4 @@
-"""The manifest's schema: as JSON Schema, and its older versions."""
+"""The JSON Schema of the manifest, and the conversion of older schema versions."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -13,21 +13,27 @@ SCHEMA_VERSION = 2
 
 
 def parse(data: bytes, where: str) -> Manifest:
-    """A manifest of this or an older schema. Raises NotVerifiedError saying why it is not to be read."""
+    """Parse a manifest of this or an older schema version.
+
+    Raises:
+        NotVerifiedError: It is not a valid manifest, or its schema version is newer.
+    """
     try:
         raw = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise NotVerifiedError(
-            "the manifest is not JSON", where=where, todo="take it from its last commit"
+            "the manifest is not JSON", where=where, todo="restore it from its last commit"
         ) from error
     version = raw.get("schema_version") if isinstance(raw, dict) else None
     if not isinstance(version, int) or version < 1:
-        raise NotVerifiedError("no manifest: it has no schema_version", where=where, todo="mend --manifest")
+        raise NotVerifiedError(
+            "this is not a manifest: it has no schema_version", where=where, todo="correct --manifest"
+        )
     if version > SCHEMA_VERSION:
         raise NotVerifiedError(
-            f"the manifest is of schema {version}, newer than the {SCHEMA_VERSION} known here",
+            f"the manifest has schema version {version}, but this nodelayer reads at most {SCHEMA_VERSION}",
             where=where,
-            todo="use a newer nodelayer",
+            todo="update nodelayer",
         )
     try:
         for older in range(version, SCHEMA_VERSION):
@@ -35,14 +41,12 @@ def parse(data: bytes, where: str) -> Manifest:
         return Manifest.of(msgspec.convert(raw, Manifest).layers)
     except (ValueError, NodelayerError, TypeError, AttributeError) as error:
         raise NotVerifiedError(
-            f"the manifest does not hold what it should ({_reason(error)})",
-            where=where,
-            todo="take it from its last commit",
+            f"the manifest is not valid ({_reason(error)})", where=where, todo="restore its last commit"
         ) from error
 
 
 def schema_text() -> str:
-    """The JSON Schema of the manifest, as `layers.schema.json` holds it."""
+    """Return the JSON Schema of the manifest: the text of `layers.schema.json`."""
     schema = msgspec.json.schema(Manifest)
     definitions = schema["$defs"]
     schema = {
@@ -55,7 +59,7 @@ def schema_text() -> str:
 
 
 def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
-    """Schema 1 kept `time` for `published`, and did not say who may use a layer version."""
+    """Convert schema version 1, which has `time` for `published`, and no access."""
     layers = [
         {
             **layer,

@@ -1,4 +1,4 @@
-"""The manifest as a file or URL: read, lock, write atomically."""
+"""Read the manifest from a file or URL, lock it, and write it atomically."""
 
 import glob
 import os
@@ -16,26 +16,39 @@ _LOCK_SECONDS = 60
 _UNFINISHED = ".unfinished"
 
 
-def open_manifest(place: str) -> Manifest:
-    """The manifest at a file or URL. Raises NodelayerError when there is none or it is not to be read."""
-    if place.startswith(("https://", "http://")):
+def open_manifest(location: str) -> Manifest:
+    """Read the manifest from a file or URL.
+
+    Raises:
+        NotFoundError: It does not exist.
+        NodelayerError: It cannot be read, or is not valid.
+    """
+    if location.startswith(("https://", "http://")):
         from nodelayer.util.http import Web, shown  # noqa: PLC0415 - takes long to import
 
         with Web(todo="name another manifest with --manifest, or try again later") as web:
-            answer = web.get(place, most=_MOST_BYTES)
+            answer = web.get(location, most=_MOST_BYTES)
         if answer.status == 404:  # noqa: PLR2004 - not found
-            raise NotFoundError("there is no manifest", where=shown(place), todo="mend --manifest")
-        return parse(answer.data, shown(place))
-    path = Path(place)
+            raise NotFoundError(
+                "the manifest does not exist", where=shown(location), todo="correct --manifest"
+            )
+        return parse(answer.data, shown(location))
+    path = Path(location)
     if not path.exists():
         raise NotFoundError(
-            "there is no manifest", where=place, todo="name a file or a URL with --manifest, or publish first"
+            "the manifest does not exist",
+            where=location,
+            todo="name a file or a URL with --manifest, or publish a layer first",
         )
     return read(path)
 
 
 def read(path: Path) -> Manifest:
-    """The manifest of a file; an empty one where there is no file. Raises NodelayerError."""
+    """Read the manifest from a file; an empty one if the file does not exist.
+
+    Raises:
+        NodelayerError: It cannot be read, or is not valid.
+    """
     try:
         return parse(path.read_bytes(), str(path))
     except FileNotFoundError:
@@ -45,9 +58,12 @@ def read(path: Path) -> Manifest:
 
 
 def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
-    """Read, change and write a manifest and the files beside it while no other writer can.
+    """Read, change and write a manifest, its text and its schema, while other writers are locked out.
 
-    Each file is replaced whole. Raises NodelayerError; then each is what it was.
+    Each file is replaced as a whole, or not at all.
+
+    Raises:
+        NodelayerError: The manifest is not valid, or a file cannot be written.
     """
     path = path.resolve()
     with _locked(path):
@@ -58,28 +74,34 @@ def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
             SCHEMA_FILE: schema_text(),
         }
         for name, text in files.items():
-            # By a writer that was killed; none is at work now.
-            for left in path.parent.glob(f".{glob.escape(name)}.*{_UNFINISHED}"):
-                left.unlink(missing_ok=True)
+            # Left by killed writers: the lock excludes running ones.
+            for unfinished in path.parent.glob(f".{glob.escape(name)}.*{_UNFINISHED}"):
+                unfinished.unlink(missing_ok=True)
             _replace(path.with_name(name), text)
     return changed
 
 
 def copy_into(folder: Path, known: Manifest) -> None:
-    """A manifest and its text as files of a folder that nobody else writes to. Raises MachineError."""
+    """Write a manifest and its text to a folder without a lock.
+
+    Raises:
+        MachineError: A file cannot be written.
+    """
     _replace(folder / MANIFEST_FILE, known.json_text())
     _replace(folder / f"{Path(MANIFEST_FILE).stem}.txt", known.text())
 
 
 def check_writable(path: Path) -> None:
-    """Raises MachineError where the manifest could not be written: known before anything is published.
+    """Check that the manifest can be written, before anything is published.
 
-    And InvalidInputError where its name is that of another file that is written with it.
+    Raises:
+        MachineError: It cannot be written.
+        InvalidInputError: Its name is that of a file that is written with it.
     """
     path = path.resolve()
     if path.suffix == ".txt" or path.name == SCHEMA_FILE:
         raise InvalidInputError(
-            "this name is for a file beside the manifest",
+            "nodelayer writes another file with this name next to the manifest",
             where=str(path),
             todo=f"use --manifest {MANIFEST_FILE}",
         )
@@ -99,16 +121,16 @@ def _locked(path: Path) -> Iterator[None]:
 
     if not path.parent.is_dir():  # FileLock would create it
         raise MachineError(
-            "there is no such folder", where=str(path.parent), todo="make it, or mend --manifest"
+            "this folder does not exist", where=str(path.parent), todo="create it, or correct --manifest"
         )
     lock = filelock.FileLock(path.with_name(f"{path.name}.lock"), timeout=_LOCK_SECONDS)
     try:
         lock.acquire()
     except filelock.Timeout as error:
         raise InvalidInputError(
-            f"another process has held the manifest for {_LOCK_SECONDS} s",
+            f"another process has locked the manifest for {_LOCK_SECONDS} s",
             where=str(path),
-            todo="wait for it, or end it",
+            todo="wait until that process ends, or stop it",
         ) from error
     except OSError as error:
         raise machine_error(error, path, "--manifest") from error
@@ -119,7 +141,7 @@ def _locked(path: Path) -> Iterator[None]:
 
 
 def _replace(path: Path, text: str) -> None:
-    """The file with this text, or as it was; not touched where it says so already."""
+    """Write a file atomically, unless it has this text already."""
     data = text.encode()
     try:
         if path.is_file() and path.read_bytes() == data:
@@ -131,7 +153,7 @@ def _replace(path: Path, text: str) -> None:
                 stream.flush()
                 os.fsync(stream.fileno())
             os.chmod(name, path.stat().st_mode & 0o777 if path.exists() else 0o644)  # noqa: PTH101
-            os.replace(name, path)  # noqa: PTH105 - as the rest
+            os.replace(name, path)  # noqa: PTH105
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise

@@ -1,1 +1,1 @@
-"""A verified upstream release of Node.js: which version, from which source, with which signature."""
+"""Verified upstream releases of Node.js: versions, sources, signatures."""

@@ -1,20 +1,21 @@
-"""OpenPGP signatures of Node.js's release team, believed only from keys whose primary fingerprint is pinned.
+"""Verify OpenPGP signatures of the Node.js release team with keys whose primary fingerprints are pinned.
 
-What pysequoia 0.1.35 (Sequoia's StandardPolicy) was seen to do, with keys of nodejs/release-keys and with
-keys made by GnuPG under a faked clock:
+Behaviour of pysequoia 0.1.35 (Sequoia's StandardPolicy), observed with keys of nodejs/release-keys and with
+keys that GnuPG made under a faked clock:
 
-- A key that has expired since still verifies what it signed while it was valid: keys, their subkeys and the
-  signatures that bind them are judged as of the time the signature states.
-- A key that vouches for itself with SHA-1 only is refused, whenever it signed: self-signatures need second
-  preimage resistance, and SHA-1 counts as insecure for that since 2023-02-01. Active releasers have such
-  keys (8FCCA13F…, and DD8F2338…, 9554F04D… among the retired): many releases cannot be verified that way.
-- A key whose self-signatures are all newer than what it signed is refused for that (exports drop old ones).
-- Data signed with SHA-1 is refused. So do we: a collision there forges a release.
+- An expired key still verifies signatures from the time when it was valid: keys, subkeys and the signatures
+  that bind them are judged as of the time that the signature states.
+- A key whose self-signatures all use SHA-1 is rejected, whatever the time of the signature: a self-signature
+  needs second preimage resistance, and SHA-1 counts as insecure for that since 2023-02-01. Some active
+  releasers have such keys (8FCCA13F…, and of the retired ones DD8F2338… and 9554F04D…), so many releases
+  cannot be verified this way.
+- A key whose self-signatures are all newer than the signature is rejected (exports drop old ones).
+- Data that was signed with SHA-1 is rejected. nodelayer does the same: a collision would forge a release.
 
-For the second and third case the self-signature is not needed. What it would prove, that the primary key is
-the releaser's, is what the pinned fingerprint says already. So a signature made by such a primary key itself,
-RSA over SHA-256 or better, is checked here as RFC 4880 (5.2.4, 7.1) states it; no other is. GnuPG agrees on
-the signature of 14.2.0, which is such a one (tests/data).
+In the second and third case the self-signature is not needed: it would prove that the primary key belongs to
+the releaser, and the pinned fingerprint already says so. So this module itself checks signatures of such a
+primary key (RSA, SHA-256 or better) as RFC 4880, 5.2.4 and 7.1, defines it, and no other signatures. GnuPG
+agrees for 14.2.0, which has such a signature (tests/data).
 """
 
 import datetime as dt
@@ -35,10 +36,11 @@ from pysequoia.packet import HashAlgorithm, Packet, PacketPile, PublicKeyAlgorit
 from nodelayer.errors import NotVerifiedError
 
 PINNED_ALONE = (
-    "the key that signed vouched for itself then with SHA-1 at best: its pinned fingerprint alone is believed"
+    "the signing key has only SHA-1 self-signatures from that time: trusted by its pinned fingerprint"
 )
 
-_BROKEN = (RuntimeError, ValueError, TypeError)  # what pysequoia raises for anything it cannot take
+_TODO = "check the proxy and the mirror (NODELAYER_RELEASE_KEYS_URL for the keys), then try again"
+_BROKEN = (RuntimeError, ValueError, TypeError)  # what pysequoia raises for invalid input
 _SELF_SIGNATURES = (
     SignatureType.GenericCertification,
     SignatureType.PersonaCertification,
@@ -74,7 +76,7 @@ class ReleaseKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True)
 class Verified:
-    """Who signed: a primary fingerprint in upper-case hex; `note` where there is more to say about it."""
+    """Who signed: a primary fingerprint in upper-case hex. `note` is for the build record."""
 
     fingerprint: str
     note: str | None = None
@@ -91,28 +93,35 @@ class Key:
 
 @cache
 def pinned_fingerprints() -> tuple[str, ...]:
-    """The primary fingerprints of the release team, upper-case hex, active ones first, as bundled."""
+    """Return the bundled primary fingerprints in upper-case hex, keys of active releasers first."""
     text = resources.files("nodelayer.node").joinpath("release_keys.json").read_text(encoding="utf-8")
     keys = msgspec.json.decode(text, type=ReleaseKeys).keys
     return tuple(key.fingerprint for key in sorted(keys, key=lambda key: key.status))
 
 
 def load_key(data: bytes, fingerprint: str) -> Key:
-    """The key with this pinned fingerprint, armored or not. Raises NotVerifiedError for any other."""
+    """Load an armored or binary key.
+
+    Raises:
+        NotVerifiedError: It is not a key, or it has another primary fingerprint.
+    """
     try:
         certificate = pysequoia.Cert.from_bytes(data)
     except _BROKEN as error:
-        raise NotVerifiedError("what came is no OpenPGP key", where=fingerprint) from error
+        raise NotVerifiedError("the download is not an OpenPGP key", where=fingerprint, todo=_TODO) from error
     found = certificate.fingerprint.upper()
     if found != fingerprint:
-        raise NotVerifiedError(f"the key that came is another one: {found}", where=fingerprint)
+        raise NotVerifiedError(f"the key has another fingerprint: {found}", where=fingerprint, todo=_TODO)
     return Key(fingerprint, data, certificate)
 
 
 def signer_among(signature: bytes, fingerprints: Sequence[str]) -> str | None:
-    """The pinned fingerprint a detached signature names, or None where it names none: a subkey's, or nothing.
+    """Return the pinned fingerprint that a detached signature names; None for a subkey or another key.
 
-    It is a hint for what to fetch, and proves nothing. Raises NotVerifiedError for what is no signature.
+    It is a hint for which key to download, and proves nothing.
+
+    Raises:
+        NotVerifiedError: It is not a signature.
     """
     found = _signature(signature)
     named = (found.issuer_fingerprint or found.issuer_key_id or "").upper()
@@ -120,7 +129,7 @@ def signer_among(signature: bytes, fingerprints: Sequence[str]) -> str | None:
 
 
 def is_of(signature: bytes, keys: Sequence[Key]) -> bool:
-    """Whether the key a detached signature names, a subkey maybe, is one of these; a hint, as above."""
+    """Check whether a detached signature names one of these keys or their subkeys. It proves nothing."""
     found = _signature(signature)
     named = (found.issuer_fingerprint or found.issuer_key_id or "none").lower()
     parts = (packet.fingerprint or "" for key in keys for packet in PacketPile.from_bytes(key.data))
@@ -128,7 +137,11 @@ def is_of(signature: bytes, keys: Sequence[Key]) -> bool:
 
 
 def verify_detached(data: bytes, signature: bytes, keys: Sequence[Key], *, where: str) -> Verified:
-    """Who of these keys signed the data. Raises NotVerifiedError where none did."""
+    """Verify a detached signature of the data with these keys.
+
+    Raises:
+        NotVerifiedError: None of the keys signed the data.
+    """
     found = _signature(signature)
     by_fingerprint = {key.fingerprint: key for key in keys}
     try:
@@ -139,29 +152,33 @@ def verify_detached(data: bytes, signature: bytes, keys: Sequence[Key], *, where
             if _signed_by_primary(data, signature, key, SignatureType.Binary):
                 return Verified(key.fingerprint, PINNED_ALONE)
         raise _refused(found.hash_algorithm, where) from error
-    return Verified(_believed(result, by_fingerprint, where))
+    return Verified(_signer(result, by_fingerprint, where))
 
 
 def verify_cleartext(text: bytes, keys: Sequence[Key], *, where: str) -> tuple[bytes, Verified]:
-    """The data of a cleartext signed message, and who of these keys signed it. Raises NotVerifiedError."""
+    """Verify a cleartext signed message with these keys; return the signed data and the signer.
+
+    Raises:
+        NotVerifiedError: None of the keys signed the message.
+    """
     by_fingerprint = {key.fingerprint: key for key in keys}
     try:
         certificates = [key.certificate for key in keys]
         result = pysequoia.verify(bytes=text, store=lambda _: certificates)
     except _BROKEN as error:
         parts = _SIGNED_TEXT.fullmatch(text)
-        lines, made = (_lines(parts[1]), parts[2]) if parts else ([], b"")
+        lines, signature = (_lines(parts[1]), parts[2]) if parts else ([], b"")
         for key in keys:
-            if made and _signed_by_primary(b"\r\n".join(lines), made, key, SignatureType.Text):
+            if signature and _signed_by_primary(b"\r\n".join(lines), signature, key, SignatureType.Text):
                 return b"\n".join(lines) + b"\n", Verified(key.fingerprint, PINNED_ALONE)
         raise _refused(None, where) from error
     if result.bytes is None:
         raise _refused(None, where)
-    return result.bytes, Verified(_believed(result, by_fingerprint, where))
+    return result.bytes, Verified(_signer(result, by_fingerprint, where))
 
 
 def _lines(text: bytes) -> list[bytes]:
-    """The lines that a cleartext signature is over (RFC 4880, 7.1): dashes unescaped, no space at the end."""
+    """Return the signed lines of a cleartext message (RFC 4880, 7.1): dashes unescaped, no trailing space."""
     return [line.removeprefix(b"- ").rstrip(b" \t\r") for line in text.split(b"\n")]
 
 
@@ -169,10 +186,10 @@ def _signature(data: bytes) -> pysequoia.Sig:
     try:
         return pysequoia.Sig.from_bytes(data)
     except _BROKEN as error:
-        raise NotVerifiedError("what came is no OpenPGP signature") from error
+        raise NotVerifiedError("the download is not an OpenPGP signature", todo=_TODO) from error
 
 
-def _believed(result: pysequoia.Decrypted, keys: Mapping[str, Key], where: str) -> str:
+def _signer(result: pysequoia.Decrypted, keys: Mapping[str, Key], where: str) -> str:
     for signature in result.valid_sigs:
         signer = str(signature.certificate).upper()
         if signer in keys:
@@ -183,70 +200,71 @@ def _believed(result: pysequoia.Decrypted, keys: Mapping[str, Key], where: str) 
 def _refused(algorithm: HashAlgorithm | None, where: str) -> NotVerifiedError:
     if algorithm in (HashAlgorithm.SHA1, HashAlgorithm.MD5, HashAlgorithm.RipeMD):
         return NotVerifiedError(
-            "the signature is over a broken hash (SHA-1 or older), which proves nothing",
+            "the OpenPGP signature uses a broken hash algorithm (SHA-1 or older)",
             where=where,
-            todo="take another release, or pass --no-signature to trust the checksum alone",
+            todo="choose another release, or pass --no-signature to verify the checksum only",
         )
     return NotVerifiedError(
-        "the OpenPGP signature is not of a key of Node.js's release team, or not of these checksums",
+        "the OpenPGP signature of the checksums does not match any pinned key of the Node.js release team",
         where=where,
-        todo="try again; if it stays so, do not trust this host",
+        todo="update nodelayer, because the key may be new; if it fails again, do not use this mirror",
     )
 
 
 def _signed_by_primary(data: bytes, signature: bytes, key: Key, kind: SignatureType) -> bool:
-    """Whether a key that vouched for itself with SHA-1 at best signed with its primary key (RSA)."""
+    """Check a signature of a primary RSA key that Sequoia cannot judge."""
     try:
         primary, *rest = PacketPile.from_bytes(key.data)
-        made = [packet for packet in PacketPile.from_bytes(signature) if packet.tag == Tag.Signature]
+        signatures = [packet for packet in PacketPile.from_bytes(signature) if packet.tag == Tag.Signature]
     except _BROKEN:
         return False
     if (
-        len(made) != 1
+        len(signatures) != 1
         or primary.tag != Tag.PublicKey
         or (primary.fingerprint or "").upper() != key.fingerprint
     ):
         return False
-    return _may_sign(primary, rest, made[0]) and _rsa_holds(data, primary, made[0], kind)
+    return _may_sign(primary, rest, signatures[0]) and _rsa_valid(data, primary, signatures[0], kind)
 
 
-def _may_sign(primary: Packet, rest: Sequence[Packet], made: Packet) -> bool:
-    """Whether the primary key's own words let it sign at that time, none of them fit for Sequoia to judge."""
-    of_key = (primary.fingerprint or "")[-16:]
+def _may_sign(primary: Packet, rest: Sequence[Packet], signature: Packet) -> bool:
+    """Check whether the self-signatures allow signing at that time, if Sequoia can use none of them."""
+    key_id = (primary.fingerprint or "")[-16:]
     signatures = [packet for packet in rest if packet.tag == Tag.Signature]
     own = [
         packet
         for packet in signatures
-        if of_key in ((packet.issuer_fingerprint or "")[-16:], packet.issuer_key_id)
+        if key_id in ((packet.issuer_fingerprint or "")[-16:], packet.issuer_key_id)
     ]
     if any(packet.signature_type == SignatureType.KeyRevocation for packet in signatures):
         return False
-    words = [packet for packet in own if packet.signature_type in _SELF_SIGNATURES]
-    born, when = primary.key_created, made.signature_created
-    if not words or born is None or when is None or when < born:
+    self_signatures = [packet for packet in own if packet.signature_type in _SELF_SIGNATURES]
+    key_created, signed_at = primary.key_created, signature.signature_created
+    if not self_signatures or key_created is None or signed_at is None or signed_at < key_created:
         return False
-    ends = made.signature_expiration_time
-    if ends is not None and ends < dt.datetime.now(tz=dt.UTC):
+    expires = signature.signature_expiration_time
+    if expires is not None and expires < dt.datetime.now(tz=dt.UTC):
         return False
-    then = [packet for packet in words if packet.signature_created and packet.signature_created <= when]
-    if any(packet.hash_algorithm != HashAlgorithm.SHA1 for packet in then):
-        return False  # Sequoia has judged by it
-    # A key exported without its older self-signatures has none of that time; its later ones speak for it.
-    lasting = [packet.key_validity_period for packet in then or words]
-    alive = any(not period or when < born + period for period in lasting)
-    flags = [packet.key_flags for packet in then or words]
-    return alive and any(flag is None or flag.signing for flag in flags)
+    earlier = [each for each in self_signatures if (at := each.signature_created) and at <= signed_at]
+    if any(packet.hash_algorithm != HashAlgorithm.SHA1 for packet in earlier):
+        return False  # Sequoia could use it, so its rejection counts
+    # An exported key may lack its older self-signatures; then the later ones decide.
+    relevant = earlier or self_signatures
+    periods = [packet.key_validity_period for packet in relevant]
+    valid = any(not period or signed_at < key_created + period for period in periods)
+    flags = [packet.key_flags for packet in relevant]
+    return valid and any(flag is None or flag.signing for flag in flags)
 
 
-def _rsa_holds(data: bytes, primary: Packet, made: Packet, kind: SignatureType) -> bool:
-    """RSASSA-PKCS1-v1_5 of a version 4 signature of that type by a version 4 key."""
+def _rsa_valid(data: bytes, primary: Packet, signature: Packet, kind: SignatureType) -> bool:
+    """Check a version 4 signature of this type by a version 4 key: RSASSA-PKCS1-v1_5."""
     rsa_key = primary.key_algorithm in (PublicKeyAlgorithm.RSAEncryptSign, PublicKeyAlgorithm.RSASign)
-    body = made.body
-    if not rsa_key or body[2] not in _RSA or made.signature_type != kind:
+    body = signature.body
+    if not rsa_key or body[2] not in _RSA or signature.signature_type != kind:
         return False
-    if made.signature_version != _V4 or primary.body[0] != _V4 or body[3] not in _STRONG:
+    if signature.signature_version != _V4 or primary.body[0] != _V4 or body[3] not in _STRONG:
         return False
-    # version, type, key algorithm, hash algorithm, length of the hashed part; the same for the other part
+    # version, type, key algorithm, hash algorithm, length of the hashed part; then the unhashed part
     hashed_end = 6 + int.from_bytes(body[4:6])
     other_end = hashed_end + 2 + int.from_bytes(body[hashed_end : hashed_end + 2])
     trailer = bytes((_V4, 0xFF)) + hashed_end.to_bytes(4)
@@ -265,7 +283,7 @@ def _rsa_holds(data: bytes, primary: Packet, made: Packet, kind: SignatureType) 
 
 
 def _numbers(data: bytes, count: int) -> list[int]:
-    """So many multiprecision integers (RFC 4880, 3.2), and nothing after them. Raises ValueError."""
+    """Read exactly `count` multiprecision integers (RFC 4880, 3.2); raise ValueError for other data."""
     found: list[int] = []
     for _ in range(count):
         size = (int.from_bytes(data[:2]) + 7) // 8

@@ -1,4 +1,4 @@
-"""Choose releases of Node.js: what --node and --arch mean, as exact versions of a source."""
+"""Choose releases of Node.js: turn --node and --arch into exact versions of a source."""
 
 import itertools
 from collections.abc import Iterable, Sequence
@@ -15,7 +15,7 @@ Choice = tuple[str, Architecture]
 def choose(
     specs: Sequence[Spec], architectures: Sequence[Architecture], source: ReleaseSource
 ) -> tuple[list[Choice], list[NodelayerError]]:
-    """Choose a version for each spec and architecture, each once; returns the failures beside them."""
+    """Choose a version for each spec and architecture; return them without duplicates, and the failures."""
     chosen: dict[Choice, None] = {}
     failures: list[NodelayerError] = []
     for spec, architecture in itertools.product(specs, architectures):
@@ -30,10 +30,9 @@ def choose(
 def choose_one(
     spec: Spec, architecture: Architecture, source: ReleaseSource, others: Iterable[Architecture] = ()
 ) -> str:
-    """Choose the newest version that a spec means; an exact one needs no list of releases.
+    """Choose the newest version that matches a spec; an exact version needs no list of releases.
 
-    The newest that `others`, which are built along with it, have as well; if they share none, the newest of
-    this architecture. Raises NodelayerError.
+    It prefers a version that is also available for `others`, the architectures of the same build.
     """
     try:
         version = exact(spec.text) or _newest(spec.text, architecture, source, others)
@@ -49,7 +48,7 @@ def _newest(
     releases = source.releases(architecture)
     shared = list(releases)
     for other in others:
-        with suppress(NodelayerError):  # reported when it is the other's turn
+        with suppress(NodelayerError):  # reported when that architecture is built
             versions = {release.version for release in source.releases(other)}
             shared = [release for release in shared if release.version in versions]
     with suppress(NotFoundError):

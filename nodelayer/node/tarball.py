@@ -1,4 +1,4 @@
-"""Take the wanted files out of a release's archive, and nothing that is not what it should be."""
+"""Extract files from the archive of a release; reject any archive that does not look like one."""
 
 import gzip
 import io
@@ -14,7 +14,7 @@ from nodelayer.errors import NotVerifiedError
 
 MEGABYTE = 1_000_000
 WANTED: Mapping[str, int] = {"bin/node": 500 * MEGABYTE, "LICENSE": 5 * MEGABYTE}
-"""What a release is unpacked for, with the most bytes each may have (Node.js 26: 130 MB and 0.2 MB)."""
+"""The files to extract and their largest allowed size in bytes (Node.js 26: 130 MB and 0.2 MB)."""
 
 _MOST_BYTES = 2_000 * MEGABYTE
 _MOST_MEMBERS = 100_000
@@ -36,25 +36,31 @@ _EXECUTABLE, _SHARED_OBJECT = 2, 3
 
 
 def members(archive: bytes, wanted: Mapping[str, int], *, where: str) -> dict[str, bytes]:
-    """The wanted files of a .tar.xz or .tar.gz, by name below its one top folder.
+    """Extract files from a .tar.xz or .tar.gz by their names below its one top-level folder.
 
-    `wanted` maps a name to the most bytes it may have. The whole archive is read, so that its own checksums
-    count. Raises NotVerifiedError for a broken archive, a missing file, and anything in it that has no place
-    in a release.
+    `wanted` maps each name to its largest allowed size in bytes. The whole archive is read, so that its own
+    checksums are verified.
+
+    Raises:
+        NotVerifiedError: The archive is damaged or unsafe, or lacks a file.
     """
     try:
         with _decompressed(archive, where) as stream:
             found = _read(_Measured(stream, where), wanted, where)
     except _BROKEN as error:
-        raise _refuse("the archive is cut short or damaged", where) from error
+        raise _refuse("the archive is truncated or damaged", where) from error
     missing = [name for name in wanted if name not in found]
     if missing:
-        raise _refuse(f"the archive has no {missing[0]}", where)
+        raise _refuse(f"the archive does not contain {missing[0]}", where)
     return found
 
 
 def check_binary(node: bytes, architecture: Architecture, *, where: str) -> None:
-    """Raises NotVerifiedError for what is not a 64-bit little-endian ELF program for this architecture."""
+    """Check that a file is a 64-bit little-endian ELF program for this architecture.
+
+    Raises:
+        NotVerifiedError: It is not.
+    """
     header = node[:20]
     if len(header) < 20 or header[:4] != b"\x7fELF":  # noqa: PLR2004 - as far as e_machine
         raise _refuse("bin/node is not an ELF program", where)
@@ -67,7 +73,7 @@ def check_binary(node: bytes, architecture: Architecture, *, where: str) -> None
             f"bin/node is for {names.get(machine, f'machine {machine}')}, not for {architecture}", where
         )
     if kind not in (_EXECUTABLE, _SHARED_OBJECT):
-        raise _refuse("bin/node is an ELF file, but no program", where)
+        raise _refuse("bin/node is an ELF file but not a program", where)
 
 
 def _xz() -> lzma.LZMADecompressor:
@@ -75,7 +81,7 @@ def _xz() -> lzma.LZMADecompressor:
 
 
 class _Xz(io.RawIOBase):
-    """Decompresses .xz. lzma's own file passes over what follows the data and is none."""
+    """Decompresses .xz. Unlike lzma.LZMAFile, it fails if other data follows the compressed data."""
 
     def __init__(self, archive: bytes) -> None:
         super().__init__()
@@ -86,7 +92,7 @@ class _Xz(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """At least one byte, at most `size`; none at the end. Raises LZMAError and EOFError."""
+        """Return 1 to `size` bytes, or none at the end; raise LZMAError or EOFError."""
         while True:
             if self._stream.eof:
                 self._rest = self._stream.unused_data.lstrip(b"\0")
@@ -102,7 +108,7 @@ class _Xz(io.RawIOBase):
 
 
 class _Measured(io.RawIOBase):
-    """What tarfile reads from: bounded, and aware of how far it holds anything but zeros."""
+    """The stream that tarfile reads: limits its length and records where the last non-zero byte ends."""
 
     def __init__(self, stream: io.RawIOBase | gzip.GzipFile, where: str) -> None:
         super().__init__()
@@ -110,7 +116,7 @@ class _Measured(io.RawIOBase):
         self._where = where
         self._length = 0
         self.filled = 0
-        """Where the last byte that is not zero ends, of what was read."""
+        """The offset after the last non-zero byte that was read."""
 
     def readable(self) -> bool:
         return True
@@ -131,30 +137,30 @@ def _decompressed(archive: bytes, where: str) -> gzip.GzipFile | _Xz:
         return gzip.GzipFile(fileobj=io.BytesIO(archive))
     if archive[:6] == b"\xfd7zXZ\x00":
         return _Xz(archive)
-    raise _refuse("neither a .tar.xz nor a .tar.gz", where)
+    raise _refuse("the file is neither .tar.xz nor .tar.gz", where)
 
 
 def _read(stream: _Measured, wanted: Mapping[str, int], where: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
-    tops: set[str] = set()
+    top_folders: set[str] = set()
     total = 0
     with tarfile.open(fileobj=stream, mode="r|") as tar:
         for count, member in enumerate(tar, start=1):
             top, inner = _place(member, where)
-            tops.add(top)
+            top_folders.add(top)
             total += member.size
-            if len(tops) > 1:
-                raise _refuse("the archive has more than one top folder", where)
+            if len(top_folders) > 1:
+                raise _refuse("the archive has more than one top-level folder", where)
             if count > _MOST_MEMBERS or total > _MOST_BYTES:
                 raise _refuse("the archive is larger than any release of Node.js", where)
             if inner not in wanted:
                 continue
             if inner in found:
-                raise _refuse(f"the archive has {inner} twice", where)
+                raise _refuse(f"the archive contains {inner} twice", where)
             found[inner] = _content(tar, member, wanted[inner], where)
         while stream.read(_CHUNK):
             pass
-        if stream.filled > tar.offset:  # tarfile takes a broken header for the end
+        if stream.filled > tar.offset:  # tarfile treats a damaged header as the end
             raise EOFError
     return found
 
@@ -164,29 +170,29 @@ def _content(tar: tarfile.TarFile, member: tarfile.TarInfo, most: int, where: st
     if file is None:
         raise _refuse(f"{member.name} in the archive is not a regular file", where)
     if member.size > most:
-        raise _refuse(f"{member.name} in the archive has {member.size} bytes, which cannot be", where)
+        raise _refuse(f"{member.name} in the archive is too large ({member.size} bytes)", where)
     data = file.read()
     if len(data) != member.size:
-        raise _refuse(f"{member.name} in the archive is cut short", where)
+        raise _refuse(f"{member.name} in the archive is truncated", where)
     return data
 
 
 def _place(member: tarfile.TarInfo, where: str) -> tuple[str, str]:
-    """The top folder a member lies in, and its name below it; refuses what lies, or leads, elsewhere."""
+    """Return the top-level folder of a member and its name below it; reject unsafe paths and links."""
     name = member.name
     if name.startswith("/") or "\\" in name or "\0" in name or ".." in name.split("/"):
-        raise _refuse(f"a file of the archive would leave the folder: {name!r}", where)
+        raise _refuse(f"the archive contains an unsafe path: {name!r}", where)
     if not (member.isreg() or member.isdir() or member.issym() or member.islnk()):
-        raise _refuse(f"the archive holds a device or something as strange: {name!r}", where)
+        raise _refuse(f"the archive contains a device or another special file: {name!r}", where)
     top, _, inner = posixpath.normpath(name).partition("/")
     if member.issym() or member.islnk():
-        # A symbolic link is read from its own folder, a hard link from the archive's root.
+        # A symbolic link is relative to its own folder, a hard link to the root of the archive.
         start = posixpath.dirname(name) if member.issym() else ""
         target = posixpath.normpath(posixpath.join(start, member.linkname))
         if target != top and not target.startswith(f"{top}/"):
-            raise _refuse(f"a link of the archive leaves the folder: {name!r}", where)
+            raise _refuse(f"the archive contains a link to a path outside of it: {name!r}", where)
     return top, inner
 
 
 def _refuse(what: str, where: str) -> NotVerifiedError:
-    return NotVerifiedError(what, where=where, todo="try again; if it stays so, take another --source")
+    return NotVerifiedError(what, where=where, todo="try again; if it fails again, use another --source")

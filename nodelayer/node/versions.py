@@ -1,4 +1,4 @@
-"""Which Node.js release a spec means: `12.16.1`, `12`, `^12.16 || >=24`, `lts/erbium`, `latest`, `file`."""
+"""Find the Node.js release that a spec means: `12.16.1`, `12`, `^12.16 || >=24`, `lts`, `latest`, `file`."""
 
 import json
 import re
@@ -12,22 +12,22 @@ from semver import Version
 from nodelayer.errors import IncompatibleError, InvalidInputError, NotFoundError
 
 OLDEST = "12.0.0"
-"""The oldest Node.js that layers are built of: the runtime client is tested on 12 and later."""
+"""The oldest Node.js version that can be built: the runtime client is tested on 12 and later."""
 
 SPECS = "12.16.1, 12, '^12.16 || >=24', lts, lts/erbium, latest or file"
-"""Examples of every kind of spec, for messages and help."""
+"""An example of each kind of spec, for messages and help."""
 
 _NEWEST = frozenset({"latest", "current", "node", "stable"})
 _NUMBERS = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
-# A number after a wildcard says nothing (`12.x.1`); newer versions of semver refuse it, older ones ignore it.
-# Nor may anything touch a star from the sides where it would be dropped in silence (`12*`, `*12`, `**`).
+# A number after a wildcard (`12.x.1`) has no meaning: newer versions of semver reject it, older ones drop it.
+# Characters next to a star (`12*`, `*12`, `**`) are rejected too, because semver would silently drop them.
 _BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\w*]|[0-9A-Za-uw-z]\*")
-_HUGE_NUMBER = re.compile(r"\d{10}")  # node-semver refuses it
+_HUGE_NUMBER = re.compile(r"\d{10}")  # node-semver rejects it
 
 
 @dataclass(frozen=True)
 class Release:
-    """One release: `version` as in `12.16.1`, `lts` its codename once it is LTS, `date` in ISO 8601."""
+    """A release: `version` as in `12.16.1`, `lts` is the codename of an LTS release, `date` is ISO 8601."""
 
     version: str
     lts: str | None = None
@@ -36,7 +36,7 @@ class Release:
 
 @dataclass(frozen=True)
 class Spec:
-    """What one spec of --node asks for; `file` is the path it was read from, for the spec `file`."""
+    """A spec of --node; `file` is the path that it was read from, if the user passed `file`."""
 
     text: str
     file: str = ""
@@ -44,7 +44,7 @@ class Spec:
 
 @dataclass(frozen=True)
 class LtsLine:
-    """A major that is or was LTS. `first` is its first LTS release, None while we do not know it."""
+    """A major version that is or was LTS. `first` is its first LTS release, or None if unknown."""
 
     major: int
     codename: str
@@ -53,7 +53,7 @@ class LtsLine:
     end_of_life: str
 
     def holds(self, version: str, published: str | None) -> bool:
-        """Whether a release of this major is an LTS one; by its date where the first one is not known."""
+        """Check whether a release of this major is an LTS release: by its date if `first` is unknown."""
         if self.first is not None:
             return sort_key(version) >= sort_key(self.first)
         return published is not None and published[:10] >= self.since
@@ -61,7 +61,7 @@ class LtsLine:
 
 @cache
 def lts_lines() -> dict[int, LtsLine]:
-    """The LTS lines by major, as bundled in lts_lines.json."""
+    """Return the LTS lines of lts_lines.json by major version."""
     text = Path(__file__).with_name("lts_lines.json").read_text(encoding="utf-8")
     return {
         int(major): LtsLine(int(major), line["codename"], line["first"], line["since"], line["end_of_life"])
@@ -70,15 +70,18 @@ def lts_lines() -> dict[int, LtsLine]:
 
 
 def lts_codename(version: str, published: str | None = None) -> str | None:
-    """The codename of an LTS release, for a source that does not say; `published` is an ISO 8601 date."""
+    """Return the codename of an LTS release, for sources that do not provide it; `published` is ISO 8601."""
     line = lts_lines().get(sort_key(version).major)
     return line.codename if line is not None and line.holds(version, published) else None
 
 
 def sort_key(version: str) -> Version:
-    """Parse an exact version, which sorts by semver precedence. Raises ValueError.
+    """Parse an exact version to a value that sorts by semver precedence.
 
-    A leading `v` is dropped. Node.js publishes no build metadata, and nothing may differ by it alone.
+    A leading `v` is dropped. Build metadata is rejected, because Node.js publishes none.
+
+    Raises:
+        ValueError: It is not an exact version.
     """
     parsed = Version.parse(version.removeprefix("v"))
     if parsed.build is not None or not version.isascii() or _HUGE_NUMBER.search(version.partition("-")[0]):
@@ -96,18 +99,22 @@ def is_version(text: str) -> bool:
 
 
 def is_stable(version: str) -> bool:
-    """Check whether an exact version is no prerelease. Raises ValueError."""
+    """Check that an exact version is not a prerelease."""
     return sort_key(version).prerelease is None
 
 
 def exact(spec: str) -> str | None:
-    """Return the version that an exact spec names, without `v`; None if a list of releases is needed."""
-    word = spec.strip().removeprefix("=").strip()
-    return word.removeprefix("v") if is_version(word) else None
+    """Return the version of an exact spec, without `v`; None if the spec needs a list of releases."""
+    text = spec.strip().removeprefix("=").strip()
+    return text.removeprefix("v") if is_version(text) else None
 
 
 def check_supported(version: str) -> None:
-    """Raises IncompatibleError for a version that is too old for the runtime client."""
+    """Check that the runtime client supports a version.
+
+    Raises:
+        IncompatibleError: The version is too old.
+    """
     if sort_key(version) < sort_key(OLDEST):
         raise IncompatibleError(
             f"Node.js {version} is too old for the runtime client", todo=f"use {OLDEST} or later"
@@ -115,29 +122,35 @@ def check_supported(version: str) -> None:
 
 
 def resolve(spec: str, releases: Iterable[Release]) -> Release:
-    """The newest release a spec means. A prerelease is taken only where it is named exactly.
+    """Return the newest release that matches a spec. Prereleases match only exact versions.
 
-    Raises InvalidInputError for what is no spec, and NotFoundError naming the nearest releases there are.
+    Raises:
+        InvalidInputError: It is not a spec.
+        NotFoundError: No release matches; the error names the nearest ones.
     """
     every = sorted(releases, key=lambda release: sort_key(release.version))
     stable = [release for release in every if is_stable(release.version)]
-    word = spec.strip()
-    version = exact(word)
+    text = spec.strip()
+    version = exact(text)
     if version is not None:
         found = [release for release in every if release.version == version]
-    elif word.lower() in _NEWEST:
+    elif text.lower() in _NEWEST:
         found = stable
-    elif word.lower() == "lts" or word.lower().startswith("lts/"):
-        found = _of_lts(word, stable)
+    elif text.lower() == "lts" or text.lower().startswith("lts/"):
+        found = _of_lts(text, stable)
     else:
-        found = _in_range(word, stable)
+        found = _in_range(text, stable)
     if not found:
-        raise NotFoundError(f"no Node.js {word} here", todo=nearest(word, stable))
+        raise NotFoundError(f"no Node.js release matches {text}", todo=nearest(text, stable))
     return found[-1]
 
 
 def check_spec(spec: str, *, where: str = "") -> None:
-    """Raises InvalidInputError for what is no spec."""
+    """Check the syntax of a spec.
+
+    Raises:
+        InvalidInputError: It is not a spec.
+    """
     try:
         resolve(spec, ())
     except NotFoundError:
@@ -147,19 +160,25 @@ def check_spec(spec: str, *, where: str = "") -> None:
 
 
 def split(text: str) -> tuple[str, ...]:
-    """Split the specs of a flag at its commas. Raises InvalidInputError for an empty one."""
+    """Split the specs of a flag at its commas, without duplicates.
+
+    Raises:
+        InvalidInputError: A spec is empty.
+    """
     specs = tuple(dict.fromkeys(spec.strip() for spec in text.split(",")))
     if "" in specs:
         raise InvalidInputError(
-            "a version is missing", where=f"--node {text!r}", todo="write one, or several with commas between"
+            "the list has an empty version", where=f"--node {text!r}", todo="separate versions with one comma"
         )
     return specs
 
 
 def parse_specs(text: str, start: Path) -> tuple[Spec, ...]:
-    """Parse --node; `file` is looked up in `start` and the folders above it.
+    """Parse --node; for `file`, search `start` and its parent folders.
 
-    Raises InvalidInputError for what is no spec, NotFoundError for `file` if no file names a version.
+    Raises:
+        InvalidInputError: A spec is invalid.
+        NotFoundError: No file contains a version.
     """
     specs = []
     for each in split(text):
@@ -170,7 +189,7 @@ def parse_specs(text: str, start: Path) -> tuple[Spec, ...]:
 
 
 def nearest(spec: str, releases: Iterable[Release]) -> str:
-    """What to take instead: the releases around the first number a spec names, and the newest."""
+    """Return advice: the releases nearest to the first number in a spec, and the newest release."""
     versions = sorted((release.version for release in releases if is_stable(release.version)), key=sort_key)
     if not versions:
         return "the source lists no release for this architecture"
@@ -187,10 +206,13 @@ def nearest(spec: str, releases: Iterable[Release]) -> str:
 
 
 def spec_from_files(start: Path) -> tuple[str, Path]:
-    """The spec a project asks for, and the file that says so.
+    """Return the spec of a project, and the file that contains it.
 
-    Looks in `start` and each folder above it for .nvmrc, .node-version, and `engines.node` of package.json.
-    Raises NotFoundError where there is none, InvalidInputError where one cannot be read.
+    Searches `start` and its parent folders for .nvmrc, .node-version, and `engines.node` of package.json.
+
+    Raises:
+        NotFoundError: No such file exists.
+        InvalidInputError: A file cannot be read.
     """
     for folder in (start.resolve(), *start.resolve().parents):
         for name, read in (
@@ -202,15 +224,15 @@ def spec_from_files(start: Path) -> tuple[str, Path]:
             if path.is_file() and (spec := read(path)) is not None:
                 return spec, path
     raise NotFoundError(
-        "no .nvmrc, .node-version or package.json with engines.node",
-        where=f"{start.resolve()} and above",
-        todo=f"write one, or name the version: {SPECS}",
+        "there is no .nvmrc, .node-version or package.json with engines.node",
+        where=f"{start.resolve()} and its parent folders",
+        todo=f"create one, or pass a version: {SPECS}",
     )
 
 
-def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
-    """The words of nvm: `lts` or `lts/*` the newest line, `lts/-1` the one before, `lts/erbium` by name."""
-    name = word.lower().partition("/")[2]
+def _of_lts(text: str, stable: Sequence[Release]) -> list[Release]:
+    """Match nvm's syntax: `lts` or `lts/*` (the newest line), `lts/-1` (the one before), `lts/erbium`."""
+    name = text.lower().partition("/")[2]
     lts = [release for release in stable if release.lts]
     if name in ("", "*"):
         return lts
@@ -218,33 +240,33 @@ def _of_lts(word: str, stable: Sequence[Release]) -> list[Release]:
         majors = sorted({sort_key(release.version).major for release in lts}, reverse=True)
         back = int(name[1:])
         if back >= len(majors):
-            raise NotFoundError(f"no Node.js {word} here", todo=f"there are {len(majors)} LTS lines")
+            raise NotFoundError(f"no LTS line matches {text}", todo=f"there are {len(majors)} LTS lines")
         return [release for release in lts if sort_key(release.version).major == majors[back]]
     found = [release for release in lts if (release.lts or "").lower() == name]
     if not found:
         names = {sort_key(release.version).major: str(release.lts).lower() for release in lts}
         known = ", ".join(names[major] for major in sorted(names))
-        raise NotFoundError(f"no LTS line {name!r} here", todo=f"there is {known}" if known else "")
+        raise NotFoundError(f"no LTS line is named {name!r}", todo=f"use one of {known}" if known else "")
     return found
 
 
-def _in_range(word: str, stable: Sequence[Release]) -> list[Release]:
-    import nodesemver  # noqa: PLC0415 - most specs are no range, and it takes long to load
+def _in_range(spec: str, stable: Sequence[Release]) -> list[Release]:
+    import nodesemver  # noqa: PLC0415 - slow to import, and most specs are not ranges
 
-    text = " ".join(word.split())
+    text = " ".join(spec.split())
     if not text or not text.isascii() or _BAD_WILDCARD.search(text) or _HUGE_NUMBER.search(text):
-        raise _no_spec(word)
+        raise _invalid_spec(spec)
     try:
         wanted = nodesemver.make_range(text, loose=False)
     except ValueError as error:
-        raise _no_spec(word) from error
+        raise _invalid_spec(spec) from error
     return [
         release for release in stable if wanted.test(nodesemver.make_semver(release.version, loose=False))
     ]
 
 
-def _no_spec(word: str) -> InvalidInputError:
-    return InvalidInputError(f"{word!r} does not say which Node.js", todo=f"use for instance {SPECS}")
+def _invalid_spec(spec: str) -> InvalidInputError:
+    return InvalidInputError(f"{spec!r} is not a Node.js version or range", todo=f"use for example {SPECS}")
 
 
 def _first_line(path: Path) -> str:
@@ -252,14 +274,16 @@ def _first_line(path: Path) -> str:
         spec = line.partition("#")[0].strip()
         if spec:
             return spec
-    raise InvalidInputError("the file names no version", where=str(path), todo=f"write one: {SPECS}")
+    raise InvalidInputError("the file contains no version", where=str(path), todo=f"add one: {SPECS}")
 
 
 def _engines(path: Path) -> str | None:
     try:
         package = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
-        raise InvalidInputError("not JSON", where=str(path), todo="mend it, or name the version") from error
+        raise InvalidInputError(
+            "the file is not JSON", where=str(path), todo="correct it, or use --node"
+        ) from error
     engines = package.get("engines") if isinstance(package, dict) else None
     spec = engines.get("node") if isinstance(engines, dict) else None
     return spec.strip() or None if isinstance(spec, str) else None
@@ -269,4 +293,4 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError("the file cannot be read", where=str(path)) from error
+        raise InvalidInputError("the file is not readable UTF-8 text", where=str(path)) from error

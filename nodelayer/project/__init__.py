@@ -1,1 +1,1 @@
-"""Maintaining nodelayer itself: releases, the changelog, pinned facts."""
+"""Maintenance of nodelayer itself: releases, the changelog, pinned facts."""

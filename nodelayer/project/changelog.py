@@ -1,4 +1,4 @@
-"""The changelog in the format of Keep a Changelog: read a version's section, and release the next one.
+"""The changelog, in the format of Keep a Changelog.
 
 https://keepachangelog.com/en/1.1.0/. A section begins at a line `## [NAME]` and ends at the next one.
 """
@@ -18,7 +18,7 @@ _NO_TEXT = re.compile(r"(?s:<!--.*?-->)|^#.*$|\s", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Changelog:
-    """The text of a changelog, with Unix line ends."""
+    """The text of a changelog, with Unix line endings."""
 
     text: str
 
@@ -32,27 +32,27 @@ class Changelog:
         return None
 
     def unreleased(self) -> str:
-        """Return the text of the section Unreleased. Raises InvalidInputError without one or without text."""
+        """Return the text of the section Unreleased. Raises InvalidInputError if it is empty."""
         section = self.section(_UNRELEASED)
         if section is None or not _NO_TEXT.sub("", section):
             raise InvalidInputError(
                 f"the changelog has no text below ## [{_UNRELEASED}]",
                 where=FILE,
-                todo="write what has changed there, and commit it",
+                todo="describe the changes there, and commit",
             )
         return section
 
     def released(self, version: str, day: date) -> "Changelog":
         """Move the text of Unreleased below a heading of the version.
 
-        Raises InvalidInputError if Unreleased has no text, or the version has a section already.
+        Raises InvalidInputError if Unreleased has no text, or the version already has a section.
         """
         self.unreleased()
         if self.section(version) is not None:
             raise InvalidInputError(
-                f"the changelog has a section for {version} already",
+                f"the changelog already has a section for {version}",
                 where=FILE,
-                todo=f"move its text below ## [{_UNRELEASED}], and commit that",
+                todo=f"move its text below ## [{_UNRELEASED}], and commit",
             )
         heading = f"## [{_UNRELEASED}]\n"
         released = f"{heading}\n## [{version}] - {day.isoformat()}\n"

@@ -32,7 +32,7 @@ _MANY = 5
 
 @dataclass(frozen=True)
 class Plan:
-    """What a release will do; `files` are the new contents by name."""
+    """What a release will do; `files` has the new text of each file by name."""
 
     version: str
     notes: str
@@ -42,23 +42,26 @@ class Plan:
 
     @property
     def tag(self) -> str:
+        """The tag of the version."""
         return f"v{self.version}"
 
     @property
     def commit_words(self) -> tuple[str, ...]:
+        """The arguments of `git` that commit the release."""
         return ("commit", "--quiet", "--message", f"Release {self.version}", "--", *FILES)
 
     @property
     def tag_words(self) -> tuple[str, ...]:
+        """The arguments of `git` that tag the release."""
         return ("tag", "--annotate", "--message", f"Release {self.version}", self.tag)
 
     @property
     def push(self) -> str:
-        """The command that pushes both or neither."""
+        """The command that pushes branch and tag, both or neither."""
         return shlex.join(["git", "push", "--atomic", self.remote, self.branch, self.tag])
 
     def text(self) -> str:
-        """Return the plan for a person: version, notes, commands."""
+        """Return the plan as text: version, notes, commands."""
         commands = [shlex.join(["git", *each]) for each in (self.commit_words, self.tag_words)]
         return "\n".join([self.version, "", self.notes, "", *commands, self.push])
 
@@ -66,9 +69,9 @@ class Plan:
 def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     root: Path, step: str, day: date, *, branch: str, remote: str, reporter: Reporter
 ) -> Plan:
-    """Plan a release from this checkout. Changes nothing, not even what git knows of the remote.
+    """Plan a release of this checkout, and change nothing, not even the remote-tracking branches.
 
-    Raises NodelayerError if the checkout, its branch, the remote or the two files do not allow it.
+    Raises NodelayerError if the checkout, its branch, the remote or one of the files is not ready.
     """
     git = open_git(root, os.environ)
     _check_checkout(git, branch, remote)
@@ -83,7 +86,9 @@ def plan(  # noqa: PLR0913 - each is a flag, or is passed in
     files = {name: text.encode() for name, text in texts.items()}
     planned = Plan(version, log.unreleased(), branch, remote, files)
     if git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/{planned.tag}") is not None:
-        raise _tagged(planned.tag, "here", f"git tag --delete {planned.tag}, if it was never pushed")
+        raise _tagged(
+            planned.tag, "this clone", f"if it was never pushed, run git tag --delete {planned.tag}"
+        )
     _check_remote(git, planned, reporter)
     return planned
 
@@ -109,9 +114,9 @@ def with_version(text: str, version: str) -> str:
 
 
 def next_version(version: Version, step: str) -> Version:
-    """Return the version after a step; a prerelease becomes its release. Raises InvalidInputError."""
+    """Return the next version; a prerelease becomes its release. Raises InvalidInputError."""
     if step not in STEPS:
-        raise InvalidInputError(f"{step!r} is not a step of a version", todo=f"use {', '.join(STEPS)}")
+        raise InvalidInputError(f"{step!r} is not a level of a version", todo=f"use {', '.join(STEPS)}")
     return version.next_version(step)
 
 
@@ -119,7 +124,9 @@ def _project(text: str) -> tuple[tomlkit.TOMLDocument, dict[str, Any]]:
     try:
         document = tomlkit.parse(text)
     except TOMLKitError as error:
-        raise InvalidInputError(f"not TOML ({error})", where=PYPROJECT, todo="correct it") from error
+        raise InvalidInputError(
+            f"the file is not TOML ({error})", where=PYPROJECT, todo="correct the file"
+        ) from error
     project = document.get("project")
     return document, project if isinstance(project, dict) else {}
 
@@ -133,7 +140,7 @@ def _version(text: str) -> Version:
 
 
 def release(root: Path, planned: Plan) -> None:
-    """Commit and tag. Any error restores the state before. Raises NodelayerError."""
+    """Commit and tag; undo every change if a step fails. Raises NodelayerError."""
     git = open_git(root, os.environ)
     head = git.run("rev-parse", "HEAD")
     try:
@@ -143,8 +150,8 @@ def release(root: Path, planned: Plan) -> None:
         restored = git.attempt("reset", "--quiet", "--hard", head)
         if restored.code:
             raise MachineError(
-                f"the release failed, and could not be undone ({restored.reason})",
-                todo=f"git reset --hard {head}; git tag --delete {planned.tag}",
+                f"the release failed, and its changes cannot be undone ({restored.reason})",
+                todo=f"run git reset --hard {head}; git tag --delete {planned.tag}",
             ) from error
         if isinstance(error, OSError):
             raise machine_error(error, root, "another clone") from error
@@ -162,14 +169,14 @@ def _commit_and_tag(git: Git, planned: Plan) -> None:
 
 @dataclass(frozen=True)
 class Tag:
-    """A tag that may be released, and its version without the v."""
+    """A checked tag, and its version without the v."""
 
     tag: str
     version: str
 
     @property
     def outputs(self) -> dict[str, str]:
-        """The outputs of a workflow step; `major` is as in v1."""
+        """The outputs of a workflow step; `major` is for example v1."""
         version = Version.parse(self.version)
         return {
             "tag": self.tag,
@@ -184,9 +191,9 @@ def check_tag(tag: str, root: Path) -> Tag:
     version = version_of(tag)
     if version != (own := str(project_version(_read(root / PYPROJECT)))):
         raise InvalidInputError(
-            f"{tag} is not the version of its commit, which is {own}",
+            f"the tag {tag} differs from the version of its commit, {own}",
             where=PYPROJECT,
-            todo="delete the tag, and let `invoke release` make commit and tag",
+            todo="delete the tag, and create commit and tag with `invoke release`",
         )
     changes(version, root)
     return Tag(tag, version)
@@ -197,15 +204,15 @@ def changes(version: str, root: Path) -> str:
     section = Changelog(_read(root / changelog.FILE)).section(version)
     if not section:
         raise InvalidInputError(
-            f"the changelog tells nothing of {version}",
+            f"the changelog has no section for {version}",
             where=changelog.FILE,
-            todo=f"write what has changed below ## [{version}], and tag the commit that has it",
+            todo=f"describe the changes below ## [{version}], commit, and tag that commit",
         )
     return section
 
 
 def version_of(tag: str) -> str:
-    """Return the version of a tag, which is v and a semantic version. Raises InvalidInputError."""
+    """Return the version of a tag such as v1.2.3. Raises InvalidInputError."""
     try:
         if not tag.startswith("v"):
             raise ValueError(tag)  # noqa: TRY301 - one error for every wrong tag
@@ -222,7 +229,7 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
     done = git.attempt("rev-parse", "--show-toplevel")
     if done.code:
         raise InvalidInputError(
-            f"no git repository ({done.reason})",
+            f"the folder is not a git repository ({done.reason})",
             where=str(git.folder),
             todo="release from a clone of the repository",
         )
@@ -234,16 +241,16 @@ def _check_checkout(git: Git, branch: str, remote: str) -> None:
         )
     head = git.answer("symbolic-ref", "--quiet", "HEAD")
     if head != f"refs/heads/{branch}":
-        here = "no branch (a detached HEAD)" if head is None else f"branch {head.removeprefix('refs/heads/')}"
+        here = "a detached HEAD" if head is None else f"branch {head.removeprefix('refs/heads/')}"
         raise InvalidInputError(
-            f"releases are made on {branch}, and this is {here}",
-            todo=f"git switch {shlex.quote(branch)}, or name another with --branch",
+            f"a release needs branch {branch}, but this is {here}",
+            todo=f"run git switch {shlex.quote(branch)}, or set --branch",
         )
     if git.answer("rev-parse", "--verify", "--quiet", "HEAD") is None:
-        raise InvalidInputError(f"nothing is committed on {branch} yet", todo="commit first")
+        raise InvalidInputError(f"branch {branch} has no commit", todo="commit first")
     if remote not in (git.answer("remote") or "").splitlines():
         raise InvalidInputError(
-            f"there is no remote {remote!r}", todo="name one that `git remote` lists with --remote"
+            f"git has no remote {remote!r}", todo="set --remote to one that `git remote` lists"
         )
 
 
@@ -251,73 +258,77 @@ def _check_clean(git: Git, reporter: Reporter) -> None:
     """Raise InvalidInputError if a tracked file is changed or staged; warn of untracked files."""
     done = git.attempt("status", "--porcelain", "-z", "--no-renames", "--untracked-files=normal")
     if done.code:
-        raise MachineError(f"git status fails ({done.reason})", where=str(git.folder))
+        raise MachineError(
+            f"git status fails ({done.reason})", where=str(git.folder), todo="repair the repository"
+        )
     entries = [each for each in done.out.split("\0") if each]
     changed = [each[3:] for each in entries if not each.startswith("??")]
     if changed:
-        todo = "commit, or git stash"
+        todo = "commit them, or run git stash"
         if set(changed) <= set(FILES):
-            todo += f"; what a release that was killed left behind is undone by git restore {' '.join(FILES)}"
-        raise InvalidInputError(f"there are changes that are not committed: {_few(changed)}", todo=todo)
+            todo += f"; if a release was interrupted, run git restore {' '.join(FILES)}"
+        raise InvalidInputError(f"uncommitted changes: {_few(changed)}", todo=todo)
     if untracked := [each[3:] for each in entries]:
-        reporter.warn(f"not tracked by git, and so not in the release: {_few(untracked)}")
+        reporter.warn(f"not in the release, because git does not track them: {_few(untracked)}")
 
 
 def _check_identity(git: Git) -> None:
-    """Raise MachineError if git would have to guess who commits."""
+    """Raise MachineError if git has no configured author and committer."""
     for who in ("GIT_AUTHOR_IDENT", "GIT_COMMITTER_IDENT"):
         if git.answer("-c", "user.useConfigOnly=true", "var", who) is None:
             raise MachineError(
-                "git does not know who you are",
-                todo="git config --global user.name NAME, and user.email ADDRESS",
+                "git has no name and email address for commits",
+                todo="run git config --global user.name NAME, and the same for user.email",
             )
 
 
 def _check_tagged(git: Git, version: Version) -> None:
-    """Raise InvalidInputError if a release that was killed left its commit without a tag."""
+    """Raise InvalidInputError if an interrupted release left its commit without a tag."""
     if (
         git.answer("log", "-1", "--format=%s") == f"Release {version}"
         and git.answer("rev-parse", "--verify", "--quiet", f"refs/tags/v{version}") is None
     ):
         raise InvalidInputError(
-            f"Release {version} is committed and has no tag",
-            todo="undo it with git reset --keep HEAD^, then run this again",
+            f"Release {version} is committed, but has no tag",
+            todo="undo the commit with git reset --keep HEAD^, then run this again",
         )
 
 
 def _check_remote(git: Git, planned: Plan, reporter: Reporter) -> None:
     """Raise InvalidInputError if the remote has the tag, or commits that the branch lacks.
 
-    If it does not answer, warn. No reference of the remote is stored here.
+    Warn if the remote does not answer. No reference is fetched.
     """
     branch, tag = f"refs/heads/{planned.branch}", f"refs/tags/{planned.tag}"
     with reporter.work(f"asking {planned.remote}"):
         done = git.attempt("ls-remote", "--quiet", "--", planned.remote, branch, tag, seconds=_REMOTE_SECONDS)
     if done.code:
         reporter.warn(
-            f"{planned.remote} cannot be asked ({done.reason}): not known whether "
-            f"it has newer commits, or {planned.tag}"
+            f"{planned.remote} does not answer ({done.reason}), so newer commits and the tag {planned.tag} "
+            "there are not checked"
         )
         return
-    there = {name: commit for commit, _, name in (line.partition("\t") for line in done.out.splitlines())}
-    if tag in there:
-        raise _tagged(planned.tag, f"on {planned.remote}", "git fetch --tags, and see what is released")
-    if branch in there and git.attempt("merge-base", "--is-ancestor", there[branch], "HEAD").code:
+    remote = {name: commit for commit, _, name in (line.partition("\t") for line in done.out.splitlines())}
+    if tag in remote:
+        raise _tagged(
+            planned.tag, planned.remote, "run git fetch --tags, and check which versions are released"
+        )
+    if branch in remote and git.attempt("merge-base", "--is-ancestor", remote[branch], "HEAD").code:
         again = shlex.join(["git", "pull", "--rebase", planned.remote, planned.branch])
         raise InvalidInputError(
-            f"{planned.remote} has commits on {planned.branch} that are not here",
-            todo=f"{again}, and test again",
+            f"{planned.remote} has newer commits on {planned.branch}",
+            todo=f"run {again}, and test again",
         )
 
 
 def _tagged(tag: str, where: str, todo: str) -> InvalidInputError:
-    return InvalidInputError(f"the tag {tag} is there already", where=where, todo=todo)
+    return InvalidInputError(f"the tag {tag} already exists", where=where, todo=todo)
 
 
 def _not_done(what: str) -> MachineError:
     return MachineError(
-        f"{what} failed, and everything is as it was",
-        todo="correct what git prints above, and run it again",
+        f"{what} failed, and every change was undone",
+        todo="correct what git reports above, and run it again",
     )
 
 
@@ -326,10 +337,10 @@ def _read(path: Path) -> str:
         return path.read_bytes().decode()
     except FileNotFoundError as error:
         raise InvalidInputError(
-            f"there is no {path.name}", where=str(path.parent), todo="take it from its last commit"
+            f"{path.name} does not exist", where=str(path.parent), todo="restore it from git"
         ) from error
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="correct it") from error
+        raise InvalidInputError(f"{path.name} cannot be read ({error})", todo="correct the file") from error
 
 
 def _few(names: list[str]) -> str:

@@ -1,6 +1,6 @@
-"""The notes of a GitHub release, as Markdown: what is new, the layers, their ARNs, how to verify them.
+"""The notes of a GitHub release, as Markdown: changes, layers, ARNs, and how to verify them.
 
-Text from a manifest or a build record is escaped: it never becomes Markdown or HTML.
+Text from a manifest or a build record is escaped, so it never becomes Markdown or HTML.
 """
 
 import base64
@@ -14,7 +14,7 @@ from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.util.console import megabytes
 
 MOST = 125_000
-"""Characters that GitHub takes: `body is too long (maximum is 125000 characters)`."""
+"""GitHub's limit in characters: `body is too long (maximum is 125000 characters)`."""
 
 _PLAIN = re.compile(r"[\w.:/+=-]+", re.ASCII)
 _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
@@ -22,26 +22,28 @@ _REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 
 @dataclass(frozen=True)
 class Zip:
-    """A layer as the notes tell of it: what the manifest says, and the asset where it was built here."""
+    """A layer in the notes: its entry in the manifest, and the asset if the zip was built in this run."""
 
     layer: Layer
     asset: str = ""
 
     @property
     def sha256(self) -> str:
-        """Of the zip, in hex: the manifest's CodeSha256 is the same in base64."""
+        """The SHA-256 of the zip in hex; CodeSha256 in the manifest is the same in Base64."""
         return base64.b64decode(self.layer.code_sha256).hex()
 
     @property
     def label(self) -> str:
+        """Node.js version and architecture, for people."""
         return f"Node.js {self.layer.node_version}, {self.layer.architecture}"
 
 
 @dataclass(frozen=True)
 class ReleaseNotes:
-    """What the notes are made of. `changes` is the changelog's section.
+    """The content of the notes.
 
-    `everywhere` are the regions that any layer is in. Raises InvalidInputError where `repository` is none.
+    `changes` is the section of the changelog. `everywhere` has each region that any layer is in.
+    Raises InvalidInputError if `repository` is not OWNER/NAME.
     """
 
     version: str
@@ -54,14 +56,14 @@ class ReleaseNotes:
     def __post_init__(self) -> None:
         if not _REPOSITORY.fullmatch(self.repository):
             raise InvalidInputError(
-                f"which repository? {self.repository!r} is none",
+                f"{self.repository!r} is not a GitHub repository",
                 where="--repository",
-                todo="name it as OWNER/REPOSITORY; on GitHub $GITHUB_REPOSITORY has it",
+                todo="use OWNER/NAME; in a job $GITHUB_REPOSITORY has it",
             )
 
     @property
     def missing(self) -> dict[tuple[str, ...], list[Zip]]:
-        """By the regions that they are not in and others are, the layers."""
+        """The layers that are missing in some region, grouped by those regions."""
         found: dict[tuple[str, ...], list[Zip]] = {}
         for each in self.zips:
             lacks = tuple(sorted(self.everywhere - {region for region, _ in each.layer.live()}))
@@ -78,9 +80,9 @@ def collect(
     changes: str,
     repository: str,
 ) -> ReleaseNotes:
-    """Collect the layers of one nodelayer version, published or built, and the changelog's section of it.
+    """Collect the published and built layers of one nodelayer version.
 
-    Raises NotFoundError where there is none, NotVerifiedError where a build record is damaged.
+    Raises NotFoundError if there is no layer, NotVerifiedError if a build record is damaged.
     """
     built = [_as_layer(record) for record in records if record.nodelayer_version == version]
     published = [layer for layer in known.layers if layer.nodelayer_version == version]
@@ -93,21 +95,21 @@ def collect(
     if not zips:
         raise NotFoundError(
             f"no layer of nodelayer {version} is published or built",
-            todo="publish first, or name where they are with --manifest and --dist",
+            todo="publish first, or set --manifest and --assets",
         )
     everywhere = frozenset(region for layer in known.layers for region, _ in layer.live())
     return ReleaseNotes(version, repository, zips, everywhere, changes)
 
 
 def render(notes: ReleaseNotes) -> tuple[str, tuple[str, ...]]:
-    """The notes, and what had to be left out of them for GitHub's limit. Raises InvalidInputError."""
+    """Return the notes, and the names of the tables omitted for GitHub's limit. Raises InvalidInputError."""
     for left_out in ((), ("ARNs",), ("ARNs", "layers")):
         text = "\n".join(_lines(replace(notes, left_out=left_out)))
         if len(text) <= MOST:
             return text, left_out
     raise InvalidInputError(
-        f"the notes are longer than the {MOST} characters that GitHub takes, even without any table",
-        todo=f"shorten the changelog's section of {notes.version}",
+        f"the notes are longer than the {MOST} characters that GitHub allows, even without tables",
+        todo=f"shorten the changelog section of {notes.version}",
     )
 
 
@@ -115,10 +117,10 @@ def _lines(notes: ReleaseNotes) -> Iterator[str]:
     yield from (notes.changes, "")
     yield from ("## Layers", "")
     if "layers" in notes.left_out:
-        yield f"{len(notes.zips)} layers: more than fit here. `SHA256SUMS` among the assets has their zips."
+        yield f"{len(notes.zips)} layers, too many to list here. The asset `SHA256SUMS` lists their zips."
     else:
         yield from _table(
-            ("Node.js", "architecture", "runs on", "zip", "sha256 of the zip"),
+            ("Node.js", "architecture", "runs on", "zip", "SHA-256 of the zip"),
             ":--|:--|:--|--:|:--",
             (
                 (
@@ -133,7 +135,7 @@ def _lines(notes: ReleaseNotes) -> Iterator[str]:
         )
     yield from ("", "## ARNs", "", *_where(notes), "")
     if notes.left_out:
-        yield "The ARNs of every region are in `layers.txt` among the assets: they are more than fit here."
+        yield "There are too many ARNs to list here. The asset `layers.txt` has those of every region."
         yield ""
     else:
         for each in notes.zips:
@@ -142,19 +144,22 @@ def _lines(notes: ReleaseNotes) -> Iterator[str]:
 
 
 def _where(notes: ReleaseNotes) -> Iterator[str]:
-    """In which regions: that nobody looks for an ARN that is not there."""
+    """Yield which regions have the layers, and which layers are missing where."""
     if not notes.everywhere:
-        yield "Published in no region."
+        yield "No layer is published in any region."
     elif not notes.missing:
-        yield f"Every layer is in each of {len(notes.everywhere)} regions."
+        yield f"Every layer is published in all {len(notes.everywhere)} regions."
     else:
         lacking = sum(map(len, notes.missing.values()))
-        yield f"{lacking} of {len(notes.zips)} layers are not in each of the {len(notes.everywhere)} regions."
+        yield (
+            f"{lacking} of {len(notes.zips)} layers are missing in some of the "
+            f"{len(notes.everywhere)} regions."
+        )
         if "layers" not in notes.left_out:
             yield ""
         for regions, zips in notes.missing.items() if "layers" not in notes.left_out else ():
             whole = len(regions) == len(notes.everywhere)
-            where = "published nowhere" if whole else f"not in {', '.join(regions)}"
+            where = "not published in any region" if whole else f"not in {', '.join(regions)}"
             yield f"- **{where}**: {'; '.join(each.label for each in zips)}"
 
 
@@ -174,7 +179,7 @@ def _verify(notes: ReleaseNotes) -> Iterator[str]:
     yield from (
         "## Verify",
         "",
-        "What you downloaded, beside `SHA256SUMS`; then who built it, from which commit:",
+        "Check the downloaded files with `SHA256SUMS` in the same folder, then their workflow and commit:",
         "",
         "```sh",
         "sha256sum --check --ignore-missing SHA256SUMS",
@@ -183,7 +188,7 @@ def _verify(notes: ReleaseNotes) -> Iterator[str]:
         f"  --source-ref refs/tags/v{notes.version}",
         "```",
         "",
-        "A layer version, whose CodeSha256 at AWS has to be the one above its ARNs and in `layers.json`:",
+        "Check a layer version: its CodeSha256 at AWS must be the one above its ARNs and in `layers.json`:",
         "",
         "```sh",
         "aws lambda get-layer-version-by-arn --region REGION --arn ARN \\",
@@ -194,7 +199,7 @@ def _verify(notes: ReleaseNotes) -> Iterator[str]:
 
 
 def code(text: str) -> str:
-    """Text from elsewhere as code, in a table or out of it; none of its characters is Markdown or HTML."""
+    """Return untrusted text as inline code, in which no character is Markdown or HTML."""
     if _PLAIN.fullmatch(text):
         return f"`{text}`"
     return f"<code>{''.join(map(_harmless, text))}</code>"
@@ -214,7 +219,7 @@ def _table(head: Sequence[str], rule: str, rows: Iterable[Sequence[str]]) -> Ite
 
 
 def _as_layer(record: BuildRecord) -> Layer:
-    """What a manifest would say of a build that is published nowhere. Raises NotVerifiedError."""
+    """Return the manifest entry of a build that is not published. Raises NotVerifiedError."""
     try:
         return Layer(
             node_version=record.node_version,
@@ -228,5 +233,5 @@ def _as_layer(record: BuildRecord) -> Layer:
         )
     except ValueError as error:
         raise NotVerifiedError(
-            "a build record says what cannot be", where=record.zip, todo="build the layer again"
+            f"the build record is not valid ({error})", where=record.zip, todo="build the layer again"
         ) from error

@@ -33,10 +33,11 @@ class SamApplication:
 
     @cached_property
     def program(self) -> SamProgram:
+        """The `sam` program; it is installed on first use if necessary."""
         return self.find_program()
 
     def build(self, options: StackOptions, layer: Mapping[str, str], out: Path) -> None:
-        """Run `sam build`; of the function alone if the layer is already published."""
+        """Run `sam build`, for the function alone if the layer is already published."""
         line = [
             "build",
             *([FUNCTION] if options.layer_arn else []),
@@ -52,9 +53,11 @@ class SamApplication:
     def deploy(
         self, options: StackOptions, layer: Mapping[str, str], target: StackTarget, account: Account
     ) -> Mapping[str, str]:
-        """Build and deploy without a question, and return the outputs of the stack.
+        """Build and deploy without asking for confirmation, and return the outputs of the stack.
 
-        Raises RefusedError before the build if the stack or the layer cannot be used, NodelayerError later.
+        Raises:
+            RefusedError: The stack or the layer cannot be used. Nothing is built or changed.
+            NodelayerError: The build or the deployment failed.
         """
         region = account.region(target.region)
         stack.check_deployable(target, region.stacks.get(target.stack))
@@ -72,12 +75,18 @@ class SamApplication:
         return stack.check_ours(target, region.stacks.get(target.stack)).outputs
 
     def delete(self, target: StackTarget, account: Account) -> None:
-        """Delete the stack and what was uploaded for it. Raises RefusedError if the stack is still there."""
+        """Delete the stack and the files that were uploaded for it.
+
+        Raises:
+            RefusedError: The stack still exists.
+        """
         self._run_on_stack(target, "delete", "--no-prompts")
         region = account.region(target.region)
-        if (left := region.stacks.get(target.stack)) is not None and left.status != "DELETE_COMPLETE":
+        if (
+            remaining := region.stacks.get(target.stack)
+        ) is not None and remaining.status != "DELETE_COMPLETE":
             raise RefusedError(
-                f"the stack is not deleted: it is in {left.status}",
+                f"the stack is not deleted: its status is {remaining.status}",
                 where=str(target),
                 todo=region.stacks.failure(target.stack) or "see the AWS console",
             )
@@ -92,9 +101,9 @@ class SamApplication:
             self._run(*line, *target.sam_flags)
         except KeyboardInterrupt:
             raise StoppedError(
-                "stopped, but CloudFormation continues what it has started",
+                "stopped, but CloudFormation continues the operation",
                 where=str(target),
-                todo=f"see it in the AWS console, or invoke destroy {target.our_flags} when it is done",
+                todo=f"when it ends, run invoke destroy {target.our_flags} to delete the stack",
             ) from None
 
     def _run(self, *line: str, variables: Mapping[str, str] | None = None, to_stdout: bool = False) -> None:
@@ -105,12 +114,13 @@ class SamApplication:
 def built_layer(spec: str, architecture: str, out: Path) -> dict[str, str]:
     """Return the variables that tell examples/layer-only/layer/Makefile which zip in `out` to unpack.
 
-    Raises NotFoundError if no built layer matches.
+    Raises:
+        NotFoundError: No built layer matches.
     """
     (found,) = artifact.built(spec or "latest", [architecture], out)
     return {"NODE": found.node_version, "ARCH": found.architecture, "DIST": str(out.resolve())}
 
 
 def _overrides(options: StackOptions) -> list[str]:
-    """Return parameters as `sam` takes them. No value needs quoting: StackOptions has checked each."""
+    """Return the parameters as `sam` expects them. StackOptions ensures that no value needs quoting."""
     return ["--parameter-overrides", *(f'{name}="{value}"' for name, value in options.parameters.items())]

@@ -1,6 +1,6 @@
-"""The SAM CLI: the one on PATH, or the pinned version in an environment of its own.
+"""The SAM CLI: the one on PATH, or a pinned version in a separate virtual environment.
 
-It reports nothing to AWS: SAM_CLI_TELEMETRY=0. Its commands:
+Telemetry is off (SAM_CLI_TELEMETRY=0). The commands of SAM:
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-command-reference.html
 """
 
@@ -42,9 +42,11 @@ class SamProgram:
         variables: Mapping[str, str] | None = None,
         to_stdout: bool = False,
     ) -> None:
-        """Run a command of SAM. Its output goes to standard error, or to standard output.
+        """Run a SAM command. Its output goes to standard error, or to standard output with `to_stdout`.
 
-        Raises MachineError if a build fails, RefusedError if another command fails.
+        Raises:
+            MachineError: A build failed.
+            RefusedError: Another command failed.
         """
         with subprocess.Popen(
             [str(self.path), *line],
@@ -67,13 +69,15 @@ class SamProgram:
 def find(cache: DownloadCache, reporter: Reporter, environ: Mapping[str, str]) -> SamProgram:
     """Find SAM on PATH, or install it once into the download cache.
 
-    Raises UnreachableError or MachineError if it cannot be installed.
+    Raises:
+        UnreachableError: It cannot be downloaded.
+        MachineError: It cannot be installed.
     """
     if on_path := shutil.which("sam", path=environ.get("PATH", os.defpath)):
         return SamProgram(Path(on_path), environ)
     pinned = json.loads((files("nodelayer.emulation") / "rie.json").read_bytes())
     requirement = f"{pinned['package']}=={pinned['version']}"
-    reporter.say(f"SAM is not on PATH: {requirement} is used (about 200 MB in the cache, installed once)")
+    reporter.say(f"SAM is not on PATH. Using {requirement}, installed once (about 200 MB in the cache)")
     try:
         folder, _ = venv.environment(requirement, cache=cache, reporter=reporter)
     except (UnreachableError, MachineError) as error:

@@ -1,4 +1,4 @@
-"""The CloudFormation stack of the sample function: where it is, what it holds, what may be done with it."""
+"""The CloudFormation stack of the sample function: its name, its parameters, and checks before each use."""
 
 import re
 import shlex
@@ -36,12 +36,13 @@ class StackTarget:
 
     @property
     def sam_flags(self) -> list[str]:
+        """The flags with which SAM finds this stack."""
         profile = [f"--profile={self.profile}"] if self.profile else []
         return [f"--stack-name={self.stack}", f"--region={self.region}", *profile]
 
     @property
     def our_flags(self) -> str:
-        """The flags with which our own commands find this stack."""
+        """The flags with which nodelayer's commands find this stack."""
         words = ["--region", self.region]
         words += ["--stack-name", self.stack] if self.stack != DEFAULT_NAME else []
         words += ["--profile", self.profile] if self.profile else []
@@ -82,13 +83,16 @@ class StackOptions:
 def choose_region(requested: str, configured: str | None, layer_arn: str) -> str:
     """Return the requested region, else the configured one, else the layer's.
 
-    Raises InvalidInputError if there is none, or if the layer is in another region: Lambda refuses that.
+    Raises:
+        InvalidInputError: No region is known, or the layer is in another region, which Lambda rejects.
     """
     layer = LayerVersionArn.parse(layer_arn) if layer_arn else None
     region = requested or configured or (layer.region if layer else "")
     if not region:
         raise InvalidInputError(
-            "no region is named or configured", where="--region", todo="name one, as --region eu-west-1"
+            "no region is named or configured",
+            where="--region",
+            todo="name one, for example --region eu-west-1",
         )
     if layer is not None and layer.region != region:
         raise InvalidInputError(
@@ -106,12 +110,14 @@ def check_layer(layer_arn: str, account: Account) -> None:
         return
     if arn.account == account.id:
         raise RefusedError(
-            "this layer version does not exist in this account", where=layer_arn, todo="see `invoke verify`"
+            "this layer version does not exist in this account",
+            where=layer_arn,
+            todo="check the layers in this account with invoke verify",
         )
     raise RefusedError(
         f"account {account.id} cannot read the layer: it does not exist or is not shared with this account",
         where=layer_arn,
-        todo="publish it with --public or --organization-id, or use a layer of your own",
+        todo="ask its owner to publish it with --public or --organization-id, or use a layer of your own",
     )
 
 
@@ -122,29 +128,34 @@ def check_deployable(target: StackTarget, found: Stack | None) -> None:
     check_ours(target, found)
     if found.status in _ONLY_DELETABLE:
         raise RefusedError(
-            f"the stack is in {found.status}: it can only be deleted",
+            f"the stack can only be deleted: its status is {found.status}",
             where=str(target),
-            todo=f"invoke destroy {target.our_flags}, then deploy again",
+            todo=f"run invoke destroy {target.our_flags}, then deploy again",
         )
     if found.status.endswith("_IN_PROGRESS"):
         raise RefusedError(
-            f"another operation is running: the stack is in {found.status}",
+            f"another operation is running: the status of the stack is {found.status}",
             where=str(target),
-            todo="wait until it is done",
+            todo="wait until it ends, then run the command again",
         )
 
 
 def check_ours(target: StackTarget, found: Stack | None) -> Stack:
-    """Return the stack. Raises NotFoundError, or RefusedError if it belongs to somebody else."""
+    """Return the stack.
+
+    Raises:
+        NotFoundError: It does not exist.
+        RefusedError: It belongs to somebody else.
+    """
     if found is None:
         raise NotFoundError(
             "this stack does not exist",
             where=str(target),
-            todo=f"invoke deploy {target.our_flags}, or name another with --stack-name and --region",
+            todo=f"run invoke deploy {target.our_flags}, or correct --stack-name and --region",
         )
     if found.tags.get(TAG[0]) != TAG[1]:
         raise RefusedError(
-            f"the stack is not one of the sample function: it lacks the tag {'='.join(TAG)}",
+            f"this stack does not belong to nodelayer: it lacks the tag {'='.join(TAG)}",
             where=str(target),
             todo="use another --stack-name",
         )
@@ -152,13 +163,18 @@ def check_ours(target: StackTarget, found: Stack | None) -> Stack:
 
 
 def function_name(target: StackTarget, found: Stack | None) -> str:
-    """Return the name of the stack's function. Raises NotFoundError or RefusedError."""
+    """Return the name of the stack's function.
+
+    Raises:
+        NotFoundError: The stack or the function does not exist.
+        RefusedError: The stack belongs to somebody else.
+    """
     stack = check_ours(target, found)
     try:
         return stack.outputs["FunctionName"]
     except KeyError:
         raise NotFoundError(
-            f"the stack has no function: it is in {stack.status}",
+            f"the stack has no function: its status is {stack.status}",
             where=str(target),
-            todo=f"invoke destroy {target.our_flags}, then deploy again",
+            todo=f"run invoke destroy {target.our_flags}, then deploy again",
         ) from None

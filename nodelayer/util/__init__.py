@@ -1,1 +1,1 @@
-"""What every package uses: console, downloads, cache, threads, git. Knows neither Node.js nor Lambda."""
+"""Helpers for every package: console, downloads, cache, threads, git. None knows Node.js or Lambda."""

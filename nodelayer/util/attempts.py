@@ -1,4 +1,4 @@
-"""Do one thing for each of several items: a failure is reported, and does not stop the others."""
+"""Run an action for several items; a failure is reported and does not stop the others."""
 
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -12,9 +12,9 @@ _T = TypeVar("_T")
 def attempt_each(
     items: Sequence[_T], action: Callable[[_T], object], reporter: Reporter, *, name: Callable[[_T], str]
 ) -> list[NodelayerError]:
-    """Run an action for each item; return the failures, each reported in a line.
+    """Run an action for each item; return the failures, each already reported in one line.
 
-    On a terminal, each of several items has a row called by its `name`.
+    On a terminal, several items appear as rows with their `name`.
     """
     failures: list[NodelayerError] = []
     with reporter.rows([name(item) for item in items] if len(items) > 1 else []):

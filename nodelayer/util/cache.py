@@ -1,10 +1,10 @@
 """The download cache: archives by their sha256, small documents by name, one lock for each download.
 
-- blobs/sha256/<hex>: whole and verified; hashed again whenever it is read
+- blobs/sha256/<hex>: complete, verified archives; each is hashed again when it is read
 - documents/<name>: indexes, checksum lists, signatures and keys; the reader verifies them
-- partial/: what is being downloaded
-- programs/: environments of programs that pip installed
-- locks/: one file for each download, so that builds at once share it
+- partial/: unfinished downloads
+- programs/: virtual environments of programs that pip installed
+- locks/: one file for each download, so that concurrent builds share it
 """
 
 import errno
@@ -33,10 +33,10 @@ _CHUNK = 1 << 20
 
 
 class DownloadCache:
-    """Content-addressed files below `root`, by default this user's cache folder for nodelayer.
+    """Content-addressed files below `root`, by default the user's cache folder for nodelayer.
 
-    Threads and processes may share one. Every method raises MachineError where the disk is full or
-    closed to us.
+    Threads and processes may share one cache. Every method raises MachineError if the disk is full or not
+    writable.
     """
 
     def __init__(self, root: Path | None = None) -> None:
@@ -45,10 +45,11 @@ class DownloadCache:
         )
 
     def blob_path(self, sha256: str) -> Path:
+        """Return the path of the archive with this sha256 (hex), whether it exists or not."""
         return self.root / "blobs" / "sha256" / _flat(sha256)
 
     def read(self, sha256: str, reporter: Reporter) -> bytes | None:
-        """The bytes with this sha256 (hex), or None; what has changed on disk is dropped, with a line."""
+        """Return the bytes with this sha256 (hex), or None; remove a damaged file and warn about it."""
         path = self.blob_path(sha256)
         with self._machine():
             try:
@@ -59,12 +60,12 @@ class DownloadCache:
                 with suppress(OSError):  # a read-only cache
                     path.touch()  # for prune()
                 return data
-            reporter.warn(f"a download in the cache was damaged and is fetched again: {path}")
+            reporter.warn(f"a cached download is damaged and is downloaded again: {path}")
             path.unlink(missing_ok=True)
             return None
 
     def add(self, partial: Path) -> str:
-        """Move a finished file of `partial/` among the blobs, in one step; returns its sha256 in hex."""
+        """Move a complete file from `partial/` to the blobs, atomically; return its sha256 in hex."""
         with self._machine():
             with partial.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -77,7 +78,7 @@ class DownloadCache:
         return sha256
 
     def read_document(self, name: str) -> bytes | None:
-        """What was written under this name (`nodejs.org/index.json`), or None."""
+        """Return the document with this name (`nodejs.org/index.json`), or None."""
         with self._machine():
             try:
                 return self._document(name).read_bytes()
@@ -85,7 +86,7 @@ class DownloadCache:
                 return None
 
     def write_document(self, name: str, data: bytes) -> None:
-        """Keep a small document, in one step."""
+        """Write a small document atomically."""
         path = self._document(name)
         with self._machine():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,11 +100,12 @@ class DownloadCache:
                 raise
 
     def drop_document(self, name: str) -> None:
+        """Remove a document, if it exists."""
         with self._machine():
             self._document(name).unlink(missing_ok=True)
 
     def partial(self, name: str) -> Path:
-        """Where a download called `name` grows; kept when it is cut, so that it can go on from there."""
+        """Return the path of an unfinished download; the file is kept, so that the download can resume."""
         with self._machine():
             folder = self.root / "partial"
             folder.mkdir(parents=True, exist_ok=True)
@@ -111,7 +113,7 @@ class DownloadCache:
 
     @contextmanager
     def workspace(self) -> Iterator[Path]:
-        """A folder on the cache's own file system, gone afterwards."""
+        """Create a temporary folder on the file system of the cache."""
         with self._machine():
             parent = self.root / "partial"
             parent.mkdir(parents=True, exist_ok=True)
@@ -123,7 +125,7 @@ class DownloadCache:
 
     @contextmanager
     def lock(self, name: str, reporter: Reporter) -> Iterator[None]:
-        """Only one build at a time, of threads and processes alike, is inside for the same name."""
+        """Let only one thread of one process at a time continue with this name."""
         with self._machine():
             folder = self.root / "locks"
             folder.mkdir(parents=True, exist_ok=True)
@@ -131,7 +133,7 @@ class DownloadCache:
             try:
                 lock.acquire(timeout=0)
             except filelock.Timeout:
-                reporter.say(f"Another build is fetching {name}; waiting for it")
+                reporter.say(f"Another build is downloading {name}; waiting for it")
                 lock.acquire()
         try:
             yield
@@ -154,7 +156,7 @@ class DownloadCache:
                 total -= size
 
     def clear(self) -> int:
-        """Remove every download; returns how many bytes that were. Other files below `root` stay."""
+        """Remove every download and return the number of bytes freed. Other files below `root` stay."""
         with self._machine():
             freed = 0
             for folder in (self.root / name for name in _FOLDERS):
@@ -165,7 +167,7 @@ class DownloadCache:
 
     @contextmanager
     def guard(self) -> Iterator[None]:
-        """Turns an OSError of the cache's disk into the one line that says what to do."""
+        """Convert an OSError of the cache's disk to a MachineError."""
         with self._machine():
             yield
 
@@ -180,20 +182,22 @@ class DownloadCache:
             other = "use another folder: NODELAYER_CACHE_DIR=<folder>"
             if error.errno in _FULL:
                 raise MachineError(
-                    "no room left for the download", where=str(self.root), todo=f"free some, or {other}"
+                    "no disk space left for the download",
+                    where=str(self.root),
+                    todo=f"free space, or {other}",
                 ) from error
             if error.errno in _FORBIDDEN:
                 raise MachineError(
-                    "the download cache cannot be written", where=str(self.root), todo=other
+                    "no permission to write the download cache", where=str(self.root), todo=other
                 ) from error
             raise MachineError(
-                f"the download cache does not work ({error.strerror or type(error).__name__})",
+                f"the download cache cannot be read or written ({error.strerror or type(error).__name__})",
                 where=str(self.root),
                 todo=other,
             ) from error
 
 
 def _flat(part: str) -> str:
-    """A file name that cannot lead elsewhere."""
+    """Return a file name that stays inside its folder."""
     flat = "".join(letter if letter.isalnum() or letter in "._@-+" else "_" for letter in part)
     return f"_{flat}" if flat in ("", ".", "..") else flat

@@ -1,6 +1,6 @@
-"""What a person sees while waiting: lines, bars and rows, always on stderr.
+"""Progress on stderr: lines, bars and rows.
 
-rich takes longer to load than a look-up takes, so it is loaded by the first reporter.
+Importing rich takes longer than a look-up, so only the first reporter imports it.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 
 
 class Reporter:
-    """Lines, bars and rows on one console; where stderr is no terminal, lines only."""
+    """Prints lines, bars and rows on a console; only lines if stderr is not a terminal."""
 
     all_quiet = False
-    """Set by --quiet for every reporter of this process."""
+    """True for every reporter of this process if --quiet is given."""
 
     def __init__(self, console: "Console | None" = None, *, quiet: bool = False) -> None:
         from rich.console import Console
@@ -36,18 +36,18 @@ class Reporter:
             self.console.print(line, markup=False)
 
     def warn(self, line: str) -> None:
-        """One line that must be seen, quiet or not."""
+        """Print a warning, even with --quiet."""
         self.console.print(f"warning: {line}", markup=False, style="yellow")
 
     def fail(self, line: str) -> None:
-        """The one line of a failure that does not stop the rest of the work."""
+        """Print the line of a failure that does not stop the other work, even with --quiet."""
         self.console.print(line, markup=False, style="red")
 
     @contextmanager
     def rows(self, names: Sequence[str]) -> Iterator[None]:
-        """Show a row for each name while the work lasts, on a terminal only.
+        """Show a row for each name during the work, if stderr is a terminal.
 
-        `show` and `end` set the rows, from any thread.
+        `show` and `end` change the rows, from any thread.
         """
         if not names or not self.on_terminal:
             yield
@@ -63,7 +63,7 @@ class Reporter:
 
     @contextmanager
     def row(self, name: str) -> Iterator[None]:
-        """Show in this row what would be lines and bars, and at the end whether the work failed."""
+        """Show progress in this row instead of lines and bars, and finally whether the work failed."""
         self._row = name if self._rows else ""
         state = "failed"
         try:
@@ -75,18 +75,18 @@ class Reporter:
             self.end(name, state)
 
     def show(self, name: str, state: str, share: float | None = None) -> None:
-        """Set the state of a row, and which share of its work is done (0 to 1)."""
+        """Set the state of a row and the fraction of its work that is done (0 to 1)."""
         if rows := self._rows:
             rows.show(name, state, share)
 
     def end(self, name: str, state: str = "done") -> None:
-        """Set the last state of a row: `failed`, `stopped`, or what was done."""
+        """Set the final state of a row: `failed`, `stopped`, or a result."""
         if rows := self._rows:
             rows.end(name, state)
 
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
-        """A bar of bytes with its rate; yields a function that is told how many bytes are done in all."""
+        """Show a bar of bytes and their rate; yield a function that takes the number of bytes so far."""
         from rich.progress import BarColumn, DownloadColumn, TransferSpeedColumn
 
         if row := self._row:
@@ -98,7 +98,7 @@ class Reporter:
 
     @contextmanager
     def work(self, label: str) -> Iterator[None]:
-        """A spinner with the time that has passed, for work whose end cannot be foreseen."""
+        """Show a spinner and the elapsed time, for work of unknown duration."""
         from rich.progress import SpinnerColumn
 
         if self._row:
@@ -123,10 +123,10 @@ class Reporter:
 
     @property
     def on_terminal(self) -> bool:
-        """Whether rows and bars are shown. rich alone takes a pipe for a terminal if FORCE_COLOR is set."""
+        """Whether rows and bars are shown. With FORCE_COLOR, rich alone would treat a pipe as a terminal."""
         return not self.quiet and self.console.is_interactive and self.console.file.isatty()
 
 
 def megabytes(size: int) -> str:
-    """Bytes as people and AWS's quotas write them: `13.7 MB`, of 1,000,000 bytes."""
+    """Format a size in bytes as AWS's quotas do: `13.7 MB`, of 1,000,000 bytes."""
     return f"{size / 1_000_000:.1f} MB"

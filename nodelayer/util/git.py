@@ -1,4 +1,4 @@
-"""Git by its own program, signed in as `gh` is; no word of a token in a file or an argument.
+"""Run git, signed in through `gh`; no token is written to a file or passed as an argument.
 
 https://git-scm.com/docs/gitcredentials · https://cli.github.com/manual/gh_auth_setup-git
 """
@@ -17,7 +17,7 @@ from tempfile import TemporaryDirectory
 from nodelayer.errors import MachineError, NodelayerError, RefusedError, UnreachableError
 
 BOT = ("github-actions[bot]", "41898282+github-actions[bot]@users.noreply.github.com")
-"""GitHub's own name for what its jobs do."""
+"""Name and email of the account that GitHub's own jobs commit with."""
 
 _OF_ANOTHER = ("GIT_DIR", "GIT_WORK_TREE", "GIT_INDEX_FILE", "GIT_PREFIX", "GIT_OBJECT_DIRECTORY")
 _STDERR = 2
@@ -29,7 +29,7 @@ _DENIED = re.compile(
 
 @dataclass(frozen=True)
 class Tried:
-    """How a git command ended."""
+    """The exit code and the output of a git command."""
 
     code: int
     out: str
@@ -37,22 +37,26 @@ class Tried:
 
     @property
     def reason(self) -> str:
-        """The line of what git printed that says why; no user or token of an address."""
+        """The line of git's output that says why it failed, without credentials."""
         lines = [line for line in self.err.splitlines() if line.strip()]
-        told = [line for line in lines if re.match(r"fatal:|error:| ! \[|remote: error", line)]
-        line = " ".join((told or lines or ["no reason given"])[0].split())
+        errors = [line for line in lines if re.match(r"fatal:|error:| ! \[|remote: error", line)]
+        line = " ".join((errors or lines or ["no reason given"])[0].split())
         return _KEPT_OUT.sub("", line.removeprefix("fatal: ").removeprefix("error: "))
 
 
 @dataclass(frozen=True)
 class Git:
-    """A repository's folder, and the variables that git runs with."""
+    """A folder of a repository, and the environment variables that git runs with."""
 
     folder: Path
     environ: Mapping[str, str]
 
     def attempt(self, *words: str, sent: str = "", seconds: float | None = None) -> Tried:
-        """Run git; its end is the caller's to judge, past its time with code 124. Raises MachineError."""
+        """Run git and return how it ended, whatever its exit code; a timeout has code 124.
+
+        Raises:
+            MachineError: Git cannot be started.
+        """
         try:
             done = subprocess.run(
                 self._line(words),
@@ -70,21 +74,27 @@ class Git:
         return Tried(done.returncode, _text(done.stdout), _text(done.stderr))
 
     def run(self, *words: str, sent: str = "") -> str:
-        """What git prints, without the last line's end. Raises RefusedError."""
+        """Run git and return its output without the final newline.
+
+        Raises:
+            RefusedError: Git failed.
+        """
         tried = self.attempt(*words, sent=sent)
         if tried.code:
             raise RefusedError(
-                f"git {words[0]} failed ({tried.reason})", where=str(self.folder), todo="mend that"
+                f"git {words[0]} failed ({tried.reason})",
+                where=str(self.folder),
+                todo="fix the cause that git names, then run the command again",
             )
         return tried.out.removesuffix("\n")
 
     def answer(self, *words: str) -> str | None:
-        """What git prints, without the last line's end; None where it fails."""
+        """Run git and return its output without the final newline, or None if it failed."""
         tried = self.attempt(*words)
         return None if tried.code else tried.out.removesuffix("\n")
 
     def shown(self, *words: str) -> int:
-        """Git's exit code; what it and its hooks say goes to standard error. Stopped, it tidies up first."""
+        """Run git with its output on stderr and return the exit code; if interrupted, wait for git to end."""
         try:
             running = subprocess.Popen(
                 self._line(words),
@@ -103,24 +113,29 @@ class Git:
             raise
 
     def set(self, **variables: str) -> "Git":
-        """The same with these variables."""
+        """Return a copy with these environment variables added."""
         return replace(self, environ={**self.environ, **variables})
 
     def address(self, remote: str) -> str:
-        """The URL that a remote's name stands for; what is no name is an address itself."""
+        """Return the URL of a remote. Other text stays as it is, but a path that exists becomes absolute."""
         address = self.answer("remote", "get-url", "--push", remote) or remote
         local = self.folder / address
         return str(local.resolve()) if local.exists() else address
 
     def tip(self, remote: str, branch: str) -> str:
-        """The commit of a branch of a remote; empty where it has no such branch. Raises NodelayerError."""
+        """Return the commit of a remote's branch; empty if the branch does not exist.
+
+        Raises:
+            RefusedError: The remote denies access.
+            UnreachableError: The remote does not answer.
+        """
         tried = self.attempt("ls-remote", "--", remote, f"refs/heads/{branch}")
         if tried.code:
             raise failed(tried, remote)
         return tried.out.split("\t")[0].strip()
 
     def identity(self) -> dict[str, str]:
-        """Who commits: as git is configured, or else GitHub's bot."""
+        """Return the variables of author and committer: from git's configuration, else GitHub's bot."""
         name, mail = (self.answer("config", "--get", f"user.{word}") for word in ("name", "email"))
         if not (name and mail):
             name, mail = BOT
@@ -135,14 +150,18 @@ class Git:
 
     def _not_started(self, error: OSError) -> MachineError:
         return MachineError(
-            f"git does not start ({error.strerror})", where=str(self.folder), todo="install git"
+            f"git cannot be started ({error.strerror})", where=str(self.folder), todo="install git again"
         )
 
 
 def open_git(folder: Path, environ: Mapping[str, str]) -> Git:
-    """Git in that folder: it asks nobody, writes nothing in passing, speaks English. Raises MachineError."""
+    """Return git for a folder: without prompts or optional locks, and with English output.
+
+    Raises:
+        MachineError: Git is not installed.
+    """
     if not shutil.which("git", path=environ.get("PATH", os.defpath)):
-        raise MachineError("git is not installed", todo="install it")
+        raise MachineError("git is not installed", todo="install it: https://git-scm.com/downloads")
     kept = {name: value for name, value in environ.items() if name not in _OF_ANOTHER}
     set_here = {"GIT_TERMINAL_PROMPT": "0", "GIT_OPTIONAL_LOCKS": "0", "LC_ALL": "C.UTF-8", "LANGUAGE": ""}
     return Git(folder, kept | set_here)
@@ -150,7 +169,7 @@ def open_git(folder: Path, environ: Mapping[str, str]) -> Git:
 
 @contextmanager
 def scratch(git: Git) -> Iterator[Git]:
-    """An empty bare repository that is gone afterwards, with the same variables and the same committer."""
+    """Create a temporary empty bare repository with the same variables and committer."""
     with TemporaryDirectory(prefix="nodelayer-git-") as folder:
         made = replace(git, folder=Path(folder)).set(**git.identity())
         made.run("init", "--quiet", "--bare", ".")
@@ -158,19 +177,20 @@ def scratch(git: Git) -> Iterator[Git]:
 
 
 def failed(tried: Tried, remote: str) -> NodelayerError:
-    """What went wrong between here and a remote."""
+    """Return the error for a git command that failed to read from or push to a remote."""
     where = _KEPT_OUT.sub("", remote)
     if _DENIED.search(tried.err):
         return RefusedError(
-            f"git is not let in ({tried.reason})",
+            f"the remote denies access ({tried.reason})",
             where=where,
-            todo="`gh auth login`; in a job: GH_TOKEN: ${{ github.token }} and permissions: contents: write",
+            todo="run `gh auth login`; in a job, set GH_TOKEN: ${{ github.token }} "
+            "and permissions: contents: write",
         )
     if " ! [" in tried.err:
         return RefusedError(
-            f"the remote refuses the push ({tried.reason})",
+            f"the remote rejected the push ({tried.reason})",
             where=where,
-            todo="a rule for this branch? let the workflow push it",
+            todo="if a rule protects this branch, allow the workflow to push to it",
         )
     return UnreachableError(
         f"the remote does not answer ({tried.reason})", where=where, todo="check --remote and the network"
@@ -178,12 +198,12 @@ def failed(tried: Tried, remote: str) -> NodelayerError:
 
 
 def _text(data: bytes) -> str:
-    """As it is, line ends too: a patch is one."""
+    """Decode output without changing bytes or line ends, because it may be a patch."""
     return data.decode(errors="surrogateescape")
 
 
 def _credentials(environ: Mapping[str, str]) -> list[str]:
-    """The helper that is gh: the only one where a token is given, the last where a person has others."""
+    """Make `gh` the credential helper: the only one if a token is set, else the last one."""
     program = shutil.which("gh", path=environ.get("PATH", os.defpath))
     if not program:
         return []

@@ -1,4 +1,4 @@
-"""HTTP as this project needs it: bounded, patient with a busy host, quick where there is none."""
+"""HTTP GET with a size limit, timeouts and a few retries."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -17,10 +17,10 @@ from nodelayer.errors import UnreachableError
 from nodelayer.version import __version__
 
 TIMEOUTS = (10, 60)
-"""Seconds to connect, and between two pieces of an answer."""
+"""Seconds to wait for a connection, and for the next bytes of a response."""
 
 _BUSY = (502, 503, 504)
-_TRIES_AGAIN = 2
+_RETRIES = 2
 _BACKOFF = 0.3  # seconds, doubled each time
 _CHUNK = 1 << 16
 _USUAL = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_FOUND)
@@ -34,7 +34,7 @@ _STREAMED = (
 
 @dataclass(frozen=True)
 class Answer:
-    """A status of 200, 304 or 404, the whole body, and the entity tag where the host gave one."""
+    """A response: status 200, 304 or 404, the whole body, and the entity tag if the host sent one."""
 
     status: int
     data: bytes
@@ -42,14 +42,14 @@ class Answer:
 
 
 class Web:
-    """GET requests through the proxies that the environment names. `todo` ends each failure's line."""
+    """GET requests through the proxies that the environment names. `todo` is the advice in every error."""
 
     def __init__(self, *, todo: str) -> None:
         self._todo = todo
         self._session = _Session()
         self._session.headers["User-Agent"] = f"nodelayer/{__version__}"
         patience = _Patience(
-            total=_TRIES_AGAIN,
+            total=_RETRIES,
             backoff_factor=_BACKOFF,
             status_forcelist=_BUSY,
             allowed_methods=("GET",),
@@ -68,9 +68,10 @@ class Web:
         self._session.close()
 
     def get(self, url: str, *, most: int, etag: str | None = None) -> Answer:
-        """The answer, of at most so many bytes; 304 where it still has this entity tag.
+        """Send a GET request and read a body of at most `most` bytes; 304 if `etag` is still current.
 
-        Raises UnreachableError.
+        Raises:
+            UnreachableError: The host cannot be reached, or answers with another status or a larger body.
         """
         headers = {"If-None-Match": etag} if etag else {}
         try:
@@ -79,7 +80,7 @@ class Web:
                 for chunk in response.iter_content(_CHUNK):
                     data += chunk
                     if len(data) > most:
-                        raise self._failed(f"{_host(url)} sends more than {most} bytes", url)
+                        raise self._failed(f"{_host(url)} sent more than {most} bytes", url)
                 return Answer(response.status_code, bytes(data), response.headers.get("ETag"))
         except requests.RequestException as error:
             raise self._failed(_reason(error, url), url) from error
@@ -88,9 +89,11 @@ class Web:
     def stream(
         self, url: str, headers: Mapping[str, str], *, also: tuple[HTTPStatus, ...] = ()
     ) -> Iterator[requests.Response]:
-        """An open answer of status 200, 206, 404, 416 or one of `also`, not compressed on its way.
+        """Open an uncompressed response of status 200, 206, 404, 416 or one of `also`.
 
-        Raises UnreachableError; reading on may raise requests.RequestException.
+        Raises:
+            UnreachableError: The host cannot be reached, or answers with another status.
+            requests.RequestException: The connection is interrupted while the body is read.
         """
         try:
             response = self._open(url, {"Accept-Encoding": "identity", **headers}, _STREAMED + also)
@@ -103,7 +106,7 @@ class Web:
         response = self._session.get(url, headers=dict(headers), stream=True, timeout=TIMEOUTS)
         if response.status_code not in usual:
             response.close()
-            raise self._failed(f"{_host(url)} answers {response.status_code}", url)
+            raise self._failed(f"{_host(url)} answered with HTTP status {response.status_code}", url)
         return response
 
     def _failed(self, what: str, url: str) -> UnreachableError:
@@ -111,25 +114,22 @@ class Web:
 
 
 def shown(url: str) -> str:
-    """An address as it may be printed and recorded: without the secrets it may hold.
-
-    These are a name and password, and the query, which signs a URL of S3.
-    """
+    """Return a URL that is safe to print: without credentials, query (S3 signs it) and fragment."""
     parts = urlsplit(url)
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
 class _Session(requests.Session):
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """As requests has it, but never from https to http."""
+        """Return the target, but raise InvalidSchema for a redirect from https to http."""
         target = super().get_redirect_target(resp)
         if target is not None and resp.url.startswith("https:") and target.lower().startswith("http:"):
-            raise requests.exceptions.InvalidSchema("it leads from https to http")
+            raise requests.exceptions.InvalidSchema("it redirects from https to http")
         return target
 
 
 class _Patience(Retry):
-    """Tries again, but not where the name is unknown: that is an answer, and a quick one."""
+    """Retries that end at once if the host name cannot be resolved."""
 
     def increment(
         self,
@@ -150,24 +150,27 @@ def _host(url: str) -> str:
 
 
 def _reason(error: requests.RequestException, url: str) -> str:
-    """The failure in a few words; its own text names objects in memory, and maybe a password."""
+    """Return the reason in a few words; the exception's own text may contain a password."""
     causes = list(_causes(error))
     table: tuple[tuple[type[BaseException], str], ...] = (
-        (requests.exceptions.ProxyError, "the proxy does not let us through"),
-        (requests.exceptions.SSLError, "its certificate is not trusted: see REQUESTS_CA_BUNDLE"),
-        (NameResolutionError, "its name is not known"),
+        (requests.exceptions.ProxyError, "the proxy rejects the connection"),
+        (
+            requests.exceptions.SSLError,
+            "its certificate is not trusted: set REQUESTS_CA_BUNDLE to the certificate file of your CA",
+        ),
+        (NameResolutionError, "its name cannot be resolved"),
         (requests.exceptions.ConnectTimeout, f"no answer within {TIMEOUTS[0]} s"),
-        (requests.exceptions.ReadTimeout, f"silent for {TIMEOUTS[1]} s"),
+        (requests.exceptions.ReadTimeout, f"no data for {TIMEOUTS[1]} s"),
         (ConnectionRefusedError, "connection refused"),
-        (NewConnectionError, "no route, or nobody there"),
-        (requests.exceptions.TooManyRedirects, "it redirects without end"),
-        (requests.exceptions.InvalidSchema, "it leads from https to http"),
-        (requests.exceptions.InvalidURL, "that is no address"),
+        (NewConnectionError, "no connection"),
+        (requests.exceptions.TooManyRedirects, "too many redirects"),
+        (requests.exceptions.InvalidSchema, "it redirects from https to http"),
+        (requests.exceptions.InvalidURL, "the URL is not valid"),
     )
     for kind, words in table:
         if any(isinstance(cause, kind) for cause in causes):
             return f"{_host(url)} cannot be reached ({words})"
-    return f"{_host(url)} cannot be reached (the connection broke)"
+    return f"{_host(url)} cannot be reached (the connection was interrupted)"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

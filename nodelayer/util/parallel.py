@@ -1,4 +1,4 @@
-"""Do the same work in many regions at once, and stop it in an orderly way."""
+"""Run the same work in many regions at once, and stop it in an orderly way."""
 
 import os
 import signal
@@ -13,20 +13,20 @@ from typing import TypeVar
 from nodelayer.errors import NodelayerError
 
 PARALLEL = 40
-"""Regions at once: all of a partition, since each has its own quota, and is slow only by its distance."""
+"""Regions at once: all regions of a partition, because each has a quota of its own."""
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 class StoppedError(NodelayerError):
-    """The work was stopped before this part of it."""
+    """The run was stopped before this step."""
 
     code = 130
 
 
 class Stop:
-    """A request to stop the work. Safe to share between threads."""
+    """A request to stop a run. Threads may share it."""
 
     def __init__(self) -> None:
         self._event = threading.Event()
@@ -37,15 +37,26 @@ class Stop:
 
     @property
     def requested(self) -> bool:
+        """Whether a stop was requested."""
         return self._event.is_set()
 
     def check(self) -> None:
-        """Raise StoppedError once a stop was requested."""
+        """Check for a stop.
+
+        Raises:
+            StoppedError: A stop was requested.
+        """
         if self.requested:
-            raise StoppedError("stopped before this was done", todo="run it again: it does what is left")
+            raise StoppedError(
+                "stopped before this step", todo="run the same command again: it does only what is left"
+            )
 
     def sleep(self, seconds: float) -> None:
-        """Wait; a stop ends the wait and raises StoppedError."""
+        """Wait for some seconds.
+
+        Raises:
+            StoppedError: A stop was requested before or during the wait.
+        """
         self._event.wait(seconds)
         self.check()
 
@@ -74,9 +85,9 @@ class Stop:
 
 
 def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | NodelayerError]]:
-    """Call `work` for each item in threads, and yield its result or its error as it ends.
+    """Call `work` for each item in threads; yield each item with its result or error as soon as it ends.
 
-    A caller that stops iterating waits for nothing: the threads end with the program.
+    If the caller stops iterating, running threads are not waited for: they end with the program.
     """
 
     def guarded(item: T) -> R | NodelayerError:
@@ -90,7 +101,7 @@ def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | No
             return NodelayerError(
                 f"unexpected {type(error).__name__}: {error}",
                 where=str(item),
-                todo="set NODELAYER_DEBUG=1 for the trace, and report it",
+                todo="set NODELAYER_DEBUG=1 to see the traceback, and report it as a bug",
             )
 
     todo: SimpleQueue[T] = SimpleQueue()
@@ -108,7 +119,7 @@ def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | No
                 ended.put((item, guarded(item)))
 
     for _ in range(max(1, min(PARALLEL, count))):
-        # No pool: Python would wait for its threads at exit, for minutes if a region does not answer.
+        # Not a thread pool: at exit Python waits for its threads, for minutes if a region does not answer.
         threading.Thread(target=worker, daemon=True).start()
     try:
         for _ in range(count):

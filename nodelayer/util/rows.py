@@ -1,4 +1,4 @@
-"""Rows on a terminal: one for each part of the work, with a bar and a word for its state."""
+"""Rows on a terminal: one for each part of the work, with a bar and its state."""
 
 import sys
 import time
@@ -10,13 +10,13 @@ from rich.table import Column
 from rich.text import Text
 
 _WAITING, _ACTIVE, _DONE, _FAILED, _STOPPED = "dim", "none", "green", "red", "yellow"
-"""Styles of the state, which also tell whether a row is waiting, at work or at its end."""
+"""The style of each state; it also identifies the state."""
 
 _NOT_DONE = {_FAILED: "failed", _STOPPED: "stopped", _ACTIVE: "active", _WAITING: "waiting"}
 
 
 class Rows(Progress):
-    """A row for each name; on a terminal with fewer lines, only the active rows. A counter is below."""
+    """A row for each name and a counter below; a terminal with too few lines shows only active rows."""
 
     def __init__(self, console: Console, names: Sequence[str]) -> None:
         self._began, self._terminal = time.monotonic(), console
@@ -31,11 +31,11 @@ class Rows(Progress):
         self._ids = {name: self.add_task(name, total=1, state="waiting", style=_WAITING) for name in names}
 
     def show(self, name: str, state: str, share: float | None) -> None:
-        """Set the state of an active row, and which share of its work is done, unless it has failed."""
+        """Set the state of a row and the fraction of its work that is done, unless it has failed."""
         self._set(name, state, _ACTIVE, share)
 
     def end(self, name: str, state: str) -> None:
-        """Set the last state of a row: `failed`, `stopped`, or what was done."""
+        """Set the final state of a row: `failed`, `stopped`, or a result."""
         style = {"failed": _FAILED, "stopped": _STOPPED}.get(state, _DONE)
         self._set(name, state, style, 1 if style == _DONE else None)
 

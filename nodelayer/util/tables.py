@@ -1,10 +1,10 @@
-"""Tables as plain text, which a terminal of any width, a pipe and grep take alike."""
+"""Tables as plain text, for a terminal of any width, a pipe or grep."""
 
 from collections.abc import Iterable, Sequence
 
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """The rows in columns two blanks apart, a line each; nothing is cut."""
+    """Format rows as lines of columns two spaces apart; nothing is truncated."""
     every = [[str(cell) for cell in row] for row in rows]
     if not every:
         return ""

@@ -1,4 +1,4 @@
-"""Temporary files, with an error that a person can act on."""
+"""Temporary folders whose errors are MachineErrors."""
 
 import os
 import tempfile
@@ -11,7 +11,11 @@ from nodelayer.errors import MachineError
 
 @contextmanager
 def temporary_folder(prefix: str) -> Iterator[Path]:
-    """A folder among the temporary files, gone afterwards. Raises MachineError if it cannot be written."""
+    """Create a temporary folder and remove it afterwards.
+
+    Raises:
+        MachineError: The folder, or a file that the caller writes, cannot be written.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix=prefix) as folder:
             yield Path(folder)
@@ -19,5 +23,5 @@ def temporary_folder(prefix: str) -> Iterator[Path]:
         raise MachineError(
             f"temporary files cannot be written ({(error.strerror or type(error).__name__).lower()})",
             where=str(error.filename or os.environ.get("TMPDIR", "")),
-            todo="free some space, or name another folder in TMPDIR",
+            todo="free some space, or set TMPDIR to another folder",
         ) from error

@@ -1,6 +1,6 @@
-"""Programs of others from Python packages, each in an environment of its own below the download cache.
+"""Other Python programs, each in a virtual environment of its own below the download cache.
 
-They pin what nodelayer would rather not, so none is ever installed beside it.
+They pin versions that could conflict with nodelayer's, so they are never installed beside it.
 """
 
 import importlib.util
@@ -22,16 +22,18 @@ FOLDER = "programs"
 def environment(
     *requirements: str, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
 ) -> tuple[Path, bool]:
-    """A virtual environment with these packages, and whether it had to be made. Programs are in its bin/.
+    """Return a virtual environment with these packages, and whether it was created by this call.
 
-    Raises UnreachableError where pip cannot install them, MachineError where this machine lacks something.
+    Raises:
+        UnreachableError: Pip cannot install the packages.
+        MachineError: The disk is full, or this Python has no pip.
     """
     name = "-".join((*requirements, f"py{sys.version_info.major}.{sys.version_info.minor}"))
 
     def make(place: Path) -> None:
         with reporter.work(f"installing {', '.join(requirements)} (pip)"):
             _run([sys.executable, "-m", "venv", "--without-pip", str(place)], requirements)
-            # Compiling what is never imported takes longer than the installation itself.
+            # Compiling modules that are never imported takes longer than the installation itself.
             line = [sys.executable, "-m", "pip", "--python", str(place), "install", "-qq", "--no-input"]
             _run([*line, "--disable-pip-version-check", "--no-compile", *requirements], requirements)
 
@@ -39,9 +41,13 @@ def environment(
 
 
 def wheel(requirement: str, folder: Path) -> Path:
-    """The one wheel that pip downloads for a requirement into an empty folder. Raises UnreachableError.
+    """Download the wheel of a requirement into an empty folder.
 
-    Its dependencies and the Python it asks for do not matter: it is read, not installed.
+    Dependencies and the Python that the wheel requires do not matter: it is read, not installed.
+
+    Raises:
+        UnreachableError: Pip cannot download it.
+        MachineError: The disk is full, or this Python has no pip.
     """
     line = [sys.executable, "-m", "pip", "download", "-qq", "--no-input", "--disable-pip-version-check"]
     line += ["--no-deps", "--only-binary=:all:", "--ignore-requires-python", f"--dest={folder}", requirement]
@@ -50,7 +56,12 @@ def wheel(requirement: str, folder: Path) -> Path:
 
 
 def newest(requirement: str) -> str:
-    """The newest version that pip would install of a package. Nothing is. Raises UnreachableError."""
+    """Return the newest version of a package that pip would install, without installing it.
+
+    Raises:
+        UnreachableError: Pip cannot find the package.
+        MachineError: This Python has no pip.
+    """
     line = [sys.executable, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
     line += ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--report=-", requirement]
     return str(json.loads(_run(line, (requirement,)))["install"][0]["metadata"]["version"])
@@ -59,9 +70,10 @@ def newest(requirement: str) -> str:
 def kept(
     name: str, make: Callable[[Path], None], *, cache: DownloadCache, reporter: Reporter, folder: str = FOLDER
 ) -> tuple[Path, bool]:
-    """A folder of that name, filled once in its final place, which its programs may name; and whether it was.
+    """Return a folder of the cache that `make` fills once, and whether this call filled it.
 
-    `.whole` says that it is finished: what was cut starts anew.
+    `make` gets the final path of the folder, because programs in it may contain that path. The file `.whole`
+    marks a complete folder; an incomplete one is made again.
     """
     flat = f"{name.replace('/', '_')}-{architecture.of_host()}"
     place = cache.root / folder / flat
@@ -81,16 +93,16 @@ def kept(
 def _run(line: list[str], requirements: tuple[str, ...]) -> str:
     where = ", ".join(requirements)
     if importlib.util.find_spec("pip") is None:
-        raise MachineError("this Python has no pip", where=where, todo="python -m ensurepip")
+        raise MachineError("this Python has no pip", where=where, todo="run: python -m ensurepip")
     done = subprocess.run(line, capture_output=True, text=True, errors="replace", check=False)
     if done.returncode == 0:
         return done.stdout
     if "No space left" in done.stderr:
-        raise MachineError("no room left for what pip installs", where=where, todo="free some")
+        raise MachineError("no disk space left for pip's packages", where=where, todo="free some space")
     errors = [each for each in done.stderr.splitlines() if each.startswith("ERROR: ")]
     why = f" ({errors[-1].removeprefix('ERROR: ')})" if errors else ""
     raise UnreachableError(
-        f"pip cannot install it{why}",
+        f"pip cannot install a package{why}",
         where=where,
-        todo="check the network and what `pip config list` prints",
+        todo="check the network, and the package index that `pip config list` prints",
     )

@@ -142,4 +142,4 @@ def test_what_a_caller_writes_is_no_program(app):
     run = made.dispatch("hostile.yml", ref="main")
     assert run.code != 0
     assert not kept.exists()
-    assert "does not say which Node.js" in run.log["layer"]
+    assert "is not a Node.js version or range" in run.log["layer"]

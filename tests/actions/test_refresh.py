@@ -31,4 +31,4 @@ def test_an_outdated_fact_becomes_a_pull_request(stage, github):
     assert "~ provided.al2023 deprecated 2029-06-29 -> 2029-06-30" in pull["body"]
     changed = stage.git("diff", "--name-only", "main", "refresh", folder=stage.bare)
     assert changed.split() == [FACTS]
-    assert "passed" in run.log["refresh what is pinned"]
+    assert "passed" in run.log["refresh pinned facts"]

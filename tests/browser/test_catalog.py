@@ -90,7 +90,7 @@ def test_it_opens_on_the_newest_lts_release_there_is(look, varied):
     assert arn_of(page) == looked_up("24", "us-east-1")
     expect(page.get_by_label("Node.js line").first).to_have_value("24")
     expect(page.get_by_label("Version")).to_have_value("24")
-    expect(page.get_by_role("table", name="The newest of each line")).to_have_count(0)
+    expect(page.get_by_role("table", name="The newest layer of each Node.js line")).to_have_count(0)
 
 
 def test_choosing_version_region_and_architecture_gives_that_arn(look, varied):
@@ -132,12 +132,12 @@ def test_the_region_last_chosen_is_kept(look, varied):
 def test_a_missing_layer_or_an_unknown_version_leads_to_what_is_published(look, varied):
     page = look(f"{varied.address}#node=12.22.12&region=eu-west-1&arch=arm64")
     nothing = page.locator("#nothing-text")
-    expect(nothing).to_have_text("There is no layer of Node.js 12.22.12 for arm64 in eu-west-1.")
+    expect(nothing).to_have_text("No layer of Node.js 12.22.12 for arm64 is published in eu-west-1.")
     page.get_by_role("link", name="Node.js 12.16.1 for arm64 in eu-west-1").click()
     expect(page.locator("#arn")).to_have_text(looked_up("12.16.1", "eu-west-1", "arm64"))
     for spec in ("99", "carbonara", "<img src=x onerror=alert(1)>"):
         page.evaluate("spec => { location.hash = new URLSearchParams({node: spec}) }", spec)
-        expect(nothing).to_have_text(f"There is no Node.js {spec} here.")
+        expect(nothing).to_have_text(f"Node.js {spec} is not published.")
     page.get_by_role("link", name=re.compile("Newest of 24")).click()
     expect(page.locator("#hero")).to_be_visible()
 
@@ -175,7 +175,7 @@ def test_each_line_comes_with_its_end_of_life(look, varied):
     for node, said in {
         "12.16.1": "Node.js 12 Erbiumend of life since 2022-04-30",
         "12.0.0": "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30",
-        "13.14.0": "Node.js 13not an LTS line; its end of life is not recorded here",
+        "13.14.0": "Node.js 13not an LTS line, end of life not known",
         "24.21.0": "Node.js 24 Kryptonmaintained until 2028-04-30",
     }.items():
         open_choice(page, f"node={node}&region=eu-west-1")
@@ -264,7 +264,7 @@ def test_without_the_clipboard_api_the_old_command_copies_or_the_page_says_what_
     expect(button).to_be_focused()
     page.evaluate("() => { document.execCommand = () => false }")
     button.click()
-    expect(page.locator("#said")).to_contain_text("select the text yourself")
+    expect(page.locator("#said")).to_contain_text("Select the text and copy it yourself.")
 
 
 # ---- addresses and history
@@ -329,7 +329,7 @@ def test_the_newest_is_on_top_and_the_count_is_said(look, varied):
     assert rows(page)[0] == "26.0.0-rc.1"
     expect(page.locator("#count")).to_have_text(re.compile(r"^11 layers, \d+ layer versions$"))
     page.get_by_label("Filter").fill("nonsense")
-    expect(page.locator("#count")).to_have_text("No layer matches. Try fewer words.")
+    expect(page.locator("#count")).to_have_text("No layer matches. Use fewer words.")
     expect(page.get_by_role("table")).to_have_count(0)
 
 
@@ -543,7 +543,7 @@ def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(lo
 @pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["JavaScript", "none"])
 def test_an_empty_manifest_says_that_nothing_is_there_yet(look, publish, options):
     page = look(publish(Manifest()).address, **options)
-    expect(page.get_by_text("Nothing is published yet.").first).to_be_visible()
+    expect(page.get_by_text("No layer is published yet.").first).to_be_visible()
     expect(page.get_by_role("button", name="Copy ARN")).to_have_count(0)
 
 

@@ -154,7 +154,7 @@ def test_a_full_download_cache_is_told_as_such(invoke, tmp_path, mounted):
     cache = mounted(tmp_path / "cache", "-t", "tmpfs", "-o", "size=9m", "tmpfs")
     outcome = invoke("download", f"--node={OLD}", NODELAYER_CACHE_DIR=cache)
     assert outcome.code == 7, outcome.err
-    assert "no room left" in outcome.lines[-1]
+    assert "no disk space left" in outcome.lines[-1]
     assert "NODELAYER_CACHE_DIR" in outcome.lines[-1]
     assert "network" not in outcome.lines[-1]
 
@@ -181,7 +181,7 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
         sent = time.monotonic()
         process.send_signal(when)
         _, rest = process.communicate(timeout=60)
-    assert time.monotonic() - sent < 3  # a second, and slack for a busy machine
+    assert time.monotonic() - sent < 15  # about a second on a quiet machine
     assert process.returncode == 130
     assert rest.strip() == "nodelayer: stopped; no incomplete files are left"
     assert list(tmp_path.iterdir()) == []
@@ -315,7 +315,11 @@ def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(build_here
     monkeypatch.setattr(system_library, "find", lambda *_: library)
     with pytest.raises(IncompatibleError) as caught:
         build_here(tmp_path / "out", NEW)
-    for part in ("libatomic.so.1 would not load on provided.al2023", "GLIBC_2.36", "--builder docker"):
+    for part in (
+        "libatomic.so.1 of this machine does not load on provided.al2023",
+        "GLIBC_2.36",
+        "--builder docker",
+    ):
         assert part in str(caught.value)
     assert finished(tmp_path / "out") == []
 

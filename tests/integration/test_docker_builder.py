@@ -73,7 +73,7 @@ def test_the_layer_is_invoked_in_the_image_recorded_and_equal_to_the_local_build
     assert builder["base_image"] == "nodelayer-standin:amd64"
     assert builder["base_image_id"].startswith("sha256:")
     assert (builder["amazon_linux"], builder["system"]) == (False, "Debian GNU/Linux 12 (bookworm)")
-    assert "a stand-in: not Amazon Linux" in outcome.err
+    assert "which is not Amazon Linux" in outcome.err
     assert "docker: Step 1/" in outcome.err
     assert zipped(tmp_path, OLD) == layer(OLD).zip.read_bytes()
     assert leftovers() == (0, 0)
@@ -156,18 +156,19 @@ def test_both_architectures_of_one_version_are_built_by_one_command(invoke, tmp_
     assert arm64.replace("arm64", "x86_64") == x86_64
 
 
+@pytest.mark.full
 def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, NODELAYER_BASE_IMAGE=STANDIN)
-    assert "Docker builder, inside nodelayer-standin:amd64" in outcome.err
+    assert "Testing the layer in nodelayer-standin:amd64 (Docker)" in outcome.err
     assert record(tmp_path, OLD)["builder"]["name"] == "docker"
 
 
 @pytest.mark.parametrize(
     ("variables", "why"),
     [
-        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, "the base image cannot be had"),
-        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "no Docker daemon answers"),
+        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, "the base image cannot be pulled"),
+        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "Docker does not answer"),
     ],
 )
 def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
@@ -176,7 +177,9 @@ def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, **variables)
     assert outcome.code == 0, outcome.err
-    (line,) = [line for line in outcome.lines if line.startswith("Local builder, so not proved inside")]
+    (line,) = [
+        line for line in outcome.lines if line.startswith("The layer is tested on this machine, not in")
+    ]
     assert why in line
     builder = record(tmp_path, OLD)["builder"]
     assert (builder["name"], builder["amazon_linux"]) == ("local", False)
@@ -185,9 +188,13 @@ def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
 @pytest.mark.parametrize(
     ("variables", "code", "why"),
     [
-        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, 4, "no Docker daemon answers"),
-        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, 4, "the base image cannot be had"),
-        ({"NODELAYER_BASE_IMAGE": "nodelayer-standin:arm64"}, 6, "the base image is of arm64, not of amd64"),
+        ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, 4, "Docker does not answer"),
+        ({"NODELAYER_BASE_IMAGE": "nodelayer-nowhere.invalid/none:1"}, 4, "the base image cannot be pulled"),
+        (
+            {"NODELAYER_BASE_IMAGE": "nodelayer-standin:arm64"},
+            6,
+            "the base image is for arm64, not for amd64",
+        ),
     ],
 )
 def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variables, code, why):
@@ -212,7 +219,7 @@ def test_a_daemon_this_user_may_not_use_is_one_line():
         "except docker.UnreachableError as error: print(error)"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stdout.startswith("the Docker daemon may not be used by this user")
+    assert done.stdout.startswith("this user has no permission to use Docker")
 
 
 @pytest.mark.parametrize(

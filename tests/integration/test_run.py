@@ -105,7 +105,7 @@ def test_a_layer_of_another_version_than_its_record_says_is_told_and_the_others_
     outcome = invoke("test-layer", "--node=12.16.2,14,12.16.1", f"--out={tmp_path}")
     assert outcome.code == 3, "of the first that was told: 14 is not built"
     assert "no layer of Node.js 14 for x86_64 is built" in outcome.err
-    assert "the layer does not answer as Node.js 12.16.2 for x86_64" in outcome.err
+    assert "the layer does not report Node.js 12.16.2 for x86_64" in outcome.err
     assert outcome.out.startswith("Node.js 12.16.1 for x86_64 answered")
     assert invoke("test-layer", "--node=12.16.2", f"--out={tmp_path}").code == 5
 

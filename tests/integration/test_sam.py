@@ -362,7 +362,7 @@ def test_a_stack_of_somebody_else_is_not_changed(cloud):
     stack(cloud, "other", {"Type": "AWS::CloudFormation::WaitConditionHandle"}, [])
     named = ("--stack-name=other", f"--region={HERE}")
     for line in (("deploy", f"--layer-arn={cloud.arn()}"), ("destroy", "--yes")):
-        assert "not one of the sample function" in refused(cloud, 9, *line, *named)
+        assert "does not belong to nodelayer" in refused(cloud, 9, *line, *named)
     assert status(cloud, "other") == "CREATE_COMPLETE"
 
 
@@ -380,7 +380,7 @@ def test_destroy_deletes_a_stack_whose_first_deployment_failed(cloud):
     assert "Layers are not in the same region" in failure(cloud, "rolled")
     named = ("--stack-name=rolled", f"--region={HERE}")
     told = refused(cloud, 9, "deploy", f"--layer-arn={cloud.arn()}", *named)
-    assert "the stack is in ROLLBACK_COMPLETE" in told
+    assert "its status is ROLLBACK_COMPLETE" in told
     assert "invoke destroy --region eu-west-1 --stack-name rolled" in told
     cloud.ran("destroy", "--yes", *named)
     assert "this stack does not exist" in refused(cloud, 3, "destroy", "--yes", *named)

@@ -48,7 +48,7 @@ def test_the_second_publish_finds_nothing_to_do(taken):
 def test_it_leaves_nothing_behind(taken):
     folder, done = taken
     assert list(folder.iterdir()) == []
-    port = int(re.search(r"MiniStack at http://127\.0\.0\.1:(\d+);", done.stderr)[1])
+    port = int(re.search(r"at http://127\.0\.0\.1:(\d+);", done.stderr)[1])
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", port)) != 0
 

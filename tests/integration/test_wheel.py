@@ -9,6 +9,8 @@ import venv
 import pytest
 from support import ROOT, Outcome, command
 
+pytestmark = pytest.mark.full
+
 VERSION = "24.21.0"
 
 

@@ -41,18 +41,16 @@ def region(proxy, monkeypatch):
         ("PutBucketLifecycleConfiguration", "s3:PutLifecycleConfiguration"),
     ],
 )
-def test_a_bucket_that_cannot_be_made_names_iam_s_action_and_not_the_operation(
-    proxy, region, operation, action
-):
+def test_a_denied_bucket_creation_names_the_iam_action(proxy, region, operation, action):
     proxy.rule(Rule(faults.access_denied, operation=operation))
-    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
+    with pytest.raises(
+        RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"
+    ):
         region.buckets.make("nodelayer-1")
 
 
 @pytest.mark.parametrize("operation", ["PutObject", "UploadPart"])
-def test_an_upload_that_is_denied_names_the_right_to_put_also_for_a_part(
-    proxy, region, layer_zip, tmp_path, operation
-):
+def test_a_denied_upload_names_s3_put_object(proxy, region, layer_zip, tmp_path, operation):
     region.buckets.make("nodelayer-1")
     zipped = layer_zip(tmp_path, size=(1 << 12) if operation == "PutObject" else 9 << 20).zip
     proxy.rule(Rule(faults.access_denied, operation=operation))
@@ -64,14 +62,16 @@ def denied(proxy, operation, message):
     proxy.rule(Rule(faults.status(403, "AccessDenied", message), operation=operation))
 
 
-def test_the_action_that_aws_names_is_told_instead_of_the_call_s_own(proxy, region):
+def test_the_action_in_the_message_of_aws_is_named(proxy, region):
     action = "s3:PutBucketOwnershipControls"
     denied(proxy, "CreateBucket", f"{USER} is not authorized to perform: {action} on resource: *")
-    with pytest.raises(RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: add it"):
+    with pytest.raises(
+        RefusedError, match=rf"^not allowed: {action} \[eu-west-1 nodelayer-1\]: allow this action"
+    ):
         region.buckets.make("nodelayer-1")
 
 
-def test_a_zip_that_lambda_may_not_read_names_the_right_to_read_it(proxy, region, layer_zip, tmp_path):
+def test_a_zip_that_lambda_may_not_read_names_s3_get_object(proxy, region, layer_zip, tmp_path):
     layer_zip(tmp_path)
     wanted = metadata.for_artifact(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")

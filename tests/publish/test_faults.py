@@ -132,7 +132,7 @@ def test_a_region_named_and_not_enabled_fails(workspace, proxy):
             "ap-south-1",
             (
                 f"the region does not accept these credentials [ap-south-1 {LAYER}]: "
-                "enable the region for the account, or leave it out"
+                "enable the region for the account or leave it out; if it is enabled, check the credentials"
             ),
         )
     ]
@@ -149,7 +149,7 @@ def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(
 def test_a_region_that_is_full_is_known_before_anything_is_sent(workspace, monkeypatch):
     monkeypatch.setattr(layers.Layers, "storage", lambda _: layers.Storage(limit=1000, used=999))
     planned = workspace.plan(["eu-west-1"])
-    assert "no room: 0.0 MB of 0.0 MB code storage are used" in str(planned.failures[0].error)
+    assert "not enough code storage: 0.0 MB of 0.0 MB are used" in str(planned.failures[0].error)
 
 
 def test_expired_credentials_end_all_of_a_region_at_once(workspace, proxy):
@@ -191,7 +191,7 @@ def test_a_layer_for_arm64_is_refused_there(workspace, proxy):
     )
     outcome = workspace.command("publish", "--node", "12", "--arch", "arm64", "--regions", ",".join(THREE))
     assert outcome.code == 9
-    assert "eu-west-1: the region takes no layers for this architecture yet" in outcome.err
+    assert "eu-west-1: the region does not support layers for this architecture yet" in outcome.err
 
 
 def test_two_layers_where_one_is_refused_leave_the_other(workspace, proxy):
@@ -215,13 +215,13 @@ def refused(outcome, code):
 
 def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
-    assert "invoke build-layer --node '18' --arch x86_64; built are 12.16.1" in words
+    assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 
 
 def test_a_zip_that_changed_after_its_record_was_written_is_not_published(workspace, proxy):
     path = workspace.artifacts()[0].path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
-    assert "the zip is not the one its build record speaks of" in refused(
+    assert "the zip does not match its build record" in refused(
         workspace.command("publish", "--node", "12"), 5
     )
     assert proxy.calls == []
@@ -242,8 +242,8 @@ def test_a_file_that_is_no_zip_is_not_published(workspace):
     ("words", "code", "message"),
     [
         (("--regions", "eu-west-11"), 2, "did you mean eu-west-1 or"),
-        (("--regions", "Frankfurt"), 2, "'Frankfurt' is no region"),
-        (("--regions", "eu-west-1,cn-north-1"), 2, "the regions are of several partitions: aws, aws-cn"),
+        (("--regions", "Frankfurt"), 2, "'Frankfurt' is not a region"),
+        (("--regions", "eu-west-1,cn-north-1"), 2, "the regions belong to several partitions: aws, aws-cn"),
         (
             ("--regions", "eu-west-1", "--public", "--organization-id", "o-abcdefghij"),
             2,
@@ -283,7 +283,7 @@ def test_no_credentials_is_one_line(workspace):
 def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(workspace, proxy):
     outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
     assert outcome.code == 7
-    assert outcome.lines[-1].endswith("name another place with --manifest, or ask for the permission")
+    assert outcome.lines[-1].endswith("change the permissions, or choose another location with --manifest")
     assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
     assert not Path(READ_ONLY).exists()
 
@@ -292,5 +292,5 @@ def test_a_manifest_from_the_future_is_left_alone(workspace):
     future = '{"schema_version": 99, "layers": []}'
     workspace.path.write_text(future)
     words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)
-    assert "the manifest is of schema 99, newer than the 2 known here" in words
+    assert "the manifest has schema version 99, but this nodelayer reads at most 2" in words
     assert workspace.path.read_text() == future

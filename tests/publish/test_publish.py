@@ -120,7 +120,7 @@ def test_the_command_for_what_failed_names_every_version(two, proxy):
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1"))
     outcome = two.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 9
-    again = "invoke publish --node '12,^24 || >=30' --arch x86_64 --regions eu-west-1"
+    again = "invoke publish --node '12,^24 || >=30' --regions eu-west-1"
     assert f"Not done: eu-west-1. To retry only these regions, run: {again}" in outcome.err
     assert two.recorded(NEWER) == {"us-east-1": 1}
 
@@ -188,10 +188,10 @@ def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(workspace, proxy
         "publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--dry-run"
     )
     assert outcome.out.splitlines() == [
-        "region      layer                  there  will do",
-        f"ap-south-1  {LAYER}  -      publish, permit public, record",
-        f"eu-west-1   {LAYER}  -      publish, permit public, record",
-        f"us-east-1   {LAYER}  -      publish, permit public, record",
+        "region      layer                  published  to do",
+        f"ap-south-1  {LAYER}  -          publish, permit public, record",
+        f"eu-west-1   {LAYER}  -          publish, permit public, record",
+        f"us-east-1   {LAYER}  -          publish, permit public, record",
     ]
     assert {call.operation for call in proxy.calls} <= READS
     assert workspace.files() == before
@@ -322,7 +322,7 @@ def test_align_gives_every_region_the_same_number(workspace):
         "eu-west-1": (4, 0),
         "us-east-1": (4, 3),
     }
-    assert "6 more to fill the numbering" in plan.summary(planned, workspace.account, "aws")
+    assert "6 padding versions to publish" in plan.summary(planned, workspace.account, "aws")
     workspace.publish(align=True, access=PUBLIC)
     sha256 = workspace.artifacts()[0].code_sha256
     assert workspace.recorded() == dict.fromkeys(THREE, 4)
@@ -427,7 +427,7 @@ def test_a_manifest_of_another_account_is_left_as_it_is(workspace, proxy, words,
     proxy.clear()
     outcome = Workspace(workspace.folder, proxy, workspace.seen, account="999999999999").command(*words)
     assert (outcome.code, len(outcome.lines)) == (9, 1), outcome.err
-    assert "of another account than 999999999999" in outcome.err
+    assert "which is not in account 999999999999" in outcome.err
     assert workspace.path.read_bytes() == before
     assert not any(call.service == "lambda" for call in proxy.calls)
 

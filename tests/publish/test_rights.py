@@ -552,7 +552,7 @@ def test_one_action_less_is_told_in_one_line_that_names_it(proxy, deny, tmp_path
     assert done.returncode == 9, done.stderr
     (line,) = {each for each in done.stderr.splitlines() if "not allowed" in each}
     assert line.startswith(f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}")
-    assert line.endswith("]: add it to the role (docs/aws-setup.md)")
+    assert line.endswith("]: allow this action in the role's policy (docs/publishing.md)")
     assert "Traceback" not in done.stderr
 
 

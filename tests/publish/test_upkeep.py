@@ -38,7 +38,7 @@ def test_verify_names_what_is_missing_changed_and_not_public(workspace):
     assert outcome.code == 5
     assert [(each["region"], each["kind"].split(":")[0]) for each in json.loads(outcome.out)] == [
         ("ap-south-1", "missing"),
-        ("eu-west-1", "not public any more"),
+        ("eu-west-1", "access was removed"),
         ("us-east-1", "changed"),
     ]
 
@@ -152,7 +152,7 @@ def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_ver
 def test_prune_deletes_the_old_ones_and_marks_them(three_versions):
     outcome = three_versions.command("prune", "--keep", "1", "--yes")
     assert outcome.code == 0, outcome.err
-    assert "Functions that use them keep working" in outcome.err
+    assert "Functions that use these layer versions keep working" in outcome.err
     assert set(three_versions.versions("eu-west-1")) == {3}
     marked = {
         published.version: published.deleted is not None

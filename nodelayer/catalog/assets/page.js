@@ -7,7 +7,7 @@
   const SLICE = 60;
   const PREFERRED = 'us-east-1';
 
-  // ---- what the manifest says
+  // ---- data of the manifest
 
   const regionNames = new Map(data.regions);
   const regions = data.regions.map(([name]) => name);
@@ -61,12 +61,12 @@
     };
   };
 
-  const here = (region, arch) => {
+  const layersIn = (region, arch) => {
     const place = regions.indexOf(region);
     return layers.filter((layer) => layer.arch === arch && layer.places.includes(place));
   };
 
-  /** Whether a release is meant by a spec: 12.16.1, 12, 12.16, latest, lts, lts/erbium; null for what is no spec. */
+  /** A test whether a spec (12.16.1, 12, 12.16, latest, lts, lts/erbium) means a release; null if it is not a spec. */
   const meaning = (spec) => {
     const word = spec.trim().toLowerCase();
     if (/^v?\d+\.\d+\.\d+/.test(word)) return (node) => node.toLowerCase() === word.replace(/^v/, '');
@@ -84,19 +84,19 @@
 
   const newest = (nodes) => nodes.reduce((best, node) => (order.get(node) > (order.get(best) ?? -1) ? node : best), undefined);
 
-  /** The layers of the newest release that a spec means there, newest build first. */
+  /** The layers of the newest release in the region that a spec means, newest build first. */
   const find = (spec, region, arch) => {
     const means = meaning(spec);
     if (!means) return [];
-    const there = here(region, arch).filter((layer) => means(layer.node));
-    const node = newest(there.map((layer) => layer.node));
+    const matching = layersIn(region, arch).filter((layer) => means(layer.node));
+    const node = newest(matching.map((layer) => layer.node));
     const number = (layer) => published(layer, region).version;
-    return there
+    return matching
       .filter((layer) => layer.node === node)
       .sort((a, b) => b.buildOrder - a.buildOrder || number(b) - number(a));
   };
 
-  // ---- small things
+  // ---- helpers
 
   const element = (name, attributes = {}, ...children) => {
     const made = document.createElement(name);
@@ -129,7 +129,7 @@
       await navigator.clipboard.writeText(text);
       return true;
     } catch {
-      // Not a secure context, or not allowed: the old way works in both.
+      // Outside a secure context, or without the permission, only the older API works.
       const area = element('textarea', { class: 'unseen', 'aria-hidden': 'true', tabindex: '-1' });
       area.value = text;
       const focused = document.activeElement;
@@ -144,7 +144,7 @@
 
   const copy = async (button, text, what) => {
     const done = await toClipboard(text);
-    say(done ? `${what} copied` : 'The browser does not let this page copy: select the text yourself');
+    say(done ? `${what} copied` : 'The browser does not allow copying. Select the text and copy it yourself.');
     if (!done) return;
     const before = button.dataset.label ?? button.textContent;
     button.dataset.label = before;
@@ -170,7 +170,7 @@
 
   const runtimeState = (name) => {
     const facts = data.runtimes[name];
-    if (!facts) return state('unknown', 'no date known');
+    if (!facts) return state('unknown', 'date not known');
     const [deprecated, create, update, creates] = facts;
     if (deprecated > today) return state('good', `until ${deprecated}`);
     const steps = [`deprecated ${deprecated}`];
@@ -189,17 +189,17 @@
 
   const lineWords = (layer) => {
     const number = major(layer.node);
-    if (!layer.line) return [`Node.js ${number}`, state('unknown', 'not an LTS line; its end of life is not recorded here')];
+    if (!layer.line) return [`Node.js ${number}`, state('unknown', 'not an LTS line, end of life not known')];
     const [codename, end] = layer.line;
     const before = lts.has(layer.node) ? '' : ', a release before it became LTS';
     const words = `Node.js ${number} ${codename}${before}`;
     return [words, end > today ? state('good', `maintained until ${end}`) : state('bad', `end of life since ${end}`)];
   };
 
-  // ---- the choice
+  // ---- the selection
 
   let chosen = { node: '', region: '', arch: '', build: '' };
-  let shown = null; // the layer, and what is published of it in the region
+  let shown = null; // the layer, and its layer version in the region
   let format = 'sam';
 
   const remembered = () => {
@@ -213,20 +213,20 @@
     try {
       localStorage.setItem('nodelayer-region', region);
     } catch {
-      // private windows and some file:// pages keep nothing
+      // private windows and some file:// pages have no storage
     }
   };
 
   const usual = (wanted) => {
     const region = [wanted, remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
-    const arch = data.architectures.find((name) => here(region, name).length) ?? data.architectures[0];
-    const nodes = here(region, arch).map((layer) => layer.node);
+    const arch = data.architectures.find((name) => layersIn(region, name).length) ?? data.architectures[0];
+    const nodes = layersIn(region, arch).map((layer) => layer.node);
     const releases = nodes.filter(stable);
     const best = newest(releases.filter((node) => lts.has(node))) ?? newest(releases);
     return { node: best ? major(best) : newest(nodes) ?? '', region, arch, build: '' };
   };
 
-  /** What the address asks for, the rest as usual. */
+  /** The selection in the address, completed with defaults. */
   const fromAddress = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
     const base = usual();
@@ -246,10 +246,10 @@
     if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](chosen, '', words);
   };
 
-  const linesThere = [...new Set(data.nodes.map(major))].reverse();
+  const allLines = [...new Set(data.nodes.map(major))].reverse();
   const fillOnce = () => {
     $('line').append(
-      ...linesThere.map((number) => {
+      ...allLines.map((number) => {
         const line = data.lines[number];
         const end = line && line[1] <= today ? ' (EOL)' : '';
         return option(number, line ? `${number} ${line[0]}${end}` : number);
@@ -322,7 +322,7 @@
     if (layer) $('build').value = layer.build;
 
     for (const id of ['hero', 'facts']) $(id).hidden = !shown;
-    $('use').hidden = !shown || !layer.runtimes.length; // on which runtime nobody knows
+    $('use').hidden = !shown || !layer.runtimes.length; // a snippet needs a runtime
     $('nothing').hidden = Boolean(shown);
     if (shown) {
       $('hero-title').replaceChildren(`Node.js ${layer.node} for ${layer.arch} in `, element('span', { class: 'unbroken' }, chosen.region));
@@ -341,13 +341,13 @@
     const ways = [];
     const way = (text, choice) => ways.push(element('a', { href: link(choice) }, text));
     if (!layers.length) {
-      $('nothing-text').textContent = 'Nothing is published yet. The first layer will be here, and in the feed.';
+      $('nothing-text').textContent = 'No layer is published yet. New layers appear here and in the feed.';
     } else if (!named) {
-      $('nothing-text').textContent = `There is no Node.js ${node} here.`;
+      $('nothing-text').textContent = `Node.js ${node} is not published.`;
       const best = usual(region);
       way(`Newest of ${best.node} for ${best.arch} in ${best.region}`, { node: best.node, region: best.region, arch: best.arch });
     } else {
-      $('nothing-text').textContent = `There is no layer of Node.js ${node} for ${arch} in ${region || 'that region'}.`;
+      $('nothing-text').textContent = `No layer of Node.js ${node} for ${arch} is published in ${region || 'that region'}.`;
       for (const other of data.architectures) {
         if (other !== arch && find(node, region, other).length) way(`For ${other} in ${region}`, { node, region, arch: other });
       }
@@ -459,11 +459,11 @@
     const versions = region ? rows.length : rows.reduce((sum, layer) => sum + layer.places.length, 0);
     $('count').textContent = rows.length
       ? `${many(rows.length, 'layer')}, ${many(versions, 'layer version')}${drawn < rows.length ? `; the first ${drawn} are shown` : ''}`
-      : layers.length ? 'No layer matches. Try fewer words.' : 'Nothing is published yet.';
+      : layers.length ? 'No layer matches. Use fewer words.' : 'No layer is published yet.';
     $('sheet').hidden = !rows.length;
     $('table').classList.toggle('with-arns', Boolean(region));
     $('further').hidden = drawn >= rows.length;
-    $('further').textContent = `Show ${Math.min(SLICE, rows.length - drawn)} more of ${many(rows.length - drawn, 'other')}`;
+    $('further').textContent = `Show ${Math.min(SLICE, rows.length - drawn)} more of the remaining ${many(rows.length - drawn, 'layer')}`;
     return next;
   };
 
@@ -518,7 +518,7 @@
     return row;
   };
 
-  // ---- what a person does
+  // ---- events
 
   let jump = false;
   let lastControl = null;
@@ -527,7 +527,7 @@
   const choose = (control, change) => {
     chosen = { ...chosen, build: '', ...change };
     show();
-    // Stepping through a list with the arrow keys is one step back, not thirty.
+    // Stepping through a list with the arrow keys adds one history entry, not thirty.
     const again = control === lastControl && Date.now() - lastTime < 1500;
     lastControl = control;
     lastTime = Date.now();
@@ -551,7 +551,7 @@
 
   fillOnce();
   chosen = fromAddress();
-  history.replaceState(chosen, ''); // so that going back finds what was seen, not what is usual by then
+  history.replaceState(chosen, ''); // so that Back restores this selection, even if the defaults have changed
   const layerVersions = layers.reduce((sum, layer) => sum + layer.places.length, 0);
   if (layers.length) {
     $('figures').append(`${many(data.nodes.length, 'version')}, ${many(regions.length, 'region')}, ${many(layerVersions, 'layer version')}.`);
@@ -559,7 +559,7 @@
   show();
   filter();
   $('app').hidden = false;
-  document.documentElement.classList.add('ready'); // the plain table below is for where this did not run
+  document.documentElement.classList.add('ready'); // hides the table for readers without JavaScript
   for (const id of ['choice', 'filters']) {
     $(id).addEventListener('submit', (event) => event.preventDefault());
   }

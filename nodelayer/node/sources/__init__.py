@@ -1,1 +1,1 @@
-"""Where Node.js binaries come from: one module for each source, listed in registry.py."""
+"""Where Node.js binaries come from: one module for each source; registry.py lists them."""

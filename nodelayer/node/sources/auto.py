@@ -1,4 +1,4 @@
-"""The source `auto`: what is cached, else the first source of AUTO_ORDER that has the release."""
+"""The source `auto`: the cache, then the first source of AUTO_ORDER that has the release."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -16,10 +16,10 @@ _T = TypeVar("_T")
 
 
 class Auto:
-    """Tries sources in their order, and says in one line, once, why it goes on to the next.
+    """Tries sources in order, and reports once why it continues with the next one.
 
-    A source that cannot be reached is not tried again. If the verification of a download fails, no other
-    source is tried.
+    A source that cannot be reached is not tried again. If a download cannot be verified, no other source is
+    tried.
     """
 
     name = AUTO
@@ -32,11 +32,11 @@ class Auto:
         self._lock = threading.Lock()
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """List the releases of the first source that answers. Raises NodelayerError."""
+        """Return the releases of the first source that answers."""
         return self._first(lambda source: source.releases(architecture))
 
     def fetch(self, version: str, architecture: Architecture) -> NodeFiles:
-        """Return a release from the cache, else from the first source that has it. Raises NodelayerError."""
+        """Return a release from the cache, or from the first source that has it."""
         for source in self._sources:
             files = source.cached(version, architecture)
             if files is not None:
@@ -45,15 +45,15 @@ class Auto:
                 return files
         return self._first(lambda source: source.fetch(version, architecture))
 
-    def _first(self, ask: Callable[[CachingSource], _T]) -> _T:
+    def _first(self, request: Callable[[CachingSource], _T]) -> _T:
         failures: list[NodelayerError] = []
         for source in self._sources:
             if failures:
-                self._report(f"{failures[-1].what}; taking Node.js from {source.name}")
+                self._report(f"{failures[-1].what}; trying {source.name} instead")
             try:
                 if source.name in self._unreachable:
                     raise self._unreachable[source.name]
-                return ask(source)
+                return request(source)
             except UnreachableError as error:
                 self._unreachable[source.name] = error
                 failures.append(error)
@@ -73,7 +73,7 @@ class Auto:
 
 
 def _combined(failures: Sequence[NodelayerError]) -> NodelayerError:
-    """One error for what every source said: of the kind that decides, with the advice that belongs to it."""
+    """Return one error for the failures of all sources; the most specific one decides class and advice."""
     order = (MachineError, NotFoundError, UnreachableError)
     decisive = min(failures, key=lambda error: order.index(type(error)))
     todo = decisive.todo or next((error.todo for error in failures if type(error) is type(decisive)), "")
@@ -82,7 +82,11 @@ def _combined(failures: Sequence[NodelayerError]) -> NodelayerError:
 
 
 def open_source(name: str, context: SourceContext) -> ReleaseSource:
-    """Open the source that --source names; nothing is fetched yet. Raises InvalidInputError."""
+    """Open the source that --source names, without network access.
+
+    Raises:
+        InvalidInputError: The name is unknown.
+    """
     if name == AUTO:
         sources = [resolve_name(SOURCES[each])(context) for each in AUTO_ORDER]
         return Auto(sources, reporter=context.reporter)

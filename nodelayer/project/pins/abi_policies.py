@@ -1,7 +1,7 @@
 """ABI policies of Lambda's runtimes, derived from the libraries in AWS's image of each runtime.
 
-Docker exports the file system of each image, and nothing of it is executed, so any host derives the policy of
-any architecture.
+Docker exports the file system of each image. No program of it runs, so any host can derive the policy of any
+architecture.
 """
 
 import tarfile
@@ -27,7 +27,7 @@ IMAGES = {
     "provided.al2023": "public.ecr.aws/lambda/provided:al2023",
 }
 ONLY_X86_64 = ("provided",)
-"""Amazon Linux 1 was made for x86_64 only; nodelayer bundles no arm64 policy of it."""
+"""Amazon Linux 1 exists for x86_64 only."""
 
 _LOADERS = {"x86_64": "ld-linux-x86-64.so.2", "arm64": "ld-linux-aarch64.so.1"}
 _TRIPLETS = {"x86_64": "x86_64-linux-gnu", "arm64": "aarch64-linux-gnu"}
@@ -43,15 +43,15 @@ _LIBRARIES = (
     "libstdc++.so.6",
     "libutil.so.1",
 )
-"""What a Node.js binary, or a library in its layer, may ask the system for: the C and C++ libraries."""
+"""The C and C++ libraries, which a Node.js binary or a library in its layer may need."""
 _FOLDERS = ("lib64", "usr/lib64", "lib/{triplet}", "usr/lib/{triplet}", "lib", "usr/lib")
-"""Where the loader looks without being told (ld.so(8)), on Amazon Linux and on Debian."""
-_PRIVATE = "GLIBC_PRIVATE"  # glibc's own, for itself: the same name means something else in each release
-_MOST_LINKS = 40  # as Linux: path_resolution(7)
+"""Default folders of the loader (ld.so(8)), on Amazon Linux and on Debian."""
+_PRIVATE = "GLIBC_PRIVATE"  # glibc's internal symbols, which differ between its releases
+_MOST_LINKS = 40  # Linux's limit: path_resolution(7)
 
 
 def refresh(root: Path, *, images: Mapping[str, str] = IMAGES) -> Changes:
-    """Compare each bundled policy with the image of its runtime. One that fails does not stop the others."""
+    """Compare each bundled policy with the image of its runtime; a failure does not stop the others."""
     lines: list[str] = []
     files: dict[str, str] = {}
     failures: list[NodelayerError] = []
@@ -71,7 +71,7 @@ def refresh(root: Path, *, images: Mapping[str, str] = IMAGES) -> Changes:
     return Changes(lines, files, failures)
 
 
-PIN = Pin("abi", "what each runtime's libraries offer", refresh, needs_docker=True)
+PIN = Pin("abi", "ABI policies of the runtimes", refresh, needs_docker=True)
 
 
 def policy(tree: "Tree", source: str, runtime: str, of: Architecture) -> abi.Policy:
@@ -95,7 +95,7 @@ def policy(tree: "Tree", source: str, runtime: str, of: Architecture) -> abi.Pol
 def libraries(tree: "Tree", of: Architecture) -> dict[str, frozenset[str]]:
     """Return the C and C++ libraries of a root file system, each with its public version nodes.
 
-    Raises NotFoundError where it has not even a C library.
+    Raises NotFoundError if it has no C library.
     """
     folders = [each.format(triplet=_TRIPLETS[of.name]) for each in _FOLDERS]
     found = {}
@@ -106,7 +106,9 @@ def libraries(tree: "Tree", of: Architecture) -> dict[str, frozenset[str]]:
                 found[name] = versions
                 break
     if "libc.so.6" not in found:
-        raise NotFoundError(f"the image has no C library for {of}", where=", ".join(folders))
+        raise NotFoundError(
+            f"the image has no C library for {of}", where=", ".join(folders), todo="check the image"
+        )
     return found
 
 
@@ -114,12 +116,12 @@ def _versions(data: bytes, name: str, of: Architecture) -> frozenset[str] | None
     try:
         library = elf.read(data, name=name)
     except NotVerifiedError:
-        return None  # a linker script, or another width: the loader skips it too
+        return None  # a linker script, or a 32-bit library: the loader skips it too
     return library.provides - {_PRIVATE} if library.machine == of.elf else None
 
 
 def _differences(path: Path, derived: abi.Policy) -> list[str]:
-    """List what the libraries have more (+) or less (-) than the bundled policy, a line for each library."""
+    """Return what the libraries add (+) to the bundled policy or lack (-), one line for each library."""
     if not path.exists():
         return ["+ a new policy"]
     bundled = msgspec.json.decode(path.read_bytes(), type=abi.Policy)
@@ -142,11 +144,11 @@ class Tree:
 
     def __init__(self, archive: tarfile.TarFile) -> None:
         self._archive = archive
-        # a later member of the same name replaces an earlier one, as it does when a tar is unpacked
+        # as in unpacking, a later member replaces an earlier one of the same name
         self._members = {_plain(each.name): each for each in archive.getmembers()}
 
     def find(self, path: str) -> bytes | None:
-        """Return the file that a path names, following every link, and none out of the tree."""
+        """Return the content of a file, following links inside the tree; None if it does not exist."""
         ahead = list(reversed(PurePosixPath(path).parts))
         here = PurePosixPath()
         links = 0
@@ -179,7 +181,7 @@ def _plain(name: str) -> PurePosixPath:
 
 
 def os_release(tree: Tree) -> dict[str, str]:
-    """Return the fields of etc/os-release (os-release(5)), none where the file is missing."""
+    """Return the fields of etc/os-release (os-release(5)), an empty dict if the file is missing."""
     text = (tree.find("etc/os-release") or b"").decode("utf-8", "replace")
     pairs = (line.partition("=") for line in text.splitlines() if "=" in line)
     return {key.strip(): value.strip().strip("\"'") for key, _, value in pairs}
@@ -187,7 +189,7 @@ def os_release(tree: Tree) -> dict[str, str]:
 
 @contextmanager
 def open_image(reference: str, of: Architecture) -> Iterator[tuple[Tree, str]]:
-    """Yield the file system of an image and its digest, from a container that is created and never run."""
+    """Yield the file system of an image and its digest, from a container that never runs."""
     with ExitStack() as stack:
         try:
             client = docker.from_env()
@@ -202,7 +204,7 @@ def open_image(reference: str, of: Architecture) -> Iterator[tuple[Tree, str]]:
             raise UnreachableError(
                 f"the image cannot be read ({error})",
                 where=reference,
-                todo="check its name and registry",
+                todo="check its name and its registry",
             ) from error
         spool.seek(0)
         archive = stack.enter_context(tarfile.open(fileobj=spool))
@@ -211,7 +213,7 @@ def open_image(reference: str, of: Architecture) -> Iterator[tuple[Tree, str]]:
 
 
 def _image(client: docker.DockerClient, reference: str, of: Architecture) -> Image:
-    """Return the image for that architecture: the one that is here, else pulled."""
+    """Return the local image if it has the architecture, else pull it."""
     try:
         here = client.images.get(reference)
     except docker.errors.ImageNotFound:

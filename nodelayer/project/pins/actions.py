@@ -1,9 +1,9 @@
 """Actions that workflows use, pinned to the commit of their newest release.
 
 A pin is `uses: owner/name[/path]@<40 hex> # v1.2.3` in .github or actions. Releases and their dates come from
-GitHub's REST API by the program gh, which has to be signed in. A release younger than COOLDOWN is left for
-the next time: most stolen releases are found within days. A tag that has moved since it was pinned is never
-followed.
+GitHub's REST API through the program gh, which needs credentials. A release younger than COOLDOWN waits for
+a later run, because most malicious releases are found within days. A tag that moved since it was pinned is an
+error.
 """
 
 import datetime as dt
@@ -32,24 +32,24 @@ _COMMIT = re.compile(r"[0-9a-f]{40}")
 _MOST_TAGS = 5  # a tag of a tag of …
 
 Ask = Callable[[str, str], Any]
-"""Return what GitHub's REST API answers for a repository and a path below it. Raises NodelayerError."""
+"""Returns the JSON of GitHub's REST API for a repository and a path below it. Raises NodelayerError."""
 
 
 @dataclass(frozen=True)
 class Release:
-    """A release of an action by its tag and commit."""
+    """A release of an action: tag and commit."""
 
     version: str
     commit: str
 
 
 def ask_github(action: str, path: str) -> Any:  # noqa: ANN401 - JSON, judged by the caller
-    """Ask by gh, as `Ask` describes."""
+    """Ask with gh, as `Ask` describes."""
     return open_github(os.environ, Reporter(quiet=True), action).get(path)
 
 
 def refresh(root: Path, *, ask: Ask = ask_github) -> Changes:
-    """Compare each pinned action with its newest release. An action that fails does not stop the others."""
+    """Compare each pinned action with its newest release; a failure does not stop the others."""
     before = dt.datetime.now(tz=dt.UTC) - COOLDOWN
     texts = {path.relative_to(root).as_posix(): path.read_bytes().decode() for path in workflow_files(root)}
     newest: dict[tuple[str, Release], Release] = {}
@@ -59,7 +59,7 @@ def refresh(root: Path, *, ask: Ask = ask_github) -> Changes:
             found = newest_release(action, ask, before)
             newest |= {(action, each): choose(action, each, found) for each in pinned}
         except MachineError:
-            raise  # without gh, every other action fails too
+            raise  # without gh, every action fails
         except NodelayerError as error:
             failures.append(error)
     return Changes(
@@ -73,7 +73,7 @@ def refresh(root: Path, *, ask: Ask = ask_github) -> Changes:
     )
 
 
-PIN = Pin("actions", "the actions of workflows, by commit", refresh)
+PIN = Pin("actions", "actions of the workflows, by commit", refresh)
 
 
 def workflow_files(root: Path) -> Iterator[Path]:
@@ -84,10 +84,7 @@ def workflow_files(root: Path) -> Iterator[Path]:
 
 
 def newest_release(action: str, ask: Ask, before: dt.datetime) -> Release:
-    """Return the highest version that was released before a time, with the commit of its tag.
-
-    Raises NodelayerError.
-    """
+    """Return the highest version released before a time, and its commit. Raises NodelayerError."""
     with expected_format(f"GitHub's REST API, {action}"):
         found = {
             numbers: str(each["tag_name"])
@@ -97,21 +94,23 @@ def newest_release(action: str, ask: Ask, before: dt.datetime) -> Release:
             if dt.datetime.fromisoformat(each["published_at"]) <= before
         }
         if not found:
-            raise NotFoundError(f"no release is older than {COOLDOWN.days} days", where=action)
+            raise NotFoundError(
+                f"no release is older than {COOLDOWN.days} days", where=action, todo="try again later"
+            )
         version = found[max(found)]
         return Release(version, _commit(action, version, ask))
 
 
 def choose(action: str, pinned: Release, found: Release) -> Release:
-    """Return the release to pin: never a lower one than is pinned.
+    """Return the release to pin, never a lower one than the pinned one.
 
-    Raises NotVerifiedError where the tag of the pinned release has moved.
+    Raises NotVerifiedError if the tag of the pinned release has moved.
     """
     if _number(found.version) == _number(pinned.version) and found.commit != pinned.commit:
         raise NotVerifiedError(
-            f"the tag {found.version} has moved: it names {found.commit}, and {pinned.commit} is pinned",
+            f"the tag {found.version} has moved from the pinned {pinned.commit} to {found.commit}",
             where=action,
-            todo="find out why before you pin it",
+            todo="find out why before you change the pin",
         )
     numbers = _number(pinned.version)
     return pinned if numbers and numbers >= (_number(found.version) or ()) else found
@@ -131,7 +130,7 @@ def _commit(action: str, tag: str, ask: Ask) -> str:
         if target["type"] != "tag":
             break
         target = ask(action, f"git/tags/{target['sha']}")["object"]
-    raise NotFoundError(f"the tag {tag} names no commit", where=action)
+    raise NotFoundError(f"the tag {tag} does not lead to a commit", where=action, todo="check the action")
 
 
 def _used(texts: Mapping[str, str]) -> dict[str, set[Release]]:

@@ -1,8 +1,8 @@
-"""Base images of nodelayer/layer/base_images.json and docker/Dockerfile, pinned to the digest of their tags.
+"""Base images in nodelayer/layer/base_images.json and docker/Dockerfile, pinned by digest.
 
-A registry gives the index of a tag to everybody, for a token that everybody gets (OCI Distribution Spec,
-"Pulling manifests"; CNCF Distribution, "Token Authentication Specification"). The digest is the hash of the
-answer, and has to be the one that the registry names. Nothing is pulled, and no Docker is needed.
+The registry returns the index of a tag for an anonymous token (OCI Distribution Spec, "Pulling manifests";
+CNCF Distribution, "Token Authentication Specification"). The digest is the hash of the answer, and must be
+the one that the registry reports. No image is pulled, and Docker is not needed.
 """
 
 import hashlib
@@ -25,8 +25,8 @@ from nodelayer.util.http import Web, shown
 FILE = "nodelayer/layer/base_images.json"
 DOCKERFILE = "docker/Dockerfile"
 PROVENANCE = (
-    "Digest of the index (amd64 and arm64) that each tag of Amazon Linux's public registry named on that "
-    "day. Refreshed by nodelayer/project/pins/base_images.py."
+    "Digest of the index (amd64 and arm64) of each tag in Amazon Linux's public registry on that day. "
+    "Refreshed by nodelayer/project/pins/base_images.py."
 )
 
 _INDEXES = (
@@ -38,12 +38,12 @@ _REFERENCE = re.compile(
     r"(?P<host>[^/@]+)/(?P<name>[^:@]+):(?P<tag>[\w.-]+)(?:@(?P<digest>sha256:[0-9a-f]{64}))?"
 )
 _ARGUMENT = re.compile(r"(?m)^(ARG BASE_IMAGE=)(\S+)$")
-_TODO = "check the network and its proxies"
+_TODO = "check the network and the proxy"
 
 
 @dataclass(frozen=True)
 class Image:
-    """A tag in a repository of a registry, and the digest that it is pinned to, if any."""
+    """A tag in a repository of a registry, and its pinned digest, if any."""
 
     host: str
     name: str
@@ -55,11 +55,14 @@ class Image:
         """Parse host/name:tag[@sha256:…]. Raises InvalidInputError."""
         found = _REFERENCE.fullmatch(reference)
         if not found:
-            raise InvalidInputError("not host/name:tag[@sha256:…]", where=reference, todo="correct it")
+            raise InvalidInputError(
+                "not an image reference", where=reference, todo="use host/name:tag[@sha256:…]"
+            )
         return cls(**found.groupdict())
 
     @property
     def tagged(self) -> str:
+        """The reference without the digest."""
         return f"{self.host}/{self.name}:{self.tag}"
 
 
@@ -78,7 +81,7 @@ def refresh(root: Path, *, registry: str | None = None) -> Changes:
     def replace(found: re.Match[str]) -> str:
         tagged = Image.parse(found[2]).tagged
         if tagged not in newest:
-            raise InvalidInputError(f"{FILE} lacks {tagged}", where=DOCKERFILE, todo="add it there")
+            raise InvalidInputError(f"{FILE} lacks {tagged}", where=DOCKERFILE, todo=f"add it to {FILE}")
         return f"{found[1]}{tagged}@{newest[tagged]}"
 
     references = {name: f"{image.tagged}@{newest[image.tagged]}" for name, image in images.items()}
@@ -94,14 +97,14 @@ PIN = Pin("base-images", "base images, by digest", refresh)
 
 
 class Registry:
-    """A registry that lets everybody pull, at a base address."""
+    """A public registry at a base address."""
 
     def __init__(self, web: Web, base: str) -> None:
         self._web = web
         self._base = base.rstrip("/")
 
     def digest(self, image: Image) -> str:
-        """Return the digest of the index that the tag names, which has every architecture of nodelayer.
+        """Return the digest of the index of a tag, which must have every architecture of nodelayer.
 
         Raises NotFoundError, NotVerifiedError or UnreachableError.
         """
@@ -112,23 +115,27 @@ class Registry:
             token = self._token(headers.get("WWW-Authenticate", ""), url)
             status, headers, data = self._get(url, {**wanted, "Authorization": f"Bearer {token}"})
         if status == HTTPStatus.NOT_FOUND:
-            raise NotFoundError("the registry has no index of this tag", where=image.tagged)
+            raise NotFoundError("the registry has no such tag", where=image.tagged, todo=f"correct {FILE}")
         if status != HTTPStatus.OK:
             raise UnreachableError(f"the registry answers {status}", where=shown(url), todo=_TODO)
         digest = f"sha256:{hashlib.sha256(data).hexdigest()}"
         if headers.get("Docker-Content-Digest") != digest:
             raise NotVerifiedError(
-                "the answer does not have the digest that the registry names", where=image.tagged, todo=_TODO
+                "the answer does not have the digest that the registry reports",
+                where=image.tagged,
+                todo=_TODO,
             )
         with expected_format(image.tagged):
             index = json.loads(data)
             if (kind := index.get("mediaType") or headers.get("Content-Type")) not in _INDEXES:
-                raise NotVerifiedError(f"expected an index, not {kind}", where=image.tagged)
+                raise NotVerifiedError(f"expected an index, not {kind}", where=image.tagged, todo=_TODO)
             platforms = {
                 f"{each['platform']['os']}/{each['platform']['architecture']}" for each in index["manifests"]
             }
         if lacking := sorted({each.docker for each in architecture.ALL} - platforms):
-            raise NotVerifiedError(f"the index lacks {', '.join(lacking)}", where=image.tagged)
+            raise NotVerifiedError(
+                f"the index lacks {', '.join(lacking)}", where=image.tagged, todo="check the tag"
+            )
         return digest
 
     def _token(self, challenge: str, url: str) -> str:

@@ -1,7 +1,7 @@
 """LTS lines: codename, first LTS release and dates, from Node.js's release index and release schedule.
 
-npm does not say which releases are LTS, so nodelayer/node/lts_lines.json does. The index names the codename
-of each LTS release, and so the first release of a line; the schedule has the dates.
+npm does not tell which releases are LTS, so nodelayer/node/lts_lines.json does. The index has the codename of
+each LTS release, and so the first LTS release of a line; the schedule has the dates.
 """
 
 import datetime as dt
@@ -57,7 +57,7 @@ def _download(web: Web, url: str) -> Any:  # noqa: ANN401 - JSON, judged by the 
 
 
 def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], known: Lines) -> Lines:
-    """Return every line that is or was LTS today, by major; a line that no source names stays as known."""
+    """Return each line that is or was LTS, by major version; a line that no source has stays as known."""
     first = _first_releases(index)
     found: Lines = dict(known)
     for name, plan in schedule.items():
@@ -67,7 +67,9 @@ def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], k
         kept = known.get(major, {})
         codename, release = first.get(major, (plan.get("codename") or kept.get("codename"), None))
         if not codename:
-            raise NotVerifiedError(f"no source has the codename of {name}", todo="see CODENAMES.md there")
+            raise NotVerifiedError(
+                f"no source has the codename of {name}", todo="see CODENAMES.md of nodejs/Release"
+            )
         found[major] = {
             "codename": str(codename),
             "first": release or kept.get("first"),
@@ -75,12 +77,14 @@ def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], k
             "end_of_life": dt.date.fromisoformat(plan["end"]).isoformat(),
         }
     if unplanned := sorted(set(first) - set(found), key=int):
-        raise NotVerifiedError(f"the schedule lacks {unplanned[0]}, which is LTS", todo="try again later")
+        raise NotVerifiedError(
+            f"the schedule lacks Node.js {unplanned[0]}, which is LTS", todo="try again later"
+        )
     return {major: found[major] for major in sorted(found, key=int)}
 
 
 def _first_releases(index: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return codename and first LTS release of each major that the index calls LTS."""
+    """Return codename and first release of each LTS line in the index, by major version."""
     found: dict[str, tuple[str, str]] = {}
     named = [(str(each["version"]).removeprefix("v"), each["lts"]) for each in index if each["lts"]]
     for version, codename in sorted(named, key=lambda pair: sort_key(pair[0])):

@@ -1,4 +1,4 @@
-"""What each module of a pinned fact provides: a `Pin`, which compares its files with their source."""
+"""`Pin`, which each module of this package provides: it compares files with their source."""
 
 import datetime as dt
 import json
@@ -13,10 +13,10 @@ from nodelayer.errors import NodelayerError, NotVerifiedError
 
 @dataclass(frozen=True)
 class Changes:
-    """How the files of a pin differ from its source.
+    """The differences between the files of a pin and its source.
 
-    `lines` describe the differences, `files` has the new text of each file by its path in the repository, and
-    `failures` are the parts whose source failed. A pin that is up to date has none of them.
+    `lines` describes them, `files` has the new text of each file by its path in the repository, and
+    `failures` has an error for each part that failed. All are empty for a pin that is up to date.
     """
 
     lines: Sequence[str] = ()
@@ -28,8 +28,8 @@ class Changes:
 class Pin:
     """A kind of pinned fact.
 
-    `refresh` takes the root of the repository and asks the source. It writes nothing, and raises
-    NodelayerError where the source fails.
+    `refresh` takes the root of the repository and reads the source. It writes nothing, and raises
+    NodelayerError if the source fails.
     """
 
     name: str
@@ -40,17 +40,17 @@ class Pin:
 
 @contextmanager
 def expected_format(source: str) -> Iterator[None]:
-    """Raise NotVerifiedError where the block finds out that `source` has another format than expected."""
+    """Raise NotVerifiedError if the block fails because `source` has an unexpected format."""
     try:
         yield
     except (LookupError, TypeError, ValueError, AttributeError, RecursionError, zipfile.BadZipFile) as error:
         raise NotVerifiedError(
-            f"it has another format than expected ({error!r:.200})", where=source, todo="adapt the pin"
+            f"the source has an unexpected format ({error!r:.200})", where=source, todo="adapt the pin to it"
         ) from error
 
 
 def differences(before: Mapping[str, object], after: Mapping[str, object]) -> list[str]:
-    """List what was added (+), removed (-) or changed (~), one line each."""
+    """Return one line for each value that was added (+), removed (-) or changed (~)."""
     lines = []
     for name in {**before, **after}:
         if name not in before:
@@ -63,17 +63,17 @@ def differences(before: Mapping[str, object], after: Mapping[str, object]) -> li
 
 
 def fields(entries: Mapping[str, Mapping[str, object]]) -> dict[str, object]:
-    """Flatten entries to one value for each entry and key, for `differences`."""
+    """Return one value for each entry and key, for `differences`."""
     return {f"{name} {key}": value for name, entry in entries.items() for key, value in entry.items()}
 
 
 def today() -> dt.date:
-    """Return the day in UTC."""
+    """Return the date in UTC."""
     return dt.datetime.now(tz=dt.UTC).date()
 
 
 def resource(provenance: str, key: str, entries: Mapping[str, object] | Sequence[object]) -> str:
-    """Return the JSON of a bundled resource as of today, one entry a line."""
+    """Return the JSON of a bundled resource with the date of today, one line for each entry."""
     if isinstance(entries, Mapping):
         rows, brackets = [f"{json.dumps(name)}: {json.dumps(entry)}" for name, entry in entries.items()], "{}"
     else:

@@ -1,7 +1,7 @@
-"""Programs of other projects that nodelayer and its tests install by pip, at their newest versions.
+"""Programs that nodelayer and its tests install with pip, pinned to their newest versions.
 
 A pin is a text "name==1.2.3" or "name[extra]==1.2.3" in a Python file of nodelayer or tests. benchmarks/ is
-left alone: its figures name the versions that they were measured with.
+excluded, because its results name the versions that were measured.
 """
 
 import re
@@ -43,11 +43,11 @@ def refresh(root: Path, *, newest: Callable[[str], str] = venv.newest) -> Change
     )
 
 
-PIN = Pin("programs", "programs of others that are installed to run or to test with", refresh)
+PIN = Pin("programs", "programs that nodelayer and its tests install with pip", refresh)
 
 
 def number(version: str) -> tuple[int, ...]:
-    """Return a release's numbers for comparing; an empty tuple, the lowest, for a prerelease."""
+    """Return a release as numbers to compare; an empty tuple for a prerelease."""
     return tuple(map(int, version.split("."))) if _RELEASE.fullmatch(version) else ()
 
 

@@ -34,7 +34,7 @@ PINS = (
 
 @dataclass(frozen=True)
 class Outcome:
-    """The result for one pin. `kept`: compared only. `skipped`: why its source was not asked."""
+    """The result for one pin. `kept`: compared only. `skipped`: the reason why it was not compared."""
 
     pin: Pin
     changes: Changes = field(default_factory=Changes)
@@ -43,6 +43,7 @@ class Outcome:
 
     @property
     def changed(self) -> bool:
+        """Whether a file differs from its source."""
         return bool(self.changes.files)
 
 
@@ -96,16 +97,16 @@ def _refresh(root: Path, pin: Pin, *, kept: bool, daemon: Callable[[], object]) 
             (root / path).write_bytes(text.encode())
     except NodelayerError as error:
         return Outcome(pin, Changes(failures=[error]), kept)
-    except Exception as error:  # noqa: BLE001 - a fault in one pin does not stop the others
-        failure = NodelayerError(f"{type(error).__name__}: {error}", todo="correct the pin")
+    except Exception as error:  # noqa: BLE001 - a defect in one pin does not stop the others
+        failure = NodelayerError(f"{type(error).__name__}: {error}", todo="report this error")
         return Outcome(pin, Changes(failures=[failure]), kept)
     return Outcome(pin, changes, kept)
 
 
 def summary(outcomes: Sequence[Outcome]) -> str:
-    """Return what changed, what is outdated and what failed, as Markdown for a pull request.
+    """Return changes, outdated pins and failures, as Markdown for a pull request.
 
-    Text from a source stands in blocks of code, where it cannot be markup.
+    Text from a source is in code blocks, where it cannot be markup.
     """
     return "\n".join(_sections(outcomes))
 
@@ -117,7 +118,7 @@ def _sections(outcomes: Sequence[Outcome]) -> Iterator[str]:
     skipped = [each for each in outcomes if each.skipped]
     same = [each for each in outcomes if each not in (*written, *outdated, *failed, *skipped)]
     if not written:
-        yield "Nothing that is pinned was changed.\n"
+        yield "No pin was changed.\n"
     for each in written:
         yield _section(f"Changed: {each.pin.what}", each.changes.lines, f"`{each.pin.name}`")
     for each in outdated:
@@ -144,7 +145,7 @@ def _section(title: str, lines: Sequence[str], note: str) -> str:
 
 
 def write_summary(place: str, outcomes: Sequence[Outcome]) -> None:
-    """Write the summary to a file; an empty `place` writes nothing. Raises MachineError."""
+    """Write the summary to a file, or nothing if `place` is empty. Raises MachineError."""
     if place:
         try:
             Path(place).write_text(summary(outcomes), encoding="utf-8")

@@ -1,7 +1,7 @@
-"""Keys of Node.js's release team, from github.com/nodejs/release-keys.
+"""Keys of the Node.js release team, from github.com/nodejs/release-keys.
 
-Its README.md has the active and the retired keys between comments; keys.list names every key, or the active
-ones. A new key is loaded, and has to have the fingerprint that the README lists.
+Its README.md lists the active and the retired keys between comments. keys.list lists all keys, or the active
+ones. A new key is downloaded, and must have the fingerprint that README.md lists.
 """
 
 import re
@@ -19,8 +19,8 @@ from nodelayer.util.http import Web
 
 FILE = "nodelayer/node/release_keys.json"
 PROVENANCE = (
-    "Primary fingerprints of Node.js's release team: README.md of github.com/nodejs/release-keys, its "
-    "sections of active and of retired keys. The keys themselves lie there as keys/<fingerprint>.asc. "
+    "Primary fingerprints of the Node.js release team, from README.md of github.com/nodejs/release-keys "
+    "(active and retired keys). The keys are in that repository, as keys/<fingerprint>.asc. "
     "Refreshed by nodelayer/project/pins/release_keys.py."
 )
 
@@ -41,7 +41,9 @@ def refresh(root: Path, *, repository: str = KEYS) -> Changes:
         def read(path: str) -> bytes:
             answer = web.get(f"{repository.rstrip('/')}/{path}", most=_MOST_BYTES)
             if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
-                raise NotFoundError(f"the host answers {answer.status} for {path}", where=repository)
+                raise NotFoundError(
+                    f"the host answers {answer.status} for {path}", where=repository, todo="try again later"
+                )
             return answer.data
 
         found = _listed(read)
@@ -52,7 +54,7 @@ def refresh(root: Path, *, repository: str = KEYS) -> Changes:
     return Changes(lines, {FILE: resource(PROVENANCE, "keys", keys)} if lines else {})
 
 
-PIN = Pin("release-keys", "the keys of Node.js's release team", refresh)
+PIN = Pin("release-keys", "keys of the Node.js release team", refresh)
 
 
 def _listed(read: Callable[[str], bytes]) -> dict[str, str]:
@@ -67,13 +69,13 @@ def _listed(read: Callable[[str], bytes]) -> dict[str, str]:
             raise NotFoundError(
                 f"README.md has no section of {status} keys",
                 where="nodejs/release-keys",
-                todo="see how the repository lists them now",
+                todo="check how the repository lists them now",
             )
         for fingerprint in fingerprints:
             found.setdefault(fingerprint, status)
     others = set(read("keys.list").decode("utf-8", "replace").split()) - set(found)
     if others:
         raise NotVerifiedError(
-            f"{min(others)} is in keys.list and not in README.md", todo="see which of the two is right"
+            f"{min(others)} is in keys.list, but not in README.md", todo="check which file is right"
         )
     return found

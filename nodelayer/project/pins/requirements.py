@@ -1,8 +1,8 @@
-"""What nodelayer itself runs on: the newest versions that pyproject.toml allows, with their hashes.
+"""Dependencies of nodelayer: the newest versions that pyproject.toml allows, with their hashes.
 
-`make venv EXTRAS=` installs exactly these, so the jobs that publish run reviewed versions, and two runs of
-one tag build the same bytes. uv resolves them for every Python and machine at once, from the index that its
-own configuration names.
+`make venv EXTRAS=` installs exactly these, so that jobs that publish use reviewed versions, and two runs of
+one tag build the same zips. uv resolves them for all Python versions and platforms, from the index in its own
+configuration.
 """
 
 import subprocess
@@ -32,11 +32,11 @@ def refresh(root: Path) -> Changes:
     return Changes(differences(_versions(old), _versions(new)), {FILE: new} if new != old else {})
 
 
-PIN = Pin("requirements", "what nodelayer runs on, by hash", refresh)
+PIN = Pin("requirements", "dependencies of nodelayer, by hash", refresh)
 
 
 def _resolved(root: Path, uv: Path) -> str:
-    """Return the new text of the file. Raises UnreachableError where uv cannot resolve it."""
+    """Return the new text of the file. Raises UnreachableError if uv cannot resolve it."""
     project = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))
     with tempfile.NamedTemporaryFile("w", suffix=".in") as build:
         build.write("\n".join(project.get("build-system", {}).get("requires", [])))
@@ -48,7 +48,9 @@ def _resolved(root: Path, uv: Path) -> str:
         )
     if done.returncode:
         reason = (done.stderr.strip().splitlines() or ["no reason given"])[-1].strip()
-        raise UnreachableError(f"uv cannot resolve the requirements ({reason})", where=FILE)
+        raise UnreachableError(
+            f"uv cannot resolve the requirements ({reason})", where=FILE, todo="check pyproject.toml"
+        )
     return HEAD + done.stdout
 
 

@@ -1,6 +1,6 @@
 """AWS's Runtime Interface Emulator: the version and hashes of the newest aws-sam-cli, which contains it.
 
-pip downloads the wheel from the index that it is configured for.
+pip downloads the wheel from its configured index.
 """
 
 import hashlib
@@ -33,7 +33,7 @@ PIN = Pin("rie", "AWS's Runtime Interface Emulator, and SAM", refresh)
 
 
 def _pinned(wheel: Path, known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return rie.json for a wheel, in which each path of `known` has to be a program of its architecture.
+    """Return rie.json for a wheel; each path of `known` must be a program of its architecture.
 
     Raises NotFoundError or NotVerifiedError.
     """
@@ -44,7 +44,9 @@ def _pinned(wheel: Path, known: Mapping[str, Any]) -> dict[str, Any]:
         for each in architecture.ALL:
             path = known["files"][each.name]["path"]
             if path not in opened.namelist():
-                raise NotFoundError(f"the wheel lacks {path}", where=wheel.name, todo="see where it moved")
+                raise NotFoundError(
+                    f"the wheel lacks {path}", where=wheel.name, todo="check where the program is now"
+                )
             program = opened.read(path)
             check_binary(program, each, where=path)
             found["files"][each.name] = {"path": path, "sha256": hashlib.sha256(program).hexdigest()}

@@ -1,7 +1,7 @@
-"""Dates of Lambda's runtimes: until when AWS keeps each, from the newest cfn-lint.
+"""Deprecation dates of Lambda's runtimes, from the newest cfn-lint.
 
-AWS publishes the table as a page for people only (Lambda developer guide, "Runtime deprecation policy").
-cfn-lint has it as JSON in its wheel, which pip downloads and verifies. Nothing of it is installed or run.
+AWS publishes the table as a web page only (Lambda developer guide, "Runtime deprecation policy"). cfn-lint
+has it as JSON in its wheel, which pip downloads and verifies, and does not install.
 """
 
 import datetime as dt
@@ -28,14 +28,14 @@ FILE = "nodelayer/aws/runtimes.json"
 PACKAGE = "cfn-lint"
 TABLE = "cfnlint/data/AdditionalSpecs/LmbdRuntimeLifecycle.json"
 PROVENANCE = (
-    "AWS's table of runtime deprecation as cfn-lint {version} carries it: deprecated, then no new function "
-    "(create_block), then no change to one there is (update_block). A date that is null is not known here. "
+    "AWS's table of runtime deprecation, from cfn-lint {version}: the dates of deprecation (deprecated), and "
+    "from which no function can be created (create_block) or updated (update_block). null: unknown. "
     "Refreshed by nodelayer/project/pins/runtimes.py."
 )
 
 _FAMILY = "provided"
 _DATES = {"deprecated": "deprecated", "create_block": "create-block", "update_block": "update-block"}
-"""nodelayer's name of a date, and cfn-lint's."""
+"""The name of each date in nodelayer, and in cfn-lint."""
 
 Facts = dict[str, Any]
 
@@ -53,9 +53,9 @@ def refresh(root: Path, *, wheel: Path | None = None) -> Changes:
     lines = differences(fields(known), fields(found))
     provenance = PROVENANCE.format(version=downloaded.name.split("-")[1])
     unknown = NotFoundError(
-        f"AWS has a runtime that nodelayer does not know: {', '.join(new)}",
+        f"AWS has a new runtime: {', '.join(new)}",
         where=FILE,
-        todo="it needs its system, an ABI policy and a base image; see docs/refreshing.md",
+        todo="add it with its system, ABI policy and base image",
     )
     return Changes(
         lines,
@@ -64,11 +64,11 @@ def refresh(root: Path, *, wheel: Path | None = None) -> Changes:
     )
 
 
-PIN = Pin("runtimes", "until when AWS keeps each runtime", refresh)
+PIN = Pin("runtimes", "deprecation dates of the runtimes", refresh)
 
 
 def _updated(known: Facts, found: Mapping[str, Any]) -> Facts:
-    """Return a runtime's facts with the dates of the table; a date that the table lacks stays as known.
+    """Return the facts of a runtime with the dates of the table; a missing date stays as known.
 
     `creates` is false from the day on which no function can be created. Raises ValueError.
     """

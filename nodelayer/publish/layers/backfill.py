@@ -1,4 +1,4 @@
-"""Publish in other regions what is published already, with the same bytes and the same access."""
+"""Publish recorded layers in further regions, with the same content and the same access."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -25,7 +25,7 @@ from nodelayer.util.console import Reporter
 
 @dataclass(frozen=True)
 class MissingLayer:
-    """A layer that is published somewhere, and the regions that lack it."""
+    """A published layer, and the regions that lack it."""
 
     layer: Layer
     regions: tuple[str, ...]
@@ -72,7 +72,7 @@ def backfill(  # noqa: PLR0913 - what a run needs
     parameters: bool = False,
     dry_run: bool = False,
 ) -> Mapping[str, object]:
-    """Publish each layer in the regions that lack it, and return the document for a program.
+    """Publish each layer in the regions that lack it, and return the JSON document of the run.
 
     A failure of one layer goes to the report, and does not stop the others.
     """
@@ -107,9 +107,12 @@ def backfill(  # noqa: PLR0913 - what a run needs
 
 @contextmanager
 def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Reporter) -> Iterator[Artifact]:
-    """Yield the zip of a recorded layer: from `out` if it is there, else from a region that has it.
+    """Yield the zip of a recorded layer: from `out`, or else from a region that has it.
 
-    Its CodeSha256 is verified either way. Raises NodelayerError if no region has it.
+    Its CodeSha256 is verified in both cases.
+
+    Raises:
+        NodelayerError: No region has it, or it cannot be downloaded.
     """
     if (built := _built(layer, out, reporter)) is not None:
         yield built
@@ -119,7 +122,7 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
 
 
 def _join(document: dict[str, Any], other: Mapping[str, Any]) -> None:
-    """Add another run's document: lists and objects are joined, of other values the last one counts."""
+    """Add the document of another run: join lists and objects, and replace other values."""
     for name, value in other.items():
         if isinstance(value, list):
             document[name] = [*document.get(name, []), *value]
@@ -136,7 +139,7 @@ def _age(layer: Layer) -> tuple[object, str, int]:
 
 
 def _built(layer: Layer, out: Path, reporter: Reporter) -> Artifact | None:
-    """Return the built zip in `out` if it is the recorded one; None if it is not, or damaged."""
+    """Return the zip in `out` if it is the recorded one and not damaged."""
     for record in built_records(out):
         if (record.layer_name, record.code_sha256) == (layer.layer_name, layer.code_sha256):
             try:
@@ -183,5 +186,5 @@ def _downloaded(layer: Layer, account: Account, path: Path, reporter: Reporter) 
     raise UnreachableError(
         f"no region has {layer.layer_name} of nodelayer {layer.nodelayer_version}",
         where="; ".join(failures),
-        todo="build it again, and name its folder with --out",
+        todo="build the layer again, and name its folder with --out",
     )

@@ -16,12 +16,14 @@ _CHUNK = 1 << 20
 def by_arn(account: Account, region: str, arn: str, path: Path) -> Content:
     """Download the zip of any layer version that this account may read.
 
-    Raises NotFoundError if this account cannot read it, NotVerifiedError if the download is damaged.
+    Raises:
+        NotFoundError: The layer version does not exist, or this account may not read it.
+        NodelayerError: The download failed, see `download`.
     """
     content = account.region(region).layers.content_by_arn(arn)
     if content is None:
         raise NotFoundError(
-            "there is no such layer version, or this account may not use it",
+            "the layer version does not exist, or this account may not use it",
             where=arn,
             todo="correct the ARN, or ask its owner for access (--public, --organization-id)",
         )
@@ -32,13 +34,16 @@ def by_arn(account: Account, region: str, arn: str, path: Path) -> Content:
 def download(content: Content, path: Path) -> None:
     """Download the zip of a layer version to `path`, and verify it.
 
-    Raises UnreachableError, NotVerifiedError, or MachineError if it cannot be written.
+    Raises:
+        UnreachableError: The connection broke.
+        NotVerifiedError: The zip does not match the CodeSha256 of the layer version.
+        MachineError: The file cannot be written.
     """
     try:
         _stream(content, path)
     except requests.RequestException as error:
         raise UnreachableError(
-            "the connection broke during the download", where=content.arn, todo="run it again"
+            "the connection broke during the download", where=content.arn, todo="run the command again"
         ) from error
     except OSError as error:
         raise machine_error(error, path, "TMPDIR") from error
@@ -46,13 +51,13 @@ def download(content: Content, path: Path) -> None:
         raise NotVerifiedError(
             "the download does not match the CodeSha256 of the layer version",
             where=content.arn,
-            todo="run it again",
+            todo="run the command again",
         )
 
 
 def _stream(content: Content, path: Path) -> None:
     with (
-        Web(todo="run it again") as web,
+        Web(todo="run the command again") as web,
         web.stream(content.location, {}) as response,
         path.open("wb") as stream,
     ):

@@ -1,4 +1,4 @@
-"""What publishing adds to a built layer: the layer version's metadata, and the entry for the manifest."""
+"""Convert a built layer to the metadata of its layer version, and to its entry in the manifest."""
 
 from nodelayer.aws.layers import Access, LayerMetadata, LayerVersionSummary
 from nodelayer.aws.quotas import COMPATIBLE_RUNTIMES, DESCRIPTION
@@ -6,11 +6,11 @@ from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Layer, Published
 
 PADDING = " (fills the numbering)"
-"""End of the description of a layer version that only fills the numbering."""
+"""Suffix of the description of padding: a layer version that is published only for its number."""
 
 
 def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
-    """Return the metadata to publish an artifact with, within Lambda's quotas."""
+    """Return the metadata of an artifact's layer version, within Lambda's quotas."""
     description = artifact.description[:DESCRIPTION]
     if padding:
         description = description[: DESCRIPTION - len(PADDING)] + PADDING
@@ -24,7 +24,7 @@ def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
 
 
 def is_padding(summary: LayerVersionSummary) -> bool:
-    """Tell whether a layer version only fills the numbering."""
+    """Tell whether a layer version is padding."""
     return summary.description.endswith(PADDING)
 
 

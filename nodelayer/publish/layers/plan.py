@@ -1,4 +1,4 @@
-"""The plan of publishing: what a region has, and what is left to do. Needs read rights only.
+"""Plan publishing: what each region has, and what is left to do. Needs read permissions only.
 
 A layer counts as published if the region has a layer version with the same name and the same content hash, no
 matter who uploaded it.
@@ -22,13 +22,13 @@ from nodelayer.publish.layers.report import Failure
 from nodelayer.util.console import megabytes
 
 _FRESH_S = 3600
-"""Seconds: a younger duplicate was left by a killed or a second publisher, and is deleted."""
+"""Seconds: a younger duplicate comes from a killed or a concurrent publisher, and is deleted."""
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """What every region is to have: access, the same layer version number, SSM parameters."""
+    """The options of a run: access, the same layer version number in all regions, SSM parameters."""
 
     access: Access = PRIVATE
     align: bool = False
@@ -55,25 +55,26 @@ class Step:
 
     @property
     def publishes(self) -> bool:
-        """Whether the content has to be published, for itself or for its number."""
+        """Whether a layer version has to be published: the content or the wanted number is missing."""
         return self.existing is None or (
             self.wanted_version is not None and self.existing.version != self.wanted_version
         )
 
     @property
     def paddings(self) -> int:
-        """How many layer versions are published for their number only."""
+        """The number of padding layer versions to publish."""
         return max(0, self.wanted_version - self.latest - 1) if self.publishes and self.wanted_version else 0
 
     @property
     def idle(self) -> bool:
+        """Whether nothing is left to do."""
         return not (self.publishes or self.missing_access or self.duplicates or not self.recorded)
 
     @property
-    def words(self) -> str:
-        """What will be done, for the plan's table."""
+    def description(self) -> str:
+        """The actions of the step, for the table of the plan."""
         parts = [
-            f"publish {self.paddings} to fill the numbering" if self.paddings else "",
+            f"publish {self.paddings} padding versions" if self.paddings else "",
             "publish" if self.publishes else "",
             f"as number {self.wanted_version}" if self.publishes and self.wanted_version else "",
             f"delete the duplicate {', '.join(map(str, self.duplicates))}" if self.duplicates else "",
@@ -83,6 +84,7 @@ class Step:
         return ", ".join(part for part in parts if part) or "nothing"
 
     def as_json(self) -> Mapping[str, object]:
+        """Return the JSON object of the step."""
         return {
             "region": self.region,
             "layer_name": self.artifact.layer_name,
@@ -109,6 +111,7 @@ class Plan:
 
     @property
     def idle(self) -> bool:
+        """Whether no step has anything left to do."""
         return all(step.idle for step in self.steps)
 
     @property
@@ -117,25 +120,30 @@ class Plan:
         return sorted({step.region for step in self.steps})
 
     def of(self, region: str) -> tuple[Step, ...]:
+        """Return the steps of one region."""
         return tuple(step for step in self.steps if step.region == region)
 
 
 def check_account(known: Manifest, account: Account) -> None:
-    """Raise RefusedError if the manifest records layer versions of another account of the partition."""
+    """Raise RefusedError if the manifest records layer versions of another account in the partition."""
     for layer in known.layers:
         for published in layer.regions.values():
             arn = LayerVersionArn.parse(published.arn)
             if arn.partition == account.partition.name and arn.account != account.id:
                 raise RefusedError(
-                    f"the manifest records {arn}, of another account than {account.id}",
-                    todo="use the other profile, or this account's manifest (--manifest)",
+                    f"the manifest records {arn}, which is not in account {account.id}",
+                    todo="use a profile of that account, or a manifest of this account (--manifest)",
                 )
 
 
 def survey_region(
     region: Region, artifacts: Sequence[Artifact], known: Manifest, *, align: bool
 ) -> list[Step]:
-    """Return a step for each artifact. Raises NodelayerError if the region cannot be asked, or is full."""
+    """Return a step for each artifact.
+
+    Raises:
+        NodelayerError: The region cannot be asked, or its code storage is too small.
+    """
     steps = [_survey(region, artifact, known, align=align) for artifact in artifacts]
     _check_storage(region, steps)
     return steps
@@ -215,10 +223,10 @@ def _check_storage(region: Region, steps: Sequence[Step]) -> None:
     storage = region.layers.storage()
     if storage is not None and storage.used + adds > storage.limit:
         raise RefusedError(
-            f"no room: {megabytes(storage.used)} of {megabytes(storage.limit)} code storage are used, "
-            f"and {megabytes(adds)} are to be added",
+            f"not enough code storage: {megabytes(storage.used)} of {megabytes(storage.limit)} are used, "
+            f"and this run would add {megabytes(adds)}",
             where=region.name,
-            todo=f"run {PROGRAM} prune, or ask AWS for a higher quota",
+            todo=f"delete old layer versions with {PROGRAM} prune, or ask AWS for a higher quota",
         )
 
 
@@ -229,7 +237,7 @@ def _choose(
     *,
     align: bool,
 ) -> LayerVersionSummary | None:
-    """Choose among layer versions of the same content: recorded, else shared, else the lowest number."""
+    """Choose among layer versions of the same content: the recorded, else a shared, else the first one."""
     if align and same:
         return max(same, key=lambda each: each.version)
     for each in same:
@@ -242,13 +250,14 @@ def _choose(
 
 
 def _can_be_recorded(recorded: Published | None, each: LayerVersionSummary) -> bool:
-    """Tell whether an entry can name it: its number never goes down, and a deleted one stays deleted."""
+    """Tell whether an entry can name it: the number never decreases, and a deleted version stays deleted."""
     if recorded is None:
         return True
     return each.version > recorded.version - (recorded.deleted is None)
 
 
 def with_permits(step: Step, wanted: Access) -> Step:
+    """Return the step with the permissions that are missing."""
     return replace(step, missing_access=wanted - (PRIVATE if step.publishes else step.access))
 
 
@@ -279,7 +288,11 @@ def _contents(known: Manifest, name: str, region: str) -> dict[int, str]:
 
 
 def check_access(*, public: bool, organization: str) -> Access:
-    """Return the access that the flags ask for. Raises InvalidInputError."""
+    """Return the access that the flags ask for.
+
+    Raises:
+        InvalidInputError: The flags contradict each other, or the ID is not valid.
+    """
     if public and organization:
         raise InvalidInputError(
             "--public and --organization-id are mutually exclusive", todo="use one: public includes everyone"
@@ -288,25 +301,25 @@ def check_access(*, public: bool, organization: str) -> Access:
         raise InvalidInputError(
             f"{organization!r} is not the ID of an organization",
             where="--organization-id",
-            todo="it looks like o-a1b2c3d4e5",
+            todo="write it as o-a1b2c3d4e5",
         )
     return Access(public, frozenset({organization} if organization else ()))
 
 
 def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
-    """Return the plan as a table with its head."""
+    """Return the plan as a table, with a header row."""
     table = [
         (
             step.region,
             step.artifact.layer_name,
             f"{step.existing.version}, {step.access}" if step.existing else "-",
-            step.words,
+            step.description,
         )
         for step in plan.steps
     ]
     table += [(failure.region, "", "", "fails") for failure in plan.failures]
     table += [(region, "", "", f"skipped: {why}") for region, why in plan.skipped.items()]
-    return [("region", "layer", "there", "will do"), *sorted(table)]
+    return [("region", "layer", "published", "to do"), *sorted(table)]
 
 
 def summary(plan: Plan, account: str, partition: str) -> str:
@@ -316,12 +329,12 @@ def summary(plan: Plan, account: str, partition: str) -> str:
     adds = sum(step.artifact.size * (1 + step.paddings) for step in publishing)
     parts = [
         f"{len(publishing)} layer versions to publish",
-        f"{paddings} more to fill the numbering" if paddings else "",
-        f"{sum(1 for step in plan.steps if step.missing_access)} to permit"
+        f"{paddings} padding versions to publish" if paddings else "",
+        f"{sum(1 for step in plan.steps if step.missing_access)} to grant access to"
         if any(step.missing_access for step in plan.steps)
         else "",
         f"{sum(1 for step in plan.steps if step.idle)} need no change",
-        f"{megabytes(adds)} of code storage in all" if adds else "",
+        f"{megabytes(adds)} of code storage in total" if adds else "",
         f"{len(plan.skipped)} regions skipped" if plan.skipped else "",
         f"{len(plan.failures)} regions fail" if plan.failures else "",
     ]
@@ -330,7 +343,7 @@ def summary(plan: Plan, account: str, partition: str) -> str:
 
 
 def as_json(plan: Plan, account: str, partition: str) -> Mapping[str, object]:
-    """Return the plan for a program."""
+    """Return the plan as a JSON object."""
     return {
         "account": account,
         "partition": partition,

@@ -31,7 +31,7 @@ class PrunableVersion:
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The layer versions to delete, and the recorded ARNs that somebody else deleted."""
+    """The layer versions to delete, and the recorded ARNs that no longer exist."""
 
     old: tuple[PrunableVersion, ...]
     gone: tuple[str, ...]
@@ -40,7 +40,7 @@ class PrunePlan:
 def layer_names(
     known: Manifest, wanted: Callable[[Layer], bool], regions: Iterable[str]
 ) -> dict[str, list[str]]:
-    """Return by region the names of the wanted layers that are or were published there."""
+    """Return the names of the wanted layers that are or were published in each region."""
     chosen = set(regions)
     names: dict[str, set[str]] = {}
     for layer in known.layers:
@@ -55,7 +55,8 @@ def plan(
 ) -> PrunePlan:
     """Plan to delete all but the newest `keep` versions of each layer, recorded or not.
 
-    Raises RefusedError if the manifest is another account's, whose layer versions would all seem deleted.
+    Raises:
+        RefusedError: The manifest is another account's. All its layer versions would seem deleted here.
     """
     check_account(known, account)
     old: list[PrunableVersion] = []
@@ -90,9 +91,9 @@ def plan(
 
 
 def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: RunReport) -> None:
-    """Delete the planned layer versions, and mark them in the manifest.
+    """Delete the planned layer versions, and mark them as deleted in the manifest.
 
-    If a run is killed in between, the next one finds them deleted, and marks them.
+    If a run is killed in between, the next run marks the deleted versions.
     """
     store.check_writable(path)
     arns = set(planned.gone)
@@ -108,7 +109,7 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
                 ended.append(Failure(region, f"{each.layer_name}:{each.version}", error))
         return ended
 
-    with stop.on_signals(lambda: report.reporter.warn("stopping after the calls under way")):
+    with stop.on_signals(lambda: report.reporter.warn("stopping when the running calls to AWS have ended")):
         for region, ended in parallel.each(sorted({each.region for each in planned.old}), delete):
             for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
                 if isinstance(each, Failure):

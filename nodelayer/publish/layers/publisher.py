@@ -1,6 +1,6 @@
-"""Publish layers in every region: plan, act, read back.
+"""Publish layers in every region: plan, publish, read back.
 
-If a run is killed, the next one plans from what it finds, and finishes the work.
+If a run is killed, the next one plans from what the regions have, and finishes the work.
 """
 
 import hashlib
@@ -42,7 +42,7 @@ _ALIGN_ROUNDS = 3
 
 @dataclass(frozen=True)
 class Result:
-    """How a run ended. `stopped` are the regions that a stop left unfinished."""
+    """The result of a run. `stopped` are the regions that a stop left unfinished."""
 
     plan: Plan
     done: tuple[StepResult, ...]
@@ -61,9 +61,10 @@ class Publisher:
         self._stop = stop or Stop()
 
     def plan(self, artifacts: Sequence[Artifact], selection: Selection, options: PublishOptions) -> Plan:
-        """Return what is to be done. Needs read rights only; changes nothing.
+        """Return what is left to do. Needs read permissions only, and changes nothing.
 
-        Raises RefusedError if the manifest is another account's.
+        Raises:
+            RefusedError: The manifest is another account's.
         """
         known = store.read(self._path)
         check_account(known, self._account)
@@ -98,15 +99,20 @@ class Publisher:
     def run(
         self, artifacts: Sequence[Artifact], selection: Selection, options: PublishOptions, plan: Plan
     ) -> Result:
-        """Carry out the plan in all regions at once, and record what is done.
+        """Carry out the plan in all regions at once, and record the results in the manifest.
 
-        A failure of a region goes to the report. Raises NodelayerError before anything is done if the
-        manifest cannot be written.
+        A failure of a region goes to the report.
+
+        Raises:
+            NodelayerError: The manifest cannot be written. Nothing has been done.
+            StoppedError: The user stopped the run twice.
         """
         store.check_writable(self._path)
         try:
             with self._stop.on_signals(
-                lambda: self._reporter.warn("stopping after the calls under way; press again to stop at once")
+                lambda: self._reporter.warn(
+                    "stopping when the running calls to AWS have ended; press again to stop at once"
+                )
             ):
                 done = self._act(plan, options)
                 for _ in range(_ALIGN_ROUNDS if options.align else 0):
@@ -123,8 +129,8 @@ class Publisher:
                     self._write_parameters(done.values())
         except KeyboardInterrupt as error:
             raise parallel.StoppedError(
-                "stopped at once: what was under way may be published and not recorded",
-                todo="run it again: it finds what was published",
+                "stopped at once: some layer versions may be published, but not recorded in the manifest",
+                todo="run the command again: it finds and records them",
             ) from error
         return Result(
             plan,
@@ -138,8 +144,8 @@ class Publisher:
         done: dict[tuple[str, str], StepResult] = {}
         recorder = Recorder(self._path)
         with TemporaryDirectory(prefix="nodelayer-publish-") as scratch:
-            with ThreadPoolExecutor(1) as aside:  # hash and write while this thread creates the clients
-                prepared = aside.submit(_bodies, plan, Path(scratch))
+            with ThreadPoolExecutor(1) as executor:  # hash and write while this thread creates the clients
+                prepared = executor.submit(_bodies, plan, Path(scratch))
                 for region in sorted({step.region for step in plan.steps if step.publishes}):
                     self._account.region(region).layers.get_ready()
                 bodies = prepared.result()
@@ -204,7 +210,7 @@ def _unaligned(done: Mapping[tuple[str, str], StepResult]) -> list[Failure]:
             name,
             NotVerifiedError(
                 f"the layer version numbers differ: {', '.join(map(str, sorted(set(by_region.values()))))}",
-                todo="another publisher may be at work; run it again",
+                todo="another publisher may be running; run the command again",
             ),
             tuple(sorted(by_region)),
         )
@@ -233,7 +239,7 @@ def _bodies(plan: Plan, folder: Path) -> dict[tuple[str, bool], Payload]:
 
 
 def summary(result: Result, failures: int) -> str:
-    """Return how a run ended, in one line."""
+    """Return the result of a run in one line."""
     new = sum(each.new for each in result.done)
     parts = [
         f"{new} layer versions published",
@@ -245,7 +251,7 @@ def summary(result: Result, failures: int) -> str:
 
 
 def as_json(result: Result) -> Mapping[str, object]:
-    """Return how a run ended, for a program."""
+    """Return the result of a run as a JSON object."""
     return {
         "done": [
             {
@@ -270,7 +276,7 @@ def as_json(result: Result) -> Mapping[str, object]:
 def outputs(result: Result | None, asked: int, region: str) -> dict[str, str]:
     """Return the outputs for a later step of a GitHub job: all ARNs, and one if one layer was `asked` for.
 
-    That is the ARN in `region`, else in the first region by name; empty if nothing was published.
+    That is the ARN in `region`, or else in the alphabetically first region; empty if no layer was published.
     """
     arns: dict[str, dict[str, str]] = {}
     for each in result.done if result else ():

@@ -10,7 +10,7 @@ from nodelayer.manifest.model import Layer, Manifest
 
 
 class Recorder:
-    """Writes entries to the manifest as they come, less often if a write takes long."""
+    """Writes entries to the manifest as they arrive, less often if a write takes long."""
 
     _MOST = 0.2  # of the time that passes
 
@@ -32,7 +32,11 @@ class Recorder:
                 self.flush()
 
     def flush(self) -> None:
-        """Write what waits. Raises NodelayerError if the manifest cannot be written."""
+        """Write the waiting entries.
+
+        Raises:
+            NodelayerError: The manifest cannot be written.
+        """
         if not self._waiting:
             return
         began = time.monotonic()

@@ -30,7 +30,7 @@ _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 
 @dataclass(frozen=True)
 class StepResult:
-    """What a step left in its region; `complete` is false if an error or a stop came after publishing."""
+    """The result of a step; `complete` is false if an error or a stop came after publishing."""
 
     step: Step
     published: Published
@@ -41,7 +41,7 @@ class StepResult:
 class RegionWorker:
     """Carries out the steps of one region. A stop takes effect between two calls to AWS.
 
-    `show` gets a word for the current call, and the share of the work that is done.
+    `show` gets a word for the current call and the share of the work that is done (0 to 1), if known.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class RegionWorker:
         self._done, self._steps, self._shown = 0, 1, ""
 
     def work(self, steps: Sequence[Step]) -> Iterator[StepResult | Failure]:
-        """Yield what came of each step. An error that concerns the whole region ends the work there."""
+        """Yield the result of each step. An error that concerns the whole region ends the work."""
         self._steps = len(steps)
         for self._done, step in enumerate(steps):
             try:
@@ -88,7 +88,9 @@ class RegionWorker:
                 return
             found = self._layers.content(name, listed.version)
             if found is None:
-                raise UnreachableError(f"{listed.arn} was deleted", where=step.region, todo="run it again")
+                raise UnreachableError(
+                    f"{listed.arn} was deleted", where=step.region, todo="run the command again"
+                )
             content = found
         access = PRIVATE if step.publishes else step.access
         if not self._stop.requested:
@@ -113,7 +115,7 @@ class RegionWorker:
         return self._resolve_race(step, self._publish(step, known, padding=False), known)
 
     def _publish(self, step: Step, known: set[int], *, padding: bool) -> Content:
-        """Publish once: before each further attempt, look whether an earlier one succeeded."""
+        """Publish once: before each retry, check whether an earlier attempt succeeded."""
         payload = self._payload(step.artifact, padding=padding)
         wanted = metadata.for_artifact(step.artifact, padding=padding)
         with ExitStack() as stack:
@@ -122,7 +124,7 @@ class RegionWorker:
                 try:
                     return self._layers.publish(wanted, payload, self._uploaded)
                 except ArchitecturesError:
-                    if wanted.architectures != (X86_64.name,):  # the default of a layer without any
+                    if wanted.architectures != (X86_64.name,):  # Lambda assumes x86_64 if none is given
                         raise
                     wanted = replace(wanted, architectures=())
                     if isinstance(payload, Payload):
@@ -153,7 +155,7 @@ class RegionWorker:
         if not others:
             return published
         name = step.artifact.layer_name
-        # The other publisher may have granted access already, whatever the numbers say.
+        # Another publisher may have granted access to its version already: that one is kept.
         used = {each.version for each in others if self._layers.access(name, each.version)}
         kept = min([published, *others], key=lambda each: (each.version not in used, each.version))
         for version in {each.version for each in [published, *others]} - {kept.version} - used:
@@ -173,7 +175,7 @@ class RegionWorker:
             )
 
     def _read_back(self, name: str, version: int) -> Content:
-        """Return a new layer version, which Lambda may show a moment later."""
+        """Return a new layer version; Lambda may take some seconds to show it."""
         for pause in (*_PAUSES, None):
             self._stop.check()
             seen = self._layers.content(name, version)
@@ -182,9 +184,9 @@ class RegionWorker:
             if pause is not None:
                 self._stop.sleep(pause)
         raise NotVerifiedError(
-            f"{name}:{version} was published and cannot be found",
+            f"{name}:{version} was published, but Lambda does not find it",
             where=self._region.name,
-            todo="run it again",
+            todo="run the command again",
         )
 
     def _grant(self, content: Content, name: str, access: Access) -> Access:
@@ -199,7 +201,7 @@ class RegionWorker:
             raise NotVerifiedError(
                 f"Lambda does not report the permission for {self._access - access}",
                 where=content.arn,
-                todo="look at the layer version's policy",
+                todo="check the policy of the layer version",
             )
         return access
 

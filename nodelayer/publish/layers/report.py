@@ -15,9 +15,9 @@ Flags = Mapping[str, str | bool]
 
 @dataclass(frozen=True)
 class Failure:
-    """An error in a region. `layer` is empty if it concerns all layers, `region` if it concerns several.
+    """An error. `layer` is empty if it concerns all layers, `region` if it concerns several regions.
 
-    `regions` are then those to retry.
+    `regions` are then the regions to retry.
     """
 
     region: str
@@ -31,6 +31,7 @@ class Failure:
         return self.regions or ((self.region,) if self.region else ())
 
     def as_json(self) -> Mapping[str, object]:
+        """Return the JSON object of the failure."""
         return {"region": self.region, "layer": self.layer, "error": str(self.error), "code": self.error.code}
 
 

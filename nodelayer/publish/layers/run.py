@@ -1,4 +1,4 @@
-"""Publish as the commands do: plan, show the plan, act, sum up."""
+"""Publish for a command: plan, show the plan, carry it out, print a summary."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -38,7 +38,7 @@ class PublishTarget:
 
 @dataclass(frozen=True)
 class RunOutcome:
-    """The plan or the result for a program, and the result itself unless it was a dry run."""
+    """The JSON document of the plan or the result, and the result itself unless it was a dry run."""
 
     document: Mapping[str, object]
     result: publisher.Result | None
@@ -57,8 +57,10 @@ def run(  # noqa: PLR0913 - what a run needs
 ) -> RunOutcome:
     """Plan, show the plan, and carry it out unless `dry_run`.
 
-    `results` prints the ARNs, or the plan of a dry run. Failures of regions go to the report. Raises
-    NodelayerError.
+    `results` prints the ARNs, or the plan of a dry run. Failures of regions go to the report.
+
+    Raises:
+        NodelayerError: The manifest cannot be written or is another account's, or the user stopped the run.
     """
     reporter = report.reporter
     worker = publisher.Publisher(account, manifest, report)

@@ -12,7 +12,7 @@ PREFIX = "/nodelayer"
 
 
 def of(known: Manifest, node_version: str, architecture: str, region: str) -> dict[str, str]:
-    """Return the parameters that a published version may change, with the ARN for each.
+    """Return the parameters that publishing a version may change, with the ARN for each.
 
     `/nodelayer/12.16.1/x86_64/arn`, and the same with its major version, `lts` and `latest`, which name the
     newest version recorded in the region, whichever was published last.
@@ -22,13 +22,13 @@ def of(known: Manifest, node_version: str, architecture: str, region: str) -> di
         try:
             found = look_up(known, line, region, architecture)
         except NotFoundError:
-            continue  # no LTS release among them
+            continue  # no LTS release is published there
         wanted[f"{PREFIX}/{line}/{architecture}/arn"] = found.published.arn
     return wanted
 
 
 def write(parameters: Parameters, wanted: Mapping[str, str], stop: Stop) -> int:
-    """Write the parameters that have another value, and return how many. Raises NodelayerError."""
+    """Write the parameters whose value changes, and return how many."""
     existing = parameters.get(sorted(wanted))
     changed = {name: arn for name, arn in sorted(wanted.items()) if existing.get(name) != arn}
     for name, arn in changed.items():

@@ -1,4 +1,4 @@
-"""Compare the manifest with the account."""
+"""Compare the manifest with the layer versions in the account."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from nodelayer.util import parallel
 
 @dataclass(frozen=True)
 class Problem:
-    """A layer version that differs from the manifest. `kind`: missing, changed, not public …"""
+    """A layer version that differs from the manifest; `kind` says how."""
 
     region: str
     arn: str
@@ -30,8 +30,10 @@ def verify(
 ) -> tuple[list[Problem], int]:
     """Return the problems, and how many layer versions were compared.
 
-    `reader` is another account, which has to be able to read public layers. Raises RefusedError if the
-    manifest is another account's.
+    `reader` is a second account, to check that it can read public layers.
+
+    Raises:
+        RefusedError: The manifest is another account's.
     """
     check_account(known, account)
     problems: list[Problem] = []
@@ -55,7 +57,7 @@ def verify(
 
 
 def recorded_in(known: Manifest, region: str) -> Iterator[tuple[Layer, Published]]:
-    """Yield the layers of a region, and what is published of each."""
+    """Yield the layers of a region with their layer versions."""
     return ((layer, each) for layer in known.layers for name, each in layer.live() if name == region)
 
 
@@ -64,12 +66,12 @@ def _problem(region: Region, layer: Layer, published: Published, reader: Region 
     if content is None:
         return "missing: it was deleted, or never published"
     if content.arn != published.arn:
-        return f"of another account: here it is {content.arn}"
+        return f"wrong ARN: in this account it is {content.arn}"
     if content.code_sha256 != layer.code_sha256:
-        return f"changed: it holds {content.code_sha256}, not {layer.code_sha256}"
+        return f"changed: CodeSha256 is {content.code_sha256}, not {layer.code_sha256}"
     lost = access_of(published) - region.layers.access(layer.layer_name, published.version)
     if lost:
-        return f"not {lost} any more"
+        return f"access was removed: {lost}"
     if reader is not None and published.public:
         read = reader.layers.content_by_arn(published.arn)
         if read is None or read.code_sha256 != layer.code_sha256:

@@ -6,7 +6,7 @@ from nodelayer.errors import InvalidInputError
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:3"
 
 
-def test_an_arn_is_taken_apart():
+def test_an_arn_is_parsed():
     assert LayerVersionArn.parse(ARN) == LayerVersionArn(
         "aws", "eu-west-1", "123456789012", "nodejs-12-16-1-x86_64", 3
     )
@@ -21,11 +21,11 @@ def test_an_arn_is_taken_apart():
         "arn:aws-eusc:lambda:eusc-de-east-1:123456789012:layer:a:1",
     ],
 )
-def test_an_arn_comes_out_as_it_went_in(text):
+def test_str_returns_the_parsed_arn(text):
     assert str(LayerVersionArn.parse(text)) == text
 
 
-def test_the_layer_is_the_arn_without_its_number():
+def test_layer_is_the_arn_without_its_version():
     assert LayerVersionArn.parse(ARN).layer == ARN.rpartition(":")[0]
 
 
@@ -45,6 +45,6 @@ def test_the_layer_is_the_arn_without_its_number():
         ARN.replace("eu-west-1", "eu-west-1;x"),
     ],
 )
-def test_what_is_no_arn_of_a_layer_version_is_refused(text):
-    with pytest.raises(InvalidInputError, match="is no ARN of a layer version"):
+def test_other_text_is_rejected(text):
+    with pytest.raises(InvalidInputError, match="is not the ARN of a layer version"):
         LayerVersionArn.parse(text)

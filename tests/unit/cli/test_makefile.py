@@ -10,8 +10,8 @@ from support import ROOT
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["build-layer"], "NODE= is missing; for instance: make build-layer NODE=24"),
-        (["venv", "PYTHON=python9"], "python9 is not installed; name another: make PYTHON="),
+        (["build-layer"], "NODE is missing; for example: make build-layer NODE=24"),
+        (["venv", "PYTHON=python9"], "python9 is not installed; use another Python: make PYTHON="),
     ],
 )
 def test_make_names_what_is_missing(words, says, tmp_path):

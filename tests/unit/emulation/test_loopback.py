@@ -21,5 +21,5 @@ def test_a_machine_without_loopback_is_told_at_once():
     done = subprocess.run(
         [*UNSHARE, sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False
     )
-    assert "this machine cannot reach its own loopback address" in done.stderr
+    assert "this machine cannot connect to its loopback address" in done.stderr
     assert "ip link set lo up" in done.stderr

@@ -40,7 +40,7 @@ def program(folder, text):
 
 def test_a_function_folder_that_does_not_exist_is_said(sandbox, tmp_path):
     wrong = rie.Sandbox(sandbox.layer, tmp_path / "nowhere", "function.handler", 1)
-    with pytest.raises(InvalidInputError, match="the function's folder does not exist"):
+    with pytest.raises(InvalidInputError, match="the folder of the function does not exist"):
         rie.invoke_once(wrong, b"{}", rie=tmp_path / "none")
 
 

@@ -77,7 +77,7 @@ def test_a_rate_limit_is_waited_for(desk):
 
 def test_a_wrong_token_is_refused_and_never_shown(desk):
     (desk.state.folder / "config.json").write_text('{"token": "another"}')
-    with pytest.raises(RefusedError, match=r"does not accept the sign-in.*gh auth login") as refused:
+    with pytest.raises(RefusedError, match=r"does not accept the credentials.*gh auth login") as refused:
         desk.open(GH_DEBUG="api").get("releases")
     assert TOKEN not in str(refused.value)
     assert desk.waits == []
@@ -91,7 +91,7 @@ def test_an_unknown_path_is_named(desk):
 
 
 def test_a_refusal_has_githubs_words(desk):
-    with pytest.raises(RefusedError, match=r"GitHub refuses it .*Reference does not exist"):
+    with pytest.raises(RefusedError, match=r"GitHub refuses the request .*Reference does not exist"):
         desk.open().patch("git/refs/tags/v1", {"sha": "0" * 40})
 
 
@@ -109,7 +109,7 @@ def test_a_machine_without_gh_says_where_it_comes_from(desk, tmp_path):
 def test_the_repository_is_named_or_the_jobs_or_that_of_the_remote(desk, tmp_path, monkeypatch):
     assert desk.open().repository == "owner/name"
     assert desk.open("other/one").repository == "other/one"
-    with pytest.raises(InvalidInputError, match="is no repository"):
+    with pytest.raises(InvalidInputError, match="is not a GitHub repository"):
         desk.open("https://github.com/owner/name")
     monkeypatch.chdir(tmp_path)
     remote = "https://github.localhost/owner/name.git"

@@ -53,7 +53,7 @@ def test_the_targets_are_the_newest_of_each_maintained_line_and_the_named_versio
 
 
 def test_a_version_that_an_architecture_lacks_is_left_out():
-    assert plan().left_out == ("Left out for arm64, which does not have them: 26, 12.16.1",)
+    assert plan().left_out == ("Skipped for arm64, because Node.js has no such release: 26, 12.16.1",)
 
 
 def test_without_maintenance_only_the_versions_named_are_built():
@@ -87,8 +87,8 @@ def test_every_plans_all_releases_of_each_architecture():
     }
     assert (set(built(found)), len(built(found))) == (expected, 11)
     assert found.left_out == (
-        "Left out for x86_64, which does not have them: 22.3.0",
-        "Left out for arm64, which does not have them: 12.16.1, 22.2.0, 25.9.0, 26.1.0",
+        "Skipped for x86_64, because Node.js has no such release: 22.3.0",
+        "Skipped for arm64, because Node.js has no such release: 12.16.1, 22.2.0, 25.9.0, 26.1.0",
     )
 
 
@@ -99,7 +99,7 @@ def test_a_long_list_of_left_out_versions_is_cut():
 
 
 def test_every_stands_alone():
-    with pytest.raises(InvalidInputError, match="every includes all other versions"):
+    with pytest.raises(InvalidInputError, match="every cannot be combined with other versions"):
         MatrixRequest(specs=("every", "12"))
 
 

@@ -167,7 +167,7 @@ def test_bytes_that_are_published_do_not_change(desk):
     outcome = desk.type()
     assert outcome.code == RefusedError.code
     assert len(outcome.lines) == 1
-    assert "build+1.txt is published with other bytes (sha256:" in outcome.err
+    assert "build+1.txt is already published with other content (sha256:" in outcome.err
     assert desk.made() == before
 
 
@@ -234,13 +234,13 @@ def test_files_that_change_while_they_are_sent_are_not_published(desk):
             super().upload(url, file)
 
     spec = github_release.ReleaseSpec(TAG, "One", NOTES, desk.assets)
-    with pytest.raises(NotVerifiedError, match="GitHub does not hold the files as they were sent"):
+    with pytest.raises(NotVerifiedError, match="the assets at GitHub still differ from the files"):
         github_release.publish(spec, Changing(**vars(desk.github())))
     assert desk.release()["draft"] is True
 
 
 def test_a_tag_that_does_not_exist_is_not_released(desk):
-    with pytest.raises(NotFoundError, match=r"there is no tag v9\.0\.0"):
+    with pytest.raises(NotFoundError, match=r"GitHub has no tag v9\.0\.0"):
         desk.publish(tag="v9.0.0")
     assert desk.made() == []
 

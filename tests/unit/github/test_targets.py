@@ -45,11 +45,11 @@ def test_runners_are_in_the_order_of_architectures(tmp_path):
     [
         ("maintenance = true", "", "Object missing required field `maintenance`"),
         ("maintenance = true", "maintenance = true\nlines = 3", "Object contains unknown field `lines`"),
-        ('"lts/iron"', '"twelve"', "versions: 'twelve' does not say which Node.js"),
-        ('"lts/iron"', '"file"', "'file' in versions means a file in one folder"),
+        ('"lts/iron"', '"twelve"', "versions: 'twelve' is not a Node.js version or range"),
+        ('"lts/iron"', '"file"', "'file' is not allowed in versions"),
         ('"lts/iron"', "12", "Expected `str`, got `int` - at `$.versions[1]`"),
         ("arm64 =", "riscv =", "unknown architecture 'riscv' in [runners]: use x86_64, arm64"),
-        ('"my-runner_2"', '"a,b"', "'a,b' in [runners] is not the label of a runner"),
+        ('"my-runner_2"', '"a,b"', "'a,b' in [runners] is not a runner label"),
         ("[runners]", "[runners", "the file is not TOML"),
     ],
 )

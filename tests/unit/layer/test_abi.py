@@ -202,7 +202,7 @@ class TestCheck:
         assert {each.runtime for each in verdict.problems} == {"provided.al2"}
 
     def test_a_file_of_another_architecture_is_refused(self):
-        with pytest.raises(IncompatibleError, match="nodejs/bin/node is made for EM_X86_64, not for arm64"):
+        with pytest.raises(IncompatibleError, match="nodejs/bin/node is for EM_X86_64, not for arm64"):
             check({NODE: NODE_12}, ARM64)
 
 
@@ -213,21 +213,21 @@ class TestRefusal:
             "the layer does not start on provided.al2: "
             "nodejs/bin/node needs GLIBC_2.28 (fcntl64) of libc.so.6; "
             "nodejs/bin/node needs GLIBC_2.27 (expf, powf) of libm.so.6: "
-            "choose another Node.js version"
+            "choose an older Node.js version"
         )
         assert abi.refuse(verdict).code == 6
 
     def test_a_missing_library_is_to_be_put_into_the_layer(self):
         line = str(abi.refuse(check({NODE: NODE_26})))
         assert line == (
-            "the layer does not start on provided.al2023, nor on provided.al2 or provided: "
-            "nodejs/bin/node needs libatomic.so.1 (__atomic_load), which is not there: "
+            "the layer does not start on provided.al2023 or provided.al2 or provided: "
+            "nodejs/bin/node needs libatomic.so.1 (__atomic_load), which is missing: "
             "put libatomic.so.1 of that system into the layer's lib/"
         )
 
     def test_on_the_newest_runtime_only_another_version_helps(self):
         new = replace(NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.38", ("strlcpy",), weak=False),))
-        assert str(abi.refuse(check({NODE: new}))).endswith("of libc.so.6: choose another Node.js version")
+        assert str(abi.refuse(check({NODE: new}))).endswith("of libc.so.6: choose an older Node.js version")
 
     def test_many_problems_and_many_symbols_stay_one_short_line(self):
         symbols = tuple(f"symbol_{number:03}" for number in range(200))

@@ -116,12 +116,12 @@ def test_unpacking_lays_files_and_modes_out_whatever_the_umask(layer, tmp_path):
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../out", "a/../../out", "a//b", "./a", "ä"])
 def test_a_path_that_leaves_the_layer_or_is_written_oddly_is_refused(path):
-    with pytest.raises(InvalidInputError, match="cannot be the path"):
+    with pytest.raises(InvalidInputError, match="is not a relative path"):
         Entry(path, b"")
 
 
 def test_the_same_path_twice_is_refused():
-    with pytest.raises(InvalidInputError, match="twice"):
+    with pytest.raises(InvalidInputError, match="two files of the layer have the path a"):
         packed([Entry("a", b"1"), Entry("a", b"2")])
 
 

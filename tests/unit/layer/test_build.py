@@ -51,7 +51,7 @@ class Shelf:
 
 
 def no_docker():
-    raise UnreachableError("no Docker daemon answers")
+    raise UnreachableError("Docker does not answer")
 
 
 def bench(shelf):

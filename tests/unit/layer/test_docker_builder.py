@@ -24,7 +24,7 @@ def test_the_stages_are_the_four_the_design_names():
 
 def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
-    with pytest.raises(UnreachableError, match="no Docker daemon answers") as caught:
+    with pytest.raises(UnreachableError, match="Docker does not answer") as caught:
         docker_builder.connect(Reporter(quiet=True))
     assert "--builder local" in str(caught.value)
     assert "\n" not in str(caught.value)
@@ -34,5 +34,5 @@ def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
 def test_a_daemon_without_space_is_told_with_what_to_do(text):
     error = docker_builder._explained(docker.errors.APIError("500 Server Error", explanation=text), "base")
     assert isinstance(error, MachineError)
-    assert "the Docker daemon has no space left" in str(error)
+    assert "Docker has no disk space left" in str(error)
     assert "docker system prune" in str(error)

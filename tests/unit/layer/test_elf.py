@@ -157,7 +157,7 @@ class TestWhatIsNoProgram:
     )
     def test_is_refused_in_one_line_that_names_it(self, function, data):
         with pytest.raises(
-            NotVerifiedError, match=r"^nodejs/bin/node is no 64-bit little-endian ELF file"
+            NotVerifiedError, match=r"^nodejs/bin/node is not a 64-bit little-endian ELF file"
         ) as told:
             function(data, name="nodejs/bin/node")
         assert "\n" not in str(told.value)

@@ -74,39 +74,41 @@ def test_a_spec_means_the_newest_that_is_published_in_the_region(spec, version):
     assert found(known, spec).layer.node_version == version
 
 
-def test_of_several_builds_the_newest_nodelayer_counts_by_semver():
+def test_the_build_of_the_newest_nodelayer_is_found():
     known = Manifest.of(
         [layer(build=build, content=content) for build, content in [("1.9.0", "A"), ("1.10.0", "B")]]
     )
     assert found(known, "12").layer.nodelayer_version == "1.10.0"
 
 
-def test_of_one_nodelayer_the_later_layer_version_counts():
+def test_the_highest_layer_version_of_one_nodelayer_is_found():
     known = Manifest.of([layer(content="B", version=1), layer(content="A", version=2)])
     assert found(known, "12").published.version == 2
 
 
-def test_a_deleted_layer_version_is_not_given_out():
+def test_a_deleted_layer_version_is_not_found():
     known = Manifest.of([layer(deleted="2026-02-03T04:05:06Z"), layer("12.4.0")])
     assert found(known, "12").layer.node_version == "12.4.0"
 
 
-def test_where_it_is_not_published_the_line_says_where_it_is_and_what_is_there():
+def test_the_error_names_other_regions_and_versions():
     known = Manifest.of([layer(regions=("us-east-1", "us-west-2")), layer("18.0.0")])
     with pytest.raises(NotFoundError) as error:
         found(known, "12")
     assert str(error.value) == (
-        "no layer of Node.js 12 for x86_64 in eu-west-1: for x86_64 it is in us-east-1, us-west-2; "
+        "no layer of Node.js 12 for x86_64 in eu-west-1: available for x86_64 in us-east-1, us-west-2; "
         "eu-west-1 has 18.0.0 for x86_64"
     )
 
 
-def test_another_architecture_is_named():
-    with pytest.raises(NotFoundError, match="for arm64 it is in eu-west-1"):
+def test_the_error_names_another_architecture():
+    with pytest.raises(
+        NotFoundError, match="available for arm64 in eu-west-1; eu-west-1 has no layer for x86_64"
+    ):
         found(Manifest.of([layer(arch="arm64")]), "12")
 
 
-def test_what_is_no_spec_is_refused():
+def test_an_invalid_spec_is_rejected():
     with pytest.raises(InvalidInputError):
         found(Manifest.of([layer()]), "twelve")
 
@@ -145,14 +147,14 @@ def test_the_python_api_takes_a_url(served):
     assert nodelayer.arn_for("12", "eu-west-1", manifest=url).endswith(":1")
 
 
-def test_a_url_with_nothing_behind_it_is_one_line(served):
+def test_a_url_without_a_manifest_is_an_error(served):
     url, answers = served
     answers.append((404, b"<html>"))
-    with pytest.raises(NotFoundError, match="there is no manifest"):
+    with pytest.raises(NotFoundError, match="the manifest does not exist"):
         open_manifest(url)
 
 
-def test_a_host_that_does_not_answer_is_one_line():
+def test_an_unreachable_host_is_an_error():
     with pytest.raises(UnreachableError, match="name another manifest with --manifest"):
         open_manifest("http://127.0.0.1:9/layers.json")
 
@@ -182,7 +184,7 @@ def some_manifest(chance):
 
 
 @pytest.mark.parametrize("seed", range(200))
-def test_merging_does_not_care_for_order_grouping_or_repetition(seed):
+def test_merging_is_independent_of_order_grouping_and_repetition(seed):
     chance = random.Random(seed)
     a, b, c = (some_manifest(chance) for _ in range(3))
     assert a.merge(b) == b.merge(a)
@@ -199,16 +201,16 @@ def test_merging_keeps_the_entries_of_both():
     ]
 
 
-def test_a_deletion_and_a_permission_survive_a_merge_with_what_knows_nothing_of_them():
-    told = Manifest.of([layer(public=True, deleted="2026-02-03T04:05:06Z")])
-    merged = Manifest.of([layer()]).merge(told)
-    assert merged == told
+def test_a_deletion_and_a_permission_survive_a_merge():
+    changed = Manifest.of([layer(public=True, deleted="2026-02-03T04:05:06Z")])
+    merged = Manifest.of([layer()]).merge(changed)
+    assert merged == changed
 
 
 # ---- reading and writing
 
 
-def test_it_is_written_sorted_with_text_and_schema_beside_it(tmp_path):
+def test_it_is_written_sorted_with_text_and_schema(tmp_path):
     path = tmp_path / "layers.json"
     store.update(path, lambda _: Manifest.of([layer("18.0.0"), layer("12.16.1"), layer("9.0.0")]))
     raw = json.loads(path.read_text())
@@ -219,7 +221,7 @@ def test_it_is_written_sorted_with_text_and_schema_beside_it(tmp_path):
     assert (tmp_path / "layers.schema.json").read_text() == (SCHEMA).read_text()
 
 
-def test_what_is_written_keeps_to_the_published_schema():
+def test_the_written_manifest_matches_the_schema():
     schema = json.loads((SCHEMA).read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
     chance = random.Random(1)
@@ -227,7 +229,7 @@ def test_what_is_written_keeps_to_the_published_schema():
         jsonschema.validate(json.loads(some_manifest(chance).json_text()), schema)
 
 
-def test_the_sample_in_the_docs_keeps_to_the_schema_and_is_read():
+def test_the_sample_in_the_docs_matches_the_schema():
     sample = ROOT / "docs" / "layers.sample.json"
     jsonschema.validate(json.loads(sample.read_text()), json.loads(SCHEMA.read_text()))
     assert store.read(sample).json_text() == sample.read_text()
@@ -249,22 +251,22 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "told"),
+    ("text", "reason"),
     [
         ("", "not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": "2"}', "no schema_version"),
-        ('{"schema_version": 3}', "newer than the 2 known here"),
+        ('{"schema_version": 3}', "has schema version 3, but this nodelayer reads at most 2"),
         ('{"schema_version": 2, "layers": [{}]}', "missing required field `node_version`"),
         ('{"schema_version": 2, "layers": [], "more": 1}', "unknown field `more`"),
-        ('{"schema_version": 1, "layers": [7]}', "does not hold what it should"),
-        ('{"schema_version": 1, "layers": 7}', "does not hold what it should"),
+        ('{"schema_version": 1, "layers": [7]}', "the manifest is not valid"),
+        ('{"schema_version": 1, "layers": 7}', "the manifest is not valid"),
     ],
 )
-def test_what_is_no_manifest_is_refused_with_the_reason(tmp_path, text, told):
+def test_an_invalid_manifest_is_rejected_with_the_reason(tmp_path, text, reason):
     path = tmp_path / "layers.json"
     path.write_text(text)
-    with pytest.raises(NotVerifiedError, match=told):
+    with pytest.raises(NotVerifiedError, match=reason):
         store.read(path)
 
 
@@ -278,7 +280,7 @@ def test_what_is_no_manifest_is_refused_with_the_reason(tmp_path, text, told):
         {"published": "yesterday"},
     ],
 )
-def test_an_entry_that_contradicts_itself_is_refused(tmp_path, change):
+def test_a_contradictory_entry_is_rejected(tmp_path, change):
     path = tmp_path / "layers.json"
     raw = json.loads(Manifest.of([layer()]).json_text())
     raw["layers"][0]["regions"]["eu-west-1"].update(change)
@@ -287,7 +289,7 @@ def test_an_entry_that_contradicts_itself_is_refused(tmp_path, change):
         store.read(path)
 
 
-def test_a_failed_change_leaves_the_file_as_it_was(tmp_path):
+def test_a_failed_change_does_not_touch_the_file(tmp_path):
     path = tmp_path / "layers.json"
     store.update(path, lambda _: Manifest.of([layer()]))
     before = path.read_bytes()
@@ -297,7 +299,7 @@ def test_a_failed_change_leaves_the_file_as_it_was(tmp_path):
     assert store.update(path, lambda known: known).layers  # the lock is free again
 
 
-def test_a_folder_that_is_not_there_is_one_line(tmp_path):
+def test_a_missing_folder_is_an_error(tmp_path):
     with pytest.raises(MachineError, match="--manifest"):
         store.check_writable(tmp_path / "none" / "layers.json")
 
@@ -311,7 +313,7 @@ def test_a_link_to_the_manifest_stays_a_link(tmp_path):
     assert store.read(tmp_path / "kept" / "layers.json").layers
 
 
-def test_writers_at_once_lose_nothing(tmp_path):
+def test_concurrent_writers_lose_no_entry(tmp_path):
     path = tmp_path / "layers.json"
 
     def write(number):

@@ -74,7 +74,7 @@ class TestExact:
 
     def test_a_version_that_is_not_there_is_told_with_its_neighbours(self):
         line = refusal(NotFoundError, resolve, "12.16.2", RELEASES)
-        assert line == "no Node.js 12.16.2 here: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
+        assert line == "no Node.js release matches 12.16.2: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
 
     def test_a_prerelease_is_found_by_its_exact_name_only(self):
         assert meant("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
@@ -147,12 +147,12 @@ class TestWords:
 
     def test_an_lts_line_that_is_not_there_is_told_with_those_that_are(self):
         line = refusal(NotFoundError, resolve, "lts/argon", RELEASES)
-        assert line == "no LTS line 'argon' here: there is dubnium, erbium, fermium, gallium"
+        assert line == "no LTS line is named 'argon': use one of dubnium, erbium, fermium, gallium"
 
     @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
     def test_further_back_than_there_are_lines_is_told_with_how_many_there_are(self, spec):
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
-            f"no Node.js {spec} here: there are 4 LTS lines"
+            f"no LTS line matches {spec}: there are 4 LTS lines"
         )
 
 
@@ -430,7 +430,7 @@ class TestSeveralSpecs:
 
     @pytest.mark.parametrize("text", ["", ",", "12,", ",12", "12,,24", " "])
     def test_an_empty_one_is_refused(self, text):
-        with pytest.raises(InvalidInputError, match="a version is missing"):
+        with pytest.raises(InvalidInputError, match="the list has an empty version"):
             split(text)
 
     @pytest.mark.parametrize("spec", ["12,24", "12.16.1,", "^12,^24", "lts,latest", "12 , 24", "v12.16.1,24"])

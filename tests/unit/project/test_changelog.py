@@ -38,7 +38,7 @@ def test_a_section_without_text_is_not_released(body):
     ("text", "message"),
     [
         (HEAD + OLD, "no text below ## \\[Unreleased\\]"),
-        (f"{HEAD}## [Unreleased]\n\n{NEW}\n{OLD}", "a section for 1.2.2 already"),
+        (f"{HEAD}## [Unreleased]\n\n{NEW}\n{OLD}", "already has a section for 1.2.2"),
     ],
 )
 def test_a_changelog_that_cannot_be_released_is_refused(text, message):

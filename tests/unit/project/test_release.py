@@ -197,7 +197,7 @@ def test_untracked_files_are_named_and_not_released(checkout):
     (checkout.root / "dist" / "ignored.zip").write_text("")
     said = io.StringIO()
     own_release.release(checkout.root, checkout.plan(said=said))
-    assert "not tracked by git, and so not in the release: layers.json\n" in said.getvalue()
+    assert "not in the release, because git does not track them: layers.json\n" in said.getvalue()
     assert checkout.git("status", "--porcelain") == "?? layers.json"
 
 
@@ -205,7 +205,7 @@ def test_an_unreachable_remote_is_a_warning(checkout):
     checkout.git("remote", "set-url", "origin", str(checkout.remote) + "-gone")
     said = io.StringIO()
     own_release.release(checkout.root, checkout.plan(said=said))
-    assert "warning: origin cannot be asked (" in said.getvalue()
+    assert "warning: origin does not answer (" in said.getvalue()
     assert checkout.git("tag") == "v1.2.3"
 
 
@@ -278,23 +278,23 @@ def file_gone(checkout):
 
 
 REFUSED = [
-    (change_tracked, 2, "there are changes that are not committed: tasks.py: commit, or git stash"),
-    (stage_new, 2, "there are changes that are not committed: new.py"),
+    (change_tracked, 2, "uncommitted changes: tasks.py: commit them, or run git stash"),
+    (stage_new, 2, "uncommitted changes: new.py"),
     (
         change_version_only,
         2,
-        "what a release that was killed left behind is undone by git restore CHANGELOG.md",
+        "if a release was interrupted, run git restore CHANGELOG.md",
     ),
-    (other_branch, 2, "releases are made on main, and this is branch feature/x: git switch main"),
-    (detach, 2, "releases are made on main, and this is no branch (a detached HEAD): git switch main"),
-    (fall_behind, 2, "origin has commits on main that are not here: git pull --rebase origin main"),
-    (tag_here, 2, "the tag v1.2.3 is there already [here]"),
-    (tag_there, 2, "the tag v1.2.3 is there already [on origin]"),
-    (no_remote, 2, "there is no remote 'origin'"),
-    (no_name, 7, "git does not know who you are: git config --global user.name NAME"),
-    (no_repository, 2, "no git repository (not a git repository"),
+    (other_branch, 2, "a release needs branch main, but this is branch feature/x: run git switch main"),
+    (detach, 2, "a release needs branch main, but this is a detached HEAD: run git switch main"),
+    (fall_behind, 2, "origin has newer commits on main: run git pull --rebase origin main"),
+    (tag_here, 2, "the tag v1.2.3 already exists [this clone]"),
+    (tag_there, 2, "the tag v1.2.3 already exists [origin]"),
+    (no_remote, 2, "git has no remote 'origin'"),
+    (no_name, 7, "git has no name and email address for commits: run git config --global user.name NAME"),
+    (no_repository, 2, "the folder is not a git repository (not a git repository"),
     (within_another, 2, "this folder is not the root of its git repository ("),
-    (file_gone, 2, "there is no CHANGELOG.md"),
+    (file_gone, 2, "CHANGELOG.md does not exist"),
     (
         committed(pyproject_toml="[project]\nversion = '1.2'\n"),
         2,
@@ -327,18 +327,16 @@ def test_a_refusal_is_the_one_line_that_the_command_prints(checkout):
     before = checkout.state()
     outcome = checkout.command("release", "patch")
     assert (outcome.code, outcome.out) == (2, "")
-    assert outcome.err == (
-        "nodelayer: there are changes that are not committed: new.py: commit, or git stash\n"
-    )
+    assert outcome.err == ("nodelayer: uncommitted changes: new.py: commit them, or run git stash\n")
     assert checkout.state() == before
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["breaking"], "'breaking' is not a step of a version: use patch, minor, major"),
-        (["patch", "--remote", "upstream"], "there is no remote 'upstream'"),
-        (["patch", "--remote", "--upload-pack=x"], "there is no remote '--upload-pack=x'"),
+        (["breaking"], "'breaking' is not a level of a version: use patch, minor, major"),
+        (["patch", "--remote", "upstream"], "git has no remote 'upstream'"),
+        (["patch", "--remote", "--upload-pack=x"], "git has no remote '--upload-pack=x'"),
     ],
 )
 def test_a_wrong_flag_is_refused(checkout, words, message):
@@ -369,7 +367,7 @@ def test_a_failed_commit_restores_everything(checkout, spoil):
     checkout.git("config", "gpg.program", "false")
     spoil(checkout)
     before = checkout.stands()
-    with pytest.raises(MachineError, match="the commit failed, and everything is as it was"):
+    with pytest.raises(MachineError, match="the commit failed, and every change was undone"):
         checkout.release()
     assert checkout.stands() == before
 
@@ -386,7 +384,7 @@ def test_a_failed_tag_undoes_the_commit(checkout, spoil):
     checkout.git("config", "gpg.program", "false")
     spoil(checkout)
     before, commit = checkout.stands(), checkout.git("rev-parse", "HEAD")
-    with pytest.raises(MachineError, match="the tag failed, and everything is as it was"):
+    with pytest.raises(MachineError, match="the tag failed, and every change was undone"):
         checkout.release()
     assert checkout.stands() == before
     assert checkout.git("rev-parse", "HEAD") == commit
@@ -399,7 +397,7 @@ def test_the_output_of_a_hook_is_printed_before_the_error(checkout):
     *hook, last = outcome.lines
     assert hook == ["to stdout", "the hook says no"]
     assert last.startswith(
-        "nodelayer: the commit failed, and everything is as it was: correct what git prints"
+        "nodelayer: the commit failed, and every change was undone: correct what git reports"
     )
 
 
@@ -437,7 +435,10 @@ def test_killed_between_commit_and_tag_the_next_run_says_how_to_undo_it(checkout
     assert (checkout.git("log", "-1", "--format=%s"), checkout.git("tag")) == ("Release 1.2.3", "")
     refused = checkout.command("release", "patch")
     assert (refused.code, refused.out) == (2, "")
-    assert "Release 1.2.3 is committed and has no tag: undo it with git reset --keep HEAD^" in refused.err
+    assert (
+        "Release 1.2.3 is committed, but has no tag: undo the commit with git reset --keep HEAD^"
+        in refused.err
+    )
     checkout.git("reset", "--keep", "HEAD^")
     assert checkout.command("release", "patch").out == f"{PUSH}\n"
 
@@ -479,7 +480,7 @@ def test_a_tag_of_another_version_is_refused(checkout):
     outcome = checkout.command("github.check-tag", "v1.2.3")
     assert (outcome.code, outcome.out) == (2, "")
     assert outcome.err.startswith(
-        "nodelayer: v1.2.3 is not the version of its commit, which is 1.2.2 [pyproject.toml]: "
+        "nodelayer: the tag v1.2.3 differs from the version of its commit, 1.2.2 [pyproject.toml]: "
     )
 
 

@@ -100,7 +100,7 @@ def test_the_changes_the_layers_and_every_arn_are_told():
     assert (left_out, text.startswith(f"{CHANGES}\n\n## Layers\n")) == ((), True)
     layers, *arns = tables(text)
     assert layers == [
-        ["Node.js", "architecture", "runs on", "zip", "sha256 of the zip"],
+        ["Node.js", "architecture", "runs on", "zip", "SHA-256 of the zip"],
         *(
             [node, arch, "provided.al2, provided.al2023", "13.8 MB", sha256(node, arch, "1.2.3").hex()]
             for node, arch in (("12.16.1", "x86_64"), ("24.1.0", "arm64"))
@@ -115,7 +115,7 @@ def test_the_changes_the_layers_and_every_arn_are_told():
     ]
     assert "<summary>Node.js 12.16.1, x86_64: 3 regions</summary>" in text
     assert f"CodeSha256 `{layer().code_sha256}`" in text
-    assert "Every layer is in each of 3 regions." in text
+    assert "Every layer is published in all 3 regions." in text
     assert "gh attestation verify nodejs-12.16.1-x86_64.zip --repo owner/nodelayer" in text
     assert "sha256sum --check --ignore-missing SHA256SUMS" in text
 
@@ -143,12 +143,12 @@ def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
         ],
         [record("26.1.0")],
     )
-    assert "5 of 5 layers are not in each of the 4 regions.\n" in text
+    assert "5 of 5 layers are missing in some of the 4 regions.\n" in text
     assert [line for line in text.splitlines() if line.startswith("- **")] == [
         "- **not in sa-east-1**: Node.js 12.16.1, x86_64",
         "- **not in sa-east-1, us-east-1**: Node.js 14.0.0, x86_64",
         "- **not in eu-west-1, sa-east-1, us-east-1**: Node.js 24.1.0, arm64; Node.js 24.1.0, x86_64",
-        "- **published nowhere**: Node.js 26.1.0, x86_64",
+        "- **not published in any region**: Node.js 26.1.0, x86_64",
     ]
 
 
@@ -201,7 +201,7 @@ def test_what_is_too_long_for_github_leaves_the_arns_out_and_says_where_they_are
     assert (left_out, len(whole) < release_notes.MOST) == ((), True)
     text, left_out = notes(many(100, regions))
     assert (left_out, len(text) < release_notes.MOST) == (("ARNs",), True)
-    assert ("arn:aws:" in text, "are in `layers.txt` among the assets" in text) == (False, True)
+    assert ("arn:aws:" in text, "The asset `layers.txt` has those of every region" in text) == (False, True)
     assert len(tables(text)[0]) == 201
     assert text.startswith(CHANGES)
 

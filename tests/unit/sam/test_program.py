@@ -140,6 +140,6 @@ def test_a_failed_installation_is_one_error_and_leaves_nothing_that_looks_comple
     cache = DownloadCache(tmp_path / "cache")
     with pytest.raises(UnreachableError) as caught:
         find(cache, QUIET, {"PATH": ""})
-    assert str(caught.value).startswith("SAM cannot be installed: pip cannot install it")
+    assert str(caught.value).startswith("SAM cannot be installed: pip cannot install a package")
     assert "install the SAM CLI yourself" in caught.value.todo
     assert list(cache.root.rglob(".whole")) == []

@@ -17,7 +17,7 @@ def found(status="CREATE_COMPLETE", tags=OURS, **outputs):
 
 
 @pytest.mark.parametrize("name", ["", "1stack", "a_b", "a b", "a" * 129, "stack;rm", "--region"])
-def test_a_stack_name_that_cloudformation_refuses_is_refused(name):
+def test_an_invalid_stack_name_is_rejected(name):
     with pytest.raises(InvalidInputError, match="is not a stack name"):
         StackTarget(name, "eu-west-1")
 
@@ -44,7 +44,7 @@ def test_the_region_is_the_requested_one_else_the_configured_one_else_the_layers
 
 
 @pytest.mark.parametrize(("requested", "configured"), [("us-east-1", None), ("", "us-east-1")])
-def test_a_region_other_than_the_layers_is_refused_with_both_remedies(requested, configured):
+def test_another_region_than_the_layers_is_rejected_with_both_solutions(requested, configured):
     with pytest.raises(InvalidInputError) as caught:
         stack.choose_region(requested, configured, ARN)
     assert "--region eu-west-1" in caught.value.todo
@@ -57,7 +57,7 @@ def test_without_any_region_the_flag_is_named():
 
 
 @pytest.mark.parametrize("options", [{"layer_arn": 'a" Http="url'}, {"http": "open"}])
-def test_a_value_that_the_template_does_not_know_is_refused(options):
+def test_an_unknown_value_is_rejected(options):
     with pytest.raises(InvalidInputError):
         StackOptions(**options)
 
@@ -65,31 +65,31 @@ def test_a_value_that_the_template_does_not_know_is_refused(options):
 @pytest.mark.parametrize(
     "state", [None, found(), found("UPDATE_ROLLBACK_COMPLETE"), found("REVIEW_IN_PROGRESS", {})]
 )
-def test_a_new_stack_or_one_at_rest_is_deployable(state):
+def test_a_new_or_idle_stack_is_deployable(state):
     stack.check_deployable(TARGET, state)
 
 
 @pytest.mark.parametrize("status", ["ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED", "DELETE_FAILED"])
-def test_a_stack_that_can_only_be_deleted_is_refused_with_the_command_for_it(status):
+def test_a_failed_stack_is_rejected_with_the_command_that_deletes_it(status):
     with pytest.raises(RefusedError) as caught:
         stack.check_deployable(TARGET, found(status))
     assert status in caught.value.what
     assert "invoke destroy --region eu-west-1" in caught.value.todo
 
 
-def test_a_stack_with_a_running_operation_is_refused():
+def test_a_stack_with_a_running_operation_is_rejected():
     with pytest.raises(RefusedError, match="another operation is running"):
         stack.check_deployable(TARGET, found("UPDATE_IN_PROGRESS"))
 
 
 @pytest.mark.parametrize("tags", [{}, {"nodelayer": "other"}])
-def test_a_stack_without_our_tag_is_refused(tags):
+def test_a_stack_without_our_tag_is_rejected(tags):
     for check in (stack.check_deployable, stack.check_ours, stack.function_name):
-        with pytest.raises(RefusedError, match="not one of the sample function"):
+        with pytest.raises(RefusedError, match="does not belong to nodelayer"):
             check(TARGET, found(tags=tags))
 
 
 def test_the_function_name_is_an_output_of_the_stack():
     assert stack.function_name(TARGET, found(FunctionName="f")) == "f"
-    with pytest.raises(NotFoundError, match="in ROLLBACK_COMPLETE"):
+    with pytest.raises(NotFoundError, match="its status is ROLLBACK_COMPLETE"):
         stack.function_name(TARGET, found("ROLLBACK_COMPLETE"))

@@ -216,7 +216,7 @@ def small(tmp_path):
 
 def test_a_full_disk_is_one_line_and_leaves_no_document(small):
     cache = DownloadCache(small)
-    with pytest.raises(MachineError, match="no room left for the download"):
+    with pytest.raises(MachineError, match="no disk space left for the download"):
         cache.write_document("large", bytes(200_000))
     assert cache.read_document("large") is None
 
@@ -225,6 +225,6 @@ def test_a_read_only_disk_is_one_line(small):
     cache = DownloadCache(small)
     cache.write_document("a", b"x")
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)
-    with pytest.raises(MachineError, match="cannot be written"):
+    with pytest.raises(MachineError, match="no permission to write the download cache"):
         cache.write_document("b", b"x")
     assert cache.read_document("a") == b"x"

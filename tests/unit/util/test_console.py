@@ -9,24 +9,28 @@ import terminal
 from support import environment
 
 WORK = """
-import sys, time
+import sys
 from nodelayer.util.console import Reporter
+
+def draw():
+    if reporter._rows:
+        reporter._rows.refresh()
 
 reporter, names = Reporter(), [f"region-{number}" for number in range(int(sys.argv[1]))]
 with reporter.rows(names):
     for name in names[:4]:
         reporter.show(name, "uploading 40 % " + "." * 100, 0.4)
-    time.sleep(0.3)
+    draw()
     for name in names[:2]:
         reporter.end(name)
     reporter.fail("region-2: refused")
     reporter.end("region-2", "failed")
     reporter.end("region-2", "done")
-    time.sleep(0.3)
+    draw()
     with reporter.row("region-3"), reporter.transfer("node.tar.xz", 4_000_000) as done:
         done(1_000_000)
         reporter.say("Executed")
-        time.sleep(0.3)
+        draw()
 print("result")
 """
 RED = b"\x1b[31m"
@@ -75,15 +79,13 @@ def test_a_terminal_that_cannot_move_its_cursor_gets_lines(changes):
 
 
 def test_results_go_to_their_file_while_rows_are_shown(tmp_path):
-    script = WORK.replace("with reporter.rows", "print('early')\nwith reporter.rows").replace(
-        "    time.sleep(0.3)\n", "    print('now', flush=True)\n    time.sleep(0.5)\n", 1
-    )
+    script = WORK.replace("    draw()\n", "    print('meanwhile')\n    draw()\n", 1)
     with (tmp_path / "results").open("w") as results:
         session = terminal.run(
             [sys.executable, "-c", script, "6"], stdout=results, env=environment(**TERMINAL)
         )
     assert session.last == ["region-2: refused"]
-    assert (tmp_path / "results").read_text().split() == ["early", "now", "result"]
+    assert (tmp_path / "results").read_text().split() == ["meanwhile", "result"]
 
 
 @pytest.mark.parametrize("changes", [{}, {"FORCE_COLOR": "1", "NO_COLOR": None}])

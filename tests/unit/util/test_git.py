@@ -48,5 +48,7 @@ def test_git_writes_no_index_that_it_was_only_asked_about(git, tmp_path):
 
 @pytest.mark.parametrize("way", ["attempt", "shown"])
 def test_a_folder_that_is_not_there_is_one_line(tmp_path, way):
-    with pytest.raises(MachineError, match=r"git does not start \(No such file or directory\) \[.*/gone\]"):
+    with pytest.raises(
+        MachineError, match=r"git cannot be started \(No such file or directory\) \[.*/gone\]"
+    ):
         getattr(open_git(tmp_path / "gone", environment()), way)("status")

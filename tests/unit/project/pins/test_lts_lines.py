@@ -128,13 +128,13 @@ def test_a_first_release_becomes_known_and_a_date_moves(bundle, published):
 @pytest.mark.parametrize(
     ("path", "content", "why"),
     [
-        ("/schedule.json", {}, "the schedule lacks 12"),
+        ("/schedule.json", {}, "the schedule lacks Node.js 12"),
         ("/schedule.json", {"v16": {"lts": "2021-10-26", "end": "2023-09-11"}}, "the codename of v16"),
         *(
-            ("/schedule.json", text, "another format")
+            ("/schedule.json", text, "unexpected format")
             for text in (b"", [], {"v12": 1}, {"v12": {"lts": "2019", "end": "x"}})
         ),
-        *(("/index.json", text, "another format") for text in (b"{", [1], [{"version": "x", "lts": "A"}])),
+        *(("/index.json", text, "unexpected format") for text in (b"{", [1], [{"version": "x", "lts": "A"}])),
     ],
 )
 def test_an_unusable_source_is_one_line(bundle, published, path, content, why):

@@ -31,7 +31,7 @@ def newest(name):
     try:
         return {"moto": "5.10.0", "awscli": "1.46.3", "ahead": "1.9.0"}[name]
     except KeyError:
-        raise UnreachableError("pip cannot install it", where=name) from None
+        raise UnreachableError("pip cannot install a package", where=name) from None
 
 
 def test_an_outdated_program_is_pinned_to_the_newest_and_nothing_else_changes(root):
@@ -39,7 +39,7 @@ def test_an_outdated_program_is_pinned_to_the_newest_and_nothing_else_changes(ro
     after = TEXT.replace(f"moto[server]{EQUAL}5.9.0", f"moto[server]{EQUAL}5.10.0")
     assert changes.files == {"nodelayer/emulation/a.py": after, "tests/unit/a.py": after}
     assert changes.lines == ["~ moto 5.9.0 -> 5.10.0"]
-    assert [str(failure) for failure in changes.failures] == ["pip cannot install it [gone]"]
+    assert [str(failure) for failure in changes.failures] == ["pip cannot install a package [gone]"]
 
 
 @pytest.mark.parametrize("version", ["6.0.0rc1", "6.0.0.dev2", "latest"])

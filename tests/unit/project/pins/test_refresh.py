@@ -60,7 +60,7 @@ def test_a_pin_that_fails_or_crashes_does_not_stop_the_others_and_gives_the_exit
     assert [each.changed for each in outcomes] == [False, False, True, False]
     assert [[str(failure) for failure in each.changes.failures] for each in outcomes] == [
         ["no such host [h]: wait"],
-        ["RuntimeError: a fault: correct the pin"],
+        ["RuntimeError: a fault: report this error"],
         [],
         [],
     ]
@@ -87,12 +87,12 @@ def test_a_pin_that_partly_fails_counts_as_changed_and_as_failed(tmp_path, fact)
 
 def test_a_pin_that_needs_docker_is_skipped_without_a_daemon(tmp_path, fact):
     def no_daemon():
-        raise UnreachableError("no Docker daemon answers", todo="start it")
+        raise UnreachableError("Docker does not answer", todo="start it")
 
     needs_docker = pin("first", changes, needs_docker=True)
     outcomes = run(tmp_path, needs_docker, daemon=no_daemon)
     assert (refresh.exit_code(outcomes, compare=True), fact.read_text()) == (0, "1")
-    assert refresh.summary(outcomes).endswith("Skipped: the first (no Docker daemon answers).\n")
+    assert refresh.summary(outcomes).endswith("Skipped: the first (Docker does not answer).\n")
     assert run(tmp_path, needs_docker)[0].changed
 
 
@@ -107,7 +107,7 @@ def test_the_summary_names_every_outcome_and_quotes_sources(tmp_path):
     assert "```text\nno such host [h]: wait\n```" in text
     assert "Up to date: `same`.\n" in text
     assert "````text\n~ ```\n@everyone <b>\n````\n" in text
-    assert refresh.summary(run(tmp_path, pin("same", same))).startswith("Nothing that is pinned was changed.")
+    assert refresh.summary(run(tmp_path, pin("same", same))).startswith("No pin was changed.")
 
 
 def test_a_summary_that_cannot_be_written_is_one_line(tmp_path):

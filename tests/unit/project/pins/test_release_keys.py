@@ -115,7 +115,7 @@ def test_the_bundled_file_has_the_form_that_is_written():
 def test_a_new_key_with_another_fingerprint_than_listed_is_refused(refresh, checkout, keys):
     first, second, third = keys
     (checkout / "keys" / f"{first}.asc").write_text(str(keys[second]))
-    with pytest.raises(NotVerifiedError, match="another one"):
+    with pytest.raises(NotVerifiedError, match="another fingerprint"):
         refresh({second: "active", third: "active"})
 
 

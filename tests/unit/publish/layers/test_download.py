@@ -51,7 +51,7 @@ def content(location):
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
     ],
 )
-def test_a_download_that_fails_is_one_error_and_tells_no_signature(tmp_path, raw):
+def test_a_failed_download_is_one_error_without_the_signature(tmp_path, raw):
     with answering(raw) as url, pytest.raises(UnreachableError) as caught:
         download.download(content(url), tmp_path / "layer.zip")
     assert "X-Amz" not in str(caught.value)

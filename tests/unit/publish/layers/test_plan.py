@@ -39,16 +39,16 @@ def step(region, latest=0, existing=None, **more):
 
 
 def numbers(*steps, known=None):
-    """What aligning gives: by region the number, and how many layer versions fill up to it."""
+    """Return the aligned version number, the padding and whether it publishes, by region."""
     found = plan.aligned(steps, known or Manifest())
     return {each.region: (each.wanted_version, each.paddings, each.publishes) for each in found}
 
 
-def test_where_nothing_is_there_the_first_number_is_taken_everywhere():
+def test_align_starts_with_version_1_in_empty_regions():
     assert numbers(step("a"), step("b")) == {"a": (1, 0, True), "b": (1, 0, True)}
 
 
-def test_the_longest_history_decides_and_the_others_fill_up():
+def test_align_pads_regions_with_fewer_versions():
     assert numbers(step("a", latest=4), step("b", latest=1), step("c")) == {
         "a": (5, 0, True),
         "b": (5, 3, True),
@@ -56,29 +56,29 @@ def test_the_longest_history_decides_and_the_others_fill_up():
     }
 
 
-def test_what_has_the_number_already_is_left_alone():
+def test_align_keeps_a_region_with_the_target_version():
     assert numbers(step("a", latest=3, existing=3), step("b", latest=1)) == {
         "a": (3, 0, False),
         "b": (3, 1, True),
     }
 
 
-def test_a_number_that_is_taken_by_other_content_moves_all_of_them():
+def test_align_moves_on_if_other_content_has_the_target_version():
     assert numbers(step("a", latest=2, existing=2), step("b", latest=5)) == {
         "a": (6, 3, True),
         "b": (6, 0, True),
     }
 
 
-def test_a_number_that_the_same_content_left_behind_is_not_gone_back_to():
-    # existing 2, but 4 is used by later content: 2 cannot be had elsewhere where 3 is reached already
+def test_align_never_reuses_an_older_version_number():
+    # region b has reached 3, so version 2 of region a cannot be published there any more
     assert numbers(step("a", latest=4, existing=2), step("b", latest=3)) == {
         "a": (5, 0, True),
         "b": (5, 1, True),
     }
 
 
-def test_regions_that_are_not_in_this_run_count():
+def test_align_counts_regions_outside_this_run():
     published = Published(version=7, arn=arn("us-east-1", 7), published="2026-01-01T00:00:00Z")
     known = Manifest.of(
         [
@@ -97,38 +97,38 @@ def test_regions_that_are_not_in_this_run_count():
     assert numbers(step("eu-west-1", latest=1), known=known) == {"eu-west-1": (7, 5, True)}
 
 
-def test_aligning_what_is_aligned_does_nothing():
+def test_align_changes_no_aligned_region():
     assert [idle for *_, idle in numbers(step("a", 3, 3), step("b", 9, 3)).values()] == [False, False]
 
 
-def test_words_say_what_will_be_done_in_order():
+def test_the_description_lists_the_actions_in_order():
     full = step("a", latest=1, wanted_version=4, missing_access=Access(public=True))
-    assert full.words == "publish 2 to fill the numbering, publish, as number 4, permit public, record"
-    assert step("a", existing=1, recorded=True).words == "nothing"
-    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).words == "delete the duplicate 2, 3"
+    assert full.description == "publish 2 padding versions, publish, as number 4, permit public, record"
+    assert step("a", existing=1, recorded=True).description == "nothing"
+    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).description == "delete the duplicate 2, 3"
 
 
-def test_access_is_only_ever_added():
+def test_access_is_only_added():
     both = Access(public=True, organizations=frozenset({"o-abcdefghij"}))
     assert both - Access(public=True) == Access(organizations=frozenset({"o-abcdefghij"}))
     assert not PRIVATE - both
     assert str(both) == "public, o-abcdefghij"
 
 
-def test_the_description_of_padding_ends_with_its_mark_and_fits():
+def test_the_description_of_padding_is_marked_and_short_enough():
     padding = metadata.for_artifact(replace(ARTIFACT, description="x" * 300), padding=True)
     assert (len(padding.description), padding.description.endswith(metadata.PADDING)) == (256, True)
 
 
-def test_a_summary_counts():
+def test_the_summary_counts_steps():
     planned = plan.Plan((step("a", latest=1, wanted_version=4), step("b", existing=1, recorded=True)))
     assert plan.summary(planned, "123456789012", "aws") == (
-        "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 more to fill the "
-        "numbering, 1 need no change, 0.0 MB of code storage in all"
+        "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 padding "
+        "versions to publish, 1 need no change, 0.0 MB of code storage in total"
     )
 
 
 @pytest.mark.parametrize("organization", ["x", "o-", "o-SHOUTED1234", "o-abc\n"])
-def test_what_is_no_organization_is_refused(organization):
+def test_an_invalid_organization_is_rejected(organization):
     with pytest.raises(InvalidInputError, match="is not the ID of an organization"):
         plan.check_access(public=False, organization=organization)
