@@ -85,7 +85,9 @@ class Command(Task[Callable[..., None]]):
         ignore_unknown_help: bool | None = None,  # noqa: FBT001 - Invoke's signature
     ) -> list[Argument]:
         """Return the flags as `Flag`, with the short flags of SHORT_FLAGS only."""
+        texts = dict(self.help)
         known = super().get_arguments(ignore_unknown_help)
+        self.help = texts  # Invoke empties it
         return [
             Flag(
                 names=(*each.names, *SHORT_FLAGS.get(each.names[0], "")),

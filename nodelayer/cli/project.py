@@ -1,7 +1,9 @@
-"""Commands for maintainers: release, test, lint, refresh, bench."""
+"""Commands for maintainers: release, test, lint, refresh, docs, bench."""
 
+import shutil
 import subprocess
 import sys
+import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -147,6 +149,21 @@ def benchmark(_ctx: Context, only: str = "") -> None:
         raise Exit(f"nodelayer: unknown benchmark {only!r} [--only]: use {', '.join(BENCHMARKS)}", code=2)
     for name in [only] if only else BENCHMARKS:
         _tool("python", f"benchmarks/{name}.py")
+
+
+@command(name="docs", help={"out": "folder for the pages"})
+def build_docs(_ctx: Context, out: str = "site/docs") -> None:
+    """Build the documentation site, with the command reference. A broken link fails."""
+    from nodelayer.cli import reference
+
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder)
+        shutil.copytree(ROOT / "docs", copy / "docs")
+        shutil.copy(ROOT / "mkdocs.yml", copy)
+        (copy / "docs" / "commands.md").write_text(reference.text(), encoding="utf-8")
+        _tool("zensical", "build", "--strict", "--config-file", str(copy / "mkdocs.yml"))
+        shutil.copytree(copy / "site", out, dirs_exist_ok=True)
+    print(Path(out) / "index.html")
 
 
 def _tool(name: str, *arguments: str) -> None:

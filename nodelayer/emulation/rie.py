@@ -118,7 +118,9 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
     """
     for folder, what in ((sandbox.function, "function"), (sandbox.layer, "layer")):
         if not folder.is_dir():
-            raise InvalidInputError(f"the folder of the {what} does not exist", where=str(folder))
+            raise InvalidInputError(
+                f"the folder of the {what} does not exist", where=str(folder), todo="name a folder"
+            )
     with running(sandbox, rie=rie) as emulator:
         payload, status = emulator.invoke(event)
         # the emulator writes the times after the answer

@@ -293,4 +293,6 @@ def _text(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInputError("the file is not readable UTF-8 text", where=str(path)) from error
+        raise InvalidInputError(
+            "the file is not readable UTF-8 text", where=str(path), todo="save it as UTF-8"
+        ) from error

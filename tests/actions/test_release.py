@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
 DEAD = "sa-east-1"
 BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}
-OWN = {"plan", "wheel", "attest wheel", "publish", "record", "release", "site"}
+OWN = {"plan", "wheel", "attest wheel", "publish", "record", "release", "docs", "site"}
 
 
 def release(stage, step):
@@ -138,9 +138,10 @@ def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage)
     assert done.returncode == 0, done.stderr
 
 
-def test_the_catalogue_is_on_pages(first, stage):
+def test_catalogue_and_documentation_are_on_pages(first, stage):
     assert first[1].jobs["site"] == "success"
     pages = stage.home / "pages"
+    assert "github.push-manifest" in (pages / "docs" / "commands.html").read_text()
     assert schema.parse((pages / "layers.json").read_bytes(), "pages") == recorded(stage)
     assert "nodejs-12-16-1-x86_64" in (pages / "index.html").read_text()
 

@@ -62,8 +62,8 @@ def test_commands_name_files_and_parameters_that_exist():
 
 
 @pytest.mark.network
-def test_consuming_md_shows_what_each_format_prints(clone):
-    page = (ROOT / "docs" / "consuming.md").read_text(encoding="utf-8")
+def test_using_md_shows_what_each_format_prints(clone):
+    page = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"<!-- invoke arn --format ([\w-]+) -->\n```\w+\n(.*?)```\n", page, re.DOTALL))
     assert sorted(["arn", *shown]) == sorted(FORMATS)
     lookup = "invoke arn --node 12.16.1 --region eu-west-1 --manifest docs/layers.sample.json"

@@ -1,4 +1,4 @@
-"""Where the documentation points: files, headings, tasks and flags that are there."""
+"""Links of README and CONTRIBUTING, and the commands and flags in every page."""
 
 import re
 
@@ -41,8 +41,8 @@ def code(page):
     return lines + pages.spans(page)
 
 
-@each_page
-def test_each_link_leads_to_a_file_and_a_heading_that_are_there(page):
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "CONTRIBUTING.md"], ids=name_of)
+def test_each_link_leads_to_an_existing_file_and_heading(page):
     dead = []
     for target in links(page):
         path, _, anchor = target.partition("#")
@@ -50,20 +50,6 @@ def test_each_link_leads_to_a_file_and_a_heading_that_are_there(page):
         if not file.exists() or (anchor and anchor not in anchors(file)):
             dead.append(target)
     assert dead == []
-
-
-def test_each_page_is_reached_from_the_readme():
-    reached, waiting = set(), [ROOT / "README.md"]
-    while waiting:
-        page = waiting.pop()
-        if page not in reached and page in PAGES:
-            reached.add(page)
-            waiting += [
-                (page.parent / target.partition("#")[0]).resolve()
-                for target in links(page)
-                if not target.startswith("#")
-            ]
-    assert sorted(map(name_of, set(PAGES) - reached)) == []
 
 
 @each_page
@@ -87,12 +73,6 @@ def test_each_flag_that_stands_alone_is_of_some_task_or_of_a_program_that_is_nam
     known = {flag for flags in TASKS.values() for flag in flags} | {"--help", *OF_OTHERS}
     alone = {flag for span in pages.spans(page) if span.startswith("--") for flag in _FLAG.findall(span)}
     assert sorted(alone - known) == []
-
-
-@pytest.mark.parametrize("task", TASKS)
-def test_each_task_is_told_of_somewhere(task):
-    told = re.compile(rf"(?:(?:\.venv/bin/)?invoke |make |^){re.escape(task)}\b")
-    assert [name_of(page) for page in PAGES if any(told.search(line) for line in code(page))]
 
 
 def test_make_passes_on_the_variables_that_the_pages_set():

@@ -24,6 +24,7 @@ from nodelayer.node.versions import Release, is_version, lts_codename, nearest
 
 NO_SIGNATURE = "not available: npm packages carry no signature of the Node.js release team"
 _PACKAGE_JSON = "package.json"
+_OTHER_SOURCE = "use another registry, or --source nodejs.org"
 # by default npm waits 10 s or more before each retry
 _PATIENCE = ("--fetch-retry-mintimeout=500", "--fetch-retry-maxtimeout=4000", "--no-update-notifier")
 _CERTIFICATE = (
@@ -194,9 +195,13 @@ class Npm:
         try:
             packaged = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
         except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise NotVerifiedError("its package.json has no version", where=package) from error
+            raise NotVerifiedError(
+                "its package.json has no version", where=package, todo=_OTHER_SOURCE
+            ) from error
         if packaged != version:
-            raise NotVerifiedError(f"the package contains another version: {packaged!r}", where=package)
+            raise NotVerifiedError(
+                f"the package contains another version: {packaged!r}", where=package, todo=_OTHER_SOURCE
+            )
         check_binary(found["bin/node"], architecture, where=package)
         record = SourceRecord(
             name="npm",
@@ -250,7 +255,8 @@ def _failure(stdout: str, stderr: str, package: str) -> NodelayerError:
     for pattern, kind, what, todo in _FAILURES:
         if re.fullmatch(pattern, code):
             return kind(what.format(code=code), where=package, todo=todo)
-    return MachineError(f"npm failed ({code or 'no code'}): {summary or 'no reason given'}", where=package)
+    what = f"npm failed ({code or 'no code'}): {summary or 'no reason given'}"
+    return MachineError(what, where=package, todo="try again, or use --source nodejs.org")
 
 
 def _code_and_summary(stdout: str, stderr: str) -> tuple[str, str]:

@@ -10,7 +10,10 @@ PADDING = " (fills the numbering)"
 
 
 def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
-    """Return the metadata of an artifact's layer version, within Lambda's quotas."""
+    """Return the metadata of an artifact's layer version, within Lambda's quotas.
+
+    All of it comes from the artifact: to publish other metadata, replace a field of the artifact.
+    """
     description = artifact.description[:DESCRIPTION]
     if padding:
         description = description[: DESCRIPTION - len(PADDING)] + PADDING

@@ -28,7 +28,10 @@ _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """The options of a run: access, the same layer version number in all regions, SSM parameters."""
+    """The options of a run: access, the same layer version number in all regions, SSM parameters.
+
+    The metadata of a layer version is not here: it comes from its artifact.
+    """
 
     access: Access = PRIVATE
     align: bool = False

@@ -126,7 +126,7 @@ def test_every_module_of_a_pin_is_listed_and_documented():
     modules = {path.stem for path in (ROOT / "nodelayer" / "project" / "pins").glob("*.py")}
     listed = {each.refresh.__module__.rpartition(".")[2] for each in refresh.PINS}
     assert listed == modules - {"__init__", "pin", "refresh"}
-    page = (ROOT / "docs" / "refreshing.md").read_text()
+    page = (ROOT / "docs" / "github-actions.md").read_text()
     for each in refresh.PINS:
         assert f"| `{each.name}` |" in page
 
