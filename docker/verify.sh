@@ -3,7 +3,7 @@
 set -eu
 cd /nodelayer/opt
 sha256sum -c --quiet ../SHA256SUMS
-chmod 0755 bootstrap nodejs/bin/node
+chmod 0755 bootstrap bin/node nodejs/bin/node
 if [ -n "$(ls -A /nodelayer/lib)" ]; then
   LD_LIBRARY_PATH=/nodelayer/lib
   export LD_LIBRARY_PATH

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+from nodelayer.errors import NotVerifiedError
 from nodelayer.layer import elf
 from nodelayer.layer.archive import EXECUTABLE, Entry
 from nodelayer.node.sources.base import NodeFiles
@@ -11,6 +12,8 @@ from nodelayer.node.versions import sort_key
 
 NODE = "nodejs/bin/node"
 _LICENSE = "nodejs/LICENSE"
+_SCRIPTS = ("bin/node", "bootstrap")
+_MAJOR = "aws/major"
 _HEAP = "aws/heap"
 _HEAP_PERCENT = b"90\n"  # of the function's memory, as in AWS's runtimes; bootstrap reads it
 _HEAP_FROM = 18  # with the flag, older majors discard V8's compiled code: docs/runtime.md
@@ -20,30 +23,46 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
     """Return the files of a layer, without the libraries that the target lacks. The binary is stripped."""
     return [
         *client(runtime),
-        *heap(files.version),
+        *settings(files.version),
         Entry(NODE, elf.strip(files.node, name=NODE), EXECUTABLE),
         Entry(_LICENSE, files.license),
     ]
 
 
 def client(runtime: Path) -> list[Entry]:
-    """Return the files of the runtime folder: bootstrap (0755) and aws/*.js (0644)."""
-    scripts = sorted((runtime / "aws").rglob("*.js"))
-    return [
-        Entry("bootstrap", (runtime / "bootstrap").read_bytes(), EXECUTABLE),
-        *(Entry(script.relative_to(runtime).as_posix(), script.read_bytes()) for script in scripts),
+    """Return the files of the runtime folder: bootstrap and bin/node (0755), aws/*.js and *.json (0644).
+
+    Raises:
+        NotVerifiedError: A file has Windows line endings, with which it would not start on Lambda.
+
+    """
+    files = sorted(each for each in (runtime / "aws").iterdir() if each.suffix in {".js", ".json"})
+    entries = [
+        *(Entry(each, (runtime / each).read_bytes(), EXECUTABLE) for each in _SCRIPTS),
+        *(Entry(f"aws/{file.name}", file.read_bytes()) for file in files),
     ]
+    for entry in entries:
+        if b"\r" in entry.data:
+            raise NotVerifiedError(
+                f"runtime/{entry.path} has Windows line endings",
+                where=str(runtime),
+                todo="restore the file: git config core.autocrlf input, then git checkout -f HEAD",
+            )
+    return entries
 
 
-def heap(version: str) -> list[Entry]:
-    """Return the file with the percentage of memory for the JavaScript heap; empty for old versions."""
-    return [Entry(_HEAP, _HEAP_PERCENT)] if sort_key(version).major >= _HEAP_FROM else []
+def settings(version: str) -> list[Entry]:
+    """Return the files with the major of Node.js and the percentage of memory for the JavaScript heap."""
+    major = sort_key(version).major
+    heap = [Entry(_HEAP, _HEAP_PERCENT)] if major >= _HEAP_FROM else []
+    return [Entry(_MAJOR, f"{major}\n".encode()), *heap]
 
 
 def client_digest(entries: Iterable[Entry]) -> str:
     """Return the digest of the runtime client in the entries of a layer."""
+    settings = (_MAJOR, _HEAP)
     return digest(
-        [e for e in entries if e.path == "bootstrap" or (e.path.startswith("aws/") and e.path != _HEAP)]
+        [e for e in entries if e.path in _SCRIPTS or (e.path.startswith("aws/") and e.path not in settings)]
     )
 
 

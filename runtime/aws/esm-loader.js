@@ -8,35 +8,9 @@ const NOT_SUPPORTED = 'Not supported';
 const CHECK_TIMEOUT_MS = 5000;
 
 function load(file) {
-  const searchesNodePath = installNodePathHooks();
+  const searchesNodePath = require('./esm-node-path.js').install();
   return import(url.pathToFileURL(file).href).catch((error) => {
     throw explain(error, file, searchesNodePath);
-  });
-}
-
-// import searches only the node_modules folders above the importing file. AWS's Node.js is patched to search NODE_PATH as
-// well, where the packages of layers are. Here a hook does so, if NODE_PATH holds packages: on the main thread from 22.15
-// on, on a thread of its own from 18.19 and 20.6 on, which takes 50 ms. Older versions have no hooks: only require finds
-// such packages. Returns whether import finds them.
-function installNodePathHooks() {
-  const module = require('module');
-  if (!module.register) return !process.env.NODE_PATH;
-  if (holdsPackages(process.env.NODE_PATH || '')) {
-    if (module.registerHooks) module.registerHooks({ resolve: require('./esm-node-path-hooks.js').resolveSync });
-    else module.register(url.pathToFileURL(require.resolve('./esm-node-path-hooks.js')).href);
-  }
-  return true;
-}
-
-// Ignores the folders that are always in NODE_PATH and usually hold no packages.
-function holdsPackages(nodePath) {
-  const ignored = ['', '/var/runtime', '/var/task', process.env.LAMBDA_TASK_ROOT];
-  return nodePath.split(':').some((folder) => {
-    try {
-      return !ignored.includes(folder) && require('fs').readdirSync(folder).length > 0;
-    } catch (_) {
-      return false;
-    }
   });
 }
 

@@ -49,7 +49,7 @@ function parseName(handlerName) {
 
 // In AWS's order: the file itself, .js, .mjs, .cjs, then what Node.js finds: a folder with an index, a package.
 function findFile(root, file) {
-  const path = file.startsWith('/') ? file : `${root}/${file}`;
+  const path = file.startsWith('/') ? file : `${root.replace(/\/+$/, '')}/${file}`;
   const found = resolve(path);
   if (found && (found.endsWith('.js') || found === path)) return found;
   return resolve(`${path}.mjs`) || resolve(`${path}.cjs`) || found || findPackage(root, file);

@@ -35,7 +35,8 @@ function start() {
     require('fs').writeSync(2, 'nodelayer: AWS_LAMBDA_RUNTIME_API is not set: this program runs inside Lambda or its emulator\n');
     process.exit(1);
   }
-  imitateManagedRuntime();
+  delete env.NODELAYER_WRAPPED; // set by bootstrap
+  defineGlobals();
   log.install(env);
   if (env.AWS_LAMBDA_MAX_CONCURRENCY === undefined) invocationLoop.run(new RuntimeApi(address), loadHandler);
   else startConcurrent(address);
@@ -57,15 +58,8 @@ function loadHandler() {
   return load('./handler-loader.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
 }
 
-// Sets the variables and globals that AWS's managed Node.js runtimes set.
-function imitateManagedRuntime() {
-  const major = process.version.slice(1).split('.')[0];
-  if (env.AWS_EXECUTION_ENV === undefined) env.AWS_EXECUTION_ENV = `AWS_Lambda_nodejs${major}.x`;
-  const packages = `/opt/nodejs/node${major}/node_modules`;
-  if (env.NODE_PATH && env.NODE_PATH.startsWith('/opt/nodejs/node_modules:')) {
-    env.NODE_PATH = `${packages}:${env.NODE_PATH}`;
-    module.constructor._initPaths(); // without require('module'), which takes 4 ms on Node.js 18
-  }
+// Sets the globals that AWS's managed Node.js runtimes set.
+function defineGlobals() {
   defineLazily('gc', () => {
     require('v8').setFlagsFromString('--expose-gc'); // on the command line it would disable V8's code cache
     return require('vm').runInNewContext('gc');

@@ -36,9 +36,11 @@ function invoke(handler, event, context, succeed, fail) {
     else settle(succeed, value);
   }
 
+  const contextSucceed = (value) => done(null, value);
+  const contextFail = (error) => done(error === undefined || error === null ? 'handled' : error);
   context.done = done;
-  context.succeed = (value) => done(null, value);
-  context.fail = (error) => done(error === undefined || error === null ? 'handled' : error);
+  context.succeed = contextSucceed;
+  context.fail = contextFail;
 
   let returned;
   let thenable;
@@ -53,15 +55,24 @@ function invoke(handler, event, context, succeed, fail) {
     if (waiting === null && !settled) {
       beforeExit.schedule(() => settle(fail, require('./error-report.js').noAnswer()));
     }
+    // APM agents replace context.succeed and context.fail to see the outcome of a promise, too.
+    const { succeed: onValue, fail: onError } = context;
     toPromise(returned).then(
-      (value) => settle(succeed, waiting === null ? value : waiting.value),
-      (error) => settle(fail, error)
+      (value) => {
+        if (waiting !== null) settle(succeed, waiting.value);
+        else if (onValue === contextSucceed || typeof onValue !== 'function') settle(succeed, value);
+        else onValue.call(context, value);
+      },
+      (error) => {
+        if (onError === contextFail || typeof onError !== 'function') settle(fail, error);
+        else onError.call(context, error);
+      }
     );
   } else if (!settled && waiting === null) {
     const takesCallback = handler.length >= CALLBACK_PARAMETERS;
     const counts = returned !== undefined && !takesCallback;
     const value = counts ? returned : null;
-    const atOnce = counts && RETURN_VALUE_COUNTS && !CONTEXT_CALLS.test(Function.prototype.toString.call(handler));
+    const atOnce = counts && RETURN_VALUE_COUNTS && !isHandle(returned) && !callsContext(handler);
     if (!atOnce && beforeExit.isEnabled()) beforeExit.schedule(() => settle(succeed, value));
     else if (!takesCallback) settle(succeed, value);
   }
@@ -71,6 +82,16 @@ function invoke(handler, event, context, succeed, fail) {
 // garbage collection.
 function toPromise(thenable) {
   return thenable instanceof Promise ? thenable : new Promise((resolve) => resolve(thenable));
+}
+
+// A server, socket, timer or the like: its work goes on, so it is not the response of a handler.
+function isHandle(value) {
+  return value !== null && typeof value === 'object' && typeof value.unref === 'function';
+}
+
+// Only the function's own text is known: a call in another function, or through another name, is not seen.
+function callsContext(handler) {
+  return CONTEXT_CALLS.test(Function.prototype.toString.call(handler));
 }
 
 function isThenable(value) {

@@ -3,7 +3,7 @@
 // function the process ends at once. With one, it ends when the work of the listener is done, or at the latest shortly
 // before Lambda would kill it.
 
-const LIMIT_MS = 450; // Lambda gives 500 ms, and 2,000 ms with extensions
+const LIMIT_MS = 1950; // Lambda kills the process after 2,000 ms, or after 500 ms if no extension is external
 const startTimer = setTimeout; // the function may replace the global
 
 // Called once, when the function has added a listener.

@@ -30,8 +30,8 @@ pytestmark = pytest.mark.network
 
 OLD, NEW = "12.16.1", "26.10.0"
 QUICK = ("--builder=local", "--source=npm", "--compression=fast")
-CLIENT = {f"aws/{path.name}" for path in (ROOT / "runtime" / "aws").glob("*.js")}
-ALWAYS = {"bootstrap", "nodejs/bin/node", "nodejs/LICENSE"} | CLIENT
+CLIENT = {f"aws/{path.name}" for path in (ROOT / "runtime" / "aws").iterdir()}
+ALWAYS = {"bootstrap", "bin/node", "nodejs/bin/node", "nodejs/LICENSE", "aws/major"} | CLIENT
 
 
 def test_a_layer_holds_the_client_the_binary_its_licence_and_nothing_else(layer):
@@ -45,7 +45,7 @@ def test_a_layer_carries_a_library_only_where_the_target_lacks_it(layer):
 def test_only_bootstrap_and_node_are_executable(layer):
     with zipfile.ZipFile(layer(NEW).zip) as opened:
         modes = {info.filename: info.external_attr >> 16 & 0o7777 for info in opened.infolist()}
-    executable = {"bootstrap", "nodejs/bin/node"}
+    executable = {"bin/node", "bootstrap", "nodejs/bin/node"}
     assert modes == {name: 0o755 if name in executable else 0o644 for name in modes}
 
 

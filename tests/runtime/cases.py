@@ -78,6 +78,7 @@ cases(
     "callbackInsideAsync returnsBesideCallback neverCalls neverCallsReturns unserialisable restParameters",
     "defaultParameters done doneError doneNothing doneText succeed succeedNothing succeedBeforeReturn fail",
     "failText failNothing failNull succeedThenFail promiseThenDone doneDoesNotWait",
+    "observedPromise observedRejection libraryReturnsServer",
     like=(RIC3,),
 )
 case("callbacks.neverCallsForLong", like=(RIC3,), limit_s=1.5)
@@ -157,6 +158,12 @@ case("modules/esm/module.handler", nodes=OURS[1:])
 case("modules/esm/broken.handler", nodes=OURS[1:])
 cases("modules/esmSyntax", "handler", nodes=OURS[1:])
 cases("modules/esmAwaitSyntax", "handler", nodes=OURS[1:])
+case("modules/beside.handler", like=(RIC3,), nodes=OURS[1:])  # 4.0.2 imports the folder, and fails
+case(
+    "modules/common.handler",
+    name="a task root that ends in a slash",
+    variables={"LAMBDA_TASK_ROOT": "{function}/"},
+)
 case("plain-package.handler")
 case("handler-package.handler")
 case("modules/handler-package.handler")

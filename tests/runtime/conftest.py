@@ -76,7 +76,7 @@ class Runtimes:
         (opt / "nodejs" / "bin").mkdir(parents=True)
         shutil.copytree(ROOT / "runtime" / "aws", opt / "aws")
         shutil.copy(ROOT / "runtime" / "bootstrap", opt)
-        for entry in contents.heap(node_version):
+        for entry in contents.settings(node_version):
             (opt / entry.path).write_bytes(entry.data)
         (opt / "nodejs" / "bin" / "node").symlink_to(self._node(node_version))
         return clients.ours(node_version, opt)

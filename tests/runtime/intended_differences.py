@@ -323,11 +323,6 @@ difference(
 )
 difference("as 4.0.2: awslambda.InvokeStore", "environment.awslambda", clients=(RIC3,))
 difference(
-    "Node.js gets the size of its heap, as in AWS's managed runtimes; AWS's client alone does not set it",
-    "environment.argv",
-    nodes=NEWER,
-)
-difference(
     "gc exists, as in AWS's managed runtimes, which start Node.js with --expose-gc", "environment.globals"
 )
 difference("as 4.0.2: an AsyncLocalStorage entered in one invocation does not reach the next",

@@ -1,7 +1,9 @@
 """Start, shutdown, the time-out warning, and concurrent invocations."""
 
 import json
+import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 from contextlib import suppress
@@ -10,6 +12,7 @@ from pathlib import Path
 import pytest
 from runtime.clients import NEW, OLD
 from runtime.runtime_api import Event, Wire, request_id
+from support import ROOT
 
 from runtime import clients
 
@@ -236,21 +239,48 @@ def test_node_path_of_the_function_is_kept(run):
     [
         (OLD, {}, []),
         (OLD, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
+        (NEW, {"NODELAYER_HEAP_PERCENT": "8"}, ["--max-old-space-size=10"]),
         ("18.20.8", {}, ["--max-old-space-size=115"]),
         (NEW, {}, ["--max-old-space-size=115"]),
         (NEW, {"NODELAYER_HEAP_PERCENT": "75"}, ["--max-old-space-size=96"]),
         (NEW, {"NODELAYER_HEAP_PERCENT": "0"}, []),
-        (NEW, {"NODELAYER_HEAP_PERCENT": "all"}, []),
         (NEW, {"NODE_OPTIONS": "--max-old-space-size=99"}, []),
         (NEW, {"NODE_OPTIONS": "--max_old_space_size=99"}, []),
         (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
+        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "a[$(id >&2)]"}, []),
+        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "0128"}, []),
     ],
 )
 def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured_share(
     run, node, variables, flags
 ):
+    raw = run(node, "environment", variables=variables)
+    (seen,) = answers(raw)
+    assert ([flag for flag in seen["flags"] if "old-space" in flag], raw.err) == (flags, "")
+
+
+@pytest.mark.parametrize("percent", ["08", "all", "101", "-1", "a[$(id >&2)]"])
+def test_a_heap_percentage_that_is_no_number_is_replaced_by_the_default_with_a_warning(run, percent):
+    raw = run(NEW, "environment", variables={"NODELAYER_HEAP_PERCENT": percent})
+    (seen,) = answers(raw)
+    assert "--max-old-space-size=115" in seen["flags"]
+    assert raw.err == "nodelayer: NODELAYER_HEAP_PERCENT is not a whole number from 0 to 100; 90 is used\n"
+
+
+@pytest.mark.parametrize("node", clients.EVERY_MAJOR)
+@pytest.mark.parametrize(
+    ("memory", "options", "flags"),
+    [
+        ("1768", "", ["--v8-pool-size=1"]),
+        ("1769", "", []),
+        ("128", "--v8-pool-size=2", []),
+        ("", "", []),
+    ],
+)
+def test_v8_has_one_helper_thread_if_the_function_has_one_processor(run, node, memory, options, flags):
+    variables = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory, "NODE_OPTIONS": options}
     (seen,) = answers(run(node, "environment", variables=variables))
-    assert seen["heap"] == flags
+    assert [flag for flag in seen["flags"] if "pool" in flag] == flags
 
 
 @pytest.fixture
@@ -263,7 +293,79 @@ def wrapper(tmp_path):
 
 def test_exec_wrapper_starts_the_runtime(run, wrapper):
     (seen,) = answers(run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
-    assert seen["wrapped"] == "3"  # node, its heap, index.js
+    assert seen["wrapped"] == "4"  # node, its pool, its heap, index.js
+
+
+def test_exec_wrapper_may_start_the_bootstrap_again(run, runtimes, wrapper):
+    (bootstrap,) = runtimes.client("nodelayer", NEW).line
+    wrapper.write_text(f'#!/bin/sh\nexport WRAPPED="${{WRAPPED-}}once "\nexec {bootstrap}\n')
+    raw = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
+    (seen,) = answers(raw)
+    assert (seen["wrapped"], seen["own"]) == ("once ", [])
+
+
+def test_start_fails_if_the_exec_wrapper_is_the_bootstrap_itself(run, runtimes):
+    (bootstrap,) = runtimes.client("nodelayer", NEW).line
+    raw = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": bootstrap})
+    assert (raw.code, "which is this bootstrap" in raw.err) == (126, True)
+
+
+def test_exec_wrapper_sees_the_variables_of_a_managed_runtime(run, wrapper):
+    wrapper.write_text('#!/bin/sh\nexport WRAPPED="$AWS_EXECUTION_ENV $NODE_PATH"\nexec "$@"\n')
+    variables = {"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper), "AWS_EXECUTION_ENV": None}
+    (seen,) = answers(run(NEW, "environment", variables=variables))
+    assert seen["wrapped"] == f"AWS_Lambda_nodejs26.x {seen['nodePath']}"
+
+
+@pytest.mark.parametrize("node", clients.EVERY_MAJOR)
+def test_a_package_json_above_the_client_does_not_change_how_it_is_loaded(run, runtimes, node):
+    above = runtimes.client("nodelayer", node).folder / "package.json"
+    above.write_text('{"type": "module"}')
+    try:
+        assert answers(run(node, "environment"))
+    finally:
+        above.unlink()
+
+
+def test_node_on_the_path_is_the_node_of_the_layer(runtimes, tmp_path):
+    opt = runtimes.client("nodelayer", OLD).folder
+    shutil.copytree(ROOT / "runtime" / "bin", tmp_path / "bin")
+    (tmp_path / "nodejs").symlink_to(opt / "nodejs")
+    seen = subprocess.run(
+        ["/bin/sh", "-c", "node -p process.version"],
+        env={"PATH": str(tmp_path / "bin")},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert seen.stdout == f"v{OLD}\n"
+
+
+LAYER = {"NODE_PATH": "{function}/layer/nodejs/node_modules"}
+
+
+@pytest.mark.parametrize("node", ["22.23.3", "24.21.0", "26.10.0"])
+def test_import_in_commonjs_and_in_a_worker_finds_the_packages_of_layers(run, node):
+    (seen,) = answers(run(node, "importsFromLayer", variables=LAYER))
+    assert seen["handler"] == seen["worker"]
+    assert "default" in seen["handler"]
+
+
+@pytest.mark.parametrize("node", ["18.20.8", "20.20.2", "22.23.3", "24.21.0", "26.10.0"])
+@pytest.mark.parametrize("flag", ["--import of-a-layer", "--import=of-a-layer", "--require of-a-layer"])
+def test_a_package_of_a_layer_can_be_preloaded(run, node, flag):
+    raw = run(node, "environment", variables={**LAYER, "NODE_OPTIONS": flag})
+    assert answers(raw), raw.err
+
+
+def test_a_sigterm_listener_may_take_a_second(run):
+    raw = run(NEW, "withSlowListener", linger_s=5)
+    assert raw.code == 0
+    assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]
+
+
+def test_sigterm_during_an_invocation_does_not_lose_its_response(run):
+    assert answers(run(NEW, "sigtermDuringInvocation")) == ["finished"]
 
 
 def test_start_fails_if_the_exec_wrapper_is_missing_or_not_executable(run, wrapper):

@@ -122,3 +122,23 @@ exports.countsWithTimers = (() => {
     setTimeout(callback, event.after || 0, null, { seen });
   };
 })();
+// An APM agent: it replaces what reports the outcome, and reports it itself.
+const observed = (handler) => (event, context, callback) => {
+  for (const name of ['succeed', 'fail']) {
+    const report = context[name];
+    context[name] = (value) => report(name === 'fail' ? new RangeError(`seen: ${value.message}`) : { seen: value });
+  }
+  return handler(event, context, callback);
+};
+exports.observedPromise = observed(async () => 'value');
+exports.observedRejection = observed(async () => {
+  throw new Error('reason');
+});
+// aws-serverless-express returns its server, and calls context.succeed later.
+const proxy = (event, context) => {
+  const server = require('http').createServer().listen(0, '127.0.0.1', () => {
+    server.close(() => context['succeed']({ by: 'a library' }));
+  });
+  return server;
+};
+exports.libraryReturnsServer = (event, context) => proxy(event, context);

@@ -49,7 +49,7 @@ exports.stdin = async () => {
   for await (const chunk of process.stdin) read += chunk;
   return { read };
 };
-exports.argv = async () => ({ count: process.argv.length >= 2, execArgv: process.execArgv.length });
+exports.argv = async () => ({ count: process.argv.length >= 2 });
 exports.child = async () =>
   new Promise((resolve) => {
     const child = require('child_process').fork(`${__dirname}/lib/child.js`, [], { silent: true });

@@ -20,6 +20,22 @@ exports.withListener = async () => {
   terminateSoon();
 };
 
+exports.withSlowListener = async () => {
+  process.on('SIGTERM', async () => {
+    console.log('closing');
+    await pause(1000);
+    console.log('closed');
+  });
+  terminateSoon();
+};
+
+exports.sigtermDuringInvocation = async () => {
+  process.on('SIGTERM', () => {});
+  process.kill(process.pid, 'SIGTERM');
+  await pause(500);
+  return 'finished';
+};
+
 exports.withEndlessListener = async () => {
   process.on('SIGTERM', () => setInterval(() => {}, 1000));
   terminateSoon();
@@ -68,9 +84,21 @@ exports.environment = async () => ({
   path: process.env.PATH,
   nodePath: process.env.NODE_PATH,
   wrapped: process.env.WRAPPED,
-  heap: process.execArgv,
+  flags: process.execArgv,
+  own: Object.keys(process.env).filter((name) => name.startsWith('NODELAYER_')),
   gc: typeof gc,
 });
+
+exports.importsFromLayer = async () => {
+  const worker = `import('of-a-layer').then((found) => require('worker_threads').parentPort.postMessage(Object.keys(found)))`;
+  const { Worker } = require('worker_threads');
+  return {
+    handler: Object.keys(await import('of-a-layer')),
+    worker: await new Promise((resolve, reject) => {
+      new Worker(worker, { eval: true }).once('message', resolve).once('error', reject);
+    }),
+  };
+};
 
 exports.changesContext = awslambda.streamifyResponse(async (event, stream, context) => {
   context.awsRequestId = 'somebody-else';

@@ -3,13 +3,21 @@
 import hashlib
 import io
 import json
+import shutil
 
 import pytest
 from support import ROOT
 
 from nodelayer import __version__
 from nodelayer.architecture import ARM64, X86_64
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotFoundError, UnreachableError
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NodelayerError,
+    NotFoundError,
+    NotVerifiedError,
+    UnreachableError,
+)
 from nodelayer.layer import abi, archive, build, contents, docker_builder
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import LayerTarget, code_sha256
@@ -80,12 +88,18 @@ def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
         build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
 
 
-def test_the_client_is_bootstrap_and_its_scripts():
+def test_the_client_is_every_file_of_the_runtime_folder():
     entries = {entry.path: entry.mode for entry in contents.client(ROOT / "runtime")}
-    assert entries["bootstrap"] == 0o755
-    assert {path: mode for path, mode in entries.items() if path != "bootstrap"} == {
-        f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()
-    }
+    scripts = {"bootstrap": 0o755, "bin/node": 0o755}
+    assert entries == scripts | {f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()}
+
+
+@pytest.mark.parametrize("name", ["bootstrap", "bin/node", "aws/index.js"])
+def test_a_client_with_windows_line_endings_is_refused(tmp_path, name):
+    runtime = shutil.copytree(ROOT / "runtime", tmp_path / "runtime")
+    (runtime / name).write_bytes((runtime / name).read_bytes().replace(b"\n", b"\r\n"))
+    with pytest.raises(NotVerifiedError, match=f"runtime/{name} has Windows line endings"):
+        contents.client(runtime)
 
 
 def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
