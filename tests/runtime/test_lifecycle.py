@@ -314,7 +314,7 @@ def test_exec_wrapper_sees_the_variables_of_a_managed_runtime(run, wrapper):
     wrapper.write_text('#!/bin/sh\nexport WRAPPED="$AWS_EXECUTION_ENV $NODE_PATH"\nexec "$@"\n')
     variables = {"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper), "AWS_EXECUTION_ENV": None}
     (seen,) = answers(run(NEW, "environment", variables=variables))
-    assert seen["wrapped"] == f"AWS_Lambda_nodejs26.x {seen['nodePath']}"
+    assert seen["wrapped"] == f"AWS_Lambda_nodejs{NEW[:2]}.x {seen['nodePath']}"
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)

@@ -31,7 +31,7 @@ from nodelayer.util.http import Web, shown
 
 HOME = "https://nodejs.org/dist"
 KEYS = "https://raw.githubusercontent.com/nodejs/release-keys/HEAD"
-MIRROR_VARIABLES = ("NVM_NODEJS_ORG_MIRROR", "NODEJS_ORG_MIRROR", "npm_config_disturl", "NPM_CONFIG_DISTURL")
+MIRROR_VARIABLES = ("NODEJS_ORG_MIRROR", "NVM_NODEJS_ORG_MIRROR", "npm_config_disturl", "NPM_CONFIG_DISTURL")
 KEYS_VARIABLE = "NODELAYER_RELEASE_KEYS_URL"
 
 _MEGABYTE = 1_000_000
@@ -93,7 +93,7 @@ class DistSource:
         folder = "dist" if self._base == HOME else hashlib.sha256(self._base.encode()).hexdigest()[:16]
         self._cache_folder = f"nodejs.org/{folder}"
         self._host = urlsplit(self._base).hostname or self._base
-        mirror = f"set {self.mirror_variables[1]} to a mirror, " if self.mirror_variables else ""
+        mirror = f"set {self.mirror_variables[0]} to a mirror, " if self.mirror_variables else ""
         self._advice = f"check the network and HTTPS_PROXY, {mirror}or use --source npm"
 
     def releases(self, architecture: Architecture) -> Sequence[Release]:

@@ -74,7 +74,7 @@ class Step:
         return not (self.publishes or self.missing_access or self.duplicates or not self.recorded)
 
     @property
-    def description(self) -> str:
+    def actions(self) -> str:
         """The actions of the step, for the table of the plan."""
         parts = [
             f"publish {self.paddings} padding versions" if self.paddings else "",
@@ -316,7 +316,7 @@ def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
             step.region,
             step.artifact.layer_name,
             f"{step.existing.version}, {step.access}" if step.existing else "-",
-            step.description,
+            step.actions,
         )
         for step in plan.steps
     ]

@@ -103,9 +103,9 @@ def test_align_changes_no_aligned_region():
 
 def test_the_description_lists_the_actions_in_order():
     full = step("a", latest=1, wanted_version=4, missing_access=Access(public=True))
-    assert full.description == "publish 2 padding versions, publish, as number 4, permit public, record"
-    assert step("a", existing=1, recorded=True).description == "nothing"
-    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).description == "delete the duplicate 2, 3"
+    assert full.actions == "publish 2 padding versions, publish, as number 4, permit public, record"
+    assert step("a", existing=1, recorded=True).actions == "nothing"
+    assert step("a", existing=1, recorded=True, duplicates=(2, 3)).actions == "delete the duplicate 2, 3"
 
 
 def test_access_is_only_added():
