@@ -15,6 +15,8 @@ from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import Release
 from nodelayer.version import __version__
 
+pytestmark = pytest.mark.full
+
 BOTH = ["linux-x64", "linux-arm64"]
 INDEX = [
     ("v26.1.0", BOTH, False),

@@ -218,6 +218,7 @@ def test_versions_that_are_none_are_passed_over(npm, registry):
     assert found == {"12.16.1": "2020-02-18", "14.0.0": None}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("says", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "nothing"])
 def test_a_document_that_is_none_is_one_line(npm, registry, says):
     registry.says = says
@@ -247,6 +248,7 @@ def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp
     assert registry.downloads == 2
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "note",
     [
@@ -263,6 +265,7 @@ def test_a_damaged_note_of_what_was_fetched_is_as_none(npm, registry, tmp_path, 
     assert registry.downloads == 2
 
 
+@pytest.mark.full
 def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path):
     registry.publish("14.0.0", node=elf() + b"14")
     for version in ("12.16.1", "14.0.0"):

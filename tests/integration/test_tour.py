@@ -9,7 +9,7 @@ from support import command, environment
 
 from nodelayer.cli import tour
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

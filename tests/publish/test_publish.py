@@ -521,6 +521,7 @@ def test_motos_server_agrees(moto_workspace):
     assert [set(moto_workspace.versions(region)) for region in THREE] == [{1}] * 3
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     ("region", "partition"),
     [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],

@@ -237,6 +237,7 @@ def statements(granted, role):
     return [statement for part in parts for statement in granted[name, part]]
 
 
+@pytest.mark.full
 def test_every_call_is_allowed_to_the_command_s_role(runs, granted):
     lacking = [
         (run.name, action, arn)
@@ -438,6 +439,7 @@ def test_a_role_trusts_tokens_of_github_for_aws_only(strict, role, more):
         assume(strict, role, token(subject, **more))
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("gone", ["", "s3:PutObject", "ssm:PutParameter"])
 def test_the_role_as_deployed_uploads_and_writes_parameters_where_iam_is_asked(
     strict, tmp_path, layer_zip, gone
