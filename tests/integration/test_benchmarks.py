@@ -64,7 +64,7 @@ def test_a_benchmark_writes_its_figures(name, tmp_path):
 def test_bench_knows_every_benchmark():
     done = subprocess.run(command("bench", "--only", "none"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith(f"use {' or '.join(SMALL)}")
+    assert done.stderr.strip().endswith(f"use {', '.join(SMALL)}")
 
 
 def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
