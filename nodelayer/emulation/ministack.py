@@ -97,7 +97,10 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
                     "PATH": os.environ.get("PATH", os.defpath),
                     "HOME": folder,
                     "TMPDIR": folder,
-                    **{name: value.format(port=port, folder=folder) for name, value in program.variables.items()},
+                    **{
+                        name: value.format(port=port, folder=folder)
+                        for name, value in program.variables.items()
+                    },
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -77,7 +77,7 @@ def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
     rounds = measure.interleave({name: lambda name=name: way(name) for name in ("ours", "peer")}, 3)
     assert called == ["ours", "peer", "peer", "ours", "ours", "peer"]
     table = measure.Table("Time", {"one": rounds}, ours="ours", limits={"peer": 0.5})
-    assert table.verdicts() == [["Time: one, against peer", "0.5", "0.5", "met"]]
+    assert table.verdicts() == [["Time: one, compared with peer", "0.5", "0.5", "met"]]
     assert "| one | 2 | 4 (0.5) |" in table.markdown()
 
 
