@@ -59,6 +59,7 @@ MINISTACK = Program(
         "DOCKER_HOST": "unix:///dev/null/none",  # it would remove the containers of another MiniStack
         "IOT_MTLS_ENABLED": "0",  # it uses a fixed port
         "SFTP_ENABLED": "0",  # it uses a fixed port
+        "STATE_DIR": "{folder}",
         "LOG_LEVEL": "WARNING",
     },
 )
@@ -96,7 +97,10 @@ def running(program: Program, cache: DownloadCache, reporter: Reporter) -> Itera
                     "PATH": os.environ.get("PATH", os.defpath),
                     "HOME": folder,
                     "TMPDIR": folder,
-                    **{name: value.format(port=port) for name, value in program.variables.items()},
+                    **{
+                        name: value.format(port=port, folder=folder)
+                        for name, value in program.variables.items()
+                    },
                 },
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -64,7 +64,7 @@ def test_a_benchmark_writes_its_figures(name, tmp_path):
 def test_bench_knows_every_benchmark():
     done = subprocess.run(command("bench", "--only", "none"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
-    assert done.stderr.strip().endswith(f"use {' or '.join(SMALL)}")
+    assert done.stderr.strip().endswith(f"use {', '.join(SMALL)}")
 
 
 def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
@@ -77,7 +77,7 @@ def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
     rounds = measure.interleave({name: lambda name=name: way(name) for name in ("ours", "peer")}, 3)
     assert called == ["ours", "peer", "peer", "ours", "ours", "peer"]
     table = measure.Table("Time", {"one": rounds}, ours="ours", limits={"peer": 0.5})
-    assert table.verdicts() == [["Time: one, against peer", "0.5", "0.5", "met"]]
+    assert table.verdicts() == [["Time: one, compared with peer", "0.5", "0.5", "met"]]
     assert "| one | 2 | 4 (0.5) |" in table.markdown()
 
 
