@@ -32,14 +32,17 @@ class Session:
         return self.screens[-1]
 
 
-def run(command, *, columns=100, lines=40, watch=lambda _screen: None, **options):
+def run(command, *, env, columns=100, lines=40, watch=lambda _screen: None, **options):
     """Run a command whose input, output and errors are a terminal of this size.
 
     `watch` is called with pyte's screen whenever the command has written.
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs} | options
+    env = {
+        name: value for name, value in env.items() if name not in {"COLUMNS", "LINES"}
+    }
+    streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "env": env} | options
     screen = pyte.HistoryScreen(columns, lines, history=10_000, ratio=1)
     stream = pyte.ByteStream(screen)
     screens, written = [], b""

@@ -286,12 +286,12 @@ def test_a_zip_too_large_for_a_direct_upload_gets_a_warning(build_here, tmp_path
     assert build_here(tmp_path) == []
     monkeypatch.setattr(build, "DIRECT_UPLOAD", 14_000_000)
     (warning,) = build_here(tmp_path)
-    assert "through S3 only" in warning
+    assert "Lambda accepts it only through S3" in warning
 
 
 def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypatch):
     monkeypatch.setattr(build, "UNZIPPED", 38_000_000)
-    with pytest.raises(IncompatibleError, match="more than the 250 MB"):
+    with pytest.raises(IncompatibleError, match="Lambda allows 250 MB"):
         build_here(tmp_path)
     assert list(tmp_path.iterdir()) == []
 

@@ -268,7 +268,7 @@ def test_the_smaller_archive_is_taken_and_the_other_where_there_is_none(nodejs, 
     assert nodejs(base).fetch(VERSION, X86_64).record.url.endswith(".tar.xz")
     team.publish(site, gz)
     site.files.pop(XZ)
-    again = nodejs(base, NVM_NODEJS_ORG_MIRROR=f"{base}//dist")
+    again = nodejs(base, NODEJS_ORG_MIRROR=f"{base}//dist")
     site.files.update({path.replace("/dist", "//dist", 1): data for path, data in site.files.items()})
     files = again.fetch(VERSION, X86_64)
     assert files.record.url.endswith(".tar.gz")
@@ -492,8 +492,8 @@ def test_a_file_that_is_listed_and_not_there_is_told(nodejs, base, site):
 @pytest.mark.parametrize(
     "names",
     [
-        ("NVM_NODEJS_ORG_MIRROR", "NODEJS_ORG_MIRROR"),
-        ("NODEJS_ORG_MIRROR", "npm_config_disturl"),
+        ("NODEJS_ORG_MIRROR", "NVM_NODEJS_ORG_MIRROR"),
+        ("NVM_NODEJS_ORG_MIRROR", "npm_config_disturl"),
         ("npm_config_disturl", "NPM_CONFIG_DISTURL"),
         ("NPM_CONFIG_DISTURL", None),
     ],
@@ -510,8 +510,8 @@ def test_a_mirror_is_taken_from_the_first_variable_that_names_one(tmp_path, site
     "address", ["nodejs.org/dist", "ftp://nodejs.org/dist", "https://", "file:///dist", "http://[x"]
 )
 def test_a_mirror_that_is_no_address_is_told_by_the_variable_it_stands_in(nodejs, address):
-    line = refusal(InvalidInputError, lambda: nodejs("http://x", NVM_NODEJS_ORG_MIRROR=address))
-    assert "NVM_NODEJS_ORG_MIRROR" in line
+    line = refusal(InvalidInputError, lambda: nodejs("http://x", NODEJS_ORG_MIRROR=address))
+    assert "[NODEJS_ORG_MIRROR]" in line
 
 
 def test_what_one_mirror_listed_is_not_taken_for_anothers(nodejs, base):

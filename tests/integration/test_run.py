@@ -166,8 +166,8 @@ def test_run_without_a_version_takes_the_newest_that_is_built(invoke, layer, tmp
     assert (empty.code, len(empty.lines)) == (3, 1)
 
 
-@pytest.mark.parametrize(("event", "why"), [("nowhere.json", "no such file"), ("-", "not JSON")])
-def test_an_event_that_is_none_is_one_line(invoke, event, why):
+@pytest.mark.parametrize(("event", "why"), [("nowhere.json", "no such file"), ("-", "not valid JSON")])
+def test_an_invalid_event_is_one_line(invoke, event, why):
     outcome = invoke("run", f"--event={event}", stdin="{")
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert why in outcome.err

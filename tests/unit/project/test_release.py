@@ -349,7 +349,10 @@ def test_a_wrong_flag_is_refused(checkout, words, message):
 def test_without_git_it_says_so(checkout, tmp_path):
     (tmp_path / "empty").mkdir()
     outcome = checkout.command("release", "patch", PATH=str(tmp_path / "empty"))
-    assert (outcome.code, outcome.err) == (7, "nodelayer: git is not installed: install it\n")
+    assert (outcome.code, outcome.err) == (
+        7,
+        "nodelayer: git is not installed: install it: https://git-scm.com/downloads\n",
+    )
 
 
 # ---- what fails half-way
