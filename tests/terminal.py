@@ -39,9 +39,7 @@ def run(command, *, env, columns=100, lines=40, watch=lambda _screen: None, **op
     """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
-    env = {
-        name: value for name, value in env.items() if name not in {"COLUMNS", "LINES"}
-    }
+    env = {name: value for name, value in env.items() if name not in {"COLUMNS", "LINES"}}
     streams = {"stdin": theirs, "stdout": theirs, "stderr": theirs, "env": env} | options
     screen = pyte.HistoryScreen(columns, lines, history=10_000, ratio=1)
     stream = pyte.ByteStream(screen)

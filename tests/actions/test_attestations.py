@@ -17,7 +17,7 @@ SHA = "0123456789abcdef0123456789abcdef01234567"
 STRICT = ("--signer-workflow", RELEASE, "--source-ref", TAG)
 NOBODY = "http://127.0.0.1:9"
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 
 @pytest.fixture(scope="module")

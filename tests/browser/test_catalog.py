@@ -15,7 +15,7 @@ from nodelayer.manifest.lookup import look_up
 from nodelayer.manifest.model import Manifest
 from nodelayer.util.cache import DownloadCache
 
-pytestmark = pytest.mark.browser
+pytestmark = [pytest.mark.browser, pytest.mark.full]
 
 AXE = "axe-core@4.14.1"
 WITHOUT_PROGRAM = """() => {

@@ -23,6 +23,8 @@ from nodelayer.node.sources.npm import Npm
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
+pytestmark = pytest.mark.full
+
 QUIET = Reporter(quiet=True)
 
 

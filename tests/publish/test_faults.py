@@ -28,7 +28,7 @@ from nodelayer.layer.record import code_sha256
 from nodelayer.publish.layers import region_worker
 from nodelayer.publish.layers.plan import PublishOptions
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 READ_ONLY = "/sys/layers.json"
 

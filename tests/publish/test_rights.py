@@ -28,7 +28,7 @@ from support import command
 
 from nodelayer.aws import quotas
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 ROOT = Path(__file__).resolve().parents[2]
 ROLES = ROOT / "cloudformation" / "github-publisher.yaml"

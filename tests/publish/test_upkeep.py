@@ -12,7 +12,7 @@ from nodelayer.errors import NotVerifiedError
 from nodelayer.publish.layers import backfill, metadata
 from nodelayer.util.console import Reporter
 
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 
 def test_verify_finds_all_well_after_publishing(workspace):

@@ -21,7 +21,7 @@ from nodelayer.util.console import Reporter
 
 TAG = "v1.2.3"
 NOTES = "Layers of Node.js.\n\n- one\n- two\n"
-pytestmark = pytest.mark.network
+pytestmark = [pytest.mark.network, pytest.mark.full]
 
 RUN = """
 import os, sys

@@ -21,6 +21,8 @@ from nodelayer.project import release as own_release
 from nodelayer.project.changelog import Changelog
 from nodelayer.util.console import Reporter
 
+pytestmark = pytest.mark.full
+
 DAY = date(2026, 11, 25)
 PYPROJECT = '[project]\nname = "nodelayer"\nversion = "1.2.2"\n\n[tool.x]\nversion = "1.2.2"\n'
 CHANGELOG = (
