@@ -155,7 +155,7 @@ def test_actions_are_given_what_they_need_and_no_more(first):
     assert {each["role-to-assume"] for each in given["configure-aws-credentials"]} == {ROLE}
     assert {each["aws-access-key-id"] for each in given["configure-aws-credentials"]} == {""}
     uploads = {each["name"] for each in given["upload-artifact"]}
-    assert uploads == {"recorded", "wheel", "attestation-wheel"} | {
+    assert uploads == {"recorded", "docs", "wheel", "attestation-wheel"} | {
         f"{what}-{each}" for each in BUILT for what in ("layer", "attestation")
     }
     assert {each["overwrite"] for each in given["upload-artifact"]} == {"true"}

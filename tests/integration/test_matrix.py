@@ -126,7 +126,7 @@ def test_a_second_batch_comes_with_the_command_that_starts_it(ask, site):
     (site[0] / "index.json").write_text(json.dumps(releases))
     outcome = ask("--node=every")
     assert outcome.lines[-2:] == [
-        f"{matrix.BATCH} layers, batch 1 of 2; the others:",
+        f"{matrix.BATCH} layers, batch 1 of 2. To build the others, run:",
         f"gh workflow run release.yml --ref v{__version__} -f node=every -f batch=2",
     ]
     assert ask("--node=every", "--batch=2").code == 0

@@ -175,6 +175,12 @@ def outcome(raw, function):
     return result
 
 
+def without_machine(outcome, client):
+    """Return the outcome without what differs between machines and times, so that it can be recorded."""
+    text = json.dumps(outcome).replace(str(client.folder), "/client")
+    return json.loads(re.sub(r"\[(ERROR|INFO)\] \[\d+\]", r"[\1] [0]", text))
+
+
 def _end(raw):
     if raw.code is not None:
         return f"exit {raw.code}"

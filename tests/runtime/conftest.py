@@ -132,8 +132,9 @@ def outcomes(request, runtimes):
 
 
 def _run(runtimes, case, name, version):
-    raw = clients.run(runtimes.client(name, version), case.run, runtimes.function)
-    outcome = clients.outcome(raw, runtimes.function)
+    client = runtimes.client(name, version)
+    raw = clients.run(client, case.run, runtimes.function)
+    outcome = clients.without_machine(clients.outcome(raw, runtimes.function), client)
     if name == "nodelayer":
         outcome["unnamed errors"] = clients.unnamed_errors(raw)
     return outcome
