@@ -202,6 +202,7 @@ def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
     assert sent == {DEAD}
 
 
+@pytest.mark.long
 def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
     assert healed.code == 0
     quiet = stage.schedule("watch.yml")
@@ -222,6 +223,7 @@ def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
     assert github.dispatched() == [asked]
 
 
+@pytest.mark.long
 def test_a_watch_that_fails_opens_an_issue_and_the_next_good_run_closes_it(stage, healed, github):
     assert healed.code == 0
     change(stage, "release-targets.toml", lambda text: text.replace("versions", "version"), "A slip")

@@ -76,7 +76,7 @@ def test_next_run_recovers_from_a_kill_at_each_stage(killed):
         assert_recovered(outcomes[moment])
 
 
-@pytest.mark.full
+@pytest.mark.long
 def test_next_run_recovers_from_a_kill_at_each_request_response_and_file(killed):
     outcomes = killed.each_event()
     assert len(outcomes) > 2 * 2 * len(THREE)  # two requests for each region at least, and their responses

@@ -19,7 +19,7 @@ SEEDS = [int(os.environ["NODELAYER_SEED"])] if "NODELAYER_SEED" in os.environ el
 """A failing test prints its seed; NODELAYER_SEED=SEED runs only that one."""
 LONG_SEEDS = range(4, 34)
 NODES_AND_SEEDS = [
-    pytest.param(node, seed, marks=[pytest.mark.full] * (seed > SEEDS[0]))
+    pytest.param(node, seed, marks=[pytest.mark.long] * (seed > SEEDS[0]))
     for node in clients.EVERY_MAJOR
     for seed in (SEEDS if node in SOME else SEEDS[:1])
 ] + [pytest.param(node, seed, marks=pytest.mark.long) for node in (OLD, NEW) for seed in LONG_SEEDS]
