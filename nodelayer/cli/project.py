@@ -1,4 +1,4 @@
-"""Commands for maintainers: release, test, lint, refresh, docs, bench."""
+"""Commands for maintainers of nodelayer."""
 
 import shutil
 import subprocess
