@@ -178,6 +178,7 @@ def test_nothing_that_was_built_runs_where_it_is_attested(first):
     }
 
 
+@pytest.mark.long
 def test_once_more_it_changes_nothing(stage, again, github):
     before, run = again
     assert run.code == 0, run.text
@@ -186,6 +187,7 @@ def test_once_more_it_changes_nothing(stage, again, github):
     assert "0 layer versions published" in run.log["publish"]
 
 
+@pytest.mark.long
 def test_a_dead_region_does_not_stop_the_others(stage, broken):
     tag, run = broken
     assert run.code != 0
@@ -194,6 +196,7 @@ def test_a_dead_region_does_not_stop_the_others(stage, broken):
     assert published(recorded(stage), tag) == there
 
 
+@pytest.mark.long
 def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
     assert healed.code == 0, healed.text
     there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS}

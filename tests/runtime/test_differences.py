@@ -62,6 +62,11 @@ def _grouped(outcomes):
     return grouped
 
 
+def _without_timing(outcome):
+    """AWS's client asks for the next invocation too early, or not, depending on how busy the machine is."""
+    return {name: value for name, value in outcome.items() if name != "asked too early"}
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(
     ("case", "client"),
@@ -73,10 +78,9 @@ def test_recorded_outcome_is_that_of_aws(case, client, outcomes, recorded):
         pytest.skip(why_not)
     if RECORDING:
         recorded.aws[case.name, client] = outcomes(case, client, node)
+    expected = _without_timing(recorded.aws.get((case.name, client), {}))
     for _ in range(ATTEMPTS):
-        wrong = comparison.differing(
-            outcomes(case, client, node), recorded.aws.get((case.name, client), "recorded")
-        )
+        wrong = comparison.differing(_without_timing(outcomes(case, client, node)), expected)
         if not wrong:
             break
         outcomes.rerun(case, client, node)
