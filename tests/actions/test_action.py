@@ -121,6 +121,7 @@ def test_it_publishes_where_regions_are_named_and_gives_the_arns(used, ministack
         assert content["CodeSha256"] == outputs["code-sha256"]
 
 
+@pytest.mark.long
 def test_the_reusable_workflow_builds_without_credentials_and_publishes_with_them(app, ministack):
     made, _ = app
     run = made.dispatch("calling.yml", ref="main")
@@ -136,6 +137,7 @@ def test_the_reusable_workflow_builds_without_credentials_and_publishes_with_the
     assert json.loads(policy)["Statement"][0]["Principal"] == "*"
 
 
+@pytest.mark.long
 def test_what_a_caller_writes_is_no_program(app):
     made, kept = app
     kept.unlink(missing_ok=True)

@@ -67,7 +67,7 @@ def _without_timing(outcome):
     return {name: value for name, value in outcome.items() if name != "asked too early"}
 
 
-@pytest.mark.full
+@pytest.mark.long
 @pytest.mark.parametrize(
     ("case", "client"),
     [pytest.param(case, client, id=f"{case.name} {client}") for case in CASES for client in case.like],
