@@ -267,22 +267,6 @@ def test_a_heap_percentage_that_is_no_number_is_replaced_by_the_default_with_a_w
     assert raw.err == "nodelayer: NODELAYER_HEAP_PERCENT is not a whole number from 0 to 100; 90 is used\n"
 
 
-@pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-@pytest.mark.parametrize(
-    ("memory", "options", "flags"),
-    [
-        ("1768", "", ["--v8-pool-size=1"]),
-        ("1769", "", []),
-        ("128", "--v8-pool-size=2", []),
-        ("", "", []),
-    ],
-)
-def test_v8_has_one_helper_thread_if_the_function_has_one_processor(run, node, memory, options, flags):
-    variables = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory, "NODE_OPTIONS": options}
-    (seen,) = answers(run(node, "environment", variables=variables))
-    assert [flag for flag in seen["flags"] if "pool" in flag] == flags
-
-
 @pytest.fixture
 def wrapper(tmp_path):
     path = tmp_path / "wrapper"
@@ -293,7 +277,7 @@ def wrapper(tmp_path):
 
 def test_exec_wrapper_starts_the_runtime(run, wrapper):
     (seen,) = answers(run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
-    assert seen["wrapped"] == "4"  # node, its pool, its heap, index.js
+    assert seen["wrapped"] == "3"  # node, its heap, index.js
 
 
 def test_exec_wrapper_may_start_the_bootstrap_again(run, runtimes, wrapper):
