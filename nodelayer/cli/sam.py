@@ -65,7 +65,7 @@ def sam_build(
         "built": "deploy a built layer together with the function: the newest in --out, or that of --node",
         "arch": _ARCH,
         "http": "HTTP endpoint: none (default), api (API Gateway HTTP API) or url (Lambda function URL)",
-        "public": "let everybody call the endpoint (default: only requests signed with AWS credentials)",
+        "public": "let everyone call the endpoint (default: only requests signed with AWS credentials)",
         "manifest": "file or URL of the manifest (default: layers.json)",
         "out": _OUT,
         "profile": PROFILE,
@@ -114,7 +114,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     layer = built_layer(node, options.architecture, Path(out)) if built else {}
     account = _account(target)
     if http != "none" and public:
-        reporter.warn("everybody on the internet will be able to call the function (--public)")
+        reporter.warn("everyone on the internet will be able to call the function (--public)")
     outputs = _application().deploy(options, layer, target, account)
     print(columns(sorted(outputs.items())), end="")
     reporter.say(f"Call it: invoke invoke-function {target.our_flags}")

@@ -296,9 +296,9 @@ def test_logs_prints_the_log_of_the_function(cloud):
 def test_deploy_by_node_moves_the_stack_to_another_layer_and_adds_a_public_url(cloud):
     flags = ("--node=24", f"--manifest={cloud.manifest}", "--http=url", "--public")
     done = cloud.ran("deploy", f"--region={THERE}", *flags)
-    assert "warning: everybody on the internet will be able to call the function" in done.err
+    assert "warning: everyone on the internet will be able to call the function" in done.err
     told = outputs(done)
-    assert (told["HttpAccess"], told["LayerArn"]) == ("everybody on the internet", cloud.arn(NEW, THERE))
+    assert (told["HttpAccess"], told["LayerArn"]) == ("everyone on the internet", cloud.arn(NEW, THERE))
     host = told["UrlAddress"].removeprefix("https://").removesuffix("/")
     over_http = requests.get(f"{cloud.running.endpoint}/a?b=c", headers={"Host": host}, timeout=60).json()
     assert (over_http["node"], over_http["event"]["rawPath"]) == (f"v{NEW}", "/a")
