@@ -182,7 +182,8 @@ class Stage:
             line += ["--var", f"{key}={value}"]
         self._runs += 1
         tell = functools.partial(self._tell, self._runs, workflow, event["ref"])
-        given = self._environment() | {"GITHUB_RUN_ID": str(self._runs)}
+        # Each job installs nodelayer again: without compiling, a sixth faster.
+        given = self._environment() | {"GITHUB_RUN_ID": str(self._runs), "PIP_NO_COMPILE": "1"}
         for key, value in given.items():
             line += ["--env", f"{key}={value}"]
         run = _watched(line, tree, _of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])}, tell)
