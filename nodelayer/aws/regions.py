@@ -35,7 +35,7 @@ class Selection:
 
 
 def parse(text: str) -> tuple[str, ...] | None:
-    """Return the regions that a flag lists, sorted and without duplicates; None for `all`.
+    """Return the regions that a flag lists, without duplicates; None for `all`.
 
     Raises:
         InvalidInputError: The text is empty, or contains something else.
@@ -50,7 +50,7 @@ def parse(text: str) -> tuple[str, ...] | None:
             where="--regions",
             todo="write all, or names such as eu-west-1,us-east-1",
         )
-    return tuple(sorted(set(words)))
+    return tuple(dict.fromkeys(words))
 
 
 def select(

@@ -81,7 +81,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.github import step_outputs
     from nodelayer.layer import artifact
     from nodelayer.node.versions import split
-    from nodelayer.publish.layers.plan import PublishOptions, check_access
+    from nodelayer.publish.layers.plan import PublishOptions, check_access, never_invoked
     from nodelayer.publish.layers.publisher import outputs
     from nodelayer.publish.layers.report import Failure
     from nodelayer.publish.layers.run import run
@@ -102,6 +102,8 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     else:
         names = [each.name for each in architecture.parse(arch)]
         artifacts, errors = artifact.each_built(split(node), names, Path(out))
+    errors += [never_invoked(each) for each in artifacts if not each.invoked]
+    artifacts = [each for each in artifacts if each.invoked]
     for error in errors:
         report.fail(Failure("", "", error))
     outcome = None
@@ -120,7 +122,8 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         if json:
             print(jsons.dumps(outcome.document, indent=2))
         asked = len(artifacts) + len(errors)
-        named = outputs(outcome.result, asked, os.environ.get("AWS_REGION", ""))
+        preferred = (os.environ.get("AWS_REGION", ""), *(target.regions or ()))
+        named = outputs(outcome.result, asked, preferred)
         step_outputs.write(os.environ.get("GITHUB_OUTPUT", ""), named)
     _exit(report)
 

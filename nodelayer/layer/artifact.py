@@ -13,7 +13,10 @@ from nodelayer.project_paths import PROGRAM
 
 @dataclass(frozen=True)
 class Artifact:
-    """A built layer zip. Sizes are bytes; `code_sha256` is base64, as Lambda reports it."""
+    """A built layer zip. Sizes are bytes; `code_sha256` is base64, as Lambda reports it.
+
+    `invoked` is false if the build record says that the layer has never answered an invocation.
+    """
 
     path: Path
     layer_name: str
@@ -26,6 +29,7 @@ class Artifact:
     code_sha256: str
     size: int
     unzipped_size: int | None
+    invoked: bool = True
 
 
 def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
@@ -136,6 +140,7 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         code_sha256=record.code_sha256,
         size=record.size,
         unzipped_size=record.unzipped_size,
+        invoked=record.builder.invoked,
     )
     check_zip(artifact)
     return artifact

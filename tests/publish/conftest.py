@@ -62,7 +62,7 @@ def layer_zip():
     return make_layer
 
 
-def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
+def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0, *, invoked=True):
     """A layer as build-layer writes it, whose binary is `size` bytes of chance that do not compress."""
     _, version, arch = name.split("-")
     target = LayerTarget(version, parse(arch)[0])
@@ -82,7 +82,7 @@ def make_layer(folder, name="nodejs-12.16.1-x86_64", size=4096, seed=0):
         runtimes=["provided.al2", "provided.al2023"],
         compression="fast",
         source=SOURCE,
-        builder=BuilderRecord(name="local"),
+        builder=BuilderRecord(name="local", executed=invoked, invoked=invoked),
     )
     (folder / f"{target.stem}.cdx.json").write_text(sbom.render(record, {}), encoding="utf-8")
     (folder / f"{target.stem}.json").write_text(record.json_text(), encoding="utf-8")

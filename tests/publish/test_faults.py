@@ -227,6 +227,15 @@ def test_a_zip_that_changed_after_its_record_was_written_is_not_published(worksp
     assert proxy.calls == []
 
 
+def test_publish_refuses_only_the_layer_that_was_never_invoked(workspace):
+    make_layer(workspace.dist, "nodejs-14.0.0-x86_64", invoked=False)
+    outcome = workspace.command("publish", "--built", "--regions", "eu-west-1")
+    assert outcome.code == 5
+    assert "nodejs-14.0.0-x86_64.zip has never been invoked" in outcome.err
+    assert "invoke build-layer --node 14.0.0 --arch x86_64" in outcome.err
+    assert [layer.node_version for layer in workspace.manifest().layers] == ["12.16.1"]
+
+
 def test_a_file_that_is_no_zip_is_not_published(workspace):
     made = make_layer(workspace.dist)
     made.zip.write_bytes(b"not a zip")

@@ -13,7 +13,7 @@ from nodelayer.aws.account import Account, Region
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.aws.layers import PRIVATE, Access, LayerVersionSummary
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.errors import InvalidInputError, RefusedError
+from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.project_paths import PROGRAM
@@ -125,6 +125,15 @@ class Plan:
     def of(self, region: str) -> tuple[Step, ...]:
         """Return the steps of one region."""
         return tuple(step for step in self.steps if step.region == region)
+
+
+def never_invoked(artifact: Artifact) -> NotVerifiedError:
+    """Return the error for a layer that never answered an invocation, so it is not published."""
+    return NotVerifiedError(
+        f"{artifact.path.name} has never been invoked, so it may not work",
+        todo=f"build it where {artifact.architecture} programs run and pip can install the emulator: "
+        f"{PROGRAM} build-layer --node {artifact.node_version} --arch {artifact.architecture}",
+    )
 
 
 def check_account(known: Manifest, account: Account) -> None:

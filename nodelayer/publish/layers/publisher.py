@@ -273,15 +273,15 @@ def as_json(result: Result) -> Mapping[str, object]:
     }
 
 
-def outputs(result: Result | None, asked: int, region: str) -> dict[str, str]:
+def outputs(result: Result | None, asked: int, preferred: Sequence[str]) -> dict[str, str]:
     """Return the outputs for a later step of a GitHub job: all ARNs, and one if one layer was `asked` for.
 
-    That is the ARN in `region`, or else in the alphabetically first region; empty if no layer was published.
+    That is the ARN in the first `preferred` region that has one, else in any; empty if none was published.
     """
     arns: dict[str, dict[str, str]] = {}
     for each in result.done if result else ():
         if each.complete:
             arns.setdefault(each.step.artifact.layer_name, {})[each.step.region] = each.published.arn
     by_region = next(iter(arns.values()), {}) if asked == 1 else {}
-    one = by_region.get(region) or next((arn for _, arn in sorted(by_region.items())), "")
+    one = next((by_region[each] for each in (*preferred, *sorted(by_region)) if each in by_region), "")
     return {"layer-arns": json.dumps(arns, sort_keys=True), "layer-arn": one}
