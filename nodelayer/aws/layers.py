@@ -65,7 +65,10 @@ class LayerVersionSummary:
 
 @dataclass(frozen=True)
 class Content:
-    """The content of a layer version: sha256 in base64, size in bytes, URL of the zip (valid ten minutes)."""
+    """The content of a layer version: sha256 in base64, size in bytes, URL of the zip (valid ten minutes).
+
+    `runtimes` and `architectures` are the compatible ones; empty means that its publisher named none.
+    """
 
     version: int
     arn: str
@@ -73,6 +76,8 @@ class Content:
     size: int
     location: str
     created: str
+    runtimes: tuple[str, ...] = ()
+    architectures: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -286,15 +291,25 @@ def _time(text: str) -> str:
 
 
 def _content(answer: Any) -> Content:  # noqa: ANN401 - the responses of two operations
-    content = answer["Content"]
-    return Content(
-        answer["Version"],
-        answer["LayerVersionArn"],
-        content["CodeSha256"],
-        content["CodeSize"],
-        content.get("Location", ""),
-        _time(answer["CreatedDate"]),
-    )
+    """Raise RefusedError if a field that nodelayer needs is missing."""
+    try:
+        content = answer["Content"]
+        return Content(
+            answer["Version"],
+            answer["LayerVersionArn"],
+            content["CodeSha256"],
+            content["CodeSize"],
+            content.get("Location", ""),
+            _time(answer["CreatedDate"]),
+            tuple(answer.get("CompatibleRuntimes", ())),
+            tuple(answer.get("CompatibleArchitectures", ())),
+        )
+    except KeyError as error:
+        raise RefusedError(
+            f"AWS's description of the layer version lacks {error.args[0]}",
+            where=answer.get("LayerVersionArn", ""),
+            todo="try again; if it fails again, use another layer version",
+        ) from error
 
 
 def _metadata(metadata: LayerMetadata) -> dict[str, Any]:

@@ -15,11 +15,15 @@ _BEGINS = frozenset({"CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS", "DELETE_IN_PROG
 
 @dataclass(frozen=True)
 class Stack:
-    """A CloudFormation stack. `status` is CloudFormation's, such as `CREATE_COMPLETE`."""
+    """A CloudFormation stack. `status` is CloudFormation's, such as `CREATE_COMPLETE`.
+
+    `resources` are logical IDs.
+    """
 
     name: str
     status: str
-    tags: Mapping[str, str]
+    description: str
+    resources: frozenset[str]
     outputs: Mapping[str, str]
 
 
@@ -49,10 +53,20 @@ class Stacks:
                     return None
                 raise
         found = answer["Stacks"][0]
+        description = ""
+        if found["StackStatus"] != "REVIEW_IN_PROGRESS":  # such a stack has no template yet
+            with self._clients.translate_errors("cloudformation:GetTemplateSummary", name):
+                description = self._client.get_template_summary(StackName=name).get("Description", "")
+        with self._clients.translate_errors("cloudformation:ListStackResources", name):
+            pages = self._client.get_paginator("list_stack_resources").paginate(StackName=name)
+            resources = frozenset(
+                each["LogicalResourceId"] for page in pages for each in page["StackResourceSummaries"]
+            )
         return Stack(
             found["StackName"],
             found["StackStatus"],
-            {each["Key"]: each["Value"] for each in found.get("Tags", [])},
+            description,
+            resources,
             {each["OutputKey"]: each["OutputValue"] for each in found.get("Outputs", [])},
         )
 

@@ -49,7 +49,7 @@ def sam_build(
     from nodelayer.util.console import Reporter
 
     options = StackOptions(layer_arn, _one_architecture(arch))
-    layer = {} if layer_arn else built_layer(node, options.architecture, Path(out))
+    layer = None if layer_arn else built_layer(node, options.architecture, Path(out))
     folder = Path(build_dir).resolve() if build_dir else ROOT / ".aws-sam" / "build"
     application = _application()
     application.build(options, layer, folder)
@@ -111,7 +111,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         found = look_up(open_manifest(manifest), node, target.region, options.architecture)
         options = replace(options, layer_arn=found.published.arn)
         reporter.say(f"Node.js {found.layer.node_version}: {options.layer_arn}")
-    layer = built_layer(node, options.architecture, Path(out)) if built else {}
+    layer = built_layer(node, options.architecture, Path(out)) if built else None
     account = _account(target)
     if http != "none" and public:
         reporter.warn("everyone on the internet will be able to call the function (--public)")

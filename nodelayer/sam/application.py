@@ -1,5 +1,6 @@
 """Build, deploy and delete the sample function with SAM."""
 
+import json
 import os
 import shlex
 import tempfile
@@ -16,6 +17,8 @@ from nodelayer.sam.program import SamProgram
 from nodelayer.sam.stack import StackOptions, StackTarget
 
 FUNCTION = "Function"
+CONTENT = "ContentUri: dist/layer.zip"
+"""The layer's content in template.yaml, which these commands replace."""
 
 
 class StoppedError(NodelayerError):
@@ -36,14 +39,16 @@ class SamApplication:
         """The `sam` program; it is installed on first use if necessary."""
         return self.find_program()
 
-    def build(self, options: StackOptions, layer: Mapping[str, str], out: Path) -> None:
-        """Run `sam build`, for the function alone if the layer is already published."""
-        line = [
-            "build",
-            *([FUNCTION] if options.layer_arn else []),
-            f"--template-file={self.root / 'template.yaml'}",
-        ]
-        self._run(*line, f"--build-dir={out}", *_overrides(options), variables=layer)
+    def build(self, options: StackOptions, layer: Path | None, out: Path) -> None:
+        """Run `sam build` with the zip of a layer; None if the layer is already published."""
+        template = self.root / "template.yaml"
+        # SAM uploads the content of a layer even if a condition leaves the layer out of the stack.
+        content = f"ContentUri: {json.dumps(str(layer or self.root / 'function'))}"
+        with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
+            rendered = Path(folder) / template.name
+            rendered.write_text(template.read_text("utf-8").replace(CONTENT, content), "utf-8")
+            line = ["build", f"--template-file={rendered}", f"--base-dir={self.root}", f"--build-dir={out}"]
+            self._run(*line, *_overrides(options))
 
     def local_invoke(self, out: Path, event: Path) -> str:
         """Return a command that runs the built function on this machine."""
@@ -51,7 +56,7 @@ class SamApplication:
         return f"{self.program.command} local invoke {FUNCTION} --template {files[0]} --event {files[1]}"
 
     def deploy(
-        self, options: StackOptions, layer: Mapping[str, str], target: StackTarget, account: Account
+        self, options: StackOptions, layer: Path | None, target: StackTarget, account: Account
     ) -> Mapping[str, str]:
         """Build and deploy without asking for confirmation, and return the outputs of the stack.
 
@@ -62,13 +67,14 @@ class SamApplication:
         region = account.region(target.region)
         stack.check_deployable(target, region.stacks.get(target.stack))
         if options.layer_arn:
-            stack.check_layer(options.layer_arn, account)
+            stack.check_layer(options, account)
         with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
             self.build(options, layer, Path(folder))
             flags = [
                 "--capabilities=CAPABILITY_IAM",
                 "--no-confirm-changeset",
                 "--no-fail-on-empty-changeset",
+                f"--s3-prefix={target.stack}",
             ]
             line = ["deploy", f"--template-file={folder}/template.yaml", *flags]
             self._run_on_stack(target, *line, *_overrides(options))
@@ -106,19 +112,19 @@ class SamApplication:
                 todo=f"when it ends, run invoke destroy {target.our_flags} to delete the stack",
             ) from None
 
-    def _run(self, *line: str, variables: Mapping[str, str] | None = None, to_stdout: bool = False) -> None:
+    def _run(self, *line: str, to_stdout: bool = False) -> None:
         config = f"--config-file={self.root / 'samconfig.toml'}"
-        self.program.run([*line, config], cwd=self.root, variables=variables, to_stdout=to_stdout)
+        self.program.run([*line, config], cwd=self.root, to_stdout=to_stdout)
 
 
-def built_layer(spec: str, architecture: str, out: Path) -> dict[str, str]:
-    """Return the variables that tell examples/layer-only/layer/Makefile which zip in `out` to unpack.
+def built_layer(spec: str, architecture: str, out: Path) -> Path:
+    """Return the absolute path of a built layer's zip.
 
     Raises:
         NotFoundError: No built layer matches.
     """
     (found,) = artifact.built(spec or "latest", [architecture], out)
-    return {"NODE": found.node_version, "ARCH": found.architecture, "DIST": str(out.resolve())}
+    return found.path.resolve()
 
 
 def _overrides(options: StackOptions) -> list[str]:

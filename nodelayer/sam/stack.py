@@ -10,8 +10,11 @@ from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
 
 DEFAULT_NAME = "nodelayer-sample"
-TAG = ("nodelayer", "sample-function")
-"""The tag of the stack, from samconfig.toml. A stack without it belongs to somebody else."""
+DESCRIPTION = "The sample function of nodelayer, on a Node.js version of your choice"
+"""The description in template.yaml, by which deploy and destroy recognize their stacks."""
+RESOURCES = ("Function", "Layer", "Api", "Url")
+"""How the logical IDs of the resources in template.yaml begin."""
+RUNTIME = "provided.al2023"
 HTTP = ("none", "api", "url")
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9-]{0,127}", re.ASCII)
@@ -68,6 +71,10 @@ class StackOptions:
             raise InvalidInputError(
                 f"unknown kind of HTTP endpoint {self.http!r}", where="--http", todo="use none, api or url"
             )
+        if self.public and self.http == "none":
+            raise InvalidInputError(
+                "there is no endpoint to make public", where="--public", todo="add --http api or --http url"
+            )
 
     @property
     def parameters(self) -> dict[str, str]:
@@ -103,10 +110,21 @@ def choose_region(requested: str, configured: str | None, layer_arn: str) -> str
     return region
 
 
-def check_layer(layer_arn: str, account: Account) -> None:
-    """Raise RefusedError if this account cannot read the layer version."""
+def check_layer(options: StackOptions, account: Account) -> None:
+    """Raise RefusedError if the function cannot use its published layer version."""
+    layer_arn = options.layer_arn
     arn = LayerVersionArn.parse(layer_arn)
-    if account.region(arn.region).layers.content_by_arn(layer_arn) is not None:
+    if (content := account.region(arn.region).layers.content_by_arn(layer_arn)) is not None:
+        for value, compatible, todo in (
+            (options.architecture, content.architectures, f"use --arch {' or '.join(content.architectures)}"),
+            (RUNTIME, content.runtimes, "use another layer"),
+        ):
+            if compatible and value not in compatible:
+                raise RefusedError(
+                    f"the layer is for {', '.join(compatible)}, but the function would be for {value}",
+                    where=layer_arn,
+                    todo=todo,
+                )
         return
     if arn.account == account.id:
         raise RefusedError(
@@ -145,17 +163,19 @@ def check_ours(target: StackTarget, found: Stack | None) -> Stack:
 
     Raises:
         NotFoundError: It does not exist.
-        RefusedError: It belongs to somebody else.
+        RefusedError: It is not a stack of the sample function, or it has other resources.
     """
     if found is None:
         raise NotFoundError(
             "this stack does not exist",
             where=str(target),
-            todo=f"run invoke deploy {target.our_flags}, or correct --stack-name and --region",
+            todo="correct --stack-name and --region, or deploy first",
         )
-    if found.tags.get(TAG[0]) != TAG[1]:
+    foreign = sorted(each for each in found.resources if not each.startswith(RESOURCES))
+    if found.description != DESCRIPTION or foreign:
+        why = f"it contains {foreign[0]}" if foreign else f"its description is {found.description!r}"
         raise RefusedError(
-            f"this stack does not belong to nodelayer: it lacks the tag {'='.join(TAG)}",
+            f"this is not a stack of the sample function: {why}",
             where=str(target),
             todo="use another --stack-name",
         )

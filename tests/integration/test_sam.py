@@ -10,6 +10,7 @@ import re
 import shutil
 import socket
 import subprocess
+import sys
 import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ from nodelayer.aws.account import Account
 from nodelayer.aws.regions import Partition
 from nodelayer.emulation import rie as emulator
 from nodelayer.manifest.lookup import arn_for
+from nodelayer.sam.stack import DESCRIPTION
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
@@ -178,6 +180,48 @@ def wait_for_port(port, seconds=60):
             return
         time.sleep(0.1)
     raise AssertionError(f"nobody listens on port {port} after {seconds} s")
+
+
+def test_sam_build_works_in_a_folder_with_spaces(layer, path, tmp_path):
+    """The checkout and dist are in such a folder, and nodelayer is imported from there."""
+    copy = tmp_path / "my proj (1) é"
+    for name in ("nodelayer", "runtime", "docker", "function"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    for name in ("tasks.py", "pyproject.toml", "template.yaml", "samconfig.toml"):
+        shutil.copy(ROOT / name, copy)
+    shutil.copytree(layer(OLD).zip.parent, copy / "dist")
+    line = [sys.executable, "-m", "invoke", "sam-build", f"--node={OLD}"]
+    variables = {**os.environ, "PATH": path, "PYTHONPATH": str(copy)}
+    done = subprocess.run(line, cwd=copy, env=variables, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    built = copy / ".aws-sam" / "build"
+    names = {each.name for each in (built / "Function").iterdir()}
+    assert names == {"function.js", "package-lock.json", "package.json"}
+    assert f"nodejs-{OLD}-x86_64.zip" in (built / "template.yaml").read_text()
+
+
+@pytest.mark.parametrize("package", [True, False])
+def test_the_makefile_copies_the_whole_function_without_a_lock_file(tmp_path, package):
+    source, artifacts = tmp_path / "my function", tmp_path / "my artifacts"
+    artifacts.mkdir()
+    for name in ("app.js", "lib/tests/a.mjs", "data.json", ".env", ".npmrc", "tests/b.js", "events/c.json"):
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_text("")
+    if package:
+        (source / "package.json").write_text('{"dependencies": {"left": "file:lib"}}')
+        (source / "lib" / "package.json").write_text('{"name": "left", "version": "1.0.0"}')
+    shutil.copy(ROOT / "function" / "Makefile", source)
+    subprocess.run(
+        ["make", "--silent", "--makefile", source / "Makefile", "build-Function"],
+        cwd=source,
+        env={**os.environ, "ARTIFACTS_DIR": str(artifacts)},
+        check=True,
+    )
+    expected = {"app.js", "data.json", "lib"}
+    expected |= {"node_modules", "package.json", "package-lock.json"} if package else set()
+    assert {each.name for each in artifacts.iterdir()} == expected
+    assert (artifacts / "lib" / "tests" / "a.mjs").exists()
+    assert (artifacts / "node_modules" / "left").exists() == package
 
 
 def test_sam_build_without_a_built_layer_fails(invoke, path, tmp_path):
@@ -358,12 +402,19 @@ def test_a_stack_that_does_not_exist_is_an_error(cloud, name):
     assert f"this stack does not exist [{HERE} nowhere]" in told
 
 
-def test_a_stack_of_somebody_else_is_not_changed(cloud):
-    stack(cloud, "other", {"Type": "AWS::CloudFormation::WaitConditionHandle"}, [])
+def test_a_stack_that_holds_something_else_is_not_changed(cloud):
+    stack(cloud, "other", {"Type": "AWS::CloudFormation::WaitConditionHandle"}, "Orders of our shop")
     named = ("--stack-name=other", f"--region={HERE}")
     for line in (("deploy", f"--layer-arn={cloud.arn()}"), ("destroy", "--yes")):
-        assert "does not belong to nodelayer" in refused(cloud, 9, *line, *named)
+        told = refused(cloud, 9, *line, *named)
+        assert "this is not a stack of the sample function: it contains Only" in told
     assert status(cloud, "other") == "CREATE_COMPLETE"
+
+
+def test_deploy_refuses_a_layer_of_another_architecture(cloud):
+    told = refused(cloud, 9, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}", "--arch=arm64")
+    assert "the layer is for x86_64, but the function would be for arm64" in told
+    assert told.endswith("use --arch x86_64")
 
 
 def test_destroy_deletes_a_stack_whose_first_deployment_failed(cloud):
@@ -376,7 +427,7 @@ def test_destroy_deletes_a_stack_whose_first_deployment_failed(cloud):
         "Handler": "x",
         "Layers": [cloud.arn(region=THERE)],
     }
-    stack(cloud, "rolled", broken, [{"Key": "nodelayer", "Value": "sample-function"}])
+    stack(cloud, "rolled", broken, DESCRIPTION, "Function")
     assert "Layers are not in the same region" in failure(cloud, "rolled")
     named = ("--stack-name=rolled", f"--region={HERE}")
     told = refused(cloud, 9, "deploy", f"--layer-arn={cloud.arn()}", *named)
@@ -395,10 +446,10 @@ def failure(cloud, name):
         return account.region(HERE).stacks.failure(name)
 
 
-def stack(cloud, name, resource, tags):
+def stack(cloud, name, resource, description, logical_id="Only"):
     """A stack of one resource, made without SAM, once it has come to rest."""
-    body = json.dumps({"Resources": {"Only": resource}})
-    cloud.cloudformation.create_stack(StackName=name, TemplateBody=body, Tags=tags)
+    body = json.dumps({"Description": description, "Resources": {logical_id: resource}})
+    cloud.cloudformation.create_stack(StackName=name, TemplateBody=body)
     end = time.monotonic() + 30
     while status(cloud, name).endswith("IN_PROGRESS"):
         assert time.monotonic() < end
@@ -411,9 +462,32 @@ def status(cloud, name):
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
+def test_destroy_deletes_the_files_of_its_stack_only(cloud, layer):
+    out = layer(OLD).zip.parent
+    named = (f"--region={THERE}", "--stack-name=second")
+    cloud.ran("deploy", *named, f"--layer-arn={cloud.arn(region=THERE)}")
+    for version in (OLD, NEW):
+        cloud.ran("deploy", *named, "--built", f"--node={version}", f"--out={out}")
+    assert {each.partition("/")[0] for each in uploaded(cloud)} == {"nodelayer-sample", "second"}
+    first = [each for each in uploaded(cloud) if not each.startswith("second/")]
+    cloud.ran("destroy", "--yes", *named)
+    assert uploaded(cloud) == first != []
+
+
+def uploaded(cloud):
+    """The names of all files in SAM's bucket."""
+    s3 = cloud.running.client("s3", region=THERE)
+    (bucket,) = [
+        each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith("aws-sam-cli")
+    ]
+    return sorted(each["Key"] for each in s3.list_objects_v2(Bucket=bucket).get("Contents", []))
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("deployed")
 def test_destroy_without_a_terminal_needs_yes(cloud):
     told = refused(cloud, 2, "destroy", f"--region={THERE}")
     assert "use --yes to skip this question" in told
     cloud.ran("destroy", "--yes", f"--region={THERE}")
     functions = cloud.running.client("lambda", region=THERE).list_functions()["Functions"]
-    assert functions == []
+    assert functions == uploaded(cloud) == []

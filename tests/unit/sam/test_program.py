@@ -9,6 +9,8 @@ import time
 import zipfile
 
 import pytest
+import yaml
+from support import ROOT
 
 from nodelayer.errors import MachineError, UnreachableError
 from nodelayer.sam.application import SamApplication, StoppedError
@@ -18,6 +20,13 @@ from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
 QUIET = Reporter(quiet=True)
+
+
+class IgnoreTags(yaml.SafeLoader):
+    """Leaves out CloudFormation's functions in their short form, such as !Ref."""
+
+
+IgnoreTags.add_multi_constructor("!", lambda *_: None)
 VERSION = "1.170.0"
 
 
@@ -36,11 +45,11 @@ def fake_sam(tmp_path):
 
 
 def test_output_goes_to_stderr_and_telemetry_is_off(fake_sam, tmp_path, capfd):
-    sam = fake_sam("import os; print(os.environ['SAM_CLI_TELEMETRY'], os.environ['NODE'])")
-    sam.run(["build"], cwd=tmp_path, variables={"NODE": "12"})
-    assert capfd.readouterr() == ("", "0 12\n")
-    sam.run(["logs"], cwd=tmp_path, variables={"NODE": "12"}, to_stdout=True)
-    assert capfd.readouterr() == ("0 12\n", "")
+    sam = fake_sam("import os; print(os.environ['SAM_CLI_TELEMETRY'])")
+    sam.run(["build"], cwd=tmp_path)
+    assert capfd.readouterr() == ("", "0\n")
+    sam.run(["logs"], cwd=tmp_path, to_stdout=True)
+    assert capfd.readouterr() == ("0\n", "")
 
 
 def test_a_failure_is_an_error_that_points_to_the_output_of_sam(fake_sam, tmp_path):
@@ -72,15 +81,16 @@ def test_stopping_a_deletion_says_that_cloudformation_continues(fake_sam, tmp_pa
     assert caught.value.code == 130
 
 
-@pytest.mark.parametrize(
-    ("arn", "target"), [("", []), ("arn:aws:lambda:eu-west-1:123456789012:layer:n:1", ["Function"])]
-)
-def test_the_layer_is_built_only_if_it_is_not_published(fake_sam, tmp_path, capfd, arn, target):
-    sam = fake_sam("import sys; print(*sys.argv[1:], sep='\\n')")
-    SamApplication(tmp_path, lambda: sam).build(StackOptions(arn), {}, tmp_path)
-    line = capfd.readouterr().err.split()
-    assert line[: len(target) + 1] == ["build", *target]
+@pytest.mark.parametrize("arn", ["", "arn:aws:lambda:eu-west-1:123456789012:layer:n:1"])
+def test_build_puts_the_chosen_zip_into_the_template(fake_sam, tmp_path, capfd, arn):
+    sam = fake_sam("import sys; print(*sys.argv[1:]); print(open(sys.argv[2].partition('=')[2]).read())")
+    zipped = tmp_path / "my dist (é)" / "nodejs-12.16.1-x86_64.zip"
+    SamApplication(ROOT, lambda: sam).build(StackOptions(arn), None if arn else zipped, tmp_path)
+    line, template = capfd.readouterr().err.split("\n", 1)
+    assert line.startswith("build --template-file=")
     assert f'LayerArn="{arn}"' in line
+    layer = yaml.load(template, Loader=IgnoreTags)["Resources"]["Layer"]  # noqa: S506 - a SafeLoader
+    assert layer["Properties"]["ContentUri"] == str(ROOT / "function" if arn else zipped)
 
 
 def test_sam_on_path_is_used(fake_sam, tmp_path):

@@ -1,6 +1,9 @@
 """What is decided about a stack, without SAM and without AWS."""
 
+import re
+
 import pytest
+from support import ROOT
 
 from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
@@ -9,11 +12,11 @@ from nodelayer.sam.stack import StackOptions, StackTarget
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
 TARGET = StackTarget("nodelayer-sample", "eu-west-1")
-OURS = {"nodelayer": "sample-function"}
+RESOURCES = frozenset({"Function", "FunctionRole", "Layer0123456789", "UrlPermission"})
 
 
-def found(status="CREATE_COMPLETE", tags=OURS, **outputs):
-    return Stack(TARGET.stack, status, tags, outputs)
+def found(status="CREATE_COMPLETE", description=stack.DESCRIPTION, resources=RESOURCES, **outputs):
+    return Stack(TARGET.stack, status, description, resources, outputs)
 
 
 @pytest.mark.parametrize("name", ["", "1stack", "a_b", "a b", "a" * 129, "stack;rm", "--region"])
@@ -56,14 +59,14 @@ def test_without_any_region_the_flag_is_named():
         stack.choose_region("", None, "")
 
 
-@pytest.mark.parametrize("options", [{"layer_arn": 'a" Http="url'}, {"http": "open"}])
+@pytest.mark.parametrize("options", [{"layer_arn": 'a" Http="url'}, {"http": "open"}, {"public": True}])
 def test_an_unknown_value_is_rejected(options):
     with pytest.raises(InvalidInputError):
         StackOptions(**options)
 
 
 @pytest.mark.parametrize(
-    "state", [None, found(), found("UPDATE_ROLLBACK_COMPLETE"), found("REVIEW_IN_PROGRESS", {})]
+    "state", [None, found(), found("UPDATE_ROLLBACK_COMPLETE"), found("REVIEW_IN_PROGRESS", "")]
 )
 def test_a_new_or_idle_stack_is_deployable(state):
     stack.check_deployable(TARGET, state)
@@ -82,11 +85,26 @@ def test_a_stack_with_a_running_operation_is_rejected():
         stack.check_deployable(TARGET, found("UPDATE_IN_PROGRESS"))
 
 
-@pytest.mark.parametrize("tags", [{}, {"nodelayer": "other"}])
-def test_a_stack_without_our_tag_is_rejected(tags):
+@pytest.mark.parametrize(
+    ("other", "reason"),
+    [
+        ({"description": "A layer"}, "its description is 'A layer'"),
+        ({"resources": RESOURCES | {"Orders"}}, "it contains Orders"),
+    ],
+)
+def test_a_stack_with_other_content_is_rejected(other, reason):
     for check in (stack.check_deployable, stack.check_ours, stack.function_name):
-        with pytest.raises(RefusedError, match="does not belong to nodelayer"):
-            check(TARGET, found(tags=tags))
+        with pytest.raises(RefusedError, match=f"this is not a stack of the sample function: {reason}"):
+            check(TARGET, found(**other))
+
+
+def test_the_template_has_the_description_and_resources_that_identify_a_stack():
+    text = (ROOT / "template.yaml").read_text()
+    assert f"\nDescription: {stack.DESCRIPTION}\n" in text
+    section = text.partition("\nResources:\n")[2].partition("\nOutputs:\n")[0]
+    resources = re.findall(r"^  (\w+):$", section, re.MULTILINE)
+    assert len(resources) == 8
+    assert all(each.startswith(stack.RESOURCES) for each in resources)
 
 
 def test_the_function_name_is_an_output_of_the_stack():
