@@ -114,7 +114,8 @@ function invoke(api, handler, event, context, highWaterMark, loop) {
   const stream = new ResponseStream(open, highWaterMark);
   stream.on('error', onError); // pipeline() destroys the stream with the error of its source
   stream.on('finish', () => replied || api.ref()); // everything is sent: wait for the API's reply
-  stream.on('close', () => stream.writableFinished || onError(streamingError('the response stream was closed before its end')));
+  // Later: the pipeline() of Node.js 12 closes the stream without the error of its source, then rejects with that error.
+  stream.on('close', () => stream.writableFinished || setImmediate(onError, streamingError('the response stream was closed before its end')));
 
   function open(contentType) {
     return responses.startStream(api, requestId, contentType, (refusal) => {

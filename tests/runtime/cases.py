@@ -180,7 +180,7 @@ cases(
     "callbacks drain huge returns throwsFirst sync syncThrows syncLater promiseStyle exits context shape",
     "highWaterMark corked marked unmarked utf8Split",
 )
-for _each in ("neverEnded", "neverWritten", "destroyed", "pending", "uncaught", "unhandled"):
+for _each in ("neverEnded", "neverWritten", "destroyed", "pending", "uncaught", "unhandled", "pipelineFails"):
     case(f"streams.{_each}", limit_s=2.0)
 case("streams.counted", event(), event(), event())
 case(

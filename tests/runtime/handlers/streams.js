@@ -213,3 +213,10 @@ exports.utf8Split = stream(async (event, to) => {
   to.write(bytes.slice(2));
   to.end();
 });
+exports.pipelineFails = stream(async (event, to) => {
+  const { pipeline, Readable } = require('stream');
+  to.write('begun');
+  await pause(5);
+  const source = new Readable({ read() { this.destroy(new RangeError('the source failed')); } });
+  await require('util').promisify(pipeline)(source, to);
+});
