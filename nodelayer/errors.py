@@ -72,9 +72,11 @@ class RefusedError(NodelayerError):
 def machine_error(error: OSError, path: Path, flag: str) -> MachineError:
     """Return the error for an OSError of the file system; `flag` is the option for another location."""
     where = str(error.filename or path)
+    places = flag if flag == "TMPDIR" else f"{flag} (and TMPDIR)"
+    space = f"free some space, or choose another location with {places}"
     todo = {
-        errno.ENOSPC: f"free some space, or choose another location with {flag} (and TMPDIR)",
-        errno.EDQUOT: f"free some space, or choose another location with {flag} (and TMPDIR)",
+        errno.ENOSPC: space,
+        errno.EDQUOT: space,
         errno.EACCES: f"change the permissions, or choose another location with {flag}",
         errno.EPERM: f"change the permissions, or choose another location with {flag}",
     }.get(error.errno or 0, f"choose another location with {flag}")

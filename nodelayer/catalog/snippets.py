@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -69,6 +69,29 @@ def render(format: str, layer: SnippetValues) -> str:  # noqa: A002 - the flag's
         "json": json.dumps(dict(layer.as_json), indent=2),
     }
     return _WORD.sub(lambda found: values[found[1]], FORMATS[format].template)
+
+
+def render_regions(format: str, layers: Sequence[SnippetValues]) -> str:  # noqa: A002 - the flag's own name
+    """Render the ARNs of one layer in all its regions, in one of REGION_FORMATS.
+
+    Raises:
+        InvalidInputError: The format is not one of REGION_FORMATS.
+    """
+    if format == "json":
+        return json.dumps({each.region: dict(each.as_json) for each in layers}, indent=2)
+    if format not in REGION_FORMATS:
+        raise InvalidInputError(
+            f"format {format!r} has no form for all regions",
+            where="--format",
+            todo=f"use {', '.join(['json', *REGION_FORMATS])}, or one region",
+        )
+    lines = []
+    for line in REGION_FORMATS[format].strip("\n").split("\n"):
+        for each in layers if "<<region>>" in line else layers[:1]:
+            values = {"arn": each.arn, "region": each.region, "node_version": each.node_version}
+            values["architecture"] = each.architecture
+            lines.append(_WORD.sub(lambda found, values=values: values[found[1]], line))  # type: ignore[misc]
+    return "\n".join(lines)
 
 
 def words(architecture: str, runtime: str) -> dict[str, str]:
@@ -250,6 +273,42 @@ aws lambda create-function \
   --zip-file fileb://function.zip \
   --layers <<arn>>
 """
+
+_MAPPINGS = """
+# Node.js <<node_version>> on <<architecture>>. In a function:
+# Layers: [!FindInMap [NodeLayer, !Ref AWS::Region, Arn]]
+Mappings:
+  NodeLayer:
+    <<region>>: {Arn: '<<arn>>'}
+"""
+
+_TERRAFORM_MAP = """
+# Node.js <<node_version>> on <<architecture>>. In a function: layers = [local.node_layers["eu-west-1"]]
+locals {
+  node_layers = {
+    "<<region>>" = "<<arn>>"
+  }
+}
+"""
+
+_CDK_MAP = """
+// Node.js <<node_version>> on <<architecture>>. In a stack with a region:
+// layers: [lambda.LayerVersion.fromLayerVersionArn(this, 'NodeJs', nodeLayers[this.region])]
+export const nodeLayers: Record<string, string> = {
+  '<<region>>': '<<arn>>',
+};
+"""
+
+REGION_FORMATS: Mapping[str, str] = MappingProxyType(
+    {
+        "arn": "<<region>> <<arn>>",
+        "sam": _MAPPINGS,
+        "cloudformation": _MAPPINGS,
+        "cdk": _CDK_MAP,
+        "terraform": _TERRAFORM_MAP,
+    }
+)
+"""The templates of `invoke arn --region all`; lines with <<region>> are repeated."""
 
 FORMATS: Mapping[str, Format] = MappingProxyType(
     {

@@ -1,14 +1,18 @@
 """Commands that read the manifest: arn, catalog."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from invoke import Context
 
 from nodelayer import architecture
-from nodelayer.catalog.snippets import FORMATS
+from nodelayer.catalog.snippets import FORMATS, REGION_FORMATS, SnippetValues
 from nodelayer.cli.command import SPEC, command
 from nodelayer.errors import InvalidInputError
 from nodelayer.project_paths import PROGRAM
+
+if TYPE_CHECKING:
+    from nodelayer.manifest.lookup import Found
 
 _MANIFEST = "file or URL of the manifest (default: layers.json); no AWS credentials are needed"
 
@@ -16,37 +20,56 @@ _MANIFEST = "file or URL of the manifest (default: layers.json); no AWS credenti
 @command(
     name="arn",
     help={
-        "node": f"(required) {SPEC}; the newest published version that matches is used",
-        "region": "(required) region of the function, for example eu-west-1",
+        "node": f"{SPEC}; the newest published version that matches is used",
+        "region": "region of the function, for example eu-west-1; all prints the ARN of each region "
+        f"({', '.join(['json', *REGION_FORMATS])})",
+        "newer-than": "ARN of a layer version: print the newest one that may replace it, of the same region, "
+        "architecture and major version (or of --node); exit code 3 if there is none",
         "arch": "architecture: x86_64 (default) or arm64",
         "format": f"what to print: {', '.join(FORMATS)} (default: arn)",
         "manifest": _MANIFEST,
     },
 )
-def print_arn(
+def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
     region: str = "",
+    newer_than: str = "",
     arch: str = "x86_64",
     format: str = "arn",  # noqa: A002 - the flag's name
     manifest: str = "layers.json",
 ) -> None:
     """Print the ARN of a published layer, or a snippet that adds the layer with your tool.
 
-    Example: arn --node 24 --region eu-west-1 --format sam
+    Needs --node and --region, or --newer-than. Example: arn --node 24 --region eu-west-1 --format sam
     """
     from nodelayer.catalog import snippets
-    from nodelayer.manifest.lookup import look_up
+    from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
     from nodelayer.manifest.store import open_manifest
 
+    if newer_than:
+        if region:
+            raise InvalidInputError(
+                "--newer-than and --region are mutually exclusive", todo="omit --region: the ARN contains it"
+            )
+        print(snippets.render(format, _values(look_up_newer(open_manifest(manifest), newer_than, node))))
+        return
     for flag, value in (("--node", node), ("--region", region)):
         if not value:
             raise InvalidInputError(f"{flag} is missing", todo=f"{PROGRAM} arn --node 24 --region eu-west-1")
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
-    found = look_up(open_manifest(manifest), node, region, wanted[0].name)
-    layer = snippets.SnippetValues(
+    known = open_manifest(manifest)
+    if region == "all":
+        everywhere = look_up_everywhere(known, node, wanted[0].name)
+        print(snippets.render_regions(format, [_values(each) for each in everywhere]))
+    else:
+        print(snippets.render(format, _values(look_up(known, node, region, wanted[0].name))))
+
+
+def _values(found: "Found") -> SnippetValues:
+    return SnippetValues(
         arn=found.published.arn,
         region=found.region,
         node_version=found.layer.node_version,
@@ -54,7 +77,6 @@ def print_arn(
         runtime=max(found.layer.compatible_runtimes, default="provided"),
         as_json=found.as_json(),
     )
-    print(snippets.render(format, layer))
 
 
 @command(

@@ -57,10 +57,55 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
             f"no layer of Node.js {spec} for {architecture} in {region}",
             todo=_alternatives(manifest, spec, region, architecture),
         ) from error
-    return max(
-        (each for each in found if each.layer.node_version == release.version),
-        key=lambda each: (sort_key(each.layer.nodelayer_version), each.published.version),
+    return max((each for each in found if each.layer.node_version == release.version), key=_age)
+
+
+def look_up_everywhere(manifest: Manifest, spec: str, architecture: str) -> list[Found]:
+    """Return the layer of the newest release that a spec means, in each region that has it, sorted.
+
+    Raises:
+        InvalidInputError: The spec is not valid.
+        NotFoundError: No layer matches.
+    """
+    regions = {region for layer in manifest.layers for region, _ in layer.live()}
+    found = []
+    for region in sorted(regions):
+        try:
+            found.append(look_up(manifest, spec, region, architecture))
+        except NotFoundError:
+            continue
+    if not found:
+        raise NotFoundError(
+            f"no layer of Node.js {spec} for {architecture} in any region", todo="publish it first"
+        )
+    newest = max(sort_key(each.layer.node_version) for each in found)
+    return [each for each in found if sort_key(each.layer.node_version) == newest]
+
+
+def look_up_newer(manifest: Manifest, arn: str, spec: str = "") -> Found:
+    """Return the layer version that replaces another one: of the same region and architecture, and newer.
+
+    `spec` says up to which Node.js release; empty means the same major version.
+
+    Raises:
+        InvalidInputError: The spec is not valid.
+        NotFoundError: The manifest does not contain the ARN, or nothing newer.
+    """
+    recorded = (
+        Found(layer, region, published)
+        for layer in manifest.layers
+        for region, published in layer.regions.items()
     )
+    current = next((each for each in recorded if each.published.arn == arn), None)
+    if current is None:
+        raise NotFoundError(
+            "the manifest does not contain this layer version", where=arn, todo="use another --manifest"
+        )
+    spec = spec or current.layer.node_version.partition(".")[0]
+    found = look_up(manifest, spec, current.region, current.layer.architecture)
+    if _age(found) <= _age(current):
+        raise NotFoundError(f"no layer of Node.js {spec} is newer", where=arn)
+    return found
 
 
 def versions_meant(manifest: Manifest, spec: str) -> set[str]:
@@ -90,6 +135,12 @@ def arn_for(
         NodelayerError: The manifest cannot be read, or no layer matches.
     """
     return look_up(open_manifest(str(manifest)), node, region, architecture).published.arn
+
+
+def _age(found: Found) -> tuple[object, object, int]:
+    """Return the key by which a newer layer version of the same region and architecture is greater."""
+    layer = found.layer
+    return sort_key(layer.node_version), sort_key(layer.nodelayer_version), found.published.version
 
 
 def _releases(found: Iterable[Found]) -> list[Release]:

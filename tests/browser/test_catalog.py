@@ -314,6 +314,15 @@ def test_the_filter_takes_words_of_any_kind(look, varied):
         "al2": everything,
         "provided.al2 lts 12": {"12.16.1", "12.22.12"},
         "cn- 24": {"24.20.0"},
+        "12.x": {"12.0.0", "12.16.1", "12.22.12"},
+        ">=24 aarch64": {"24.21.0"},
+        "> 24": {"25.0.0", "26.0.0-rc.1"},
+        "<12.16 x64": {"12.0.0"},
+        "ireland <=12": {"12.0.0", "12.16.1"},
+        "nodejs-24-20-0-x86_64": {"24.20.0"},
+        looked_up("24.21.0", "us-east-1", "arm64"): {"24.21.0"},
+        looked_up("13.14.0", "us-east-1").replace("us-east-1", "us-west-2"): set(),
+        VARIED.layers[0].code_sha256: {VARIED.layers[0].node_version},
         "6": set(),
         "": everything,
     }.items():
@@ -322,6 +331,19 @@ def test_the_filter_takes_words_of_any_kind(look, varied):
     for support, majors in {"alive": {"24", "26"}, "ended": {"12"}}.items():
         page.locator("#only-support").select_option(support)
         assert {node.partition(".")[0] for node in rows(page)} == majors
+
+
+def test_the_address_keeps_the_filter(look, varied):
+    page = look(varied.address)
+    page.get_by_label("Filter").fill(">=24 x64")
+    page.locator("#only-region").select_option("cn-north-1")
+    page.locator("#only-support").select_option("alive")
+    found = rows(page)
+    assert found
+    again = look(page.url)
+    assert rows(again) == found
+    assert again.get_by_label("Filter").input_value() == ">=24 x64"
+    assert again.url.endswith("?filter=%3E%3D24+x64&in=cn-north-1&line=alive")
 
 
 def test_the_newest_is_on_top_and_the_count_is_said(look, varied):

@@ -14,7 +14,7 @@ from publish.emulators import ACCOUNT
 from support import Outcome
 from tools import Tools
 
-from nodelayer.catalog.snippets import SnippetValues, render
+from nodelayer.catalog.snippets import SnippetValues, render, render_regions
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
@@ -134,6 +134,45 @@ def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, name):
     assert findings(tools, wanted.region, *templates) <= (set() if name in CURRENT else DEPRECATED)
 
 
+EVERYWHERE = [layer(region=region) for region in ("eu-west-1", "us-east-1")]
+USES_MAPPING = """
+Transform: AWS::Serverless-2016-10-31
+Resources:
+  Function:
+    Type: AWS::Serverless::Function
+    Properties:
+      Runtime: provided.al2023
+      Handler: function.handler
+      InlineCode: ''
+      Layers: [!FindInMap [NodeLayer, !Ref AWS::Region, Arn]]
+"""
+USES_MAP = """
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import { Stack } from 'aws-cdk-lib';
+import { nodeLayers } from './layers';
+
+const stack = new Stack(undefined, 'Stack', { env: { region: 'us-east-1' } });
+const layer = lambda.LayerVersion.fromLayerVersionArn(stack, 'NodeJs', nodeLayers[stack.region]);
+console.log(layer.layerVersionArn);
+"""
+
+
+def test_sam_accepts_the_mapping_of_all_regions(tools, tmp_path):
+    template = tmp_path / "sam.yaml"
+    template.write_text(render_regions("sam", EVERYWHERE) + USES_MAPPING)
+    assert findings(tools, "us-east-1", template) == set()
+
+
+@pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
+def test_terraform_reads_the_map_of_all_regions(tmp_path):
+    output = 'output "arn" {\n  value = local.node_layers["us-east-1"]\n}\n'
+    (tmp_path / "main.tf").write_text(f"{render_regions('terraform', EVERYWHERE)}\n\n{output}")
+    assert ran(TERRAFORM, "fmt", "-check", "-diff", cwd=tmp_path) == ""
+    ran(TERRAFORM, "init", "-backend=false", cwd=tmp_path)
+    ran(TERRAFORM, "apply", "-auto-approve", cwd=tmp_path)
+    assert ran(TERRAFORM, "output", "-raw", "arn", cwd=tmp_path) == EVERYWHERE[1].arn
+
+
 @pytest.fixture(scope="session")
 def _node_for_osls():
     told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
@@ -174,6 +213,10 @@ def test_the_cdk_in_typescript_compiles_strictly_and_synthesizes_functions_on_th
     ran(modules / ".bin" / "tsc", *flags, "app.ts", cwd=project)
     ran("node", "app.js", cwd=project)
     check_synthesized(tools, project / "out", numbered)
+    (project / "layers.ts").write_text(render_regions("cdk", EVERYWHERE) + "\n")
+    (project / "map.ts").write_text(USES_MAP)
+    ran(modules / ".bin" / "tsc", *flags, "map.ts", cwd=project)
+    assert ran("node", "map.js", cwd=project).strip() == EVERYWHERE[1].arn
 
 
 CDK_PYTHON_APP = """

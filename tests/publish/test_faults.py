@@ -146,6 +146,23 @@ def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(
     assert len(planned.steps) == 33
 
 
+def test_of_all_a_recorded_region_that_is_not_enabled_fails(workspace, proxy):
+    workspace.publish(["eu-west-1"])
+    proxy.rule(Rule(access_denied, operation="ListRegions"))
+    proxy.rule(Rule(not_enabled, region="eu-west-1"))
+    outcome = workspace.command("publish", "--node", "12", "--regions", "all", "--dry-run")
+    assert outcome.code == 9
+    assert "eu-west-1: the region does not accept these credentials" in outcome.err
+
+
+def test_publish_fails_if_no_region_of_all_accepts_the_credentials(workspace, proxy):
+    proxy.rule(Rule(access_denied, operation="ListRegions"))
+    proxy.rule(Rule(not_enabled, service="lambda"))
+    outcome = workspace.command("publish", "--node", "12", "--regions", "all")
+    assert outcome.code == 9
+    assert "every region (34) rejects the credentials: check the credentials" in outcome.err
+
+
 def test_a_region_that_is_full_is_known_before_anything_is_sent(workspace, monkeypatch):
     monkeypatch.setattr(layers.Layers, "storage", lambda _: layers.Storage(limit=1000, used=999))
     planned = workspace.plan(["eu-west-1"])

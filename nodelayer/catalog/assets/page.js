@@ -6,6 +6,8 @@
   const today = new Date().toISOString().slice(0, 10);
   const SLICE = 60;
   const PREFERRED = 'us-east-1';
+  const SHA256_LENGTH = 44; // in Base64
+  const ALIASES = { x86_64: ['x64', 'amd64'], arm64: ['aarch64'] };
 
   // ---- data of the manifest
 
@@ -36,7 +38,8 @@
       places: data.places[c.places[i]],
       sha256: c.sha256[i],
       line,
-      tokens: [version, `v${version}`, arch, ...names, ...names.map((name) => name.slice(name.indexOf('.') + 1))]
+      tokens: [version, `v${version}`, arch, ...ALIASES[arch], ...names, ...names.map((name) => name.slice(name.indexOf('.') + 1))]
+        .concat((c.name[i] || `nodejs-${version.replaceAll('.', '-')}-${arch}`).toLowerCase())
         .concat(line ? [line[0].toLowerCase()] : [], lts.has(version) ? ['lts'] : []),
     };
   });
@@ -430,21 +433,41 @@
 
   let rows = [];
   let drawn = 0;
-  const regionTokens = data.places.map((place) => place.map((index) => regions[index]));
+  const regionTokens = data.places.map((place) =>
+    place.flatMap((index) => [regions[index], ...(regionNames.get(regions[index]) ?? '').toLowerCase().split(/[\s()]+/)]),
+  );
+  const FIELDS = { filter: 'words', in: 'only-region', line: 'only-support' }; // in the address, and in the page
+
+  /** A test whether a word means a layer: an ARN, a comparison (>=24), or the start of a token (12.x, frankfurt). */
+  const test = (word) => {
+    const arn = /^arn:[\w-]+:lambda:([\w-]+):\d+:layer:([\w-]+)/.exec(word);
+    if (arn) return (layer) => layer.name.toLowerCase() === arn[2] && layer.places.includes(regions.indexOf(arn[1]));
+    const comparison = /^([<>]=?)v?(\d+(?:\.\d+){0,2})(?:\.[x*])?$/.exec(word);
+    if (comparison) {
+      const [, operator, limit] = comparison;
+      return (layer) => {
+        const numbers = layer.node.split(/[.-]/);
+        const sign = limit.split('.').reduce((found, number, i) => found || Math.sign(numbers[i] - number), 0);
+        return (sign === 0 && operator.endsWith('=')) || sign === (operator[0] === '<' ? -1 : 1);
+      };
+    }
+    if (word.length === SHA256_LENGTH) return (layer) => layer.sha256.toLowerCase() === word;
+    const start = word.replace(/\.[x*]$/, '.');
+    const begins = (token) => token.startsWith(start);
+    return (layer) => layer.tokens.some(begins) || regionTokens[data.columns.places[layer.i]].some(begins);
+  };
 
   const filter = () => {
-    const words = $('words').value.toLowerCase().split(/[\s,]+/).filter(Boolean);
+    const words = $('words').value.toLowerCase().replace(/([<>]=?)\s+/g, '$1').split(/[\s,]+/).filter(Boolean);
+    const tests = words.map(test);
     const place = regions.indexOf($('only-region').value);
     const support = $('only-support').value;
-    const meant = (layer, word) =>
-      layer.tokens.some((token) => token.startsWith(word)) ||
-      regionTokens[data.columns.places[layer.i]].some((token) => token.startsWith(word));
     rows = layers.filter(
       (layer) =>
         (place < 0 || layer.places.includes(place)) &&
         (!support || (support === 'alive') === Boolean(layer.line && layer.line[1] > today)) &&
         (support !== 'ended' || layer.line) &&
-        words.every((word) => meant(layer, word)),
+        tests.every((means) => means(layer)),
     ).reverse();
     drawn = 0;
     $('rows').replaceChildren();
@@ -557,6 +580,8 @@
     $('figures').append(`${many(data.nodes.length, 'version')}, ${many(regions.length, 'region')}, ${many(layerVersions, 'layer version')}.`);
   }
   show();
+  const asked = new URLSearchParams(location.search);
+  for (const [name, id] of Object.entries(FIELDS)) $(id).value = asked.get(name) ?? '';
   filter();
   $('app').hidden = false;
   document.documentElement.classList.add('ready'); // hides the table for readers without JavaScript
@@ -572,7 +597,12 @@
   });
   $('copy-arn').addEventListener('click', () => copy($('copy-arn'), shown.arn, 'ARN'));
   $('copy-snippet').addEventListener('click', () => copy($('copy-snippet'), snippet(format), 'Snippet'));
-  $('filters').addEventListener('input', filter);
+  $('filters').addEventListener('input', () => {
+    filter();
+    const filled = Object.entries(FIELDS).filter(([, id]) => $(id).value).map(([name, id]) => [name, $(id).value]);
+    const query = filled.length ? `?${new URLSearchParams(filled)}` : '';
+    history.replaceState(history.state, '', `${location.pathname}${query}${location.hash}`);
+  });
   $('further').addEventListener('click', () => {
     const [first] = draw();
     if ($('further').hidden) first.querySelector('a').focus();

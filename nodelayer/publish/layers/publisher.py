@@ -16,7 +16,7 @@ from nodelayer.aws.account import Account
 from nodelayer.aws.errors import NotEnabledError
 from nodelayer.aws.layers import Payload, prepare
 from nodelayer.aws.regions import Selection
-from nodelayer.errors import NodelayerError, NotVerifiedError, machine_error
+from nodelayer.errors import NodelayerError, NotVerifiedError, RefusedError, machine_error
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest import store
 from nodelayer.node.versions import sort_key
@@ -68,6 +68,7 @@ class Publisher:
         """
         known = store.read(self._path)
         check_account(known, self._account)
+        recorded = {region for layer in known.layers for region, _ in layer.live()}
         steps: list[Step] = []
         failures: list[Failure] = []
         skipped = dict(selection.skipped)
@@ -77,7 +78,8 @@ class Publisher:
             return survey_region(self._account.region(region), artifacts, known, align=options.align)
 
         for region, found in parallel.each(selection.regions, survey):
-            if isinstance(found, NotEnabledError) and not selection.certain and not selection.named:
+            certain = selection.certain or selection.named or region in recorded
+            if isinstance(found, NotEnabledError) and not certain:
                 skipped[region] = "not enabled in this account"
                 self._reporter.end(region, "skipped")
             elif isinstance(found, NodelayerError):
@@ -86,6 +88,12 @@ class Publisher:
             else:
                 steps += found
                 self._reporter.end(region, "checked")
+        if not steps and not failures:
+            refused = RefusedError(
+                f"every region ({len(skipped)}) rejects the credentials",
+                todo="check the credentials and --regions",
+            )
+            failures.append(Failure("", "", refused))
         failures.sort(key=lambda failure: failure.region)
         for failure in failures:
             self._report.fail(failure)

@@ -6,7 +6,7 @@ import shlex
 
 import pytest
 
-from nodelayer.catalog.snippets import FORMATS, SnippetValues, render
+from nodelayer.catalog.snippets import FORMATS, REGION_FORMATS, SnippetValues, render, render_regions
 from nodelayer.errors import InvalidInputError
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1:3"
@@ -46,6 +46,21 @@ def test_a_function_has_the_layer_s_region_and_architecture_and_no_other(format_
     (others,) = words.values()
     assert all(word in text for word in (expected, "eu-west-1", "function.handler"))
     assert not any(other in text for other in others)
+
+
+@pytest.mark.parametrize("format_", ["json", *REGION_FORMATS])
+def test_a_form_for_all_regions_names_each_region_and_arn_once(format_):
+    other = dataclasses.replace(X86_64, region="us-east-1", arn=ARN.replace("eu-west-1", "us-east-1"))
+    text = render_regions(format_, [X86_64, dataclasses.replace(other, as_json={"arn": other.arn})])
+    for each in (X86_64, other):
+        assert text.count(each.arn) == 1
+        assert sum(line.count(each.region) for line in text.split("\n") if each.arn in line) >= 1
+    assert "<<" not in text
+
+
+def test_a_format_without_a_form_for_all_regions_is_rejected():
+    with pytest.raises(InvalidInputError, match=r"use json, arn, sam, cloudformation, cdk, terraform"):
+        render_regions("cli", [X86_64])
 
 
 def test_arn_is_the_arn_alone():

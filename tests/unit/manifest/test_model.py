@@ -16,7 +16,7 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.manifest import store
-from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
 from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.manifest.store import open_manifest
 
@@ -51,6 +51,46 @@ def found(manifest_, spec, region="eu-west-1", arch="x86_64"):
 
 
 # ---- look-up
+
+
+def test_a_newer_layer_version_is_of_the_same_line_region_and_architecture():
+    both = ("eu-west-1", "us-east-1")
+    manifest_ = Manifest.of(
+        [
+            layer("24.20.0", regions=both),
+            layer("24.20.0", regions=both, version=2, build="1.1.0", content="B"),
+            layer("24.21.0", regions=both, content="C"),
+            layer("24.22.0", regions=("us-east-1",), content="D"),
+            layer("24.23.0", "arm64", content="E"),
+            layer("26.1.0", content="F"),
+        ]
+    )
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-{}-x86_64:{}".format
+    for old in (arn("24-20-0", 1), arn("24-20-0", 2)):
+        assert look_up_newer(manifest_, old).published.arn == arn("24-21-0", 1)
+    assert look_up_newer(manifest_, arn("24-20-0", 1), "24.20").published.arn == arn("24-20-0", 2)
+    assert look_up_newer(manifest_, arn("24-20-0", 1), "26").published.arn == arn("26-1-0", 1)
+    for newest, spec in ((arn("24-21-0", 1), ""), (arn("24-20-0", 2), "24.20"), (arn("26-1-0", 1), "24")):
+        with pytest.raises(NotFoundError, match=r"no layer of Node\.js .* is newer"):
+            look_up_newer(manifest_, newest, spec)
+    with pytest.raises(NotFoundError, match="does not contain this layer version"):
+        look_up_newer(manifest_, arn("24-20-0", 3))
+
+
+def test_all_regions_are_those_that_have_the_newest_release():
+    manifest_ = Manifest.of(
+        [
+            layer("24.20.0", regions=("ap-south-1", "eu-west-1")),
+            layer("24.21.0", regions=("us-east-1", "eu-west-1"), content="B"),
+        ]
+    )
+    everywhere = look_up_everywhere(manifest_, "24", "x86_64")
+    assert [(each.region, each.layer.node_version) for each in everywhere] == [
+        ("eu-west-1", "24.21.0"),
+        ("us-east-1", "24.21.0"),
+    ]
+    with pytest.raises(NotFoundError, match="in any region"):
+        look_up_everywhere(manifest_, "22", "x86_64")
 
 
 def test_an_exact_version_is_found():
