@@ -30,7 +30,7 @@ PATHS = project_paths()
 SPEC = "Node.js version: 12.16.1, 24, '^12.16 || >=24', lts, lts/erbium or latest"
 
 
-FILE_SPEC = SPEC + "; file reads it from .nvmrc, .node-version or package.json (engines.node)"
+FILE_SPEC = SPEC + "; file reads it from .nvmrc, .node-version, .tool-versions or package.json"
 
 
 COMMAS = "; separate several with commas"

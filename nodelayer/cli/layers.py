@@ -68,12 +68,16 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     """
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
+    from nodelayer.node.versions import outdated
     from nodelayer.util import tables
     from nodelayer.util.attempts import attempt_each
 
     options = build.BuildOptions(Path(out), builder, compression, _base_image())
     context = build_context(source, signature=signature)
     chosen, failures = _choose(node, arch, context)
+    for version in dict.fromkeys(version for version, _ in chosen):
+        if why := outdated(version):
+            context.reporter.warn(why)
     records: list[BuildRecord] = []
 
     def build_one(choice: "Choice") -> None:

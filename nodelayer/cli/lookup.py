@@ -46,6 +46,7 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.catalog import snippets
     from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
     from nodelayer.manifest.store import open_manifest
+    from nodelayer.node.versions import outdated
 
     if newer_than:
         if region:
@@ -65,7 +66,12 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
         everywhere = look_up_everywhere(known, node, wanted[0].name)
         print(snippets.render_regions(format, [_values(each) for each in everywhere]))
     else:
-        print(snippets.render(format, _values(look_up(known, node, region, wanted[0].name))))
+        found = look_up(known, node, region, wanted[0].name)
+        if why := outdated(found.layer.node_version, (each.node_version for each in known.layers)):
+            from nodelayer.util.console import Reporter  # slow to import
+
+            Reporter().say(why)
+        print(snippets.render(format, _values(found)))
 
 
 def _values(found: "Found") -> SnippetValues:

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +74,19 @@ def lts_codename(version: str, published: str | None = None) -> str | None:
     """Return the codename of an LTS release, for sources that do not provide it; `published` is ISO 8601."""
     line = lts_lines().get(sort_key(version).major)
     return line.codename if line is not None and line.holds(version, published) else None
+
+
+def outdated(version: str, others: Iterable[str] = (), today: date | None = None) -> str:
+    """Return why a release should be replaced: its line has ended, or `others` has a newer one; else ''."""
+    major = sort_key(version).major
+    line = lts_lines().get(major)
+    if line is not None and date.fromisoformat(line.end_of_life) < (today or date.today()):  # noqa: DTZ011
+        return (
+            f"Node.js {major} reached its end of life on {line.end_of_life}: it gets no more security fixes"
+        )
+    same_line = [each for each in others if is_stable(each) and sort_key(each).major == major]
+    newest = max(same_line, key=sort_key, default=version)
+    return f"Node.js {newest} is newer than {version}" if sort_key(newest) > sort_key(version) else ""
 
 
 def sort_key(version: str) -> Version:
@@ -208,7 +222,8 @@ def nearest(spec: str, releases: Iterable[Release]) -> str:
 def spec_from_files(start: Path) -> tuple[str, Path]:
     """Return the spec of a project, and the file that contains it.
 
-    Searches `start` and its parent folders for .nvmrc, .node-version, and `engines.node` of package.json.
+    Searches `start` and its parent folders for .nvmrc, .node-version, .tool-versions (asdf, mise), and
+    package.json with `engines.node` or a `devEngines.runtime`.
 
     Raises:
         NotFoundError: No such file exists.
@@ -218,13 +233,14 @@ def spec_from_files(start: Path) -> tuple[str, Path]:
         for name, read in (
             (".nvmrc", _first_line),
             (".node-version", _first_line),
+            (".tool-versions", _tool_version),
             ("package.json", _engines),
         ):
             path = folder / name
             if path.is_file() and (spec := read(path)) is not None:
                 return spec, path
     raise NotFoundError(
-        "there is no .nvmrc, .node-version or package.json with engines.node",
+        "there is no .nvmrc, .node-version, .tool-versions or package.json that names a Node.js version",
         where=f"{start.resolve()} and its parent folders",
         todo=f"create one, or pass a version: {SPECS}",
     )
@@ -277,16 +293,37 @@ def _first_line(path: Path) -> str:
     raise InvalidInputError("the file contains no version", where=str(path), todo=f"add one: {SPECS}")
 
 
+def _tool_version(path: Path) -> str | None:
+    """Return the first version on the line of Node.js; None if there is no such line."""
+    for line in _text(path).splitlines():
+        words = line.partition("#")[0].split()
+        if words[:1] in (["nodejs"], ["node"]) and len(words) > 1:
+            return words[1]
+    return None
+
+
 def _engines(path: Path) -> str | None:
+    """Return `engines.node`, else the version of the runtime `node` in `devEngines`, else None.
+
+    https://docs.npmjs.com/cli/configuring-npm/package-json#devengines
+    """
     try:
         package = json.loads(_text(path))
     except (ValueError, RecursionError) as error:
         raise InvalidInputError(
             "the file is not JSON", where=str(path), todo="correct it, or use --node"
         ) from error
-    engines = package.get("engines") if isinstance(package, dict) else None
-    spec = engines.get("node") if isinstance(engines, dict) else None
-    return spec.strip() or None if isinstance(spec, str) else None
+    if not isinstance(package, dict):
+        return None
+    engines, development = package.get("engines"), package.get("devEngines")
+    runtimes = development.get("runtime") if isinstance(development, dict) else None
+    specs = [engines.get("node")] if isinstance(engines, dict) else []
+    specs += [
+        runtime.get("version")
+        for runtime in (runtimes if isinstance(runtimes, list) else [runtimes])
+        if isinstance(runtime, dict) and runtime.get("name") == "node"
+    ]
+    return next((spec.strip() for spec in specs if isinstance(spec, str) and spec.strip()), None)
 
 
 def _text(path: Path) -> str:

@@ -47,12 +47,18 @@ function parseName(handlerName) {
   return { file: text.slice(0, dot), exportPath };
 }
 
-// In AWS's order: the file itself, .js, .mjs, .cjs, then what Node.js finds: a folder with an index, a package.
+// In AWS's order: the file itself, .js, .mjs, .cjs, then what Node.js finds: a folder with an index, a package. Before the
+// package: TypeScript, if this Node.js runs it.
 function findFile(root, file) {
   const path = file.startsWith('/') ? file : `${root.replace(/\/+$/, '')}/${file}`;
   const found = resolve(path);
   if (found && (found.endsWith('.js') || found === path)) return found;
-  return resolve(`${path}.mjs`) || resolve(`${path}.cjs`) || found || findPackage(root, file);
+  return resolve(`${path}.mjs`) || resolve(`${path}.cjs`) || found || findTypeScript(path) || findPackage(root, file);
+}
+
+function findTypeScript(path) {
+  if (!process.features.typescript) return undefined;
+  return resolve(`${path}.ts`) || resolve(`${path}.mts`) || resolve(`${path}.cts`);
 }
 
 function findPackage(root, file) {

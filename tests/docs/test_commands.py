@@ -55,9 +55,10 @@ def test_commands_name_files_and_parameters_that_exist():
         files = [ROOT / found[1] for found in _PATH.finditer(command)]
         missing += [path for path in files if not path.exists() and not command.startswith("cp ")]
         _, _, overrides = command.partition("--parameter-overrides ")
-        templates = "".join(path.read_text(encoding="utf-8") for path in files if path.suffix == ".yaml")
+        templates = [path / "template.yaml" if path.is_dir() else path for path in files]
+        text = "".join(path.read_text(encoding="utf-8") for path in templates if path.suffix == ".yaml")
         names = [word.partition("=")[0] for word in shlex.split(overrides)]
-        missing += [name for name in names if not re.search(rf"^  {name}:$", templates, re.MULTILINE)]
+        missing += [name for name in names if not re.search(rf"^  {name}:$", text, re.MULTILINE)]
     assert missing == []
 
 

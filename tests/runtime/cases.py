@@ -149,6 +149,15 @@ cases(
     "folder/index folder esm/common commonInEsm/module pkgmain badPackage/module esm/inner/inner",
     export="{}.handler",
 )
+case(
+    "plain.object",
+    name="the permission model",
+    variables={"NODE_OPTIONS": "--permission --allow-fs-read=*"},
+    nodes=("22.23.3", "24.21.0"),
+)
+for _each in ("typed", "typedAwait", "typedCommon"):
+    case(f"modules/{_each}.handler", nodes=OURS[1:])
+case("modules/typed.handler", name="TypeScript on an old Node.js", nodes=OURS[:1])
 case("modules/assigned.nested.handler")
 case("modules/functionModule.missing")
 case("modules/transpiled.default.other")

@@ -149,6 +149,11 @@ difference(
 difference("a module that awaits for ever is reported; AWS's clients exit silently", "init/pending.handler")
 
 # --- loading
+difference("the client has no native add-on, so it runs with --permission", "the permission model")
+difference(
+    "a handler in TypeScript runs without a build where Node.js strips types; AWS's clients do not find it",
+    *[f"modules/{name}.handler" for name in ("typed", "typedAwait", "typedCommon")],
+)
 difference(
     "as 4.0.2: a syntax error shows its file and line",
     *[f"init/{name}.handler" for name in ("syntax", "syntaxBelow")],

@@ -3,6 +3,7 @@
 import json
 import random
 import subprocess
+from datetime import date
 
 import pytest
 from support import find_program
@@ -16,6 +17,7 @@ from nodelayer.node.versions import (
     lts_codename,
     lts_lines,
     nearest,
+    outdated,
     resolve,
     sort_key,
     spec_from_files,
@@ -232,6 +234,20 @@ def package(engines):
     return json.dumps({"name": "x", "engines": engines})
 
 
+def runtime(wanted):
+    return json.dumps({"engines": {"npm": "11"}, "devEngines": {"runtime": wanted}})
+
+
+def test_a_release_is_outdated_after_the_end_of_its_line_or_when_a_newer_one_is_known():
+    known = ["24.20.0", "24.21.0", "24.22.0-rc.1", "26.0.0"]
+    before, after = date(2026, 11, 27), date(2028, 6, 1)
+    assert "reached its end of life on 2022-04-30" in outdated("12.16.1", known, before)
+    assert outdated("24.20.0", known, before) == "Node.js 24.21.0 is newer than 24.20.0"
+    assert outdated("24.21.0", known, before) == outdated("24.20.0", today=before) == ""
+    assert "Node.js 24 reached its end of life" in outdated("24.21.0", known, after)
+    assert outdated("25.0.0", known, before) == ""
+
+
 class TestFiles:
     @pytest.mark.parametrize(
         ("name", "text", "spec"),
@@ -242,7 +258,11 @@ class TestFiles:
             (".nvmrc", b"\xef\xbb\xbf12.16.1\n", "12.16.1"),
             (".nvmrc", "\ufeff\n# ours\n\n  v12.16.1  # for now\n", "v12.16.1"),
             (".node-version", "12.16\n", "12.16"),
+            (".tool-versions", "python 3.13.1\nnodejs 24.21.0 22.1.0 # both\n", "24.21.0"),
+            (".tool-versions", "# ours\nnode lts\n", "lts"),
             ("package.json", package({"node": " ^12.16 || >=24 "}), "^12.16 || >=24"),
+            ("package.json", runtime({"name": "node", "version": "^24"}), "^24"),
+            ("package.json", runtime([{"name": "bun"}, {"name": "node", "version": "24.1.0"}]), "24.1.0"),
         ],
     )
     def test_the_spec_is_what_the_file_says(self, project, name, text, spec):
@@ -273,6 +293,12 @@ class TestFiles:
         [
             *("{}", package({}), package({"npm": "6"}), package({"node": ""}), package({"node": 12})),
             *(package({"node": " "}), package([]), package("12"), package(None), "[]", '"12"', "null"),
+            *(
+                runtime({"name": "bun", "version": "1"}),
+                runtime({"name": "node"}),
+                runtime("node"),
+                runtime([1]),
+            ),
         ],
     )
     def test_a_package_that_asks_for_no_node_is_passed_over(self, project, text):
@@ -284,6 +310,7 @@ class TestFiles:
     @pytest.mark.parametrize(
         ("name", "text"),
         [
+            (".tool-versions", b"\xff"),
             (".nvmrc", ""),
             (".nvmrc", "# nothing\n\n"),
             (".nvmrc", b"\xff\xfe1\x002\x00"),
@@ -307,7 +334,7 @@ class TestFiles:
         if any(
             (above / name).exists()
             for above in here.parents
-            for name in (".nvmrc", ".node-version", "package.json")
+            for name in (".nvmrc", ".node-version", ".tool-versions", "package.json")
         ):
             pytest.skip("a folder above this machine's temporary files names a version")
         assert str(here) in str(refusal_of_files(here))

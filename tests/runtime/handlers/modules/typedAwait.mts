@@ -1,0 +1,2 @@
+const text: string = await Promise.resolve('awaited');
+export const handler = async (): Promise<string> => text;

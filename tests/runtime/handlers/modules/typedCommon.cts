@@ -1,0 +1,1 @@
+exports.handler = async (event: unknown) => `common, ${typeof event}`;
