@@ -1,7 +1,7 @@
-"""What a signature proves, and which ones prove nothing.
+"""Which signatures are accepted, and which are refused.
 
 The keys and signatures below were made for these tests by GnuPG with its clock set back
-(--faked-system-time): no library of today makes them. They have to do with no real person and no release.
+(--faked-system-time), because current libraries cannot make them. They belong to no real person or release.
 """
 
 import datetime as dt
@@ -16,7 +16,7 @@ from nodelayer.node import openpgp
 
 DATA = b"checksums\n"
 
-# made 2015, its self-signature of that day SHA-1; never expires
+# Made in 2015 with a SHA-1 self-signature; never expires.
 OLD = b64decode(
     """
 mQENBFSkjgABCACxRiAYXSuFLwF1hkKAh4AhGNEiGJKeTc0UuaFBryr7jxVoxEpFGP1Ndmw080t0XEbkoHHJzfBeQJMNPworIERr
@@ -67,7 +67,7 @@ RXzdGk8hrbWU2DCHEDxT5YPOE+zbMdfi9gEy8Is2VaFZEKY=
 """
 )
 
-# made 2019, expired 2021-12-31; signed 2020-06-01
+# Made in 2019, expired on 2021-12-31; signed on 2020-06-01.
 EXPIRED = b64decode(
     """
 mQENBFwqrYABCADN4e50U98LaVJ+vW3tqj5ZPV22KglkwXbeqRiE8OGBXnqenEwNDIklEi4rDXbnjpCBOSa9KFy/JKumnQFJosMM
@@ -91,7 +91,7 @@ fagOAbY7hjs3UVqcMiCNVnYqlwEsL9a2/IH3BHE=
 """
 )
 
-# made 2015, its only self-signature SHA-256 of 2023; signed 2020-06-01
+# Made in 2015; its only self-signature is SHA-256 of 2023; signed on 2020-06-01.
 RENEWED = b64decode(
     """
 mQENBFSkjgABCACx942IPQ/IMqS4WQfucTiGnQqSGld+XKSB1MZzcM31Su0SnfOPipDHV1IjuqKCL1/F66hIZ75LyRdLPa4qQh5u
@@ -115,7 +115,7 @@ pTWLYpU3emYkbbOYfkKfxGiAKg5nDWxmlPsiVQIN1xqmCczrFJh+faF89GFddfdXncixyATGfCEQsIPC
 """
 )
 
-# made 2015, SHA-1, expired 2016-02-01 and signed 2020-06-01 nevertheless
+# Made in 2015 with SHA-1; expired on 2016-02-01, before it signed on 2020-06-01.
 LAPSED = b64decode(
     """
 mQENBFSkjgABCADdSZ7s++PGUZUMA4Nzx72J0A6V6UmuLc1QnWEKmEZnA+NDNY6OmIMy2fOXYEuGiI14xQnHTlXcM7rY653z1Oiu
@@ -139,7 +139,7 @@ f+xFiA/W0zjxIOW9QHBCQnWtn04iuks8fifh+WSS/PMhvQ==
 """
 )
 
-# made 2015, SHA-1, revoked; signed 2020-06-01
+# Made in 2015 with SHA-1; revoked; signed on 2020-06-01.
 REVOKED = b64decode(
     """
 mQENBFSkjgABCADQldnzYitJYk2ICLHY/xnOAqb6HC29HRZgrcOHPpAEz44q0HNAp/GlgeIKu5IhMme1Bw2b67WbrdrUYamW5GyL
@@ -192,7 +192,7 @@ def refused(data, made_signature, *keys):
     return str(caught.value)
 
 
-def test_a_signature_is_put_down_to_the_primary_key_even_where_a_subkey_made_it():
+def test_verification_returns_the_primary_key_if_a_subkey_signed():
     secret = made()
     key = public(secret)
     assert pysequoia.Sig.from_bytes(signed_by(secret)).issuer_fingerprint.upper() != key.fingerprint
@@ -200,14 +200,14 @@ def test_a_signature_is_put_down_to_the_primary_key_even_where_a_subkey_made_it(
     assert verified == openpgp.Verified(key.fingerprint)
 
 
-def test_the_right_key_is_found_among_many():
+def test_verification_finds_the_signing_key_among_several():
     secrets = [made(f"{number} <test@example.invalid>") for number in range(3)]
     keys = [public(secret) for secret in secrets]
     verified = openpgp.verify_detached(DATA, signed_by(secrets[1]), keys, where="here")
     assert verified.fingerprint == keys[1].fingerprint
 
 
-def test_other_data_is_refused():
+def test_signature_of_other_data_is_refused():
     secret = made()
     assert "release team" in refused(DATA + b" ", signed_by(secret), public(secret))
 
@@ -219,7 +219,7 @@ def test_a_signature_of_another_key_is_refused():
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>not here</html>", b"\xc2\x01\x04", b"-----BEGIN PGP SIGNATURE-----\n\nx\n"]
 )
-def test_what_is_no_signature_is_refused_in_one_line(garbage):
+def test_invalid_signature_is_refused_with_a_one_line_error(garbage):
     refused(DATA, garbage, public(made()))
 
 
@@ -228,12 +228,12 @@ def test_a_key_other_than_the_pinned_one_is_refused():
         openpgp.load_key(bytes(made().extract_certificate()), public(made()).fingerprint)
 
 
-def test_what_is_no_key_is_refused():
+def test_invalid_key_is_refused():
     with pytest.raises(NotVerifiedError, match="not an OpenPGP key"):
         openpgp.load_key(b"404: Not Found", "A" * 40)
 
 
-def test_a_key_that_has_expired_since_still_verifies_what_it_signed_before():
+def test_expired_key_verifies_what_it_signed_before_it_expired():
     key = key_of(EXPIRED)
     assert key.certificate.expiration < dt.datetime.now(tz=dt.UTC)
     assert openpgp.verify_detached(DATA, EXPIRED_SIGNED, [key], where="here") == openpgp.Verified(
@@ -242,7 +242,7 @@ def test_a_key_that_has_expired_since_still_verifies_what_it_signed_before():
     refused(DATA + b" ", EXPIRED_SIGNED, key)
 
 
-def test_a_key_that_had_expired_when_it_signed_is_refused():
+def test_signature_made_after_the_key_expired_is_refused():
     secret = made()
     expired = secret.extract_certificate().set_expiration(
         dt.datetime.now(tz=dt.UTC) - dt.timedelta(seconds=1), secret.certifier()
@@ -258,7 +258,7 @@ def test_a_revoked_key_is_refused():
 
 
 @pytest.mark.parametrize("over", [OLD_OVER_SHA256, OLD_OVER_SHA512], ids=["SHA-256", "SHA-512"])
-def test_a_key_that_vouches_for_itself_with_sha1_is_believed_for_its_pinned_fingerprint_and_that_is_said(
+def test_pinned_key_with_a_sha1_self_signature_is_accepted_with_a_note(
     over,
 ):
     key = key_of(OLD)
@@ -268,50 +268,50 @@ def test_a_key_that_vouches_for_itself_with_sha1_is_believed_for_its_pinned_fing
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
 
 
-def test_a_key_whose_self_signature_is_newer_than_what_it_signed_is_believed_for_its_pinned_fingerprint():
+def test_pinned_key_with_a_self_signature_newer_than_the_data_is_accepted_with_a_note():
     key = key_of(RENEWED)
     verified = openpgp.verify_detached(DATA, RENEWED_SIGNED, [key], where="here")
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
 
 
 @pytest.mark.parametrize("bit", [0, 7, 300, 1500, 2000])
-def test_one_bit_of_the_rsa_number_decides(bit):
-    spoiled = bytearray(OLD_OVER_SHA256)
-    spoiled[-1 - bit // 8] ^= 1 << bit % 8
-    refused(DATA, bytes(spoiled), key_of(OLD))
+def test_signature_with_one_changed_bit_is_refused(bit):
+    changed = bytearray(OLD_OVER_SHA256)
+    changed[-1 - bit // 8] ^= 1 << bit % 8
+    refused(DATA, bytes(changed), key_of(OLD))
 
 
-def test_other_data_is_refused_from_a_key_believed_for_its_fingerprint_too():
+def test_signature_of_other_data_by_an_old_pinned_key_is_refused():
     refused(DATA + b"x", OLD_OVER_SHA256, key_of(OLD))
     refused(DATA + b"x", RENEWED_SIGNED, key_of(RENEWED))
 
 
-def test_a_signature_that_was_meant_for_a_time_is_refused_after_it():
+def test_expired_signature_is_refused():
     refused(DATA, OLD_FOR_A_YEAR, key_of(OLD))
 
 
-def test_a_key_believed_for_its_fingerprint_is_not_once_it_had_expired_or_was_revoked():
+def test_old_pinned_key_is_refused_if_it_expired_before_signing_or_is_revoked():
     refused(DATA, LAPSED_SIGNED, key_of(LAPSED))
     refused(DATA, REVOKED_SIGNED, key_of(REVOKED))
 
 
-def test_the_time_of_a_signature_is_part_of_what_is_signed():
-    spoiled = bytearray(OLD_OVER_SHA256)
+def test_signature_with_a_changed_time_is_refused():
+    changed = bytearray(OLD_OVER_SHA256)
     time = int(dt.datetime(2020, 6, 1, tzinfo=dt.UTC).timestamp()).to_bytes(4)
-    at = spoiled.index(time)
-    spoiled[at + 3] ^= 1
-    refused(DATA, bytes(spoiled), key_of(OLD))
+    at = changed.index(time)
+    changed[at + 3] ^= 1
+    refused(DATA, bytes(changed), key_of(OLD))
 
 
-def test_an_old_key_says_nothing_for_another_old_key():
+def test_signature_of_another_old_pinned_key_is_refused():
     refused(DATA, OLD_OVER_SHA256, key_of(RENEWED))
 
 
-def test_a_signature_over_sha1_is_refused_whoever_made_it():
+def test_sha1_signature_is_refused():
     assert "SHA-1" in refused(DATA, OLD_OVER_SHA1, key_of(OLD))
 
 
-def test_signed_text_gives_what_was_signed():
+def test_cleartext_verification_returns_the_signed_text():
     secret = made()
     text = signed_by(secret, b"one\ntwo\n", pysequoia.SignatureMode.CLEAR)
     data, verified = openpgp.verify_cleartext(text, [public(secret)], where="here")
@@ -319,32 +319,32 @@ def test_signed_text_gives_what_was_signed():
     assert verified.fingerprint == public(secret).fingerprint
 
 
-def test_signed_text_that_was_changed_is_refused():
+def test_changed_cleartext_is_refused():
     secret = made()
     text = signed_by(secret, b"one\ntwo\n", pysequoia.SignatureMode.CLEAR)
-    for spoiled in (text.replace(b"two", b"too"), b"one\ntwo\n", b""):
+    for changed in (text.replace(b"two", b"too"), b"one\ntwo\n", b""):
         with pytest.raises(NotVerifiedError):
-            openpgp.verify_cleartext(spoiled, [public(secret)], where="here")
+            openpgp.verify_cleartext(changed, [public(secret)], where="here")
 
 
-def test_text_before_and_after_the_signed_part_is_not_believed():
+def test_cleartext_verification_never_returns_text_outside_the_signed_part():
     secret = made()
     text = signed_by(secret, b"one\n", pysequoia.SignatureMode.CLEAR)
-    for spoiled in (b"evil\n" + text, text + b"evil\n"):
+    for changed in (b"evil\n" + text, text + b"evil\n"):
         try:
-            data, _ = openpgp.verify_cleartext(spoiled, [public(secret)], where="here")
+            data, _ = openpgp.verify_cleartext(changed, [public(secret)], where="here")
         except NotVerifiedError:
             continue
         assert b"evil" not in data
 
 
-def test_the_signer_is_known_beforehand_where_the_primary_key_signed():
+def test_signer_among_finds_a_primary_key_by_its_fingerprint():
     key = key_of(EXPIRED)
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40, key.fingerprint]) == key.fingerprint
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40]) is None
 
 
-def test_a_subkey_tells_no_pinned_fingerprint_but_is_known_in_its_key():
+def test_is_of_finds_a_subkey_that_signer_among_cannot_find():
     secret = made()
     key = public(secret)
     assert openpgp.signer_among(signed_by(secret), [key.fingerprint]) is None
@@ -352,7 +352,7 @@ def test_a_subkey_tells_no_pinned_fingerprint_but_is_known_in_its_key():
     assert not openpgp.is_of(signed_by(made()), [key])
 
 
-def test_the_pinned_fingerprints_are_whole_each_there_once_and_active_ones_first():
+def test_pinned_fingerprints_are_complete_unique_and_list_active_keys_first():
     pinned = openpgp.pinned_fingerprints()
     assert len(pinned) == len(set(pinned)) == 29
     assert all(len(each) == 40 and each == each.upper() for each in pinned)
@@ -370,7 +370,7 @@ def genuine():
     return (GENUINE / "node-v14.2.0-SHASUMS256.txt.asc").read_bytes(), key
 
 
-def test_the_genuine_checksums_of_a_release_verify_with_the_releasers_pinned_key():
+def test_checksums_of_a_real_release_verify_with_the_pinned_key():
     text, key = genuine()
     assert RELEASER in openpgp.pinned_fingerprints()
     data, verified = openpgp.verify_cleartext(text, [key], where="14.2.0")
@@ -380,13 +380,13 @@ def test_the_genuine_checksums_of_a_release_verify_with_the_releasers_pinned_key
     assert b"468cbd92271da8c0cacaa3fa432a73a332e398bade8ad7359a94aa8ab3cc3cca  " + name in data.splitlines()
 
 
-def test_genuine_checksums_with_one_digit_changed_are_refused():
+def test_real_checksums_with_one_changed_digit_are_refused():
     text, key = genuine()
     with pytest.raises(NotVerifiedError):
         openpgp.verify_cleartext(text.replace(b"468cbd92", b"468cbd93"), [key], where="14.2.0")
 
 
-def test_a_line_put_before_or_between_genuine_checksums_is_refused():
+def test_real_checksums_with_an_inserted_line_are_refused():
     text, key = genuine()
     line = b"0" * 64 + b"  node-v14.2.0-linux-x64.tar.gz\n"
     inside = text.replace(b"\n\n", b"\n\n" + line, 1)

@@ -1,4 +1,4 @@
-"""Which versions --node and --arch mean, and which are refused."""
+"""Which versions --node and --arch select, and which are refused."""
 
 import pytest
 
@@ -26,12 +26,12 @@ def test_an_exact_version_needs_no_list():
     assert choose_one(Spec("v12.16.1"), X86_64, Listing()) == "12.16.1"
 
 
-def test_a_range_means_the_newest_of_the_list():
+def test_range_selects_the_newest_listed_version():
     source = Listing(x86_64=["12.16.0", "12.16.1", "13.0.0"])
     assert choose_one(Spec("12"), X86_64, source) == "12.16.1"
 
 
-def test_architectures_share_the_newest_version_that_all_have():
+def test_range_selects_the_newest_version_that_all_architectures_have():
     source = Listing(x86_64=["12.16.0", "12.16.1"], arm64=["12.16.0"])
     chosen, failures = choose([Spec("12")], [X86_64, ARM64], source)
     assert (chosen, failures) == ([("12.16.0", X86_64), ("12.16.0", ARM64)], [])
@@ -44,7 +44,7 @@ def test_each_version_is_chosen_once_and_a_failure_does_not_stop_the_others():
     assert [type(failure) for failure in failures] == [NotFoundError]
 
 
-def test_a_file_that_names_a_version_that_does_not_exist_is_named():
+def test_error_names_the_file_that_asks_for_a_missing_version():
     with pytest.raises(NotFoundError, match=r"\.nvmrc"):
         choose_one(Spec("14", ".nvmrc"), X86_64, Listing(x86_64=["12.16.1"]))
 

