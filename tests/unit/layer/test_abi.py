@@ -64,7 +64,7 @@ def check(files, architecture=X86_64, **options):
 
 
 class TestPolicies:
-    def test_there_is_one_for_each_runtime_and_architecture_that_exist_oldest_first(self):
+    def test_each_runtime_and_architecture_has_one_policy_oldest_first(self):
         assert [(each.runtime, each.architecture) for each in POLICIES] == [
             ("provided", "x86_64"),
             ("provided.al2", "x86_64"),
@@ -74,7 +74,7 @@ class TestPolicies:
         ]
 
     @pytest.mark.parametrize("policy", POLICIES, ids=lambda each: f"{each.runtime}-{each.architecture}")
-    def test_each_says_where_it_comes_from_and_how_it_is_made_again(self, policy):
+    def test_each_policy_names_its_sources_and_refresh_command(self, policy):
         assert policy.provenance.method
         assert policy.provenance.sources
         assert policy.provenance.refresh == "invoke project.refresh --only abi"
@@ -89,18 +89,20 @@ class TestPolicies:
             ("provided.al2023", "arm64", "GLIBC_2.34", "GLIBC_2.35"),
         ],
     )
-    def test_each_ends_at_its_glibc(self, runtime, architecture, newest, missing):
+    def test_each_policy_ends_at_the_glibc_version_of_its_runtime(
+        self, runtime, architecture, newest, missing
+    ):
         libc = self.policy(runtime, architecture).libraries["libc.so.6"]
         assert newest in libc
         assert missing not in libc
 
-    def test_none_offers_libatomic_nor_what_is_glibcs_own(self):
+    def test_no_policy_has_libatomic_or_private_glibc_symbols(self):
         for policy in POLICIES:
             assert "libatomic.so.1" not in policy.libraries
             nodes = set().union(*policy.libraries.values())
             assert not nodes & {"GLIBC_PRIVATE", "GLIBC_ABI_DT_RELR"}
 
-    def test_each_file_is_as_the_refresh_writes_it(self):
+    def test_each_policy_file_has_the_format_of_the_refresh(self):
         folder = abi.resources("nodelayer.layer") / "policies"
         for policy in POLICIES:
             file = folder / f"{policy.runtime}-{policy.architecture}.json"
@@ -118,22 +120,22 @@ class TestCheck:
         assert verdict.compatible == ("provided", "provided.al2", "provided.al2023")
         assert verdict.problems == ()
 
-    def test_node_24_starts_on_the_newest_only_and_the_others_say_why(self):
+    def test_node_24_starts_only_on_the_newest_runtime_and_problems_name_the_symbols(self):
         verdict = check({NODE: NODE_24})
         assert verdict.compatible == ("provided.al2023",)
-        told = [
+        problems = [
             (each.library, each.version, each.symbols)
             for each in verdict.problems
             if each.runtime == "provided.al2"
         ]
-        assert told == [
+        assert problems == [
             ("libc.so.6", "GLIBC_2.28", ("fcntl64",)),
             ("libm.so.6", "GLIBC_2.27", ("expf", "powf")),
         ]
         assert {each.file for each in verdict.problems} == {NODE}
         assert verdict.missing_libraries("provided.al2") == ()
 
-    def test_node_26_lacks_a_library_and_that_alone_on_the_newest(self):
+    def test_node_26_lacks_only_libatomic_on_the_newest_runtime(self):
         verdict = check({NODE: NODE_26})
         assert verdict.compatible == ()
         (problem,) = [each for each in verdict.problems if each.runtime == "provided.al2023"]
@@ -141,12 +143,12 @@ class TestCheck:
         assert problem.symbols == ("__atomic_load",)
         assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
 
-    def test_node_26_starts_once_the_layer_carries_the_library(self):
+    def test_node_26_starts_if_the_layer_contains_libatomic(self):
         verdict = check({NODE: NODE_26, "lib/libatomic.so.1": LIBATOMIC})
         assert verdict.compatible == ("provided.al2023",)
         assert verdict.missing_libraries("provided.al2") == ()
 
-    def test_a_carried_library_has_to_fit_as_well(self):
+    def test_bundled_library_that_is_too_new_is_a_problem(self):
         too_new = replace(
             LIBATOMIC, requires=(SymbolVersion("libc.so.6", "GLIBC_ABI_DT_RELR", (), weak=False),)
         )
@@ -156,30 +158,30 @@ class TestCheck:
             (each.file, each.version) for each in verdict.problems if each.runtime == "provided.al2023"
         ] == [("lib/libatomic.so.1", "GLIBC_ABI_DT_RELR")]
 
-    def test_a_carried_library_has_to_define_what_is_needed_of_it(self):
+    def test_bundled_library_without_the_needed_symbol_version_is_a_problem(self):
         old = replace(LIBATOMIC, provides=frozenset({"LIBATOMIC_0.9"}))
         verdict = check({NODE: NODE_26, "lib/libatomic.so.1": old}, runtimes=["provided.al2023"])
         (problem,) = verdict.problems
         assert (problem.library, problem.version) == ("libatomic.so.1", "LIBATOMIC_1.0")
 
-    def test_a_library_elsewhere_in_the_layer_is_not_found_by_the_loader(self):
+    def test_library_outside_the_lib_folder_of_the_layer_is_ignored(self):
         verdict = check({NODE: NODE_26, "nodejs/lib/libatomic.so.1": LIBATOMIC})
         assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
 
-    def test_the_carried_library_goes_before_the_systems_own(self):
-        carried = Elf(
+    def test_bundled_library_takes_precedence_over_the_system_library(self):
+        bundled = Elf(
             "EM_X86_64", "libm.so.6", None, (), (), provides=frozenset({"GLIBC_2.27"}), build_id=None
         )
-        with_it = check({NODE: NODE_24, "lib/libm.so.6": carried}, runtimes=["provided.al2"])
+        with_it = check({NODE: NODE_24, "lib/libm.so.6": bundled}, runtimes=["provided.al2"])
         assert [each.library for each in with_it.problems] == ["libc.so.6"]
 
-    def test_a_weak_need_keeps_nothing_from_starting(self):
+    def test_missing_weak_symbol_is_not_a_problem(self):
         weak = replace(
             NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.99", ("some_day",), weak=True),)
         )
         assert "provided" in check({NODE: weak}).compatible
 
-    def test_an_interpreter_the_system_has_not_got_is_a_problem_no_layer_solves(self):
+    def test_missing_interpreter_is_a_problem_but_not_a_missing_library(self):
         musl = replace(
             NODE_12,
             interpreter="/lib/ld-musl-x86_64.so.1",
@@ -193,10 +195,10 @@ class TestCheck:
         }
         assert verdict.missing_libraries("provided.al2023") == ("libc.musl-x86_64.so.1",)
 
-    def test_on_arm64_there_is_no_provided(self):
+    def test_arm64_has_no_runtime_provided(self):
         assert check({NODE: arm64(NODE_12)}, ARM64).compatible == ("provided.al2", "provided.al2023")
 
-    def test_runtimes_narrow_what_is_looked_at(self):
+    def test_check_covers_only_the_given_runtimes(self):
         verdict = check({NODE: NODE_24}, runtimes=["provided.al2023", "provided.al2"])
         assert verdict.compatible == ("provided.al2023",)
         assert {each.runtime for each in verdict.problems} == {"provided.al2"}
@@ -207,7 +209,7 @@ class TestCheck:
 
 
 class TestRefusal:
-    def test_it_names_symbol_version_and_library(self):
+    def test_refusal_names_symbol_version_and_library(self):
         verdict = check({NODE: NODE_24}, runtimes=["provided.al2"])
         assert str(abi.refuse(verdict)) == (
             "the layer does not start on provided.al2: "
@@ -217,7 +219,7 @@ class TestRefusal:
         )
         assert abi.refuse(verdict).code == 6
 
-    def test_a_missing_library_is_to_be_put_into_the_layer(self):
+    def test_refusal_suggests_to_put_a_missing_library_into_the_layer(self):
         line = str(abi.refuse(check({NODE: NODE_26})))
         assert line == (
             "the layer does not start on provided.al2023 or provided.al2 or provided: "
@@ -225,11 +227,11 @@ class TestRefusal:
             "put libatomic.so.1 of that system into the layer's lib/"
         )
 
-    def test_on_the_newest_runtime_only_another_version_helps(self):
+    def test_refusal_suggests_an_older_node_if_the_newest_runtime_is_too_old(self):
         new = replace(NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.38", ("strlcpy",), weak=False),))
         assert str(abi.refuse(check({NODE: new}))).endswith("of libc.so.6: choose an older Node.js version")
 
-    def test_many_problems_and_many_symbols_stay_one_short_line(self):
+    def test_refusal_with_many_problems_is_one_short_line(self):
         symbols = tuple(f"symbol_{number:03}" for number in range(200))
         libraries = ("libc.so.6", "libdl.so.2", "libm.so.6", "libpthread.so.0", "librt.so.1")
         many = replace(
@@ -244,9 +246,9 @@ class TestRefusal:
 
 
 class TestRealLibraries:
-    """The host's own, whatever distribution it is."""
+    """Checks with the libraries of this host, on any distribution."""
 
-    def test_a_policy_made_of_the_hosts_libraries_takes_the_hosts_libraries(self):
+    def test_policy_of_the_host_libraries_accepts_the_host_libraries(self):
         names = ("libstdc++.so.6", "libgcc_s.so.1", "libm.so.6", "libc.so.6", "ld-linux-x86-64.so.2")
         found = {name: system_library.find(name, X86_64) for name in names}
         if None in found.values():

@@ -1,4 +1,4 @@
-"""A layer zip: the same bytes from the same input, readable by everyone."""
+"""A layer zip: the same input gives the same bytes, and common programs read it."""
 
 import io
 import os
@@ -36,11 +36,11 @@ def layer(tmp_path_factory):
     return path
 
 
-def test_the_order_of_the_files_does_not_matter():
+def test_zip_does_not_depend_on_the_order_of_files():
     assert packed(ENTRIES) == packed(list(reversed(ENTRIES)))
 
 
-def test_clock_time_zone_locale_and_umask_do_not_matter():
+def test_zip_does_not_depend_on_clock_time_zone_locale_and_umask():
     program = (
         "import os, sys, hashlib, io; os.umask(int(sys.argv[1], 8))\n"
         "from nodelayer.layer import archive\n"
@@ -63,7 +63,7 @@ def test_clock_time_zone_locale_and_umask_do_not_matter():
     assert len(digests) == 1
 
 
-def test_names_contents_and_modes_survive(layer):
+def test_read_returns_the_written_names_contents_and_modes(layer):
     assert sorted(archive.read(layer), key=lambda entry: entry.path) == sorted(
         ENTRIES, key=lambda entry: entry.path
     )
@@ -77,20 +77,20 @@ def test_modes_are_those_of_regular_files_on_unix(layer):
     assert stat.filemode(modes["aws/index.js"]) == "-rw-r--r--"
 
 
-def test_what_deflate_cannot_shrink_is_stored(layer):
+def test_incompressible_file_is_stored(layer):
     with zipfile.ZipFile(layer) as opened:
         methods = {info.filename: info.compress_type for info in opened.infolist()}
     assert methods["lib/random.so"] == zipfile.ZIP_STORED
     assert methods["nodejs/bin/node"] == zipfile.ZIP_DEFLATED
 
 
-def test_python_finds_no_fault(layer):
+def test_python_reads_the_zip_without_errors(layer):
     with zipfile.ZipFile(layer) as opened:
         assert opened.testzip() is None
 
 
 @pytest.mark.skipif(shutil.which("unzip") is None, reason="no unzip: apt-get install unzip")
-def test_info_zip_finds_no_fault_and_restores_modes(layer, tmp_path):
+def test_info_zip_extracts_the_zip_and_restores_modes(layer, tmp_path):
     subprocess.run(["unzip", "-tqq", layer], check=True)
     subprocess.run(["unzip", "-qq", layer, "-d", tmp_path], check=True)
     assert os.access(tmp_path / "bootstrap", os.X_OK)
@@ -99,12 +99,12 @@ def test_info_zip_finds_no_fault_and_restores_modes(layer, tmp_path):
 
 
 @pytest.mark.skipif(shutil.which("jar") is None, reason="no jar: apt-get install openjdk-17-jdk-headless")
-def test_java_finds_no_fault(layer, tmp_path):
+def test_java_extracts_the_zip_without_errors(layer, tmp_path):
     subprocess.run(["jar", "xf", layer], cwd=tmp_path, check=True)
     assert (tmp_path / "lib/random.so").read_bytes() == ENTRIES[4].data
 
 
-def test_unpacking_lays_files_and_modes_out_whatever_the_umask(layer, tmp_path):
+def test_unpack_restores_files_and_modes_with_any_umask(layer, tmp_path):
     before = os.umask(0o077)
     try:
         archive.unpack(archive.read(layer), tmp_path)
@@ -115,18 +115,18 @@ def test_unpacking_lays_files_and_modes_out_whatever_the_umask(layer, tmp_path):
 
 
 @pytest.mark.parametrize("path", ["/etc/passwd", "../out", "a/../../out", "a//b", "./a", "ä"])
-def test_a_path_that_leaves_the_layer_or_is_written_oddly_is_refused(path):
+def test_path_outside_the_layer_or_not_normalized_is_refused(path):
     with pytest.raises(InvalidInputError, match="is not a relative path"):
         Entry(path, b"")
 
 
-def test_the_same_path_twice_is_refused():
+def test_duplicate_path_is_refused():
     with pytest.raises(InvalidInputError, match="two files of the layer have the path a"):
         packed([Entry("a", b"1"), Entry("a", b"2")])
 
 
 @pytest.mark.parametrize("damage", [lambda data: data[: len(data) // 2], lambda data: b"PK" + data[3:]])
-def test_a_damaged_zip_is_told_in_one_line(tmp_path, layer, damage):
+def test_damaged_zip_is_refused_with_a_one_line_error(tmp_path, layer, damage):
     broken = tmp_path / "broken.zip"
     broken.write_bytes(damage(layer.read_bytes()))
     with pytest.raises(NotVerifiedError, match="build it again") as caught:

@@ -1,4 +1,4 @@
-"""Parts of a build that need neither network nor Docker: names, refusals, what exists already."""
+"""Parts of a build that need no network and no Docker: names, refused input, existing layers."""
 
 import hashlib
 import io
@@ -32,8 +32,8 @@ PATHS = build.ProjectPaths(
 )
 
 
-class Shelf:
-    """A source with one release on it, whose binary is what the test says."""
+class OneReleaseSource:
+    """A source with one release, whose binary the test sets."""
 
     name = "npm"
 
@@ -54,11 +54,11 @@ def no_docker():
     raise UnreachableError("Docker does not answer")
 
 
-def bench(shelf):
-    return build.BuildContext(PATHS, shelf, Reporter(quiet=True), lambda _arch: ROOT, no_docker, no_docker)
+def context(source):
+    return build.BuildContext(PATHS, source, Reporter(quiet=True), lambda _arch: ROOT, no_docker, no_docker)
 
 
-def test_names_are_those_users_see():
+def test_layer_name_file_name_and_description_contain_the_version():
     target = LayerTarget("12.16.1", ARM64)
     assert target.stem == "nodejs-12.16.1-arm64"
     assert target.layer_name == "nodejs-12-16-1-arm64"
@@ -67,42 +67,48 @@ def test_names_are_those_users_see():
     assert len(target.description) <= 256
 
 
-@pytest.mark.parametrize("order", [{"builder": "x"}, {"compression": "x"}])
-def test_a_word_that_is_unknown_is_refused_before_anything_is_fetched(tmp_path, order):
-    shelf = Shelf(b"")
+@pytest.mark.parametrize("options", [{"builder": "x"}, {"compression": "x"}])
+def test_unknown_option_value_is_refused_before_the_download(tmp_path, options):
+    source = OneReleaseSource(b"")
     with pytest.raises(InvalidInputError):
-        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path, **order), bench(shelf))
-    assert shelf.asked == 0
+        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path, **options), context(source))
+    assert source.asked == 0
 
 
-def test_a_build_that_fails_leaves_what_stood_there(tmp_path):
+def test_failed_build_keeps_the_existing_zip(tmp_path):
     (tmp_path / "nodejs-1.2.3-x86_64.zip").write_bytes(b"old")
     with pytest.raises(NodelayerError):
-        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path), bench(Shelf(b"no ELF")))
+        build.build(
+            LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path), context(OneReleaseSource(b"no ELF"))
+        )
     assert [path.name for path in tmp_path.iterdir()] == ["nodejs-1.2.3-x86_64.zip"]
 
 
-def test_an_out_folder_that_is_a_file_is_one_line(tmp_path):
+def test_build_fails_if_the_output_folder_is_a_file(tmp_path):
     (tmp_path / "dist").write_text("")
     with pytest.raises(MachineError, match="file exists"):
-        build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path / "dist"), bench(Shelf(b"")))
+        build.build(
+            LayerTarget("1.2.3", X86_64),
+            build.BuildOptions(tmp_path / "dist"),
+            context(OneReleaseSource(b"")),
+        )
 
 
-def test_the_client_is_every_file_of_the_runtime_folder():
+def test_runtime_client_contains_every_file_of_the_runtime_folder():
     entries = {entry.path: entry.mode for entry in contents.client(ROOT / "runtime")}
     scripts = {"bootstrap": 0o755, "bin/node": 0o755}
     assert entries == scripts | {f"aws/{path.name}": 0o644 for path in (ROOT / "runtime" / "aws").iterdir()}
 
 
 @pytest.mark.parametrize("name", ["bootstrap", "bin/node", "aws/index.js"])
-def test_a_client_with_windows_line_endings_is_refused(tmp_path, name):
+def test_runtime_client_with_windows_line_endings_is_refused(tmp_path, name):
     runtime = shutil.copytree(ROOT / "runtime", tmp_path / "runtime")
     (runtime / name).write_bytes((runtime / name).read_bytes().replace(b"\n", b"\r\n"))
     with pytest.raises(NotVerifiedError, match=f"runtime/{name} has Windows line endings"):
         contents.client(runtime)
 
 
-def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
+def test_client_digest_depends_on_contents_modes_and_names_but_not_on_order():
     one, other = Entry("a", b"1"), Entry("b", b"2")
     whole = contents.digest([one, other])
     assert contents.digest([other, one]) == whole
@@ -111,7 +117,7 @@ def test_the_digest_of_the_client_sees_bytes_modes_and_names_but_not_order():
 
 
 def record_of(out, version, **changes):
-    """A finished layer of next to nothing, and its record."""
+    """Write a minimal finished layer and its build record."""
     stem = f"nodejs-{version}-x86_64"
     packed = io.BytesIO()
     archive.write([Entry("bootstrap", b"")], packed)
@@ -139,7 +145,7 @@ def record_of(out, version, **changes):
     (out / f"{stem}.json").write_text(json.dumps({**content, **changes}))
 
 
-def test_a_finished_layer_is_found_again(tmp_path):
+def test_existing_finds_a_finished_layer(tmp_path):
     record_of(tmp_path, "12.16.1")
     found = build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS)
     assert found is not None
@@ -149,18 +155,18 @@ def test_a_finished_layer_is_found_again(tmp_path):
 @pytest.mark.parametrize(
     "changes", [{"nodelayer_version": "0.0.0"}, {"runtime_sha256": "other"}, {"sha256": "other"}, {"size": 1}]
 )
-def test_a_layer_of_another_client_or_with_another_zip_is_not_taken_for_it(tmp_path, changes):
+def test_existing_ignores_a_layer_with_another_client_version_or_checksum(tmp_path, changes):
     record_of(tmp_path, "12.16.1", **changes)
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
-def test_a_record_that_is_none_means_there_is_no_layer(tmp_path, text):
+def test_existing_ignores_an_invalid_build_record(tmp_path, text):
     (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
-def test_the_newest_layer_is_so_by_version_and_not_by_its_letters(tmp_path):
+def test_newest_compares_versions_numerically(tmp_path):
     for version in ("9.11.2", "12.16.1", "10.0.0"):
         record_of(tmp_path, version)
     assert build.newest(tmp_path, X86_64).version == "12.16.1"
@@ -168,7 +174,7 @@ def test_the_newest_layer_is_so_by_version_and_not_by_its_letters(tmp_path):
         build.newest(tmp_path, ARM64)
 
 
-def test_clean_takes_layers_and_unfinished_ones_and_leaves_the_rest(tmp_path):
+def test_clean_deletes_finished_and_unfinished_layers_only(tmp_path):
     record_of(tmp_path, "12.16.1")
     (tmp_path / ".nodejs-12.16.1-x86_64-abc").mkdir()
     (tmp_path / "mine.txt").write_text("")
@@ -185,6 +191,6 @@ def test_every_runtime_has_a_base_image_and_amazon_linux_2023_is_pinned_by_diges
     assert f"ARG BASE_IMAGE={images['provided.al2023']}\n" in dockerfile
 
 
-def test_a_base_image_is_an_argument_with_the_architecture_in_its_name():
+def test_base_image_option_has_a_placeholder_for_the_architecture():
     assert docker_builder.base_reference("provided.al2023", "mine:{arch}", ARM64) == "mine:arm64"
     assert docker_builder.base_reference("provided.al2023", "mine:{arch}", X86_64) == "mine:amd64"

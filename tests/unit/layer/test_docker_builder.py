@@ -1,4 +1,4 @@
-"""What can be said of the Docker builder without a daemon."""
+"""Parts of the Docker builder that need no daemon."""
 
 import re
 from pathlib import Path
@@ -13,7 +13,7 @@ from nodelayer.util.console import Reporter
 DOCKERFILE = (Path(__file__).resolve().parents[3] / "docker" / "Dockerfile").read_text()
 
 
-def test_the_stages_are_the_four_the_design_names():
+def test_dockerfile_has_the_four_stages_fetch_verify_assemble_export():
     assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE) == [
         "fetch",
         "verify",
@@ -22,7 +22,7 @@ def test_the_stages_are_the_four_the_design_names():
     ]
 
 
-def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
+def test_unreachable_docker_is_a_one_line_error_with_the_local_builder_as_alternative(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(UnreachableError, match="Docker does not answer") as caught:
         docker_builder.connect(Reporter(quiet=True))
@@ -31,7 +31,7 @@ def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["write /var/lib/docker/tmp/x: no space left on device", "No space left"])
-def test_a_daemon_without_space_is_told_with_what_to_do(text):
+def test_full_docker_disk_is_reported_with_the_prune_command(text):
     error = docker_builder._explained(docker.errors.APIError("500 Server Error", explanation=text), "base")
     assert isinstance(error, MachineError)
     assert "Docker has no disk space left" in str(error)

@@ -29,7 +29,7 @@ def binutil(name):
 
 @pytest.fixture(scope="module")
 def compiled(tmp_path_factory):
-    """A small program with symbols and debug data, as the compiler of this host makes it."""
+    """Compile a small program with symbols and debug data."""
     folder = tmp_path_factory.mktemp("compiled")
     (folder / "small.c").write_text(
         "#include <stdio.h>\n#include <math.h>\n"
@@ -51,7 +51,7 @@ def section_names(data):
 
 
 def loaded_bytes(data):
-    """Every segment's header and bytes."""
+    """Return the header and bytes of each segment."""
     (at,) = struct.unpack_from("<Q", data, 32)
     (count,) = struct.unpack_from("<H", data, 56)
     found = []
@@ -62,14 +62,14 @@ def loaded_bytes(data):
 
 
 class TestRead:
-    def test_a_library_tells_its_name_and_the_nodes_it_defines_but_not_itself(self):
+    def test_read_returns_the_name_and_version_nodes_of_a_library(self):
         libc = elf.read(host_library("libc.so.6"), name="libc.so.6")
         assert libc.soname == "libc.so.6"
         assert libc.machine == of_host().elf
         assert "GLIBC_2.17" in libc.provides
         assert "libc.so.6" not in libc.provides
 
-    def test_a_library_tells_what_it_needs_of_others_and_which_imports_need_it(self):
+    def test_read_returns_the_needed_symbol_versions_with_their_symbols(self):
         cxx = elf.read(host_library("libstdc++.so.6"), name="libstdc++.so.6")
         assert "libc.so.6" in cxx.libraries
         base = "GLIBC_2.2.5" if of_host() == X86_64 else "GLIBC_2.17"
@@ -78,13 +78,13 @@ class TestRead:
         assert list(need.symbols) == sorted(need.symbols)
         assert not any(symbol in each.symbols for each in cxx.requires for symbol in ["_ZNSt9exceptionD1Ev"])
 
-    def test_a_program_tells_its_interpreter(self):
+    def test_read_returns_the_interpreter_of_a_program(self):
         program = elf.read(Path(sys.executable).resolve().read_bytes(), name="python")
         assert program.interpreter is not None
         assert Path(program.interpreter).name.startswith("ld-linux")
         assert program.soname is None
 
-    def test_the_same_is_read_without_a_table_of_sections(self):
+    def test_read_works_without_a_section_table(self):
         data = bytearray(host_library("libstdc++.so.6"))
         before = elf.read(bytes(data), name="before")
         struct.pack_into("<Q", data, 40, 0)
@@ -92,21 +92,21 @@ class TestRead:
         assert elf.read(bytes(data), name="after") == before
         assert before.requires
 
-    def test_readelf_sees_the_same_versions(self):
+    def test_read_returns_the_same_versions_as_readelf(self):
         data = host_library("libstdc++.so.6")
         path = system_library.find("libstdc++.so.6", of_host())
-        told = subprocess.run(
+        output = subprocess.run(
             [binutil("readelf"), "-VW", str(path)],
             capture_output=True,
             text=True,
             check=True,
         ).stdout
-        needed = told[told.index("Version needs section") :]
+        needed = output[output.index("Version needs section") :]
         names = sorted(line.split("Name: ")[1].split()[0] for line in needed.splitlines() if "Name: " in line)
         assert sorted(each.version for each in elf.read(data, name="it").requires) == names
 
-    def test_the_build_id_is_the_one_that_readelf_prints(self, compiled):
-        told = subprocess.run(
+    def test_read_returns_the_same_build_id_as_readelf(self, compiled):
+        output = subprocess.run(
             [binutil("readelf"), "-nW", str(compiled)],
             capture_output=True,
             text=True,
@@ -114,9 +114,9 @@ class TestRead:
         ).stdout
         build_id = elf.read(compiled.read_bytes(), name="small").build_id
         assert build_id is not None
-        assert f"Build ID: {build_id}" in told
+        assert f"Build ID: {build_id}" in output
 
-    def test_a_need_that_only_weak_imports_have_is_told_as_weak(self):
+    def test_version_needed_only_by_weak_symbols_is_weak(self):
         data = bytearray(host_library("libstdc++.so.6"))
         first = elf.read(bytes(data), name="it").requires[0]
         assert not first.weak
@@ -133,7 +133,7 @@ class TestRead:
 
 
 def _hash(name):
-    """The gABI's hash of a symbol's name."""
+    """Return the gABI hash of a symbol name."""
     value = 0
     for byte in name.encode():
         value = (value << 4) + byte
@@ -143,7 +143,7 @@ def _hash(name):
 
 
 @pytest.mark.parametrize("function", [elf.read, elf.strip])
-class TestWhatIsNoProgram:
+class TestRefusedFiles:
     @pytest.mark.parametrize(
         "data",
         [
@@ -153,28 +153,28 @@ class TestWhatIsNoProgram:
             b"\x7fELF\x01\x01" + bytes(200),
             b"\x7fELF\x02\x02" + bytes(200),
         ],
-        ids=["nothing", "a web page", "four bytes", "32 bits", "big-endian"],
+        ids=["empty", "a web page", "four bytes", "32 bits", "big-endian"],
     )
-    def test_is_refused_in_one_line_that_names_it(self, function, data):
+    def test_file_that_is_not_64_bit_elf_is_refused_by_name_in_one_line(self, function, data):
         with pytest.raises(
             NotVerifiedError, match=r"^nodejs/bin/node is not a 64-bit little-endian ELF file"
-        ) as told:
+        ) as caught:
             function(data, name="nodejs/bin/node")
-        assert "\n" not in str(told.value)
+        assert "\n" not in str(caught.value)
 
-    def test_an_object_file_is_refused(self, function):
+    def test_object_file_is_refused(self, function):
         data = bytearray(host_library("libstdc++.so.6"))
         struct.pack_into("<H", data, 16, 1)  # ET_REL
         with pytest.raises(NotVerifiedError, match="neither a program nor a shared library"):
             function(bytes(data), name="it.o")
 
-    def test_a_file_cut_short_is_refused_as_damaged(self, function):
+    def test_truncated_file_is_refused_as_damaged(self, function):
         whole = host_library("libstdc++.so.6")
         for length in (40, 70, 700):
             with pytest.raises(NotVerifiedError, match="damaged ELF file"):
                 function(whole[:length], name="it")
 
-    def test_damage_anywhere_gives_an_answer_or_one_line(self, function):
+    def test_damaged_file_gives_a_result_or_a_one_line_error(self, function):
         whole = host_library("libgcc_s.so.1")
         chance = random.Random(20260601)
         refused = []
@@ -192,7 +192,7 @@ class TestWhatIsNoProgram:
 
 
 class TestStrip:
-    def test_symbols_debug_data_and_comments_go_and_what_is_loaded_stays(self, compiled):
+    def test_strip_removes_symbols_and_debug_data_and_keeps_the_loaded_segments(self, compiled):
         before = compiled.read_bytes()
         after = elf.strip(before, name="small")
         gone = set(section_names(before)) - set(section_names(after))
@@ -203,28 +203,28 @@ class TestStrip:
         stripped = loaded_bytes(after)
         assert [row for row, _ in stripped] == [row for row, _ in segments]
         for (row, old), (_, new) in zip(segments, stripped, strict=True):
-            if row[2] == 0:  # the file's own header lies in it: where the table of sections is has changed
+            if row[2] == 0:  # contains the ELF header, where the offset of the section table changes
                 assert new[HEADER_SIZE:] == old[HEADER_SIZE:]
             else:
                 assert new == old
 
-    def test_what_the_loader_reads_stays_the_same(self, compiled):
+    def test_strip_keeps_what_the_loader_reads(self, compiled):
         data = compiled.read_bytes()
         assert elf.read(elf.strip(data, name="small"), name="small") == elf.read(data, name="small")
 
-    def test_the_result_runs(self, compiled, tmp_path):
+    def test_stripped_program_runs(self, compiled, tmp_path):
         stripped = tmp_path / "small"
         stripped.write_bytes(elf.strip(compiled.read_bytes(), name="small"))
         stripped.chmod(0o755)
         done = subprocess.run([str(stripped), "x"], capture_output=True, text=True, check=True)
         assert done.stdout == f"{stripped} 1.0\n"
 
-    def test_it_is_no_larger_than_what_gnu_strip_makes(self, compiled, tmp_path):
+    def test_stripped_program_is_not_larger_than_with_gnu_strip(self, compiled, tmp_path):
         by_gnu = tmp_path / "by-gnu"
         subprocess.run([binutil("strip"), "-o", str(by_gnu), str(compiled)], check=True)
         assert len(elf.strip(compiled.read_bytes(), name="small")) <= by_gnu.stat().st_size
 
-    def test_binutils_and_gdb_read_it_without_a_complaint(self, compiled, tmp_path):
+    def test_readelf_and_objdump_read_the_stripped_program_without_warnings(self, compiled, tmp_path):
         stripped = tmp_path / "small"
         stripped.write_bytes(elf.strip(compiled.read_bytes(), name="small"))
         for command in (["readelf", "-aW"], ["objdump", "-xd"]):
@@ -232,9 +232,9 @@ class TestStrip:
                 [binutil(command[0]), *command[1:], str(stripped)], capture_output=True, text=True, check=True
             )
             assert done.stderr == ""
-            assert "half" in done.stdout  # exported, so found by its number of section too
+            assert "half" in done.stdout  # an exported symbol, found by its section number
 
-    def test_a_section_keeps_its_number_when_one_before_it_goes(self, compiled):
+    def test_strip_keeps_the_number_of_a_section_after_a_removed_one(self, compiled):
         data = bytearray(compiled.read_bytes())
         names = section_names(data)
         (table_at,) = struct.unpack_from("<Q", data, 40)
@@ -245,13 +245,13 @@ class TestStrip:
         assert after[note] == ""
         assert after.index(".text") == names.index(".text")
 
-    def test_a_file_without_a_table_of_sections_comes_back_as_it_is(self, compiled):
+    def test_strip_returns_a_file_without_a_section_table_unchanged(self, compiled):
         data = bytearray(compiled.read_bytes())
         struct.pack_into("<Q", data, 40, 0)
         struct.pack_into("<HH", data, 60, 0, 0)
         assert elf.strip(bytes(data), name="small") == bytes(data)
 
-    def test_segments_that_reach_past_the_end_are_damage(self, compiled):
+    def test_strip_refuses_segments_that_reach_past_the_end(self, compiled):
         data = elf.strip(compiled.read_bytes(), name="small")
         with pytest.raises(NotVerifiedError, match="damaged ELF file"):
             elf.strip(data[:-100], name="small")

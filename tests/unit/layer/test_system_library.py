@@ -13,14 +13,14 @@ def host_library(soname):
     return path.read_bytes()
 
 
-def test_the_library_of_this_machine_is_found_with_its_links_resolved():
+def test_find_returns_the_library_of_this_machine_with_links_resolved():
     found = system_library.find("libc.so.6", of_host())
     assert found is not None
     assert found == found.resolve()
     assert elf.read(found.read_bytes(), name="it").machine == of_host().elf
 
 
-def test_a_linker_script_and_another_machines_library_are_passed_over(tmp_path):
+def test_find_skips_linker_scripts_and_libraries_of_another_architecture(tmp_path):
     other = ARM64 if of_host() == X86_64 else X86_64
     data = bytearray(host_library("libm.so.6"))
     struct.pack_into("<H", data, 18, 183 if other == ARM64 else 62)  # e_machine
