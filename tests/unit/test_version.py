@@ -1,4 +1,4 @@
-"""nodelayer's own version: what the checkout says, whatever was installed from it."""
+"""nodelayer's version is that of the checkout, not that of the installed package."""
 
 import os
 import shutil

@@ -4,7 +4,7 @@ from nodelayer.aws.account import open_account
 from nodelayer.errors import UnreachableError
 
 
-def test_an_unreachable_aws_is_reported_with_the_region_that_was_named(monkeypatch):
+def test_error_for_an_unreachable_aws_names_the_requested_region(monkeypatch):
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "key")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")

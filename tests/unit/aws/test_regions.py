@@ -7,7 +7,7 @@ from nodelayer.errors import InvalidInputError
 AWS = Partition("aws", ("ap-east-1", "eu-west-1", "us-east-1"))
 
 
-def test_all_is_resolved_later_with_the_account():
+def test_parse_leaves_all_to_the_account():
     assert regions.parse("all") is None
 
 
@@ -39,13 +39,13 @@ def test_only_enabled_regions_are_selected(status):
     assert regions.select(None, AWS, {"ap-east-1": status}).regions == ()
 
 
-def test_an_enabled_region_without_known_lambda_is_skipped_with_the_reason():
+def test_enabled_region_not_known_to_have_lambda_is_skipped_with_the_reason():
     found = regions.select(None, AWS, {"eu-west-1": "ENABLED", "mars-north-1": "ENABLED"})
     assert found.regions == ("eu-west-1",)
     assert found.skipped["mars-north-1"] == "not known to have Lambda: name it in --regions to try"
 
 
-def test_a_region_that_only_the_account_knows_can_be_named():
+def test_region_that_only_the_account_knows_is_accepted_by_name():
     found = regions.select(("mars-north-1",), AWS, {"mars-north-1": "ENABLED"})
     assert (found.regions, found.named) == (("mars-north-1",), True)
 
@@ -55,7 +55,7 @@ def test_without_statuses_every_known_region_is_selected():
     assert (found.regions, found.certain) == (AWS.regions, False)
 
 
-def test_a_misspelled_region_is_answered_with_similar_names():
+def test_error_for_a_misspelled_region_suggests_similar_names():
     with pytest.raises(InvalidInputError, match="did you mean eu-west-1"):
         regions.select(("eu-west-2",), AWS, None)
 

@@ -1,4 +1,4 @@
-"""make, the front door: what it says when a value is missing, in the words of make."""
+"""The messages of make if a value or a program is missing."""
 
 import subprocess
 from pathlib import Path
@@ -14,7 +14,7 @@ from support import ROOT
         (["venv", "PYTHON=python9"], "python9 is not installed; use another Python: make PYTHON="),
     ],
 )
-def test_make_names_what_is_missing(words, says, tmp_path):
+def test_make_fails_and_names_the_missing_value(words, says, tmp_path):
     environment = tmp_path / "venv"
     if words == ["build-layer"]:
         environment.mkdir()

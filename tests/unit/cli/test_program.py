@@ -1,4 +1,4 @@
-"""The command line itself: which commands and flags exist, and what a wrong line is answered with."""
+"""The command line: its commands and flags, and its errors for invalid input."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ FOLDER = Path(sys.executable).parent
 CONTEXTS = {each.name: each for each in contexts()}
 NODELAYER = [sys.executable, "-c", "from nodelayer.cli.program import main; main()"]
 SHORT_FLAGS = {}
-"""By short flag the long one that it stands for, in every command alike."""
+"""Maps each short flag to its long flag, the same in every command."""
 LISTED = [
     "build-layer",
     "run",
@@ -66,7 +66,7 @@ def names(listing):
     return [line.split()[0] for line in lines if line.startswith("  ") and line[2] != " "]
 
 
-def test_a_short_flag_exists_only_where_it_is_chosen_by_hand():
+def test_flags_have_no_automatic_short_form():
     short = {
         names[1]: names[0]
         for each in CONTEXTS.values()
@@ -76,17 +76,17 @@ def test_a_short_flag_exists_only_where_it_is_chosen_by_hand():
     assert short == SHORT_FLAGS
 
 
-def test_only_release_takes_a_word_without_a_flag():
+def test_no_command_declares_a_positional_argument():
     assert {name for name, each in CONTEXTS.items() if each.positional_args} == set()
 
 
-def test_a_list_that_is_not_read_to_its_end_is_no_error():
+def test_list_succeeds_if_its_output_pipe_closes_early():
     line = " ".join([*map(str, command("--list")), "| head -n 1; exit ${PIPESTATUS[0]}"])
     outcome = run("bash", "-c", line)
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_list_shows_a_journey_and_not_the_commands_of_workflows():
+def test_list_shows_user_commands_in_order_and_hides_workflow_commands():
     assert names(run(*command("--list")).out) == LISTED
     assert ".check-tag" in run(*command("--list", "github")).out
     assert names(run(*NODELAYER, "--list").out) == [name for name in LISTED if name not in OF_A_CHECKOUT]
@@ -97,15 +97,15 @@ def test_each_command_shows_its_help(name, capsys):
     with pytest.raises(SystemExit) as ended:
         NodelayerProgram(name="invoke", namespace=checkout()).run(["invoke", name, "--help"])
     assert not ended.value.code
-    told = capsys.readouterr()
-    assert told.out.startswith(f"Usage: invoke {name} ")
-    shown = told.out.replace("--[no-]", "--")
+    captured = capsys.readouterr()
+    assert captured.out.startswith(f"Usage: invoke {name} ")
+    shown = captured.out.replace("--[no-]", "--")
     assert all(flag in shown for flag in CONTEXTS[name].flags)
 
 
 @each_program
 @pytest.mark.parametrize(
-    ("line", "says"),
+    ("line", "expected"),
     [
         ("build-layer --nod 12", "build-layer has no flag --nod: did you mean --node?"),
         ("build-layer --nod test", "did you mean --node?"),
@@ -122,34 +122,34 @@ def test_each_command_shows_its_help(name, capsys):
         ("--list nothing", "'nothing' not found"),
     ],
 )
-def test_a_wrong_line_gets_one_line_and_exit_code_2(program, line, says, tmp_path):
+def test_invalid_command_line_gives_a_one_line_error_and_exit_code_2(program, line, expected, tmp_path):
     outcome = run(*program, *line.split(), cwd=tmp_path)
     assert (outcome.code, outcome.out) == (2, "")
-    (told,) = outcome.lines
-    assert says in told
+    (message,) = outcome.lines
+    assert expected in message
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_step_of_a_release_is_written_without_a_flag():
+def test_release_takes_its_level_without_a_flag():
     assert "release does not take 'again'" in run(*command("release", "patch", "again")).err
     assert run(*command("release", "patch", "--help")).out.startswith("Usage: invoke release")
     assert "--level is missing" in run(*command("release")).err
 
 
 @each_program
-def test_quiet_leaves_the_result_alone(program, tmp_path):
+def test_quiet_prints_no_messages(program, tmp_path):
     (tmp_path / "dist").mkdir()
     (tmp_path / "dist" / "nodejs-1.zip").touch()
     assert run(*program, "clean", "--quiet", cwd=tmp_path) == Outcome(0, "", "")
     assert "nothing to delete" in run(*program, "clean", cwd=tmp_path).err
 
 
-def test_the_program_tells_its_version_and_no_commands_of_a_checkout():
+def test_program_prints_its_version_and_has_no_checkout_commands():
     assert run(*NODELAYER, "--version").out == f"nodelayer {run(*NODELAYER, '--version').out.split()[1]}\n"
     assert run(*NODELAYER, "lint").code == 2
 
 
-def test_importing_the_tasks_loads_nothing_heavy():
+def test_import_of_tasks_loads_no_large_library():
     heavy = ["boto3", "botocore", "docker", "requests", "cyclonedx", "elftools", "rich", "msgspec"]
     code = f"import sys, tasks; print([name for name in {heavy} if name in sys.modules])"
     assert run(sys.executable, "-c", code).out == "[]\n"

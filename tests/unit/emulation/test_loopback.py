@@ -1,4 +1,4 @@
-"""Free ports, and what is said on a machine whose loopback interface is down."""
+"""Free ports, and the error if the loopback interface is down."""
 
 import subprocess
 import sys
@@ -10,11 +10,11 @@ from nodelayer.emulation.loopback import free_ports
 UNSHARE = ["unshare", "--user", "--map-root-user", "--net"]
 
 
-def test_ports_differ():
+def test_free_ports_returns_different_ports():
     assert len(set(free_ports(3))) == 3
 
 
-def test_a_machine_without_loopback_is_told_at_once():
+def test_free_ports_fails_with_advice_if_the_loopback_interface_is_down():
     if subprocess.run([*UNSHARE, "true"], capture_output=True, check=False).returncode:
         pytest.skip("no right to make a network namespace: run it outside of an unprivileged container")
     code = "from nodelayer.emulation.loopback import free_ports; free_ports(2)"

@@ -1,4 +1,4 @@
-"""What an answer of the emulator is taken for, and what becomes of a program that is no emulator."""
+"""How responses of the emulator are classified, and errors of programs that are no emulator."""
 
 import pytest
 
@@ -20,7 +20,7 @@ from nodelayer.errors import FunctionError, InvalidInputError, MachineError
         (b"{}", 500, "HTTP 500"),
     ],
 )
-def test_an_error_is_told_from_an_answer(payload, status, error):
+def test_function_errors_are_distinguished_from_responses(payload, status, error):
     assert rie._error_type(payload, status) == error
 
 
@@ -38,24 +38,24 @@ def program(folder, text):
     return path
 
 
-def test_a_function_folder_that_does_not_exist_is_said(sandbox, tmp_path):
+def test_invoke_fails_if_the_function_folder_does_not_exist(sandbox, tmp_path):
     wrong = rie.Sandbox(sandbox.layer, tmp_path / "nowhere", "function.handler", 1)
     with pytest.raises(InvalidInputError, match="the folder of the function does not exist"):
         rie.invoke_once(wrong, b"{}", rie=tmp_path / "none")
 
 
-def test_an_emulator_that_cannot_be_executed_is_said(sandbox, tmp_path):
+def test_invoke_fails_if_the_emulator_cannot_be_executed(sandbox, tmp_path):
     with pytest.raises(MachineError, match="cannot be started"):
         rie.invoke_once(sandbox, b"{}", rie=tmp_path / "none")
 
 
-def test_an_emulator_that_ends_at_once_is_said_with_its_last_line(sandbox, tmp_path):
+def test_invoke_fails_with_the_last_line_of_an_emulator_that_exits_at_once(sandbox, tmp_path):
     with pytest.raises(MachineError, match="does not start: some reason"):
         rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, "echo some reason >&2; exit 1"))
 
 
-def test_an_emulator_that_breaks_off_is_a_function_that_never_answered(sandbox, tmp_path):
-    # it listens where it was told to, takes the connection and ends
+def test_invoke_reports_a_function_error_if_the_emulator_closes_the_connection(sandbox, tmp_path):
+    # Listens at the given address, accepts the connection and exits.
     listen = (
         "exec python3 -c 'import socket, sys; "
         'host, port = sys.argv[2].split(":"); '
@@ -65,7 +65,7 @@ def test_an_emulator_that_breaks_off_is_a_function_that_never_answered(sandbox, 
         rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, listen))
 
 
-def test_the_function_sees_what_aws_calls_need_and_nothing_of_the_build():
+def test_function_gets_the_variables_of_aws_and_none_of_the_build():
     seen = [
         name
         for name in ("PATH", "HOME", "AWS_PROFILE", "HTTPS_PROXY", "no_proxy", "LC_ALL", "LANG")

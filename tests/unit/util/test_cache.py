@@ -1,4 +1,4 @@
-"""The download cache: what is read is what was put in, whoever else is at it."""
+"""The download cache: reads return what was written, also with several processes."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ def test_a_file_is_found_by_its_sha256(cache):
     assert cache.read("0" * 64, QUIET) is None
 
 
-def test_a_file_that_changed_on_disk_is_dropped_with_a_word(cache, capsys):
+def test_file_changed_on_disk_is_deleted_with_a_message(cache, capsys):
     sha256 = put(cache, b"data")
     cache.blob_path(sha256).write_bytes(b"date")
     assert cache.read(sha256, Reporter()) is None
@@ -43,7 +43,7 @@ def test_a_file_that_changed_on_disk_is_dropped_with_a_word(cache, capsys):
     assert not cache.blob_path(sha256).exists()
 
 
-def test_a_document_is_replaced_whole(cache):
+def test_document_is_replaced(cache):
     assert cache.read_document("host/index.json") is None
     cache.write_document("host/index.json", b"one")
     cache.write_document("host/index.json", b"two")
@@ -53,7 +53,7 @@ def test_a_document_is_replaced_whole(cache):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a/../../../evil", "a\0b", "..", "."])
-def test_a_name_never_leads_out_of_the_cache(cache, tmp_path, name):
+def test_document_is_never_written_outside_the_cache(cache, tmp_path, name):
     cache.write_document(name, b"x")
     assert cache.read_document(name) == b"x"
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and cache.root not in path.parents]
@@ -64,13 +64,13 @@ def test_a_name_never_leads_out_of_the_cache(cache, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", ".", "", "a/b", "documents/../../x"])
-def test_a_download_grows_inside_the_cache_whatever_it_is_called(cache, name):
+def test_partial_download_is_always_inside_the_cache(cache, name):
     assert cache.partial(name).parent == cache.root / "partial"
     assert cache.partial(name) == cache.partial(name)
 
 
 @pytest.mark.parametrize("name", ["../../../mine", "..", "", "/etc/hostname", "sha256/../../../../mine"])
-def test_what_is_no_sha256_finds_nothing_and_harms_nothing(cache, tmp_path, name):
+def test_read_with_an_invalid_sha256_finds_and_deletes_nothing(cache, tmp_path, name):
     put(cache, b"data")
     (tmp_path / "mine").write_text("mine")
     before = sorted(path for path in tmp_path.rglob("*"))
@@ -78,7 +78,7 @@ def test_what_is_no_sha256_finds_nothing_and_harms_nothing(cache, tmp_path, name
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
-def test_a_document_is_read_whole_while_others_write_it(cache):
+def test_document_is_read_completely_while_others_write_it(cache):
     texts = [bytes([letter]) * 50_000 for letter in b"abc"]
     cache.write_document("a/list.json", texts[0])
     done = threading.Event()
@@ -100,7 +100,7 @@ def test_a_document_is_read_whole_while_others_write_it(cache):
     assert [path.name for path in (cache.root / "documents" / "a").iterdir()] == ["list.json"]
 
 
-def test_a_file_that_is_there_moves_in_without_a_copy(cache):
+def test_add_moves_a_partial_download_without_a_copy(cache):
     partial = cache.partial("node.tar.xz")
     partial.write_bytes(b"data")
     number = partial.stat().st_ino
@@ -109,7 +109,7 @@ def test_a_file_that_is_there_moves_in_without_a_copy(cache):
     assert cache.blob_path(sha256).stat().st_ino == number
 
 
-def test_a_workspace_is_gone_afterwards_whatever_happened_in_it(cache):
+def test_workspace_is_deleted_after_an_error(cache):
     def fail():
         with cache.workspace() as folder:
             (folder / "file").write_text("x")
@@ -122,7 +122,7 @@ def test_a_workspace_is_gone_afterwards_whatever_happened_in_it(cache):
     assert not seen[0].exists()
 
 
-def test_one_process_at_a_time_is_inside_and_the_other_says_it_waits(cache):
+def test_lock_admits_one_process_and_the_other_waits_with_a_message(cache):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
@@ -142,7 +142,7 @@ def test_one_process_at_a_time_is_inside_and_the_other_says_it_waits(cache):
     assert (first.returncode, second.returncode) == (0, 0)
 
 
-def test_a_lock_of_a_process_that_was_killed_is_free(cache):
+def test_lock_of_a_killed_process_is_free(cache):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
@@ -156,7 +156,7 @@ def test_a_lock_of_a_process_that_was_killed_is_free(cache):
         pass
 
 
-def test_clear_takes_downloads_and_leaves_what_is_not_ours(cache):
+def test_clear_deletes_downloads_and_keeps_other_files(cache):
     put(cache, b"12345")
     cache.write_document("a", b"123")
     (cache.root / "mine.txt").write_text("mine")
@@ -165,7 +165,7 @@ def test_clear_takes_downloads_and_leaves_what_is_not_ours(cache):
     assert DownloadCache(cache.root / "nowhere").clear() == 0
 
 
-def test_a_cache_that_cannot_be_made_is_one_line_naming_it_and_the_way_out(tmp_path):
+def test_error_for_a_cache_that_cannot_be_created_names_it_and_the_variable(tmp_path):
     (tmp_path / "file").write_text("")
     cache = DownloadCache(tmp_path / "file" / "cache")
     with pytest.raises(MachineError, match="NODELAYER_CACHE_DIR") as caught:
@@ -173,7 +173,7 @@ def test_a_cache_that_cannot_be_made_is_one_line_naming_it_and_the_way_out(tmp_p
     assert str(cache.root) in str(caught.value)
 
 
-def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
+def test_read_and_clear_do_nothing_if_the_cache_cannot_exist(tmp_path):
     (tmp_path / "file").write_text("")
     cache = DownloadCache(tmp_path / "file")
     assert cache.read("0" * 64, QUIET) is None
@@ -181,7 +181,7 @@ def test_reading_where_no_cache_can_be_finds_nothing(tmp_path):
     assert cache.clear() == 0
 
 
-def test_prune_removes_what_was_used_longest_ago_and_keeps_what_was_used_today(cache):
+def test_prune_deletes_the_least_recently_used_files_and_keeps_those_of_today(cache):
     day = 24 * 3600
     ages = {
         "blobs/sha256/a": 3 * day,
@@ -214,14 +214,14 @@ def small(tmp_path):
     subprocess.run(["umount", point], check=True)
 
 
-def test_a_full_disk_is_one_line_and_leaves_no_document(small):
+def test_write_fails_in_one_line_if_the_disk_is_full_and_leaves_no_document(small):
     cache = DownloadCache(small)
     with pytest.raises(MachineError, match="no disk space left for the download"):
         cache.write_document("large", bytes(200_000))
     assert cache.read_document("large") is None
 
 
-def test_a_read_only_disk_is_one_line(small):
+def test_write_fails_in_one_line_if_the_disk_is_read_only(small):
     cache = DownloadCache(small)
     cache.write_document("a", b"x")
     subprocess.run(["mount", "-o", "remount,ro", small], check=True)

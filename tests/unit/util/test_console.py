@@ -1,4 +1,4 @@
-"""Progress on a terminal is rows that fill; in a pipe it is lines."""
+"""Progress is shown in rows on a terminal and in lines in a pipe."""
 
 import re
 import subprocess
@@ -41,7 +41,7 @@ def command(rows):
     return [sys.executable, "-c", WORK, str(rows)]
 
 
-def test_rows_fill_and_disappear_and_a_failure_stays():
+def test_rows_show_progress_and_disappear_but_failures_stay():
     session = terminal.run(command(6), columns=60, lines=20, env=environment(**TERMINAL))
     assert session.code == 0
     started = next(screen for screen in session.screens if len(screen) == 7 and "uploading" in screen[0])
@@ -72,7 +72,7 @@ def test_no_color_is_respected_on_a_terminal():
 
 
 @pytest.mark.parametrize("changes", [{"TERM": "dumb"}, {"TTY_INTERACTIVE": "0"}])
-def test_a_terminal_that_cannot_move_its_cursor_gets_lines(changes):
+def test_terminal_without_cursor_movement_gets_lines(changes):
     session = terminal.run(command(6), columns=60, lines=20, env=environment(**TERMINAL | changes))
     assert session.last == ["region-2: refused", "Executed", "result"]
     assert b"\x1b[1A" not in session.written

@@ -1,4 +1,4 @@
-"""git as it is run: how long it may take, what is kept of its output, which variables it has."""
+"""How git is run: its timeout, its output and its environment."""
 
 import os
 import socket
@@ -18,7 +18,7 @@ def git(tmp_path):
     return opened
 
 
-def test_a_remote_that_is_silent_is_waited_for_as_long_as_is_said(git):
+def test_attempt_times_out_if_the_remote_does_not_answer(git):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         tried = git.attempt("ls-remote", f"git://127.0.0.1:{silent.getsockname()[1]}/x", seconds=1)
@@ -26,18 +26,18 @@ def test_a_remote_that_is_silent_is_waited_for_as_long_as_is_said(git):
     assert (tried.code, tried.reason) == (124, "no answer within 1 s")
 
 
-def test_what_fails_has_a_reason_and_no_answer(git):
+def test_failed_command_has_a_reason_and_no_answer(git):
     assert git.answer("symbolic-ref", "HEAD") == "refs/heads/main"
     assert git.answer("rev-parse", "--verify", "--quiet", "HEAD") is None
     assert git.attempt("rev-parse", "--verify", "HEAD").reason == "Needed a single revision"
 
 
-def test_what_is_shown_goes_to_standard_error(git, capfd):
+def test_shown_prints_the_output_to_stderr(git, capfd):
     assert git.shown("-c", "alias.say=!echo out; echo err >&2; exit 3; :", "say") == 3
     assert capfd.readouterr() == ("", "out\nerr\n")
 
 
-def test_git_writes_no_index_that_it_was_only_asked_about(git, tmp_path):
+def test_status_does_not_write_the_index(git, tmp_path):
     (tmp_path / "file").write_text("x")
     git.run("add", "file")
     index = (tmp_path / ".git" / "index").read_bytes()
@@ -47,7 +47,7 @@ def test_git_writes_no_index_that_it_was_only_asked_about(git, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["attempt", "shown"])
-def test_a_folder_that_is_not_there_is_one_line(tmp_path, way):
+def test_command_in_a_missing_folder_fails_in_one_line(tmp_path, way):
     with pytest.raises(
         MachineError, match=r"git cannot be started \(No such file or directory\) \[.*/gone\]"
     ):
