@@ -29,7 +29,7 @@ def links(element):
 
 
 @pytest.mark.parametrize("layers", [(), (layer(), layer(arch="arm64", content="B"))])
-def test_the_feed_has_what_atom_requires(layers):
+def test_feed_has_the_elements_that_atom_requires(layers):
     found = parsed(*layers)
     assert found.tag == f"{ATOM}feed"
     assert words(found.find(f"{ATOM}author"), "name") == ["nodelayer"]
@@ -49,12 +49,12 @@ def test_an_entry_keeps_its_id_and_is_updated_when_another_region_has_the_layer(
     assert words(after, "updated") == ["2026-12-01T00:00:00Z"]
 
 
-def test_every_layer_has_an_id_of_its_own():
+def test_each_layer_has_its_own_id():
     known = [layer(), layer(arch="arm64"), layer("24.1.0"), layer(build="1.2.0"), layer(content="B")]
     assert len({words(each, "id")[0] for each in entries(*known)}) == len(known)
 
 
-def test_the_newest_comes_first():
+def test_feed_lists_the_newest_layer_first():
     found = entries(
         layer("12.16.1", when="2026-02-01T00:00:00Z"), layer("24.1.0", when="2026-01-01T00:00:00Z")
     )
@@ -62,7 +62,7 @@ def test_the_newest_comes_first():
     assert titles == ["Node.js 12.16.1 for x86_64", "Node.js 24.1.0 for x86_64"]
 
 
-def test_with_a_site_url_the_feed_links_into_the_page():
+def test_feed_with_a_site_url_links_to_the_page():
     url = "https://layers.example.org/nodejs/"
     found = parsed(layer(), url=url)
     assert links(found) == {"alternate": url, "self": f"{url}feed.atom"}
@@ -70,6 +70,6 @@ def test_with_a_site_url_the_feed_links_into_the_page():
     assert links(found.find(f"{ATOM}entry"))["alternate"] == f"{url}#node=12.16.1&arch=x86_64"
 
 
-def test_markup_in_a_manifest_stays_text_in_the_feed():
+def test_markup_in_a_manifest_is_escaped_in_the_feed():
     (entry,) = entries(layer(runtimes=[EVIL]))
     assert EVIL in entry.find(f"{ATOM}summary").text

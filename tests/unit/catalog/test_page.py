@@ -1,4 +1,4 @@
-"""The page as text; tests/browser looks at it in a browser."""
+"""The page as text; tests/browser opens it in a browser."""
 
 import json
 import re
@@ -35,7 +35,7 @@ def test_a_layer_that_is_deleted_everywhere_is_not_on_the_page():
     assert data_of(rendered(layer(), deleted))["nodes"] == ["12.16.1"]
 
 
-def test_without_javascript_the_page_shows_the_newest_release_of_each_line():
+def test_page_without_javascript_shows_the_newest_release_of_each_line():
     text = rendered(layer("12.16.1"), layer("12.22.0"), layer("24.1.0"), layer("24.2.0-rc.1"))
     static = text[text.index('<div id="static">') :]
     assert re.findall(r"<pre>(.*?)</pre>", static) == [
@@ -45,7 +45,7 @@ def test_without_javascript_the_page_shows_the_newest_release_of_each_line():
     assert '<td>Erbium</td><td><time datetime="2022-04-30">2022-04-30</time></td>' in static
 
 
-def test_markup_in_a_manifest_stays_text():
+def test_markup_in_a_manifest_is_escaped_on_the_page():
     text = rendered(
         layer(runtimes=[EVIL, "provided.al2023"], public=False, organizations=[EVIL]), **{"eu-west-1": EVIL}
     )
@@ -54,7 +54,7 @@ def test_markup_in_a_manifest_stays_text():
     assert data_of(text)["access"] == [[False, [EVIL]]]
 
 
-def test_a_runtime_that_would_be_a_shell_command_in_a_snippet_is_refused():
+def test_runtime_with_a_shell_command_is_refused():
     with pytest.raises(InvalidInputError, match="not plain text"):
         rendered(layer(runtimes=["provided; rm -rf ~"]))
 

@@ -14,7 +14,7 @@ from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 
 
-def test_write_makes_the_page_the_feed_and_the_files_of_the_manifest(tmp_path):
+def test_write_creates_the_page_the_feed_and_the_manifest_files(tmp_path):
     known = Manifest.of([layer(regions=("eu-west-1", "us-east-1"))])
     written = site.write(known, tmp_path / "new" / "site", SiteOptions())
     names = {path.name for path in written.page.parent.iterdir()}
@@ -24,7 +24,7 @@ def test_write_makes_the_page_the_feed_and_the_files_of_the_manifest(tmp_path):
     assert len(written.page.with_name("layers.txt").read_text().splitlines()) == 2
 
 
-def test_the_same_manifest_gives_the_same_bytes_and_other_files_stay(tmp_path):
+def test_write_gives_the_same_bytes_again_and_keeps_other_files(tmp_path):
     known = Manifest.of([layer(), layer("24.1.0")])
     (tmp_path / "a").mkdir()
     (tmp_path / "a" / "CNAME").write_text("layers.example.org")

@@ -1,4 +1,4 @@
-"""Snippets as text; tests/integration/test_snippets.py gives each to the tool that it is for."""
+"""Snippets as text; tests/integration/test_snippets.py passes each to its tool."""
 
 import dataclasses
 import json
@@ -16,13 +16,13 @@ FUNCTIONS = [each for each in FORMATS if each not in {"arn", "json"}]
 CDK = ("cdk", "cdk-python")
 
 
-def test_each_tool_has_its_format():
+def test_each_tool_has_a_format():
     tools = {"sam", "cloudformation", "cdk", "cdk-python", "terraform", "serverless", "cli"}
     assert {"arn", "json", *tools} <= set(FORMATS)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_snippet_names_the_layer_once_and_no_other_partition(format_):
+def test_snippet_contains_the_arn_once_and_no_other_partition(format_):
     arn = "arn:aws-cn:lambda:cn-north-1:123456789012:layer:nodejs-12-16-1-x86_64:3"
     china = dataclasses.replace(X86_64, arn=arn, region="cn-north-1", as_json={"arn": arn})
     text = render(format_, china)
@@ -31,7 +31,7 @@ def test_a_snippet_names_the_layer_once_and_no_other_partition(format_):
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_a_snippet_has_no_whitespace_at_the_end_of_a_line(format_):
+def test_snippet_has_no_trailing_whitespace(format_):
     lines = render(format_, X86_64).split("\n")
     assert lines[-1]
     assert [line for line in lines if line != line.rstrip()] == []
@@ -39,7 +39,7 @@ def test_a_snippet_has_no_whitespace_at_the_end_of_a_line(format_):
 
 @pytest.mark.parametrize("format_", FUNCTIONS)
 @pytest.mark.parametrize("layer", [X86_64, ARM64], ids=lambda layer: layer.architecture)
-def test_a_function_has_the_layer_s_region_and_architecture_and_no_other(format_, layer):
+def test_snippet_has_only_the_region_and_architecture_of_the_layer(format_, layer):
     words = {"x86_64": ("x86_64", "X86_64"), "arm64": ("arm64", "ARM_64")}
     text = render(format_, layer).replace(ARN, "")
     expected = words.pop(layer.architecture)[format_ in CDK]
@@ -49,7 +49,7 @@ def test_a_function_has_the_layer_s_region_and_architecture_and_no_other(format_
 
 
 @pytest.mark.parametrize("format_", ["json", *REGION_FORMATS])
-def test_a_form_for_all_regions_names_each_region_and_arn_once(format_):
+def test_snippet_for_all_regions_contains_each_region_and_arn_once(format_):
     other = dataclasses.replace(X86_64, region="us-east-1", arn=ARN.replace("eu-west-1", "us-east-1"))
     text = render_regions(format_, [X86_64, dataclasses.replace(other, as_json={"arn": other.arn})])
     for each in (X86_64, other):
@@ -58,20 +58,20 @@ def test_a_form_for_all_regions_names_each_region_and_arn_once(format_):
     assert "<<" not in text
 
 
-def test_a_format_without_a_form_for_all_regions_is_rejected():
+def test_format_without_support_for_all_regions_is_rejected():
     with pytest.raises(InvalidInputError, match=r"use json, arn, sam, cloudformation, cdk, terraform"):
         render_regions("cli", [X86_64])
 
 
-def test_arn_is_the_arn_alone():
+def test_format_arn_prints_only_the_arn():
     assert render("arn", X86_64) == ARN
 
 
-def test_json_is_what_the_manifest_says():
+def test_format_json_prints_the_manifest_entry():
     assert json.loads(render("json", X86_64)) == X86_64.as_json
 
 
-def test_cli_is_one_shell_command():
+def test_format_cli_is_one_shell_command():
     text = render("cli", X86_64).replace("\\\n", "")
     words = shlex.split(text)
     assert words[:3] == ["aws", "lambda", "create-function"]
@@ -88,10 +88,10 @@ def test_an_unknown_format_is_refused_with_the_known_ones(format_):
 
 
 @pytest.mark.parametrize("name", ["arn", "region", "node_version", "runtime"])
-@pytest.mark.parametrize("smuggled", ["", "x; rm -rf ~", "x'", 'x"', "x\n", "x\ny: z", "${x}", "$(x)", "--x"])
-def test_a_word_that_a_language_could_read_as_code_is_refused(name, smuggled):
+@pytest.mark.parametrize("value", ["", "x; rm -rf ~", "x'", 'x"', "x\n", "x\ny: z", "${x}", "$(x)", "--x"])
+def test_value_that_could_be_read_as_code_is_refused(name, value):
     with pytest.raises(InvalidInputError, match=f"the layer's {name} is not plain text"):
-        dataclasses.replace(X86_64, **{name: smuggled})
+        dataclasses.replace(X86_64, **{name: value})
 
 
 @pytest.mark.parametrize("architecture", ["", "amd64", "x86_64\n", "all"])

@@ -30,7 +30,7 @@ def published(region, name, version=1, **more):
     return Published(**{"version": version, "arn": arn, "published": "2026-01-02T03:04:05Z", **more})
 
 
-def layer(  # noqa: PLR0913 - what differs between entries
+def layer(  # noqa: PLR0913 - the fields that differ between entries
     node="12.16.1", arch="x86_64", regions=("eu-west-1",), version=1, *, build="1.0.0", content="A", **more
 ):
     name = f"nodejs-{node.replace('.', '-')}-{arch}"
@@ -53,7 +53,7 @@ def found(manifest_, spec, region="eu-west-1", arch="x86_64"):
 # ---- look-up
 
 
-def test_a_newer_layer_version_is_of_the_same_line_region_and_architecture():
+def test_newer_layer_version_has_the_same_line_region_and_architecture():
     both = ("eu-west-1", "us-east-1")
     manifest_ = Manifest.of(
         [
@@ -77,7 +77,7 @@ def test_a_newer_layer_version_is_of_the_same_line_region_and_architecture():
         look_up_newer(manifest_, arn("24-20-0", 3))
 
 
-def test_all_regions_are_those_that_have_the_newest_release():
+def test_look_up_everywhere_returns_the_regions_with_the_newest_release():
     manifest_ = Manifest.of(
         [
             layer("24.20.0", regions=("ap-south-1", "eu-west-1")),
@@ -107,21 +107,21 @@ def test_an_exact_version_is_found():
         ("lts/erbium", "12.22.12"),
     ],
 )
-def test_a_spec_means_the_newest_that_is_published_in_the_region(spec, version):
+def test_spec_selects_the_newest_release_published_in_the_region(spec, version):
     known = Manifest.of(
         [layer("12.16.1"), layer("12.22.12"), layer("14.0.0"), layer("16.0.0", regions=("us-east-1",))]
     )
     assert found(known, spec).layer.node_version == version
 
 
-def test_the_build_of_the_newest_nodelayer_is_found():
+def test_look_up_prefers_the_newest_nodelayer_version():
     known = Manifest.of(
         [layer(build=build, content=content) for build, content in [("1.9.0", "A"), ("1.10.0", "B")]]
     )
     assert found(known, "12").layer.nodelayer_version == "1.10.0"
 
 
-def test_the_highest_layer_version_of_one_nodelayer_is_found():
+def test_look_up_prefers_the_highest_layer_version_of_one_nodelayer():
     known = Manifest.of([layer(content="B", version=1), layer(content="A", version=2)])
     assert found(known, "12").published.version == 2
 
@@ -153,7 +153,7 @@ def test_an_invalid_spec_is_rejected():
         found(Manifest.of([layer()]), "twelve")
 
 
-def test_the_python_api_takes_a_file(tmp_path):
+def test_python_api_accepts_a_manifest_file(tmp_path):
     path = tmp_path / "layers.json"
     store.update(path, lambda _: Manifest.of([layer()]))
     assert nodelayer.arn_for("12", "eu-west-1", manifest=path).endswith(":1")
@@ -161,7 +161,7 @@ def test_the_python_api_takes_a_file(tmp_path):
 
 @pytest.fixture
 def served():
-    """A manifest at a URL; what is put into the list is what comes."""
+    """Serve a manifest at a URL; the first item of the list is the response."""
     answers = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -181,7 +181,7 @@ def served():
     server.server_close()
 
 
-def test_the_python_api_takes_a_url(served):
+def test_python_api_accepts_a_manifest_url(served):
     url, answers = served
     answers.append((200, Manifest.of([layer()]).json_text().encode()))
     assert nodelayer.arn_for("12", "eu-west-1", manifest=url).endswith(":1")
@@ -233,7 +233,7 @@ def test_merging_is_independent_of_order_grouping_and_repetition(seed):
     assert a.merge(b).merge(b) == a.merge(b)
 
 
-def test_merging_keeps_the_entries_of_both():
+def test_merge_keeps_the_entries_of_both_manifests():
     merged = Manifest.of([layer()]).merge(Manifest.of([layer("18.0.0"), layer(regions=("us-east-1",))]))
     assert [(each.node_version, sorted(each.regions)) for each in merged.layers] == [
         ("12.16.1", ["eu-west-1", "us-east-1"]),
@@ -241,7 +241,7 @@ def test_merging_keeps_the_entries_of_both():
     ]
 
 
-def test_a_deletion_and_a_permission_survive_a_merge():
+def test_merge_keeps_deletions_and_permissions():
     changed = Manifest.of([layer(public=True, deleted="2026-02-03T04:05:06Z")])
     merged = Manifest.of([layer()]).merge(changed)
     assert merged == changed
@@ -250,7 +250,7 @@ def test_a_deletion_and_a_permission_survive_a_merge():
 # ---- reading and writing
 
 
-def test_it_is_written_sorted_with_text_and_schema(tmp_path):
+def test_update_writes_a_sorted_manifest_with_text_and_schema(tmp_path):
     path = tmp_path / "layers.json"
     store.update(path, lambda _: Manifest.of([layer("18.0.0"), layer("12.16.1"), layer("9.0.0")]))
     raw = json.loads(path.read_text())
