@@ -1,4 +1,4 @@
-"""The branch of the manifest, by real git: many at once, shallow clones, nothing of the user's touched."""
+"""The manifest branch with the real git: concurrent pushes, shallow clones, untouched user files."""
 
 import json
 import os
@@ -72,7 +72,7 @@ def clone(tmp_path, remote):
     return folder
 
 
-def place_of(folder, remote="origin"):
+def branch_of(folder, remote="origin"):
     return ManifestBranch(open_git(folder, environment(GIT_CONFIG_GLOBAL=os.devnull)), remote)
 
 
@@ -81,19 +81,19 @@ def on_branch(remote, name="layers.json"):
 
 
 def everything(folder):
-    """Every file of a clone but the objects, and what git says of it."""
+    """Return every file of a clone except the objects, and the output of git status."""
     files = [path for path in folder.rglob("*") if path.is_file() and "objects" not in path.parts]
     return {path: path.read_bytes() for path in files}, git(folder, "status", "--porcelain=v2", "--branch")
 
 
-def test_the_branch_is_created_grows_and_holds_only_the_manifest(remote, clone):
+def test_push_creates_and_extends_a_branch_with_only_the_manifest(remote, clone):
     before = everything(clone)
-    place = place_of(clone)
-    assert manifest_branch.fetch(place) == Manifest()
-    first = manifest_branch.push(Manifest.of([entry("12.16.1")]), place, "one", QUIET)
+    branch = branch_of(clone)
+    assert manifest_branch.fetch(branch) == Manifest()
+    first = manifest_branch.push(Manifest.of([entry("12.16.1")]), branch, "one", QUIET)
     assert [(row[0], row[2]) for row in first.added] == [("12.16.1", "eu-west-1")]
     more = Manifest.of([entry("24.1.0"), entry("12.16.1", "us-east-1")])
-    second = manifest_branch.push(more, place, "two", QUIET)
+    second = manifest_branch.push(more, branch, "two", QUIET)
     assert [(row[0], row[2]) for row in second.added] == [("12.16.1", "us-east-1"), ("24.1.0", "eu-west-1")]
     assert git(remote, "ls-tree", "--name-only", "layers").split() == [
         "layers.json",
@@ -103,12 +103,12 @@ def test_the_branch_is_created_grows_and_holds_only_the_manifest(remote, clone):
     assert on_branch(remote, "layers.txt").count("arn:aws:lambda") == 3
     assert git(remote, "log", "--format=%s", "layers").split() == ["two", "one"]
     assert git(remote, "log", "-1", "--format=%an", "layers") == "github-actions[bot]"
-    assert git(remote, "rev-list", "--count", "layers") == "2"  # none of main's
-    assert manifest_branch.fetch(place) == parse(on_branch(remote).encode(), "")
+    assert git(remote, "rev-list", "--count", "layers") == "2"  # no commit of main
+    assert manifest_branch.fetch(branch) == parse(on_branch(remote).encode(), "")
     assert everything(clone) == before
 
 
-def test_a_manifest_without_news_makes_no_commit(remote, clone, tmp_path):
+def test_push_of_an_unchanged_manifest_makes_no_commit(remote, clone, tmp_path):
     (tmp_path / "part.json").write_text(Manifest.of([entry("12.16.1")]).json_text())
     line = command(
         "github.push-manifest", tmp_path / "part.json", "--remote", remote, "--outputs", tmp_path / "out"
@@ -122,7 +122,7 @@ def test_a_manifest_without_news_makes_no_commit(remote, clone, tmp_path):
     assert (tmp_path / "out").read_text().splitlines()[2:] == ["added=0", "commit="]
 
 
-def test_ten_pushes_at_the_same_time_lose_nothing(remote, clone, tmp_path):
+def test_ten_concurrent_pushes_lose_no_entry(remote, clone, tmp_path):
     parts = []
     for number in range(10):
         folder = tmp_path / "parts" / str(number)
@@ -143,7 +143,7 @@ def test_ten_pushes_at_the_same_time_lose_nothing(remote, clone, tmp_path):
     ]
     ended = [(each.communicate()[1], each.returncode) for each in running]
     assert [code for _, code in ended] == [0] * 10, ended
-    assert any("somebody else pushed first" in said for said, _ in ended)
+    assert any("somebody else pushed first" in message for message, _ in ended)
     recorded = parse(on_branch(remote).encode(), "")
     assert {(layer.node_version, *sorted(layer.regions)) for layer in recorded.layers} == {
         (f"12.16.{number}", *sorted(REGIONS)) for number in range(10)
@@ -151,9 +151,9 @@ def test_ten_pushes_at_the_same_time_lose_nothing(remote, clone, tmp_path):
     assert git(remote, "rev-list", "--count", "layers") == "10"
 
 
-def test_a_push_gives_up_after_20_attempts(remote, clone, monkeypatch):
-    place = place_of(clone)
-    manifest_branch.push(Manifest.of([entry("12.16.1")]), place, "one", QUIET)
+def test_push_fails_after_20_attempts(remote, clone, monkeypatch):
+    branch = branch_of(clone)
+    manifest_branch.push(Manifest.of([entry("12.16.1")]), branch, "one", QUIET)
     hook = remote / "hooks" / "pre-receive"
     hook.write_text(
         "#!/bin/sh\nunset GIT_QUARANTINE_PATH GIT_OBJECT_DIRECTORY\n"
@@ -164,7 +164,7 @@ def test_a_push_gives_up_after_20_attempts(remote, clone, monkeypatch):
     for name in ("_FIRST_WAIT_S", "_MOST_WAIT_S"):
         monkeypatch.setattr(manifest_branch, name, 0)
     with pytest.raises(UnreachableError, match="somebody else pushed first, 20 times"):
-        manifest_branch.push(Manifest.of([entry("24.1.0")]), place, "two", QUIET)
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), branch, "two", QUIET)
     assert git(remote, "rev-list", "--count", "layers") == "21"
 
 
@@ -173,18 +173,18 @@ def test_a_refused_push_is_not_retried(remote, clone):
     hook.write_text(f"#!/bin/sh\necho called >> {remote}/calls\nexit 1\n")
     hook.chmod(0o755)
     with pytest.raises(RefusedError, match="pre-receive hook declined"):
-        manifest_branch.push(Manifest.of([entry("24.1.0")]), place_of(clone), "", QUIET)
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), branch_of(clone), "", QUIET)
     assert (remote / "calls").read_text() == "called\n"
 
 
-def test_a_branch_with_other_files_is_left_alone(remote, clone):
+def test_push_refuses_a_branch_with_other_files(remote, clone):
     git(remote, "branch", "layers", "main")
     with pytest.raises(NotVerifiedError, match=r"the branch has no layers\.json"):
-        manifest_branch.push(Manifest.of([entry("24.1.0")]), place_of(clone), "one", QUIET)
+        manifest_branch.push(Manifest.of([entry("24.1.0")]), branch_of(clone), "one", QUIET)
     assert git(remote, "rev-parse", "layers") == git(remote, "rev-parse", "main")
 
 
-def test_a_remote_that_does_not_answer_is_never_an_empty_manifest(clone, tmp_path):
+def test_fetch_fails_if_the_remote_does_not_answer(clone, tmp_path):
     for remote in (tmp_path / "nowhere", "http://user:secret@127.0.0.1:9/x.git"):
         outcome = run(
             *command("github.fetch-manifest", "--remote", remote, "--out", tmp_path / "l.json"), cwd=clone
@@ -195,12 +195,12 @@ def test_a_remote_that_does_not_answer_is_never_an_empty_manifest(clone, tmp_pat
         assert not (tmp_path / "l.json").exists()
 
 
-def test_the_manifest_is_fetched_into_a_file(clone, tmp_path):
+def test_fetch_writes_the_manifest_to_a_file(clone, tmp_path):
     line = command("github.fetch-manifest", "--out", tmp_path / "layers.json")
     empty = run(*line, cwd=clone)
     assert (empty.code, empty.out) == (0, f"{tmp_path / 'layers.json'}\n")
     assert json.loads((tmp_path / "layers.json").read_text())["layers"] == []
-    manifest_branch.push(Manifest.of([entry("12.16.1")]), place_of(clone), "one", QUIET)
+    manifest_branch.push(Manifest.of([entry("12.16.1")]), branch_of(clone), "one", QUIET)
     assert run(*line, cwd=clone).code == 0
     assert [
         each["node_version"] for each in json.loads((tmp_path / "layers.json").read_text())["layers"]
@@ -209,7 +209,7 @@ def test_the_manifest_is_fetched_into_a_file(clone, tmp_path):
 
 @pytest.mark.network
 def test_git_uses_the_credentials_of_gh(clone, tmp_path, gh_folder):
-    """What git would send to a remote of that host; a token is nowhere but in the environment."""
+    """Check what git sends to a remote of that host; the token is only in the environment."""
     path = os.pathsep.join((str(gh_folder), os.environ["PATH"]))
     variables = {"PATH": path, "GH_HOST": "github.localhost", "GH_TOKEN": "t0ken", "GH_CONFIG_DIR": tmp_path}
     opened = open_git(clone, environment(**variables))

@@ -1,4 +1,4 @@
-"""From set, releases, manifest and day to the jobs of a matrix: nothing lost, nothing twice."""
+"""The jobs of a matrix from targets, releases, manifest and date, without gaps or duplicates."""
 
 from datetime import date
 
@@ -33,10 +33,10 @@ def built(found):
     return [(job.version, job.architecture.name) for job in found.jobs]
 
 
-# which layers
+# selected layers
 
 
-def test_the_targets_are_the_newest_of_each_maintained_line_and_the_named_versions():
+def test_plan_has_the_newest_release_of_each_maintained_line_and_the_named_versions():
     found = plan()
     assert built(found) == [
         ("12.16.1", "x86_64"),
@@ -52,16 +52,16 @@ def test_the_targets_are_the_newest_of_each_maintained_line_and_the_named_versio
     assert (found.batches, found.versions[:2]) == (1, ("12.16.1", "20.20.2"))
 
 
-def test_a_version_that_an_architecture_lacks_is_left_out():
+def test_version_that_an_architecture_lacks_is_skipped_with_a_message():
     assert plan().left_out == ("Skipped for arm64, because Node.js has no such release: 26, 12.16.1",)
 
 
-def test_without_maintenance_only_the_versions_named_are_built():
+def test_plan_without_maintenance_has_only_the_named_versions():
     found = plan(targets=ReleaseTargets(maintenance=False, versions=("22",), runners=RUNNERS))
     assert built(found) == [("22.2.0", "x86_64"), ("22.3.0", "arm64")]
 
 
-def test_specs_replace_the_targets_and_name_each_layer_once():
+def test_specs_replace_the_targets_without_duplicates():
     found = plan(MatrixRequest(specs=("24", "24.1.0", "v24.1.0", "24.1")))
     assert built(found) == [("24.1.0", "x86_64"), ("24.1.0", "arm64")]
 
@@ -73,7 +73,7 @@ def test_an_unknown_version_is_an_error_and_the_others_are_planned():
     assert str(found.failures[0]) == "no Node.js 99 for x86_64 or arm64: nearest: 26.1.0"
 
 
-def test_every_begins_with_the_oldest_supported_release():
+def test_every_starts_with_the_oldest_supported_release():
     releases = {
         X86_64: [Release("11.15.0"), Release("12.0.0"), Release("12.0.0-rc.1"), Release("13.0.0-rc.1")]
     }
@@ -92,18 +92,18 @@ def test_every_plans_all_releases_of_each_architecture():
     )
 
 
-def test_a_long_list_of_left_out_versions_is_cut():
+def test_long_list_of_skipped_versions_is_shortened():
     releases = {X86_64: [Release(f"12.{minor}.0") for minor in range(20)], ARM64: []}
     (line,) = plan(MatrixRequest(specs=("every",)), releases=releases).left_out
     assert line.endswith("12.7.0 and 12 more")
 
 
-def test_every_stands_alone():
+def test_every_cannot_be_combined_with_other_versions():
     with pytest.raises(InvalidInputError, match="every cannot be combined with other versions"):
         MatrixRequest(specs=("every", "12"))
 
 
-# what the manifest lacks
+# layers that the manifest lacks
 
 
 def entry(version="24.1.0", architecture="x86_64", nodelayer=__version__, deleted=None, regions=1):
@@ -143,18 +143,18 @@ def entry(version="24.1.0", architecture="x86_64", nodelayer=__version__, delete
         ([entry(version="24.1.1")], True),
     ],
 )
-def test_missing_is_a_layer_without_a_live_version_of_this_nodelayer(recorded, missing):
+def test_layer_without_an_undeleted_version_of_this_nodelayer_is_missing(recorded, missing):
     job = Job("24.1.0", X86_64)
     assert lacking([job], Manifest.of(recorded), __version__) == ([job] if missing else [])
 
 
-def test_a_layer_that_one_region_lacks_is_missing():
+def test_layer_is_missing_if_one_region_lacks_it():
     known = Manifest.of([entry(regions=2), entry("24.1.1", regions=1)])
     jobs = [Job("24.1.0", X86_64), Job("24.1.1", X86_64)]
     assert lacking(jobs, known, __version__) == jobs[1:]
 
 
-def test_with_an_empty_manifest_everything_is_missing_with_a_full_one_nothing():
+def test_empty_manifest_lacks_every_layer_and_a_full_one_none():
     assert built(plan(MatrixRequest(missing=Manifest()))) == built(plan())
     full = Manifest.of(entry(version, architecture) for version, architecture in built(plan()))
     found = plan(MatrixRequest(missing=full))
@@ -165,7 +165,7 @@ def test_with_an_empty_manifest_everything_is_missing_with_a_full_one_nothing():
 # batches
 
 
-def test_a_new_release_moves_no_other_into_another_batch():
+def test_new_release_does_not_move_other_releases_to_another_batch():
     old = [Job(f"{12 + n % 9}.{n // 9}.0", X86_64, f"2020-01-{n % 28 + 1:02}") for n in range(500)]
     new = Job("12.99.0", X86_64, "2026-11-25")
     before, after = in_batches(old), in_batches([new, *old])
@@ -176,7 +176,7 @@ def test_a_new_release_moves_no_other_into_another_batch():
 MANY = {each: [Release(f"{12 + n // 40}.{n % 40}.0") for n in range(500)] for each in (X86_64, ARM64)}
 
 
-def test_a_thousand_layers_are_seven_batches_each_with_its_command():
+def test_thousand_layers_make_seven_batches_with_a_command_each():
     found = [plan(MatrixRequest(specs=("every",), batch=n), releases=MANY) for n in range(1, 8)]
     assert {each.batches for each in found} == {7}
     everything = [pair for each in found for pair in built(each)]
@@ -187,7 +187,7 @@ def test_a_thousand_layers_are_seven_batches_each_with_its_command():
     ]
 
 
-def test_a_batch_stays_the_same_while_others_are_published():
+def test_batch_does_not_change_while_other_batches_are_published():
     first = plan(MatrixRequest(specs=("every",), batch=1), releases=MANY)
     known = Manifest.of(entry(version, architecture) for version, architecture in built(first))
     again = plan(MatrixRequest(specs=("every",), batch=1, missing=known), releases=MANY)
@@ -203,10 +203,10 @@ def test_an_unknown_batch_is_refused(batch):
         plan(MatrixRequest(specs=("every",), batch=batch), releases=MANY)
 
 
-# what is written
+# output
 
 
-def test_the_matrix_is_one_line_that_a_workflow_reads():
+def test_matrix_is_one_line_of_json():
     line = plan(MatrixRequest(specs=("12.16.1",))).line
     assert line == (
         '{"include":[{"id":"12.16.1-x86_64","node":"12.16.1","arch":"x86_64","runner":"ubuntu-24.04"}]}'

@@ -1,4 +1,4 @@
-"""Releases by the real gh, at a double of GitHub: whole or unseen, and the same after any interruption."""
+"""Releases with the real gh and a fake GitHub server: visible only if complete, also after interruptions."""
 
 import hashlib
 import os
@@ -32,12 +32,12 @@ from nodelayer.util.console import Reporter
 spec = github_release.ReleaseSpec("v1.2.3", "One", sys.argv[2], Path(sys.argv[1]), move_major=True)
 print(github_release.publish(spec, github.open_github(os.environ, Reporter()))[1])
 """
-"""The command without Invoke and boto3, which take a second to start."""
+"""The command without Invoke and boto3, because they take a second to import."""
 
 
 @dataclass(frozen=True)
-class Desk:
-    """GitHub's double, and a folder of files to release."""
+class ReleaseSession:
+    """The fake GitHub server and a folder of files to release."""
 
     state: github_api.State
     environ: dict
@@ -57,7 +57,7 @@ class Desk:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def publish(self, **changes):
-        """The release, and whether something was done."""
+        """Publish; return the release and whether something changed."""
         given = {"tag": TAG, "title": "One", "notes": NOTES, "folder": self.assets}
         return github_release.publish(github_release.ReleaseSpec(**given | changes), self.github())
 
@@ -72,7 +72,7 @@ class Desk:
             self.state.git("tag", name, commit)
 
     def commit(self, message):
-        """A new commit of main."""
+        """Add a commit to main."""
         who = {f"GIT_{role}_{what}": what for role in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
         made = self.state.git("commit-tree", "main^{tree}", "-p", "main", "-m", message, **who)
         self.state.git("update-ref", "refs/heads/main", made)
@@ -83,19 +83,19 @@ class Desk:
         return found
 
     def files(self):
-        place = self.state.release_folder(self.release()) / "assets"
-        return {path.name: path.read_bytes() for path in place.iterdir()}
+        folder = self.state.release_folder(self.release()) / "assets"
+        return {path.name: path.read_bytes() for path in folder.iterdir()}
 
     def local(self):
         return {path.name: path.read_bytes() for path in self.assets.iterdir()}
 
-    def made(self):
-        """Calls that changed something."""
+    def changing_calls(self):
+        """Return the calls that change something."""
         return [call for call in self.state.calls() if not call.startswith("GET ")]
 
 
 @pytest.fixture
-def desk(tmp_path, gh_folder):
+def session(tmp_path, gh_folder):
     assets, notes = tmp_path / "assets", tmp_path / "notes.md"
     assets.mkdir()
     notes.write_text(NOTES)
@@ -104,106 +104,110 @@ def desk(tmp_path, gh_folder):
     (assets / "build+1.txt").write_text("text")
     with github_api.running(tmp_path / "github") as (state, port):
         path = os.pathsep.join((str(gh_folder), os.environ["PATH"]))
-        made = Desk(state, github_api.environ(port, PATH=path, GH_CONFIG_DIR=tmp_path / "gh"), assets, notes)
+        made = ReleaseSession(
+            state, github_api.environ(port, PATH=path, GH_CONFIG_DIR=tmp_path / "gh"), assets, notes
+        )
         made.tag(TAG, annotated=True)
         yield made
 
 
-def test_a_folder_becomes_a_release_that_is_published_last(desk):
-    outcome = desk.type()
+def test_publish_uploads_every_file_before_it_publishes_the_release(session):
+    outcome = session.type()
     assert outcome.code == 0, outcome.err
     url = f"https://github.localhost/owner/name/releases/tag/{TAG}"
     assert outcome.out == f"{url}\n"
-    assert desk.files() == desk.local()
-    assert set(desk.files()) == {
+    assert session.files() == session.local()
+    assert set(session.files()) == {
         "SHA256SUMS",
         "build+1.txt",
         "nodejs-12.16.1-x86_64.json",
         "nodejs-12.16.1-x86_64.zip",
     }
-    checked = subprocess.run(["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=desk.assets, check=False)
+    checked = subprocess.run(
+        ["sha256sum", "--check", "--strict", "SHA256SUMS"], cwd=session.assets, check=False
+    )
     assert checked.returncode == 0
-    changes = desk.made()
+    changes = session.changing_calls()
     assert changes[0] == "POST /repos/owner/name/releases 201"
     assert changes[-1].startswith("PATCH /repos/owner/name/releases/")
-    release = desk.release()
+    release = session.release()
     assert (release["draft"], release["name"], release["make_latest"]) == (False, "One", "true")
     assert release["assets_when_published"] == 4
     assert release["body"] == NOTES.strip()
 
 
-def test_a_second_run_changes_nothing_and_says_so(desk):
-    desk.publish(move_major=True)
-    before = desk.made()
-    outcome = desk.type("--move-major")
+def test_second_run_changes_nothing_and_prints_that(session):
+    session.publish(move_major=True)
+    before = session.changing_calls()
+    outcome = session.type("--move-major")
     assert (outcome.code, outcome.lines) == (0, ["The release is already complete"])
-    assert desk.made() == before
+    assert session.changing_calls() == before
 
 
-def test_notes_and_title_follow(desk):
-    desk.publish()
-    _, changed = desk.publish(notes="Other.\r\n", title="Two")
+def test_changed_notes_and_title_are_updated(session):
+    session.publish()
+    _, changed = session.publish(notes="Other.\r\n", title="Two")
     assert changed
-    assert (desk.release()["body"], desk.release()["name"]) == ("Other.", "Two")
-    assert desk.publish(notes="Other.", title="Two")[1] is False
+    assert (session.release()["body"], session.release()["name"]) == ("Other.", "Two")
+    assert session.publish(notes="Other.", title="Two")[1] is False
 
 
-def test_a_file_more_is_added_and_the_sums_grow(desk):
-    desk.publish()
-    (desk.assets / "new.txt").write_text("new")
-    (desk.assets / "build+1.txt").unlink()
-    desk.publish()
-    files = desk.files()
+def test_new_file_is_uploaded_and_added_to_the_checksums(session):
+    session.publish()
+    (session.assets / "new.txt").write_text("new")
+    (session.assets / "build+1.txt").unlink()
+    session.publish()
+    files = session.files()
     assert files["new.txt"] == b"new"
     lines = files["SHA256SUMS"].decode().splitlines()
     assert [line.split("  ")[1] for line in lines] == sorted(set(files) - {"SHA256SUMS"})
     assert all(hashlib.sha256(files[line[66:]]).hexdigest() == line[:64] for line in lines)
 
 
-def test_bytes_that_are_published_do_not_change(desk):
-    desk.publish()
-    before = desk.made()
-    (desk.assets / "build+1.txt").write_text("other")
-    outcome = desk.type()
+def test_published_asset_is_never_replaced_by_other_content(session):
+    session.publish()
+    before = session.changing_calls()
+    (session.assets / "build+1.txt").write_text("other")
+    outcome = session.type()
     assert outcome.code == RefusedError.code
     assert len(outcome.lines) == 1
     assert "build+1.txt is already published with other content (sha256:" in outcome.err
-    assert desk.made() == before
+    assert session.changing_calls() == before
 
 
-def test_an_immutable_release_is_whole_and_takes_nothing_more(desk):
-    (desk.state.folder / "config.json").write_text('{"immutable": true}')
-    desk.publish()
-    assert desk.files() == desk.local()
-    assert desk.publish()[1] is False
-    (desk.assets / "new.txt").write_text("new")
+def test_immutable_release_is_complete_and_refuses_new_files(session):
+    (session.state.folder / "config.json").write_text('{"immutable": true}')
+    session.publish()
+    assert session.files() == session.local()
+    assert session.publish()[1] is False
+    (session.assets / "new.txt").write_text("new")
     with pytest.raises(RefusedError, match="immutable release"):
-        desk.publish()
+        session.publish()
 
 
-def test_a_draft_is_taken_up_with_what_is_right_in_it(desk):
-    place = desk.github()
-    release = place.post("releases", {"tag_name": TAG, "draft": True, "name": "Old"})
+def test_existing_draft_is_completed_and_its_correct_assets_are_kept(session):
+    connection = session.github()
+    release = connection.post("releases", {"tag_name": TAG, "draft": True, "name": "Old"})
     url = release["upload_url"].partition("{")[0]
     for name, text in (("build+1.txt", "text"), ("nodejs-12.16.1-x86_64.json", "other"), ("own.txt", "own")):
-        file = desk.assets.parent / "sent"
+        file = session.assets.parent / "sent"
         file.write_text(text)
-        place.upload(f"{url}?name={name.replace('+', '%2B')}", file)
-    kept = desk.release()["assets"][0]
-    desk.publish()
-    assert desk.release()["id"] == release["id"]
-    assert kept in desk.release()["assets"]
-    assert desk.files() == desk.local() | {"own.txt": b"own"}
-    assert b"  own.txt\n" in desk.files()["SHA256SUMS"]
+        connection.upload(f"{url}?name={name.replace('+', '%2B')}", file)
+    kept = session.release()["assets"][0]
+    session.publish()
+    assert session.release()["id"] == release["id"]
+    assert kept in session.release()["assets"]
+    assert session.files() == session.local() | {"own.txt": b"own"}
+    assert b"  own.txt\n" in session.files()["SHA256SUMS"]
 
 
 @pytest.mark.parametrize("name", ["nodejs-12.16.1-x86_64.zip", "SHA256SUMS"])
-def test_an_upload_that_is_cut_is_sent_again(desk, name):
-    desk.state.fault("POST", "/assets", "cut", skip=0 if name != "SHA256SUMS" else 3)
-    desk.publish()
-    assert [call for call in desk.state.calls() if call.endswith("cut")]
-    assert {asset["state"] for asset in desk.release()["assets"]} == {"uploaded"}
-    assert desk.files() == desk.local()
+def test_interrupted_upload_is_retried(session, name):
+    session.state.fault("POST", "/assets", "cut", skip=0 if name != "SHA256SUMS" else 3)
+    session.publish()
+    assert [call for call in session.state.calls() if call.endswith("cut")]
+    assert {asset["state"] for asset in session.release()["assets"]} == {"uploaded"}
+    assert session.files() == session.local()
 
 
 @pytest.mark.parametrize("do", ["502", "502 after"])
@@ -218,76 +222,76 @@ def test_an_upload_that_is_cut_is_sent_again(desk, name):
         ("POST", "/git/refs$"),
     ],
 )
-def test_what_github_fails_once_is_done_once(desk, do, method, path):
-    desk.state.fault(method, path, do)
-    desk.publish(move_major=True)
-    assert [call for call in desk.state.calls() if " 502" in call]
-    assert desk.release()["draft"] is False
-    assert desk.files() == desk.local()
-    assert desk.state.git("rev-parse", "v1") == desk.state.git("rev-parse", f"{TAG}^{{commit}}")
+def test_call_that_fails_once_is_retried_without_duplicates(session, do, method, path):
+    session.state.fault(method, path, do)
+    session.publish(move_major=True)
+    assert [call for call in session.state.calls() if " 502" in call]
+    assert session.release()["draft"] is False
+    assert session.files() == session.local()
+    assert session.state.git("rev-parse", "v1") == session.state.git("rev-parse", f"{TAG}^{{commit}}")
 
 
-def test_files_that_change_while_they_are_sent_are_not_published(desk):
+def test_release_stays_a_draft_if_files_change_during_the_upload(session):
     class Changing(github.GitHub):
         def upload(self, url, file):
-            (desk.assets / "build+1.txt").write_text("late")
+            (session.assets / "build+1.txt").write_text("late")
             super().upload(url, file)
 
-    spec = github_release.ReleaseSpec(TAG, "One", NOTES, desk.assets)
+    spec = github_release.ReleaseSpec(TAG, "One", NOTES, session.assets)
     with pytest.raises(NotVerifiedError, match="the assets at GitHub still differ from the files"):
-        github_release.publish(spec, Changing(**vars(desk.github())))
-    assert desk.release()["draft"] is True
+        github_release.publish(spec, Changing(**vars(session.github())))
+    assert session.release()["draft"] is True
 
 
-def test_a_tag_that_does_not_exist_is_not_released(desk):
+def test_publish_refuses_a_missing_tag(session):
     with pytest.raises(NotFoundError, match=r"GitHub has no tag v9\.0\.0"):
-        desk.publish(tag="v9.0.0")
-    assert desk.made() == []
+        session.publish(tag="v9.0.0")
+    assert session.changing_calls() == []
 
 
-def test_the_major_tag_follows_its_newest_version_and_never_goes_back(desk):
-    first = desk.state.git("rev-parse", "main")
-    desk.publish(move_major=True)
-    assert desk.state.git("rev-parse", "v1") == first
-    second = desk.commit("second")
-    desk.tag("v1.10.0")
-    desk.tag("v10.0.0")
-    desk.publish(tag="v1.10.0", move_major=True)
-    assert desk.state.git("rev-parse", "v1") == second
-    third = desk.commit("third")
-    desk.tag("v1.2.4")
-    desk.tag("v1.11.0-rc.1")
-    desk.publish(tag="v1.2.4", move_major=True)
-    desk.publish(tag="v1.11.0-rc.1", move_major=True)
+def test_major_tag_moves_to_the_newest_version_and_never_back(session):
+    first = session.state.git("rev-parse", "main")
+    session.publish(move_major=True)
+    assert session.state.git("rev-parse", "v1") == first
+    second = session.commit("second")
+    session.tag("v1.10.0")
+    session.tag("v10.0.0")
+    session.publish(tag="v1.10.0", move_major=True)
+    assert session.state.git("rev-parse", "v1") == second
+    third = session.commit("third")
+    session.tag("v1.2.4")
+    session.tag("v1.11.0-rc.1")
+    session.publish(tag="v1.2.4", move_major=True)
+    session.publish(tag="v1.11.0-rc.1", move_major=True)
     assert third != second
-    assert desk.state.git("rev-parse", "v1") == second
-    latest = {each["tag_name"]: each["make_latest"] for each in desk.state.releases()}
+    assert session.state.git("rev-parse", "v1") == second
+    latest = {each["tag_name"]: each["make_latest"] for each in session.state.releases()}
     assert latest == {TAG: "false", "v1.10.0": "true", "v1.2.4": "false", "v1.11.0-rc.1": "false"}
-    assert [each["prerelease"] for each in desk.state.releases()] == [True, False, False, False]
+    assert [each["prerelease"] for each in session.state.releases()] == [True, False, False, False]
 
 
 @pytest.mark.parametrize("seed", range(7))
-def test_a_release_that_is_killed_at_any_call_ends_as_one_that_was_left_alone(desk, seed):
+def test_next_run_completes_a_release_that_was_killed_at_any_call(session, seed):
     skip = 4 * seed + 1
-    desk.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
-    line = [sys.executable, "-c", RUN, desk.assets, NOTES]
-    killed = subprocess.Popen(line, env=desk.environ, start_new_session=True)
+    session.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
+    line = [sys.executable, "-c", RUN, session.assets, NOTES]
+    killed = subprocess.Popen(line, env=session.environ, start_new_session=True)
     until = time.monotonic() + 60
-    while not any(call.endswith("hang") for call in desk.state.calls()):
+    while not any(call.endswith("hang") for call in session.state.calls()):
         assert time.monotonic() < until
         assert killed.poll() is None, (
-            f"over after {len(desk.state.calls())} calls, {skip} were to come before"
+            f"finished after {len(session.state.calls())} calls, expected the kill after {skip}"
         )
         time.sleep(0.02)
     os.killpg(killed.pid, signal.SIGKILL)
     assert killed.wait() == -signal.SIGKILL
-    seen = [each for each in desk.state.releases() if not each["draft"]]
+    seen = [each for each in session.state.releases() if not each["draft"]]
     assert all(len(each["assets"]) == 4 for each in seen)
-    again = subprocess.run(line, env=desk.environ, capture_output=True, text=True, check=False)
+    again = subprocess.run(line, env=session.environ, capture_output=True, text=True, check=False)
     assert again.returncode == 0, again.stderr
-    assert desk.release()["assets_when_published"] == 4
-    assert desk.files() == desk.local()
-    assert sorted(each["name"] for each in desk.release()["assets"]) == sorted(desk.local())
-    assert desk.state.git("rev-parse", "v1") == desk.state.git("rev-parse", f"{TAG}^{{commit}}")
-    third = subprocess.run(line, env=desk.environ, capture_output=True, text=True, check=True)
+    assert session.release()["assets_when_published"] == 4
+    assert session.files() == session.local()
+    assert sorted(each["name"] for each in session.release()["assets"]) == sorted(session.local())
+    assert session.state.git("rev-parse", "v1") == session.state.git("rev-parse", f"{TAG}^{{commit}}")
+    third = subprocess.run(line, env=session.environ, capture_output=True, text=True, check=True)
     assert third.stdout == "False\n"

@@ -1,4 +1,4 @@
-"""Step outputs, as GitHub's runner reads them."""
+"""Step outputs in the format of GitHub's runner."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from nodelayer.github import step_outputs
 
 
 def read(text):
-    """The runner's own reading of the file: `name=value`, or `name<<end`, lines, `end`."""
+    """Read the file like the runner does: `name=value`, or `name<<end`, lines, `end`."""
     found, lines = {}, iter(text.splitlines())
     for line in lines:
         if "<<" in line.partition("=")[0]:
@@ -23,7 +23,7 @@ def read(text):
     return found
 
 
-def test_values_are_appended_to_what_is_there(tmp_path):
+def test_write_appends_to_the_existing_outputs(tmp_path):
     file = tmp_path / "outputs"
     file.write_text("before=1\n")
     step_outputs.write(str(file), {"zip": "dist/a=b.zip", "any": "true"})
@@ -31,7 +31,7 @@ def test_values_are_appended_to_what_is_there(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\nzip=evil\nEOF\n", "a<<b\nc", "\r\n"])
-def test_a_value_of_several_lines_brings_no_name_of_its_own(tmp_path, value):
+def test_multiline_value_cannot_define_another_output(tmp_path, value):
     file = tmp_path / "outputs"
     step_outputs.write(str(file), {"zip": value, "after": "x<<y"})
     assert set(read(file.read_text())) == {"zip", "after"}
@@ -40,12 +40,12 @@ def test_a_value_of_several_lines_brings_no_name_of_its_own(tmp_path, value):
     )
 
 
-def test_without_a_file_nothing_is_written(tmp_path, monkeypatch):
+def test_write_without_a_file_does_nothing(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     step_outputs.write("", {"zip": "x"})
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_file_that_cannot_be_written_is_one_clear_line(tmp_path):
+def test_write_fails_if_the_file_cannot_be_written(tmp_path):
     with pytest.raises(MachineError, match="--outputs"):
         step_outputs.write(str(tmp_path), {"zip": "x"})

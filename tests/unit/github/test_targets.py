@@ -1,4 +1,4 @@
-"""The release targets: what their file may say, and which lines are in maintenance on a day."""
+"""The release targets: the format of their file, and the lines maintained on a date."""
 
 from datetime import date
 
@@ -10,7 +10,7 @@ from nodelayer.errors import InvalidInputError, MachineError
 from nodelayer.github import targets
 from nodelayer.node.versions import Release, exact
 
-GOOD = """
+VALID = """
 maintenance = true
 versions = ["12.16.1", "lts/iron"]
 [runners]
@@ -25,7 +25,7 @@ def read(folder, text):
     return targets.load(path)
 
 
-def test_the_targets_of_this_repository_are_lines_and_exact_versions_on_two_architectures():
+def test_targets_of_this_repository_are_lines_and_exact_versions_for_two_architectures():
     found = targets.load(ROOT / targets.FILE)
     assert found.maintenance
     assert "12.16.1" in found.versions
@@ -33,15 +33,15 @@ def test_the_targets_of_this_repository_are_lines_and_exact_versions_on_two_arch
     assert found.runners == {X86_64: "ubuntu-24.04", ARM64: "ubuntu-24.04-arm"}
 
 
-def test_runners_are_in_the_order_of_architectures(tmp_path):
-    found = read(tmp_path, GOOD)
+def test_runners_are_sorted_by_architecture(tmp_path):
+    found = read(tmp_path, VALID)
     assert (found.maintenance, found.versions) == (True, ("12.16.1", "lts/iron"))
     assert list(found.runners.items()) == [(X86_64, "my-runner_2"), (ARM64, "ubuntu-24.04-arm")]
     assert found.with_runner([ARM64]) == (ARM64,)
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "said"),
+    ("old", "new", "message"),
     [
         ("maintenance = true", "", "Object missing required field `maintenance`"),
         ("maintenance = true", "maintenance = true\nlines = 3", "Object contains unknown field `lines`"),
@@ -53,16 +53,16 @@ def test_runners_are_in_the_order_of_architectures(tmp_path):
         ("[runners]", "[runners", "the file is not TOML"),
     ],
 )
-def test_an_error_names_file_and_key(tmp_path, old, new, said):
+def test_error_names_the_file_and_the_key(tmp_path, old, new, message):
     with pytest.raises(InvalidInputError) as caught:
-        read(tmp_path, GOOD.replace(old, new))
+        read(tmp_path, VALID.replace(old, new))
     line = str(caught.value)
-    assert line.startswith(said)
+    assert line.startswith(message)
     assert str(tmp_path / "release-targets.toml") in line
     assert "\n" not in line
 
 
-def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
+def test_missing_or_binary_file_is_refused(tmp_path):
     with pytest.raises(MachineError, match="cannot be read"):
         targets.load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")
@@ -70,8 +70,8 @@ def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
         targets.load(tmp_path / "bytes.toml")
 
 
-def test_an_architecture_without_a_runner_is_left_out_and_none_at_all_is_refused(tmp_path):
-    found = read(tmp_path, GOOD.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
+def test_architecture_without_a_runner_is_skipped_and_no_runner_is_refused(tmp_path):
+    found = read(tmp_path, VALID.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
     assert found.with_runner([X86_64, ARM64]) == (X86_64,)
     with pytest.raises(InvalidInputError, match="no runner"):
         found.with_runner([ARM64])
@@ -90,7 +90,7 @@ EVERY = [Release(f"{major}.1.0") for major in range(4, 27)]
         (date(2030, 1, 1), ()),
     ],
 )
-def test_a_line_is_maintained_to_the_end_of_the_day_its_life_ends(day, majors):
+def test_line_is_maintained_through_its_end_of_life_date(day, majors):
     assert targets.maintained(EVERY, day) == majors
 
 
@@ -99,7 +99,7 @@ def test_a_line_without_a_release_is_not_maintained():
     assert targets.maintained([], date(2026, 2, 1)) == ()
 
 
-def test_the_current_line_is_the_one_above_every_lts_line():
+def test_current_line_is_the_newest_above_the_lts_lines():
     newer = [*EVERY, Release("27.0.0")]
     assert targets.maintained(newer, date(2026, 11, 25)) == (22, 24, 26, 27)
     assert 25 not in targets.maintained(EVERY, date(2026, 11, 25))
