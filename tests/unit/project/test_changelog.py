@@ -23,13 +23,13 @@ def test_a_release_adds_one_heading_below_unreleased_and_changes_nothing_else(ol
     assert after.text.replace("\n## [1.2.3] - 2026-11-25\n", "", 1) == before.text
 
 
-def test_a_section_ends_at_the_next_one_and_is_found_by_its_whole_name():
+def test_section_ends_at_the_next_heading_and_is_found_by_its_full_name():
     log = Changelog(HEAD + OLD)
     assert [log.section(name) for name in ("1.2.2", "1.2.2-rc.1", "1.2")] == ["- Walls.", "- A floor.", None]
 
 
 @pytest.mark.parametrize("body", ["", "### Added\n\n### Fixed\n", "<!-- write\nhere -->\n"])
-def test_a_section_without_text_is_not_released(body):
+def test_unreleased_section_without_text_is_refused(body):
     with pytest.raises(InvalidInputError, match="no text below"):
         Changelog(f"{HEAD}## [Unreleased]\n\n{body}\n{OLD}").released("1.2.3", DAY)
 

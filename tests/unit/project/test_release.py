@@ -1,4 +1,4 @@
-"""Releasing nodelayer itself, in real repositories with a real remote: what is refused, done and put back."""
+"""Releases of nodelayer, in real repositories with a remote: refusals, results and rollbacks."""
 
 import io
 import os
@@ -33,7 +33,7 @@ PUSH = "git push --atomic origin main v1.2.3"
 
 @pytest.fixture(autouse=True)
 def no_git_configuration(tmp_path, monkeypatch):
-    """A git that has no configuration but the repository's own, and the name that the test gives it."""
+    """Make git use only the configuration of the repository and of the test."""
     for name in [each for each in os.environ if each.startswith("GIT_")] + ["EMAIL"]:
         monkeypatch.delenv(name, raising=False)
     home = tmp_path / "home"
@@ -46,7 +46,7 @@ def no_git_configuration(tmp_path, monkeypatch):
 
 @dataclass(frozen=True)
 class Checkout:
-    """A checkout that may be released, and its remote."""
+    """A checkout that can be released, and its remote."""
 
     root: Path
     remote: Path
@@ -66,7 +66,7 @@ class Checkout:
         return self.git("rev-parse", "HEAD")
 
     def elsewhere(self):
-        """Somebody else's clone."""
+        """Clone the remote as another user."""
         place = self.root.parent / "elsewhere"
         self.git("clone", "--quiet", str(self.remote), str(place), at=self.root.parent)
         for name, value in (("user.name", "Bo"), ("user.email", "bo@example.org")):
@@ -79,8 +79,8 @@ class Checkout:
         path.write_text(f"#!/bin/sh\n{script}\n")
         path.chmod(0o755)
 
-    def plan(self, step="patch", *, branch="main", remote="origin", said=None):
-        console = Console(file=said or io.StringIO(), width=500)
+    def plan(self, step="patch", *, branch="main", remote="origin", output=None):
+        console = Console(file=output or io.StringIO(), width=500)
         return own_release.plan(
             self.root, step, DAY, branch=branch, remote=remote, reporter=Reporter(console)
         )
@@ -91,7 +91,7 @@ class Checkout:
         return planned
 
     def command(self, *words, **variables):
-        """The command as it is typed, from this checkout's own tasks.py."""
+        """Run a command with the tasks.py of this checkout."""
         program = Path(sys.executable).parent / "invoke"
         environ = {**os.environ, **variables}
         done = subprocess.run(
@@ -100,7 +100,7 @@ class Checkout:
         return Outcome(done.returncode, done.stdout, done.stderr)
 
     def files(self):
-        """Each file of the checkout, and of .git what is more than an object: bytes and mode."""
+        """Return mode and bytes of each file, including .git but without its objects."""
         return {
             str(path.relative_to(self.root)): (stat.S_IMODE(path.lstat().st_mode), path.read_bytes())
             for path in sorted(self.root.rglob("*"))
@@ -108,11 +108,11 @@ class Checkout:
         }
 
     def state(self):
-        """Everything that a refusal has to leave alone, here and at the remote."""
+        """Return everything that a refusal must not change, here and at the remote."""
         return self.files(), self.git("for-each-ref", at=self.remote)
 
-    def stands(self):
-        """The same, but for what git writes in passing: times in the index, its log of moves."""
+    def stable_state(self):
+        """Return the state without what git always writes, such as times in the index and reflogs."""
         kept = {name: what for name, what in self.files().items() if not name.startswith(".git/")}
         asked = [
             ("ls-files", "--stage"),
@@ -139,10 +139,10 @@ def checkout(tmp_path):
     return made
 
 
-# ---- the good case
+# ---- successful releases
 
 
-def test_a_release_is_one_commit_of_two_files_and_an_annotated_tag_and_is_not_pushed(checkout):
+def test_release_makes_one_commit_of_two_files_and_an_annotated_tag_without_a_push(checkout):
     before, remote = checkout.git("rev-parse", "HEAD"), checkout.git("for-each-ref", at=checkout.remote)
     planned = checkout.release()
     assert planned.push == PUSH
@@ -165,7 +165,7 @@ def test_the_printed_command_pushes_commit_and_tag(checkout):
     assert checkout.git("rev-parse", "main", at=checkout.remote) == checkout.git("rev-parse", "HEAD")
 
 
-def test_the_command_prints_the_push_and_nothing_else(checkout):
+def test_command_prints_only_the_push_command_on_stdout(checkout):
     outcome = checkout.command("release", "patch")
     assert (outcome.code, outcome.out) == (0, f"{PUSH}\n"), outcome.err
     assert "Release 1.2.3 is committed and tagged" in outcome.err
@@ -175,7 +175,7 @@ def test_the_command_prints_the_push_and_nothing_else(checkout):
     assert f"## [1.2.3] - {datetime.now(UTC).date()}" in (checkout.root / "CHANGELOG.md").read_text()
 
 
-def test_a_dry_run_shows_it_and_changes_nothing(checkout):
+def test_dry_run_prints_the_plan_and_changes_nothing(checkout):
     before = checkout.state()
     outcome = checkout.command("release", "minor", "--dry-run")
     assert outcome.code == 0, outcome.err
@@ -197,21 +197,21 @@ def test_untracked_files_are_named_and_not_released(checkout):
     (checkout.root / "layers.json").write_text("{}")
     (checkout.root / "dist").mkdir()
     (checkout.root / "dist" / "ignored.zip").write_text("")
-    said = io.StringIO()
-    own_release.release(checkout.root, checkout.plan(said=said))
-    assert "not in the release, because git does not track them: layers.json\n" in said.getvalue()
+    output = io.StringIO()
+    own_release.release(checkout.root, checkout.plan(output=output))
+    assert "not in the release, because git does not track them: layers.json\n" in output.getvalue()
     assert checkout.git("status", "--porcelain") == "?? layers.json"
 
 
 def test_an_unreachable_remote_is_a_warning(checkout):
     checkout.git("remote", "set-url", "origin", str(checkout.remote) + "-gone")
-    said = io.StringIO()
-    own_release.release(checkout.root, checkout.plan(said=said))
-    assert "warning: origin does not answer (" in said.getvalue()
+    output = io.StringIO()
+    own_release.release(checkout.root, checkout.plan(output=output))
+    assert "warning: origin does not answer (" in output.getvalue()
     assert checkout.git("tag") == "v1.2.3"
 
 
-# ---- what is refused
+# ---- refusals
 
 
 def change_tracked(checkout):
@@ -261,22 +261,22 @@ def no_repository(checkout):
     shutil.rmtree(checkout.root / ".git")
 
 
-def within_another(checkout):
+def nested_repository(checkout):
     shutil.rmtree(checkout.root / ".git")
     checkout.git("init", "--quiet", at=checkout.root.parent)
 
 
 def committed(**files):
-    def spoil(checkout):
-        checkout.commit("Spoil", **files)
+    def prepare(checkout):
+        checkout.commit("Break", **files)
         checkout.git("push", "--quiet")
 
-    return spoil
+    return prepare
 
 
 def file_gone(checkout):
     checkout.git("rm", "--quiet", "CHANGELOG.md")
-    checkout.commit("Spoil")
+    checkout.commit("Break")
 
 
 REFUSED = [
@@ -295,7 +295,7 @@ REFUSED = [
     (no_remote, 2, "git has no remote 'origin'"),
     (no_name, 7, "git has no name and email address for commits: run git config --global user.name NAME"),
     (no_repository, 2, "the folder is not a git repository (not a git repository"),
-    (within_another, 2, "this folder is not the root of its git repository ("),
+    (nested_repository, 2, "this folder is not the root of its git repository ("),
     (file_gone, 2, "CHANGELOG.md does not exist"),
     (
         committed(pyproject_toml="[project]\nversion = '1.2'\n"),
@@ -310,12 +310,12 @@ REFUSED = [
 ]
 
 
-@pytest.mark.parametrize(("spoil", "code", "message"), REFUSED)
-def test_each_bad_state_is_refused_in_one_line_and_nothing_is_changed(checkout, spoil, code, message):
-    spoil(checkout)
+@pytest.mark.parametrize(("prepare", "code", "message"), REFUSED)
+def test_unfit_repository_is_refused_in_one_line_without_changes(checkout, prepare, code, message):
+    prepare(checkout)
     os.utime(
         checkout.root / ".gitignore", (1, 1)
-    )  # git would note it in its index, were it not told to leave that
+    )  # git would update its index if nodelayer did not prevent it
     before = checkout.state()
     with pytest.raises(NodelayerError) as caught:
         checkout.plan()
@@ -324,7 +324,7 @@ def test_each_bad_state_is_refused_in_one_line_and_nothing_is_changed(checkout, 
     assert checkout.state() == before
 
 
-def test_a_refusal_is_the_one_line_that_the_command_prints(checkout):
+def test_command_prints_a_refusal_in_one_line(checkout):
     stage_new(checkout)
     before = checkout.state()
     outcome = checkout.command("release", "patch")
@@ -341,14 +341,14 @@ def test_a_refusal_is_the_one_line_that_the_command_prints(checkout):
         (["patch", "--remote", "--upload-pack=x"], "git has no remote '--upload-pack=x'"),
     ],
 )
-def test_a_wrong_flag_is_refused(checkout, words, message):
+def test_invalid_level_or_remote_is_refused(checkout, words, message):
     before = checkout.state()
     outcome = checkout.command("release", *words)
     assert (outcome.code, outcome.out, message in outcome.err) == (2, "", True), outcome.err
     assert checkout.state() == before
 
 
-def test_without_git_it_says_so(checkout, tmp_path):
+def test_error_without_git_names_its_download_page(checkout, tmp_path):
     (tmp_path / "empty").mkdir()
     outcome = checkout.command("release", "patch", PATH=str(tmp_path / "empty"))
     assert (outcome.code, outcome.err) == (
@@ -357,41 +357,41 @@ def test_without_git_it_says_so(checkout, tmp_path):
     )
 
 
-# ---- what fails half-way
+# ---- failures and rollbacks
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "prepare",
     [
         lambda checkout: checkout.hook("commit-msg", "exit 1"),
         lambda checkout: checkout.git("config", "commit.gpgSign", "true"),
     ],
     ids=["commit-msg", "signature"],
 )
-def test_a_failed_commit_restores_everything(checkout, spoil):
+def test_a_failed_commit_restores_everything(checkout, prepare):
     checkout.git("config", "gpg.program", "false")
-    spoil(checkout)
-    before = checkout.stands()
+    prepare(checkout)
+    before = checkout.stable_state()
     with pytest.raises(MachineError, match="the commit failed, and every change was undone"):
         checkout.release()
-    assert checkout.stands() == before
+    assert checkout.stable_state() == before
 
 
 @pytest.mark.parametrize(
-    "spoil",
+    "prepare",
     [
         lambda checkout: checkout.git("config", "tag.gpgSign", "true"),
         lambda checkout: checkout.hook("reference-transaction", 'grep -q "refs/tags/" && exit 1; exit 0'),
     ],
     ids=["signature", "hook"],
 )
-def test_a_failed_tag_undoes_the_commit(checkout, spoil):
+def test_a_failed_tag_undoes_the_commit(checkout, prepare):
     checkout.git("config", "gpg.program", "false")
-    spoil(checkout)
-    before, commit = checkout.stands(), checkout.git("rev-parse", "HEAD")
+    prepare(checkout)
+    before, commit = checkout.stable_state(), checkout.git("rev-parse", "HEAD")
     with pytest.raises(MachineError, match="the tag failed, and every change was undone"):
         checkout.release()
-    assert checkout.stands() == before
+    assert checkout.stable_state() == before
     assert checkout.git("rev-parse", "HEAD") == commit
 
 
@@ -409,22 +409,22 @@ def test_the_output_of_a_hook_is_printed_before_the_error(checkout):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_stopped_release_restores_everything(checkout, tmp_path, number):
     checkout.hook("pre-commit", f"touch {tmp_path}/at-work; sleep 20")
-    before = checkout.stands()
+    before = checkout.stable_state()
     program = Path(sys.executable).parent / "invoke"
-    with (tmp_path / "said").open("wb") as said:
-        running = start([program, "release", "patch"], cwd=checkout.root, stderr=said)
+    with (tmp_path / "output").open("wb") as output:
+        running = start([program, "release", "patch"], cwd=checkout.root, stderr=output)
     while not (tmp_path / "at-work").exists():
         time.sleep(0.05)
         assert running.poll() is None
     running.send_signal(number)
     assert running.wait(timeout=30) == 130
-    assert "stopped" in (tmp_path / "said").read_text()
-    assert checkout.stands() == before
+    assert "stopped" in (tmp_path / "output").read_text()
+    assert checkout.stable_state() == before
     assert checkout.files().keys() & {".git/index.lock", ".git/HEAD.lock"} == set()
 
 
 def kill_at(checkout, tmp_path, hook, words):
-    """Kill the command, as kill -9 does, at the moment that git starts a hook."""
+    """Kill the command with SIGKILL when git starts a hook."""
     group = tmp_path / "killed"
     checkout.hook(hook, f"{words} || exit 0; kill -9 $(cat {group}); sleep 1")
     program = Path(sys.executable).parent / "invoke"
@@ -432,10 +432,10 @@ def kill_at(checkout, tmp_path, hook, words):
     done = subprocess.run(["sh", "-c", script, program], cwd=checkout.root, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL
     (checkout.root / ".git" / "hooks" / hook).unlink()
-    time.sleep(1.5)  # git itself goes on: it has lost its parent only
+    time.sleep(1.5)  # git continues, because only its parent was killed
 
 
-def test_killed_between_commit_and_tag_the_next_run_says_how_to_undo_it(checkout, tmp_path):
+def test_next_run_after_a_kill_between_commit_and_tag_prints_the_undo_command(checkout, tmp_path):
     kill_at(checkout, tmp_path, "post-commit", "true")
     assert (checkout.git("log", "-1", "--format=%s"), checkout.git("tag")) == ("Release 1.2.3", "")
     refused = checkout.command("release", "patch")
@@ -448,7 +448,7 @@ def test_killed_between_commit_and_tag_the_next_run_says_how_to_undo_it(checkout
     assert checkout.command("release", "patch").out == f"{PUSH}\n"
 
 
-# ---- the tag that was pushed
+# ---- check of a pushed tag
 
 
 @pytest.mark.parametrize(
@@ -476,7 +476,7 @@ def test_a_tag_of_this_version_is_accepted(checkout, tmp_path, version, outputs)
         *("v1.2.2 ", "v1.2.2\n::error::x", "v1.2.2-rc_1", "", "v", "v१.2.2"),
     ],
 )
-def test_another_form_of_tag_is_refused(checkout, tag):
+def test_tag_in_another_format_is_refused(checkout, tag):
     with pytest.raises(InvalidInputError, match="is not a release tag: use the form v"):
         own_release.check_tag(tag, checkout.root)
 
@@ -494,7 +494,7 @@ def test_a_tag_of_another_version_is_refused(checkout):
 
 @pytest.mark.parametrize("end", ["\n", "\r\n"])
 @pytest.mark.parametrize("line", ['version = "1.2.3"', '  "version"=\'1.2.3\' # it\'s "1.2.3"'])
-def test_only_the_version_of_the_project_changes(line, end):
+def test_with_version_changes_only_the_project_version(line, end):
     def project(line):
         text = f'# version = "1.2.3"\n[project]\nname = "1.2.3"\n{line}\n\n[tool.x]\nversion = "1.2.3"\n'
         return text.replace("\n", end)

@@ -1,4 +1,4 @@
-"""The notes of a release, read as GitHub reads them."""
+"""The release notes, parsed like GitHub parses them."""
 
 import base64
 import hashlib
@@ -83,7 +83,7 @@ def parsed(text):
 
 
 def tables(text):
-    """Each table as rows of cells, each cell as the text and the code in it."""
+    """Return each table as rows of cells, with the text and the code of each cell."""
     found = []
     for token in parsed(text):
         if token.type == "table_open":
@@ -95,7 +95,7 @@ def tables(text):
     return found
 
 
-def test_the_changes_the_layers_and_every_arn_are_told():
+def test_notes_contain_the_changes_the_layers_and_every_arn():
     text, left_out = notes([layer(), layer("24.1.0", "arm64")], [record()])
     assert (left_out, text.startswith(f"{CHANGES}\n\n## Layers\n")) == ((), True)
     layers, *arns = tables(text)
@@ -120,7 +120,7 @@ def test_the_changes_the_layers_and_every_arn_are_told():
     assert "sha256sum --check --ignore-missing SHA256SUMS" in text
 
 
-def test_layers_of_another_nodelayer_are_not_told():
+def test_notes_omit_layers_of_another_nodelayer_version():
     old, new = layer(build="1.2.2"), layer("24.1.0")
     text, _ = notes([old, new], [record("14.0.0", build="1.2.2")])
     assert [row[0] for row in tables(text)[0][1:]] == ["24.1.0"]
@@ -129,9 +129,9 @@ def test_layers_of_another_nodelayer_are_not_told():
         notes([old, new], version="2.0.0")
 
 
-def test_a_region_that_a_layer_is_not_in_and_another_is_is_named():
+def test_notes_name_the_regions_that_lack_a_layer():
     gone = to_builtins(layer("14.0.0", regions=(*THREE, "eu-north-1")))
-    for region in ("us-east-1", "eu-north-1"):  # the latter has nothing else
+    for region in ("us-east-1", "eu-north-1"):  # eu-north-1 has no other layer
         gone["regions"][region]["deleted"] = "2026-02-02T00:00:00Z"
     text, _ = notes(
         [
@@ -165,10 +165,10 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("words", HOSTILE)
-def test_text_from_a_manifest_stays_text(words):
+def test_markup_in_a_manifest_is_escaped_in_the_notes(words):
     plain, _ = notes([layer(compatible_runtimes=["provided.al2"])])
     text, _ = notes([layer(compatible_runtimes=[words])])
-    # Nothing new on the page but the one cell: the same tokens, and the same tags, with other words within.
+    # Only the text of the one cell differs: the tokens and tags are the same.
     assert [(each.type, each.tag, each.map) for each in parsed(text)] == [
         (each.type, each.tag, each.map) for each in parsed(plain)
     ]
@@ -195,7 +195,7 @@ def many(versions, regions):
     ]
 
 
-def test_what_is_too_long_for_github_leaves_the_arns_out_and_says_where_they_are():
+def test_notes_too_long_for_github_omit_the_arns_and_name_the_asset():
     regions = [f"eu-west-{number}" for number in range(1, 35)]
     whole, left_out = notes(many(12, regions))
     assert (left_out, len(whole) < release_notes.MOST) == ((), True)
@@ -206,7 +206,7 @@ def test_what_is_too_long_for_github_leaves_the_arns_out_and_says_where_they_are
     assert text.startswith(CHANGES)
 
 
-def test_the_limit_is_met_to_the_character():
+def test_notes_are_limited_to_the_exact_number_of_characters():
     room = release_notes.MOST - len(notes([layer()], changes="x")[0]) + 1
     exact, left_out = notes([layer()], changes="x" * room)
     assert (len(exact), left_out) == (release_notes.MOST, ())

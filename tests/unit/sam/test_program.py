@@ -146,7 +146,7 @@ def test_without_sam_on_path_the_pinned_version_is_installed_once(index, tmp_pat
 
 
 @pytest.mark.usefixtures("index")
-def test_a_failed_installation_is_one_error_and_leaves_nothing_that_looks_complete(tmp_path):
+def test_failed_installation_is_one_error_and_leaves_no_complete_installation(tmp_path):
     cache = DownloadCache(tmp_path / "cache")
     with pytest.raises(UnreachableError) as caught:
         find(cache, QUIET, {"PATH": ""})

@@ -1,4 +1,4 @@
-"""What is decided about a stack, without SAM and without AWS."""
+"""Decisions about a stack, without SAM and without AWS."""
 
 import re
 
@@ -25,7 +25,7 @@ def test_an_invalid_stack_name_is_rejected(name):
         StackTarget(name, "eu-west-1")
 
 
-def test_our_flags_lead_to_the_same_stack_without_defaults():
+def test_our_flags_select_the_same_stack_and_omit_defaults():
     assert TARGET.our_flags == "--region eu-west-1"
     other = StackTarget("other", "us-east-1", "my profile")
     assert other.our_flags == "--region us-east-1 --stack-name other --profile 'my profile'"
@@ -40,7 +40,7 @@ def test_our_flags_lead_to_the_same_stack_without_defaults():
         ("eu-west-1", "us-east-1", ARN, "eu-west-1"),
     ],
 )
-def test_the_region_is_the_requested_one_else_the_configured_one_else_the_layers(
+def test_region_is_the_requested_one_or_the_configured_one_or_that_of_the_layer(
     requested, configured, layer, region
 ):
     assert stack.choose_region(requested, configured, layer) == region
@@ -54,7 +54,7 @@ def test_another_region_than_the_layers_is_rejected_with_both_solutions(requeste
     assert "the layer in us-east-1" in caught.value.todo
 
 
-def test_without_any_region_the_flag_is_named():
+def test_error_without_a_region_names_the_flag():
     with pytest.raises(InvalidInputError, match="no region"):
         stack.choose_region("", None, "")
 

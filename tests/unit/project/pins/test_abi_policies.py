@@ -1,4 +1,4 @@
-"""ABI policies: from images of this host's own libraries."""
+"""ABI policies, derived from images with the libraries of this host."""
 
 import io
 import json
@@ -21,7 +21,7 @@ HOST = architecture.of_host()
 
 
 def packed(spool, system, libraries=LIBRARIES):
-    """Write a root file system with this host's libraries, with links as distributions have them."""
+    """Write a root file system with this host's libraries and with links like a distribution."""
     with tarfile.open(fileobj=spool, mode="w") as archive:
 
         def add(name, data=None, link=""):
@@ -54,12 +54,12 @@ def test_each_library_is_listed_with_its_public_nodes():
     assert policy.provenance.sources == ("an image", "amzn, made up")
 
 
-def test_a_link_never_leads_out_of_the_tree():
+def test_link_out_of_the_tree_is_not_followed():
     with pytest.raises(NotFoundError, match="no C library"):
         abi_policies.policy(tree(libraries=()), "an image", "provided.al2023", HOST)
 
 
-def test_another_system_than_amazon_linux_is_refused():
+def test_image_of_another_system_than_amazon_linux_is_refused():
     with pytest.raises(NotVerifiedError, match="not Amazon Linux"):
         abi_policies.policy(tree("debian"), "an image", "provided.al2023", HOST)
 
@@ -127,7 +127,7 @@ def test_every_policy_is_derived_from_its_image_and_a_failure_does_not_stop_the_
     assert not abi_policies.refresh(tmp_path, images={"provided.al2023": amazon}).files
 
 
-def test_every_bundled_policy_is_one_that_is_refreshed():
+def test_every_bundled_policy_is_refreshed():
     bundled = {path.name for path in (ROOT / abi_policies.FOLDER).iterdir() if path.suffix == ".json"}
     assert bundled == {
         f"{runtime}-{of}.json"

@@ -1,4 +1,4 @@
-"""Pinned actions: by the real gh, against a server that answers as GitHub's REST API does."""
+"""Pinned actions, with the real gh and a fake server of GitHub's REST API."""
 
 import datetime as dt
 import json
@@ -69,7 +69,7 @@ def tag(commit, kind="commit"):
 
 @pytest.fixture
 def github():
-    """What GitHub has, by path: three actions and their releases."""
+    """Return the responses of GitHub by path: three actions and their releases."""
     return {
         "repos/actions/checkout/releases": [
             release("v9.0.0", draft=True),
@@ -94,7 +94,7 @@ def github():
 
 @pytest.fixture
 def ask(github):
-    """GitHub's answers without gh, for what is decided of them."""
+    """Return a function that gives GitHub's responses without gh."""
 
     def answer(action, path):
         try:
@@ -146,7 +146,7 @@ def test_a_moved_tag_is_not_followed_and_does_not_stop_the_others(root, github, 
 @pytest.mark.parametrize(
     "answer", [{}, [{}], [1], "x", None, [{"tag_name": 1, "draft": False, "prerelease": False}]]
 )
-def test_an_unusable_list_of_releases_is_one_line(github, ask, answer):
+def test_invalid_list_of_releases_is_refused_in_one_line(github, ask, answer):
     github["repos/owner/name/releases"] = answer
     with pytest.raises((NotVerifiedError, NotFoundError)) as caught:
         actions.newest_release("owner/name", ask, NOW)
@@ -154,24 +154,24 @@ def test_an_unusable_list_of_releases_is_one_line(github, ask, answer):
 
 
 @pytest.mark.parametrize("answer", [tag("HEAD"), tag("3" * 40, "tag"), tag("3" * 40, "tree")])
-def test_a_tag_that_leads_to_no_commit_is_one_line(github, ask, answer):
+def test_tag_without_a_commit_is_refused(github, ask, answer):
     github["repos/owner/name/git/ref/tags/v1.0.0"] = answer
     github[f"repos/owner/name/git/tags/{'3' * 40}"] = tag("3" * 40, "tag")
     with pytest.raises(NotFoundError, match=r"the tag v1\.0\.0 does not lead to a commit"):
         actions.newest_release("owner/name", ask, NOW)
 
 
-def test_a_pin_of_a_major_version_becomes_one_of_a_release(ask):
+def test_pin_of_a_major_version_becomes_a_pin_of_a_release(ask):
     found = actions.newest_release("actions/checkout", ask, NOW - actions.COOLDOWN)
     assert actions.choose("actions/checkout", Release("v7", OLD), found) == Release("v7.0.1", NEW)
 
 
-def test_a_newer_pin_than_the_newest_old_enough_release_stays():
+def test_pin_newer_than_the_newest_allowed_release_is_kept():
     pinned = Release("v8.0.0", YOUNG)
     assert actions.choose("actions/checkout", pinned, Release("v7.0.1", NEW)) == pinned
 
 
-def test_every_action_of_this_project_has_the_form_of_a_pin():
+def test_every_action_of_this_project_is_pinned():
     texts = {path: path.read_text() for path in actions.workflow_files(ROOT)}
     pinned = [
         line
@@ -188,7 +188,7 @@ def test_every_action_of_this_project_has_the_form_of_a_pin():
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Answers as GitHub's REST API does; a proxy's request names the whole address."""
+    """Respond like GitHub's REST API; a request to a proxy contains the full URL."""
 
     def do_GET(self):
         path = urlsplit(self.path).path.lstrip("/")
@@ -207,7 +207,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def signed_in(github, cache_folder, tmp_path, monkeypatch):
-    """gh on PATH, for which that server is GitHub."""
+    """Put gh on PATH and make it use the fake server."""
     tools = Tools(DownloadCache(cache_folder)).pip(GH) / "bin"
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.github = github
@@ -231,19 +231,19 @@ def signed_in(github, cache_folder, tmp_path, monkeypatch):
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_gh_brings_the_same(root):
+def test_refresh_through_gh_gives_the_same_changes(root):
     assert actions.refresh(root).files == CHANGES
 
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_a_failure_of_github_is_told_in_its_words(github):
+def test_error_quotes_the_reason_from_github(github):
     github.clear()
     with pytest.raises(NotFoundError, match=r"GitHub does not find it.* \[GET repos/a/b/releases\]"):
         actions.newest_release("a/b", actions.ask_github, NOW)
 
 
-def test_without_gh_the_whole_pin_fails_once(root, monkeypatch):
+def test_refresh_without_gh_fails_once(root, monkeypatch):
     monkeypatch.setenv("PATH", str(root))
     with pytest.raises(MachineError, match="gh is not installed"):
         actions.refresh(root)

@@ -1,4 +1,4 @@
-"""Base images: from a registry that wants a token, as Amazon's public one does."""
+"""Base images, from a registry that requires a token like Amazon ECR Public."""
 
 import hashlib
 import json
@@ -36,7 +36,7 @@ def digest(data):
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives a token to everybody who asks for the right one, and manifests to who has it."""
+    """Issue tokens for the right scope, and serve manifests to requests with a token."""
 
     def do_GET(self):
         here = self.server
@@ -85,7 +85,7 @@ def registry(monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    """A repository of the two files, with 2023 pinned to an old digest and 2 to none."""
+    """A repository with the two files: 2023 is pinned to an old digest, 2 is not pinned."""
     for folder in ("nodelayer/layer", "docker"):
         (tmp_path / folder).mkdir(parents=True)
     images = {
@@ -128,15 +128,15 @@ def test_every_image_is_pinned_to_the_index_that_its_tag_names(registry, root):
 def test_a_tag_is_requested_once_even_if_runtimes_share_it(registry, root):
     refresh(root, registry)
     assert [path for path in registry.asked if path.endswith("/2")] == [f"/v2/{NAME}/manifests/2"] * 2
-    assert len(registry.asked) == 6  # refused, token, given: of either tag
+    assert len(registry.asked) == 6  # for each tag: 401, token, manifest
 
 
-def test_a_token_may_have_the_name_of_oauth(registry, root):
-    registry.token_key = "access_token"  # noqa: S105 - the name of it
+def test_access_token_of_oauth_is_accepted(registry, root):
+    registry.token_key = "access_token"  # noqa: S105 - a field name
     assert refresh(root, registry).files
 
 
-def test_an_outdated_dockerfile_is_changed_alone(registry, root):
+def test_only_the_dockerfile_changes_if_only_it_is_outdated(registry, root):
     write(root, refresh(root, registry))
     (root / DOCKERFILE).write_text(dockerfile(f"{IMAGE}:2023@{OLD}"))
     changes = refresh(root, registry)
@@ -163,46 +163,46 @@ def test_an_index_with_another_digest_than_the_registry_names_is_refused(registr
         (index("linux/amd64", "linux/arm64", padding="x" * 4_000_000), "longer than"),
     ],
 )
-def test_an_unusable_index_is_one_line(registry, root, data, why):
+def test_invalid_index_is_refused_in_one_line(registry, root, data, why):
     registry.tags["2023"] = data
     with pytest.raises(NotVerifiedError, match=why) as caught:
         refresh(root, registry)
     assert "\n" not in str(caught.value)
 
 
-def test_an_index_may_leave_its_media_type_to_the_header(registry, root):
+def test_index_without_a_media_type_uses_the_header(registry, root):
     data = json.loads(registry.tags["2"])
     del data["mediaType"]
     registry.tags["2"] = json.dumps(data).encode()
     assert images_of(refresh(root, registry))["provided"].endswith(digest(registry.tags["2"]))
 
 
-def test_a_missing_tag_is_named(registry, root):
+def test_error_names_a_missing_tag(registry, root):
     del registry.tags["2"]
     with pytest.raises(NotFoundError, match=f"the registry has no such tag.*{IMAGE}:2"):
         refresh(root, registry)
 
 
 @pytest.mark.parametrize("realm", ["ftp://127.0.0.1/token", "/token/"])
-def test_a_token_service_has_to_be_a_web_address(registry, root, realm):
+def test_token_service_without_a_web_address_is_refused(registry, root, realm):
     registry.realm = realm
     with pytest.raises(UnreachableError, match="names no token service"):
         refresh(root, registry)
 
 
-def test_a_registry_on_https_never_leads_to_a_token_service_on_http():
+def test_https_registry_with_an_http_token_service_is_refused():
     registry = base_images.Registry(None, "https://z/")
     with pytest.raises(UnreachableError, match="names no token service"):
         registry._token('Bearer realm="http://x/",service="y"', "https://z/")
 
 
-def test_an_image_that_only_the_dockerfile_has_is_named(registry, root):
+def test_error_names_an_image_that_only_the_dockerfile_has(registry, root):
     (root / DOCKERFILE).write_text("ARG BASE_IMAGE=example.org/other:1\n")
     with pytest.raises(InvalidInputError, match=r"lacks example\.org/other:1 \[docker/Dockerfile\]"):
         refresh(root, registry)
 
 
-def test_the_projects_own_files_can_be_refreshed(registry, tmp_path):
+def test_files_of_this_project_can_be_refreshed(registry, tmp_path):
     for path in (FILE, DOCKERFILE):
         (tmp_path / path).parent.mkdir(parents=True)
         shutil.copy(ROOT / path, tmp_path / path)

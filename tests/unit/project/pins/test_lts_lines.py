@@ -1,4 +1,4 @@
-"""LTS lines, from an index and a schedule of a local server."""
+"""LTS lines, from an index and a schedule on a local server."""
 
 import json
 import threading
@@ -29,7 +29,7 @@ ERBIUM = {"codename": "Erbium", "first": "12.13.0", "since": "2019-10-21", "end_
 
 
 class Handler(BaseHTTPRequestHandler):
-    """Gives what the server has published by path."""
+    """Serve the published files by path."""
 
     def do_GET(self):
         published = self.server.published.get(self.path)
@@ -45,7 +45,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def published(monkeypatch):
-    """What the server publishes, by path; `address` is its base address."""
+    """Return the files of the server by path; `address` is its base address."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.published = {"/index.json": INDEX, "/schedule.json": SCHEDULE}
@@ -91,14 +91,14 @@ def test_a_new_line_gets_its_codename_dates_and_lowest_lts_release(bundle, publi
     assert json.loads(changes.files[lts_lines.FILE])["provenance"] == "p"
 
 
-def test_nothing_changes_once_the_new_lines_are_written(bundle, published):
+def test_refresh_changes_nothing_after_the_lines_are_written(bundle, published):
     root = bundle({"12": ERBIUM})
     (root / lts_lines.FILE).write_text(refresh(root, published).files[lts_lines.FILE])
     changes = refresh(root, published)
     assert (changes.lines, changes.files) == ([], {})
 
 
-def test_nodelayer_reads_what_is_written(bundle, published, monkeypatch):
+def test_nodelayer_reads_the_written_lines(bundle, published, monkeypatch):
     lines = lines_of(refresh(bundle({}), published))
     read = {
         int(major): versions.LtsLine(
@@ -111,7 +111,7 @@ def test_nodelayer_reads_what_is_written(bundle, published, monkeypatch):
     assert versions.lts_codename("14.14.0") is None
 
 
-def test_a_line_that_no_source_names_stays(bundle, published):
+def test_line_missing_in_the_sources_is_kept(bundle, published):
     published["/index.json"] = []
     published["/schedule.json"] = {"v14": {"lts": "2020-10-27", "end": "2023-04-30", "codename": "Fermium"}}
     found = lines_of(refresh(bundle({"12": ERBIUM}), published))
@@ -119,7 +119,7 @@ def test_a_line_that_no_source_names_stays(bundle, published):
     assert found["14"]["first"] is None
 
 
-def test_a_first_release_becomes_known_and_a_date_moves(bundle, published):
+def test_new_first_release_and_changed_date_are_listed(bundle, published):
     changes = refresh(bundle({"12": {**ERBIUM, "first": None, "end_of_life": "2022-04-01"}}), published)
     assert "~ 12 first None -> 12.13.0" in changes.lines
     assert "~ 12 end_of_life 2022-04-01 -> 2022-04-30" in changes.lines
@@ -137,14 +137,14 @@ def test_a_first_release_becomes_known_and_a_date_moves(bundle, published):
         *(("/index.json", text, "unexpected format") for text in (b"{", [1], [{"version": "x", "lts": "A"}])),
     ],
 )
-def test_an_unusable_source_is_one_line(bundle, published, path, content, why):
+def test_invalid_source_is_refused_in_one_line(bundle, published, path, content, why):
     published[path] = content
     with pytest.raises(NotVerifiedError, match=why) as caught:
         refresh(bundle({}), published)
     assert "\n" not in str(caught.value)
 
 
-def test_a_missing_source_or_host_is_one_line(bundle, published):
+def test_missing_file_or_unreachable_host_is_an_error(bundle, published):
     published["/index.json"] = None
     with pytest.raises(NotFoundError, match="the host answers 404"):
         refresh(bundle({}), published)

@@ -1,4 +1,4 @@
-"""Programs of other projects: which text is a pin, and the newest version that pip finds."""
+"""Pinned programs of other projects, and the newest version that pip finds."""
 
 import pytest
 from support import ROOT
@@ -27,14 +27,14 @@ def root(tmp_path):
 
 
 def newest(name):
-    """One program with a longer number, one that stays, one that is older, one that is gone."""
+    """Return a newer, the same or an older version; one program does not exist."""
     try:
         return {"moto": "5.10.0", "awscli": "1.46.3", "ahead": "1.9.0"}[name]
     except KeyError:
         raise UnreachableError("pip cannot install a package", where=name) from None
 
 
-def test_an_outdated_program_is_pinned_to_the_newest_and_nothing_else_changes(root):
+def test_only_the_outdated_program_is_pinned_to_its_newest_version(root):
     changes = programs.refresh(root, newest=newest)
     after = TEXT.replace(f"moto[server]{EQUAL}5.9.0", f"moto[server]{EQUAL}5.10.0")
     assert changes.files == {"nodelayer/emulation/a.py": after, "tests/unit/a.py": after}
@@ -43,11 +43,11 @@ def test_an_outdated_program_is_pinned_to_the_newest_and_nothing_else_changes(ro
 
 
 @pytest.mark.parametrize("version", ["6.0.0rc1", "6.0.0.dev2", "latest"])
-def test_a_prerelease_is_not_pinned(version):
+def test_prerelease_is_never_pinned(version):
     assert programs.repinned(TEXT, {"moto": version}) == TEXT
 
 
-def test_the_emulator_that_nodelayer_installs_is_a_pin():
+def test_emulator_that_nodelayer_installs_is_pinned():
     version = ministack.MINISTACK.requirement.partition(EQUAL)[2]
     changes = programs.refresh(ROOT, newest=lambda name: "9999.0.0" if name == "ministack" else "0.0.0")
     assert changes.lines == [f"~ ministack {version} -> 9999.0.0"]

@@ -34,7 +34,7 @@ def partly_fails(root):
     return changes(root, NotVerifiedError("the tag has moved"))
 
 
-def evil(root):
+def with_markup(root):
     return changes(root, line="~ ```\n@everyone <b>")
 
 
@@ -53,7 +53,7 @@ def run(root, *pins, kept=(), daemon=lambda: None):
     return refresh.refresh(root, pins, kept=kept, daemon=daemon, reporter=Reporter(quiet=True))
 
 
-def test_a_pin_that_fails_or_crashes_does_not_stop_the_others_and_gives_the_exit_code(tmp_path, fact):
+def test_failing_pin_does_not_stop_the_others_and_sets_the_exit_code(tmp_path, fact):
     outcomes = run(
         tmp_path, pin("first", fails), pin("second", crashes), pin("third", changes), pin("fourth", same)
     )
@@ -68,7 +68,7 @@ def test_a_pin_that_fails_or_crashes_does_not_stop_the_others_and_gives_the_exit
     assert refresh.exit_code(outcomes, compare=False) == UnreachableError.code
 
 
-def test_a_kept_pin_is_compared_and_not_written(tmp_path, fact):
+def test_kept_pin_is_compared_but_not_written(tmp_path, fact):
     kept = pin("first", changes)
     outcomes = run(tmp_path, kept, kept=[kept])
     assert (outcomes[0].changed, fact.read_text()) == (True, "1")
@@ -99,7 +99,7 @@ def test_a_pin_that_needs_docker_is_skipped_without_a_daemon(tmp_path, fact):
 def test_the_summary_names_every_outcome_and_quotes_sources(tmp_path):
     kept = pin("kept", changes)
     text = refresh.summary(
-        run(tmp_path, kept, pin("failed", fails), pin("same", same), pin("evil", evil), kept=[kept])
+        run(tmp_path, kept, pin("failed", fails), pin("same", same), pin("markup", with_markup), kept=[kept])
     )
     assert "### Outdated, not changed: the kept\n" in text
     assert "```text\n~ fact 1 -> 2\n```" in text
@@ -110,19 +110,19 @@ def test_the_summary_names_every_outcome_and_quotes_sources(tmp_path):
     assert refresh.summary(run(tmp_path, pin("same", same))).startswith("No pin was changed.")
 
 
-def test_a_summary_that_cannot_be_written_is_one_line(tmp_path):
+def test_write_summary_fails_if_the_file_cannot_be_written(tmp_path):
     with pytest.raises(MachineError, match="--summary"):
         refresh.write_summary(str(tmp_path / "none" / "file"), [])
 
 
-def test_pins_are_chosen_by_name_in_their_own_order():
+def test_choose_returns_the_named_pins_in_the_order_of_the_list():
     assert [each.name for each in refresh.choose("rie, abi", "--only")] == ["abi", "rie"]
     assert refresh.choose("", "--only") == ()
     with pytest.raises(InvalidInputError, match=r"unknown pin 'regoins' \[--keep\]: use base-images, abi"):
         refresh.choose("regoins", "--keep")
 
 
-def test_every_module_of_a_pin_is_listed_and_documented():
+def test_every_pin_module_is_listed_and_documented():
     modules = {path.stem for path in (ROOT / "nodelayer" / "project" / "pins").glob("*.py")}
     listed = {each.refresh.__module__.rpartition(".")[2] for each in refresh.PINS}
     assert listed == modules - {"__init__", "pin", "refresh"}
@@ -131,7 +131,7 @@ def test_every_module_of_a_pin_is_listed_and_documented():
         assert f"| `{each.name}` |" in page
 
 
-def test_the_workflow_keeps_the_pin_that_its_token_may_not_change():
+def test_workflow_keeps_the_pin_of_actions_without_the_app():
     workflow = (ROOT / ".github" / "workflows" / "refresh.yml").read_text()
     assert "vars.REFRESH_APP_CLIENT_ID == '' && 'actions'" in workflow
     assert refresh.choose("actions", "--keep")
@@ -151,14 +151,14 @@ def invoke(*arguments, **changes):
     )
 
 
-def test_a_source_that_does_not_answer_is_reported_in_log_summary_and_exit_code(tmp_path):
-    nobody = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
+def test_unreachable_source_is_reported_in_log_summary_and_exit_code(tmp_path):
+    unreachable_proxy = dict.fromkeys(("HTTPS_PROXY", "https_proxy"), "http://127.0.0.1:1")
     done = invoke(
         "--only=lts-lines,base-images",
         "--compare",
         f"--summary={tmp_path / 's.md'}",
         f"--outputs={tmp_path / 'o'}",
-        **nobody,
+        **unreachable_proxy,
         NO_PROXY="",
         no_proxy="",
     )
@@ -169,7 +169,7 @@ def test_a_source_that_does_not_answer_is_reported_in_log_summary_and_exit_code(
 
 
 @pytest.mark.network
-def test_pip_sources_are_compared_for_real_and_no_file_changes():
+def test_compare_with_the_real_pip_sources_changes_no_file():
     before = {path: path.read_bytes() for path in (ROOT / "nodelayer").rglob("*.json")}
     done = invoke("--only=runtimes,rie", "--compare")
     assert done.returncode in {0, 1}, done.stderr

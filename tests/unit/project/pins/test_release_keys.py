@@ -29,7 +29,7 @@ def keys():
 def readme(active, retired):
     def lines(fingerprints):
         return "\n".join(
-            f"* **Somebody** <<s@example.invalid>>\n  [`{each}`](./keys/{each}.asc)" for each in fingerprints
+            f"* **Releaser** <<s@example.invalid>>\n  [`{each}`](./keys/{each}.asc)" for each in fingerprints
         )
 
     return f"""# Node.js Release Keys
@@ -86,7 +86,7 @@ def refresh(tmp_path, checkout, monkeypatch):
         thread.join()
 
 
-def test_each_key_that_came_went_or_retired_is_listed_and_active_keys_come_first(refresh, keys):
+def test_added_removed_and_retired_keys_are_listed_with_active_keys_first(refresh, keys):
     first, second, third = keys
     changes = refresh({first: "active", second: "active", "F" * 40: "retired"})
     assert sorted(changes.lines) == sorted(
@@ -100,26 +100,26 @@ def test_each_key_that_came_went_or_retired_is_listed_and_active_keys_come_first
     ]
 
 
-def test_nothing_changes_where_the_keys_are_the_same(refresh, keys):
+def test_refresh_changes_nothing_if_the_keys_are_the_same(refresh, keys):
     first, second, third = keys
     changes = refresh({first: "retired", second: "active", third: "active"})
     assert (changes.lines, changes.files) == ([], {})
 
 
-def test_the_bundled_file_has_the_form_that_is_written():
+def test_bundled_file_has_the_format_that_refresh_writes():
     text = (ROOT / FILE).read_text()
     keys = json.loads(text)["keys"]
     assert resource(release_keys.PROVENANCE, "keys", keys).splitlines()[3:] == text.splitlines()[3:]
 
 
-def test_a_new_key_with_another_fingerprint_than_listed_is_refused(refresh, checkout, keys):
+def test_new_key_with_a_fingerprint_that_is_not_listed_is_refused(refresh, checkout, keys):
     first, second, third = keys
     (checkout / "keys" / f"{first}.asc").write_text(str(keys[second]))
     with pytest.raises(NotVerifiedError, match="another fingerprint"):
         refresh({second: "active", third: "active"})
 
 
-def test_a_key_that_only_keys_list_has_is_refused(refresh, checkout, keys):
+def test_key_that_is_only_in_keys_list_is_refused(refresh, checkout, keys):
     (checkout / "keys.list").write_text("E" * 40)
     with pytest.raises(NotVerifiedError, match="E" * 40):
         refresh(dict.fromkeys(keys, "active"))
@@ -133,7 +133,7 @@ def test_a_readme_with_another_layout_is_refused(refresh, checkout, keys, commen
         refresh(dict.fromkeys(keys, "active"))
 
 
-def test_a_missing_file_or_host_is_one_line(refresh, checkout, keys, tmp_path):
+def test_missing_file_or_unreachable_host_is_an_error(refresh, checkout, keys, tmp_path):
     (checkout / "keys.list").unlink()
     with pytest.raises(NotFoundError, match=r"answers 404 for keys\.list"):
         refresh(dict.fromkeys(keys, "active"))

@@ -1,4 +1,4 @@
-"""What nodelayer runs on, pinned by hash: within the bounds of pyproject.toml, as uv resolves them."""
+"""Dependencies of nodelayer, pinned by hash within the bounds of pyproject.toml."""
 
 import re
 import tomllib
@@ -24,17 +24,17 @@ dependencies = ["idna>=3.4,<4"]
 @pytest.mark.parametrize(
     "line", tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
 )
-def test_what_pyproject_asks_for_is_pinned_within_its_bounds(line):
+def test_each_dependency_is_pinned_within_the_bounds_of_pyproject(line):
     wanted = Requirement(line)
     assert wanted.specifier.contains(PINS[canonicalize_name(wanted.name)])
 
 
-def test_what_builds_the_installation_is_pinned_as_pyproject_asks():
+def test_build_backend_is_pinned_within_the_bounds_of_pyproject():
     (line,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["build-system"]["requires"]
     assert Requirement(line).specifier.contains(PINS["hatchling"])
 
 
-def test_each_pin_has_hashes_and_no_place_is_named():
+def test_each_pin_has_hashes_and_no_index_url():
     blocks = re.split(r"\n(?=\S)", TEXT.strip())[1:]
     assert len(blocks) == len(PINS)
     assert [block for block in blocks if "--hash=sha256:" not in block] == []
@@ -42,7 +42,7 @@ def test_each_pin_has_hashes_and_no_place_is_named():
 
 
 @pytest.mark.network
-def test_an_outdated_version_is_raised(tmp_path):
+def test_outdated_version_is_raised(tmp_path):
     (tmp_path / "pyproject.toml").write_text(OLD)
     file = tmp_path / "requirements.txt"
     file.write_text("idna==3.4\n")
@@ -53,7 +53,7 @@ def test_an_outdated_version_is_raised(tmp_path):
 
 
 @pytest.mark.network
-def test_requirements_without_a_solution_are_one_line(tmp_path):
+def test_refresh_fails_if_the_requirements_have_no_solution(tmp_path):
     (tmp_path / "pyproject.toml").write_text(OLD.replace("idna>=3.4,<4", "idna>=999"))
     with pytest.raises(UnreachableError, match="uv cannot resolve the requirements"):
         requirements.refresh(tmp_path)

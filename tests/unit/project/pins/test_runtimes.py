@@ -1,4 +1,4 @@
-"""Dates of Lambda's runtimes: from wheels of cfn-lint, made up and real."""
+"""Dates of Lambda's runtimes, from wheels of cfn-lint."""
 
 import datetime as dt
 import json
@@ -61,7 +61,7 @@ def runtimes_of(changes):
     return json.loads(changes.files[FILE])["runtimes"]
 
 
-def test_dates_that_moved_or_became_known_are_listed_and_written(refresh):
+def test_changed_and_new_dates_are_listed_and_written(refresh):
     changes = refresh(TABLE)
     assert changes.lines == [
         "~ provided.al2023 deprecated 2029-06-30 -> 2029-07-31",
@@ -73,12 +73,12 @@ def test_dates_that_moved_or_became_known_are_listed_and_written(refresh):
     assert Runtime("x", **runtimes_of(changes)["provided.al2023"]).create_block == "2098-08-31"
 
 
-def test_nothing_changes_where_the_dates_are_the_same(refresh):
+def test_refresh_changes_nothing_if_the_dates_are_the_same(refresh):
     assert refresh({"provided.al2023": {"deprecated": "2029-06-30"}}).files == {}
 
 
 @pytest.mark.parametrize(("day", "creates"), [("2000-01-01", False), ("2098-01-01", True)])
-def test_no_function_can_be_created_from_the_create_block_on(refresh, day, creates):
+def test_runtime_allows_no_new_functions_from_its_create_block_date(refresh, day, creates):
     changes = refresh({"provided.al2023": {"deprecated": "2029-06-30", "create-block": day}})
     assert runtimes_of(changes)["provided.al2023"]["creates"] is creates
 
@@ -92,18 +92,18 @@ def test_a_new_runtime_is_a_failure_that_does_not_stop_the_others(refresh):
 
 
 @pytest.mark.parametrize("table", ["", "[]", '{"provided": 1}', '{"provided": {"deprecated": "soon"}}'])
-def test_an_unusable_table_is_one_line(refresh, table):
+def test_invalid_table_is_refused_in_one_line(refresh, table):
     with pytest.raises(NotVerifiedError, match="unexpected format") as caught:
         refresh(table)
     assert "\n" not in str(caught.value)
 
 
-def test_a_table_that_moved_is_one_line(refresh):
+def test_wheel_without_the_table_is_refused(refresh):
     with pytest.raises(NotVerifiedError, match=r"no item named.*cfn_lint-9\.8\.7"):
         refresh(TABLE, path="elsewhere.json")
 
 
-def test_the_bundled_file_has_the_form_that_is_written():
+def test_bundled_file_has_the_format_that_refresh_writes():
     text = (ROOT / FILE).read_text()
     bundled = json.loads(text)
     written = resource(bundled["provenance"], "runtimes", bundled["runtimes"])

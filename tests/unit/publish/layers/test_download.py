@@ -1,4 +1,4 @@
-"""A layer version that is fetched back over a bad line."""
+"""The download of a published layer version over a failing connection."""
 
 import hashlib
 import socket
@@ -12,13 +12,13 @@ from nodelayer.errors import UnreachableError
 from nodelayer.layer.record import code_sha256
 from nodelayer.publish.layers import download
 
-SECRET = "X-Amz-Security-Token=IQoJb3JpZ2lu&X-Amz-Signature=0123abcd"  # noqa: S105 - it opens nothing
+SECRET = "X-Amz-Security-Token=IQoJb3JpZ2lu&X-Amz-Signature=0123abcd"  # noqa: S105 - not a real token
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
 
 
 @contextmanager
 def answering(raw):
-    """A host that sends these bytes to whoever asks, and closes; yields a presigned URL on it."""
+    """Serve these bytes to each request and close; yield a presigned URL on that host."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def serve():
@@ -51,7 +51,7 @@ def content(location):
         b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf",
     ],
 )
-def test_a_failed_download_is_one_error_without_the_signature(tmp_path, raw):
+def test_error_of_a_failed_download_does_not_contain_the_signature(tmp_path, raw):
     with answering(raw) as url, pytest.raises(UnreachableError) as caught:
         download.download(content(url), tmp_path / "layer.zip")
     assert "X-Amz" not in str(caught.value)

@@ -71,7 +71,7 @@ def test_align_moves_on_if_other_content_has_the_target_version():
 
 
 def test_align_never_reuses_an_older_version_number():
-    # region b has reached 3, so version 2 of region a cannot be published there any more
+    # region b has reached version 3, so version 2 of region a can no longer be published there
     assert numbers(step("a", latest=4, existing=2), step("b", latest=3)) == {
         "a": (5, 0, True),
         "b": (5, 1, True),
