@@ -1,4 +1,4 @@
-"""A denied call names the right that is missing, also where that is not the call's own."""
+"""A denied call names the missing permission, also if it differs from the name of the call."""
 
 import pytest
 from publish import faults
@@ -62,7 +62,7 @@ def denied(proxy, operation, message):
     proxy.rule(Rule(faults.status(403, "AccessDenied", message), operation=operation))
 
 
-def test_the_action_in_the_message_of_aws_is_named(proxy, region):
+def test_error_names_the_action_from_the_message_of_aws(proxy, region):
     action = "s3:PutBucketOwnershipControls"
     denied(proxy, "CreateBucket", f"{USER} is not authorized to perform: {action} on resource: *")
     with pytest.raises(
@@ -71,7 +71,7 @@ def test_the_action_in_the_message_of_aws_is_named(proxy, region):
         region.buckets.make("nodelayer-1")
 
 
-def test_a_zip_that_lambda_may_not_read_names_s3_get_object(proxy, region, layer_zip, tmp_path):
+def test_zip_that_lambda_cannot_read_names_s3_get_object(proxy, region, layer_zip, tmp_path):
     layer_zip(tmp_path)
     wanted = metadata.for_artifact(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")

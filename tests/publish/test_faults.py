@@ -1,4 +1,4 @@
-"""Publishing where calls fail: never twice, never silently, and one region is never another's problem."""
+"""Publishing with failing calls: no duplicates, no silent failures, independent regions."""
 
 import hashlib
 from dataclasses import replace
@@ -42,7 +42,7 @@ def short_pauses(monkeypatch):
     "fault", [throttle, error_after, cut_request, cut_response, lambda: status(503, "ServiceException")]
 )
 @pytest.mark.parametrize("times", [1, 3])
-def test_a_publish_that_fails_on_the_way_ends_in_one_version(workspace, proxy, fault, times):
+def test_publish_that_fails_temporarily_creates_one_version(workspace, proxy, fault, times):
     armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1", times=times))
     result = workspace.publish(access=PUBLIC)
     assert result.failures == ()
@@ -51,7 +51,7 @@ def test_a_publish_that_fails_on_the_way_ends_in_one_version(workspace, proxy, f
     assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_an_answer_that_never_comes_is_looked_for_before_it_is_asked_again(workspace, proxy, monkeypatch):
+def test_publish_without_a_response_is_looked_up_before_it_is_retried(workspace, proxy, monkeypatch):
     monkeypatch.setattr(account, "_PUBLISH_S", 1)
     proxy.rule(Rule(hang, operation="PublishLayerVersion", region="eu-west-1", times=1))
     assert workspace.publish(access=PUBLIC).failures == ()
@@ -69,14 +69,14 @@ def test_an_ambiguous_publish_is_sent_once(workspace, proxy):
     ["ListLayerVersions", "GetLayerVersion", "AddLayerVersionPermission", "GetLayerVersionPolicy"],
 )
 @pytest.mark.parametrize("fault", [throttle, cut_response, lambda: status(500, "ServiceException")])
-def test_every_other_call_is_repeated(workspace, proxy, operation, fault):
+def test_every_other_call_is_retried(workspace, proxy, operation, fault):
     armed = proxy.rule(Rule(fault, operation=operation, region="eu-west-1", times=1))
     result = workspace.publish(["eu-west-1"], access=PUBLIC)
     assert (result.failures, armed.hits) == ((), 1)
     assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
 
 
-def test_random_trouble_everywhere_ends_in_one_version_everywhere(workspace, proxy):
+def test_publish_creates_one_version_per_region_despite_random_faults(workspace, proxy):
     for seed, fault in enumerate([throttle, error_after, cut_request, cut_response]):
         proxy.rule(Rule(fault, probability=0.05, seed=seed, service="lambda"))
     for _ in range(4):
@@ -89,7 +89,7 @@ def test_random_trouble_everywhere_ends_in_one_version_everywhere(workspace, pro
     ] * 3
 
 
-def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(workspace, proxy):
+def test_unreachable_region_does_not_stop_the_others_and_its_retry_command_is_printed(workspace, proxy):
     proxy.rule(Rule(dead, region="eu-west-1"))
     words = ("publish", "--node", "12", "--public", "--regions", ",".join(THREE))
     outcome = workspace.command(*words)
@@ -114,7 +114,7 @@ def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(work
         (lambda: status(413, "RequestEntityTooLargeException", "too large"), 9, "too large"),
     ],
 )
-def test_what_is_refused_is_not_asked_again(workspace, proxy, fault, code, words):
+def test_refused_publish_is_not_retried(workspace, proxy, fault, code, words):
     armed = proxy.rule(Rule(fault, operation="PublishLayerVersion", region="eu-west-1"))
     result = workspace.publish()
     assert [(each.region, each.error.code, words in str(each.error)) for each in result.failures] == [
@@ -124,7 +124,7 @@ def test_what_is_refused_is_not_asked_again(workspace, proxy, fault, code, words
     assert workspace.recorded() == {"ap-south-1": 1, "us-east-1": 1}
 
 
-def test_a_region_named_and_not_enabled_fails(workspace, proxy):
+def test_publish_fails_in_a_named_region_that_is_not_enabled(workspace, proxy):
     proxy.rule(Rule(not_enabled, region="ap-south-1"))
     result = workspace.publish()
     assert [(each.region, str(each.error)) for each in result.failures] == [
@@ -138,7 +138,7 @@ def test_a_region_named_and_not_enabled_fails(workspace, proxy):
     ]
 
 
-def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(workspace, proxy):
+def test_all_skips_a_region_that_rejects_the_credentials_if_the_account_has_no_list(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="ListRegions"))
     proxy.rule(Rule(not_enabled, region="me-south-1"))
     planned = workspace.plan(None)
@@ -146,7 +146,7 @@ def test_of_all_a_region_not_enabled_is_left_out_where_the_account_does_not_say(
     assert len(planned.steps) == 33
 
 
-def test_of_all_a_recorded_region_that_is_not_enabled_fails(workspace, proxy):
+def test_all_fails_in_a_recorded_region_that_is_not_enabled(workspace, proxy):
     workspace.publish(["eu-west-1"])
     proxy.rule(Rule(access_denied, operation="ListRegions"))
     proxy.rule(Rule(not_enabled, region="eu-west-1"))
@@ -163,13 +163,13 @@ def test_publish_fails_if_no_region_of_all_accepts_the_credentials(workspace, pr
     assert "every region (34) rejects the credentials: check the credentials" in outcome.err
 
 
-def test_a_region_that_is_full_is_known_before_anything_is_sent(workspace, monkeypatch):
+def test_plan_fails_if_the_code_storage_of_a_region_is_full(workspace, monkeypatch):
     monkeypatch.setattr(layers.Layers, "storage", lambda _: layers.Storage(limit=1000, used=999))
     planned = workspace.plan(["eu-west-1"])
     assert "not enough code storage: 0.0 MB of 0.0 MB are used" in str(planned.failures[0].error)
 
 
-def test_expired_credentials_end_all_of_a_region_at_once(workspace, proxy):
+def test_expired_credentials_stop_all_layers_of_a_region(workspace, proxy):
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     armed = proxy.rule(Rule(expired, operation="PublishLayerVersion", region="eu-west-1"))
     publisher, selection = workspace.publisher()
@@ -182,7 +182,7 @@ def test_expired_credentials_end_all_of_a_region_at_once(workspace, proxy):
 UNSUPPORTED = "CompatibleArchitectures are not supported in eu-west-1. Please remove the parameter"
 
 
-def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(workspace, proxy):
+def test_publish_omits_architectures_in_a_region_that_does_not_support_them(workspace, proxy):
     refused = Rule(lambda: status(400, "InvalidParameterValueException", UNSUPPORTED), region="eu-west-1")
     armed = proxy.rule(replace(refused, operation="PublishLayerVersion", times=1))
     assert workspace.publish(access=PUBLIC).failures == ()
@@ -197,7 +197,7 @@ def test_a_region_that_knows_no_architectures_of_layers_is_published_to_without(
     assert seen == [["x86_64"], [], ["x86_64"]]
 
 
-def test_a_layer_for_arm64_is_refused_there(workspace, proxy):
+def test_arm64_layer_is_refused_in_a_region_without_architectures(workspace, proxy):
     make_layer(workspace.dist, "nodejs-12.16.1-arm64")
     proxy.rule(
         Rule(
@@ -211,7 +211,7 @@ def test_a_layer_for_arm64_is_refused_there(workspace, proxy):
     assert "eu-west-1: the region does not support layers for this architecture yet" in outcome.err
 
 
-def test_two_layers_where_one_is_refused_leave_the_other(workspace, proxy):
+def test_refused_layer_does_not_stop_the_other_layer(workspace, proxy):
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
     publisher, selection = workspace.publisher(["eu-west-1"])
@@ -222,7 +222,7 @@ def test_two_layers_where_one_is_refused_leave_the_other(workspace, proxy):
     assert [each.step.artifact.node_version for each in result.done] == ["14.0.0"]
 
 
-# ---- bad input, as its users see it
+# ---- invalid input
 
 
 def refused(outcome, code):
@@ -230,12 +230,12 @@ def refused(outcome, code):
     return outcome.err
 
 
-def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
+def test_error_for_a_version_that_is_not_built_names_the_build_command(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
     assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 
 
-def test_a_zip_that_changed_after_its_record_was_written_is_not_published(workspace, proxy):
+def test_publish_refuses_a_zip_that_does_not_match_its_build_record(workspace, proxy):
     path = workspace.artifacts()[0].path
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     assert "the zip does not match its build record" in refused(
@@ -253,7 +253,7 @@ def test_publish_refuses_only_the_layer_that_was_never_invoked(workspace):
     assert [layer.node_version for layer in workspace.manifest().layers] == ["12.16.1"]
 
 
-def test_a_file_that_is_no_zip_is_not_published(workspace):
+def test_publish_refuses_a_file_that_is_not_a_zip(workspace):
     made = make_layer(workspace.dist)
     made.zip.write_bytes(b"not a zip")
     digest = hashlib.sha256(b"not a zip")
@@ -280,17 +280,17 @@ def test_a_file_that_is_no_zip_is_not_published(workspace):
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
     ],
 )
-def test_a_flag_that_cannot_be_meant_is_one_line(workspace, proxy, words, code, message):
+def test_invalid_flag_gives_a_one_line_error(workspace, proxy, words, code, message):
     assert message in refused(workspace.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
 
 
-def test_an_address_of_aws_without_its_scheme_is_one_line(workspace):
+def test_aws_endpoint_without_a_scheme_gives_a_one_line_error(workspace):
     words = refused(workspace.command("publish", "--node", "12", AWS_ENDPOINT_URL="localhost:4566"), 2)
     assert "Invalid endpoint: localhost:4566" in words
 
 
-def test_a_manifest_with_the_name_of_a_file_beside_it_is_refused(workspace):
+def test_manifest_name_that_publish_uses_for_another_file_is_refused(workspace):
     outcome = workspace.command(
         "publish", "--node", "12", "--regions", "eu-west-1", "--manifest", "layers.txt"
     )
@@ -299,14 +299,16 @@ def test_a_manifest_with_the_name_of_a_file_beside_it_is_refused(workspace):
     assert workspace.versions("eu-west-1") == {}
 
 
-def test_no_credentials_is_one_line(workspace):
-    none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
-    words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1", **none), 7)
+def test_missing_credentials_give_a_one_line_error(workspace):
+    no_credentials = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    words = refused(
+        workspace.command("publish", "--node", "12", "--regions", "eu-west-1", **no_credentials), 7
+    )
     assert "no AWS credentials" in words
     assert "--profile" in words
 
 
-def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published(workspace, proxy):
+def test_publish_fails_before_the_first_upload_if_the_manifest_is_not_writable(workspace, proxy):
     outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--manifest", READ_ONLY)
     assert outcome.code == 7
     assert outcome.lines[-1].endswith("change the permissions, or choose another location with --manifest")
@@ -314,7 +316,7 @@ def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published
     assert not Path(READ_ONLY).exists()
 
 
-def test_a_manifest_from_the_future_is_left_alone(workspace):
+def test_manifest_of_a_newer_schema_is_refused_and_not_changed(workspace):
     future = '{"schema_version": 99, "layers": []}'
     workspace.path.write_text(future)
     words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)

@@ -79,7 +79,7 @@ def test_next_run_recovers_from_a_kill_at_each_stage(killed):
 @pytest.mark.long
 def test_next_run_recovers_from_a_kill_at_each_request_response_and_file(killed):
     outcomes = killed.each_event()
-    assert len(outcomes) > 2 * 2 * len(THREE)  # two requests for each region at least, and their responses
+    assert len(outcomes) > 2 * 2 * len(THREE)  # at least two requests and responses for each region
     assert all(outcome["killed"] for outcome in outcomes)
     for outcome in outcomes:
         assert_recovered(outcome)

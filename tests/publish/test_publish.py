@@ -1,4 +1,4 @@
-"""Publishing on an emulator of AWS: what is there afterwards, and what a second run does."""
+"""Publishing on an emulator of AWS: the result, and the effect of a second run."""
 
 import json
 import signal
@@ -30,7 +30,7 @@ READS = {
 }
 
 
-def test_a_layer_is_published_made_public_and_recorded_in_each_region(workspace):
+def test_publish_creates_a_public_recorded_version_in_each_region(workspace):
     outcome = workspace.command("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
     sha256 = workspace.artifacts()[0].code_sha256
     assert outcome.code == 0, outcome.err
@@ -57,26 +57,28 @@ def arn(workspace, region, layer=LAYER):
 
 
 @pytest.fixture
-def two(workspace):
-    """Of 12.16.1 and of 24.1.0."""
+def two_layers(workspace):
+    """A workspace with layers of 12.16.1 and 24.1.0."""
     make_layer(workspace.dist, "nodejs-24.1.0-x86_64", seed=1)
     return workspace
 
 
-def test_several_versions_are_published_in_one_go_each_once(two):
-    outcome = two.command(
+def test_publish_takes_several_versions_and_skips_duplicates(two_layers):
+    outcome = two_layers.command(
         "publish", "--node", "24,12,12.16.1", "--regions", "eu-west-1,us-east-1", GITHUB_OUTPUT="outputs"
     )
     assert outcome.code == 0, outcome.err
-    assert [set(two.versions(region, name)) for region in THREE[1:] for name in (LAYER, NEWER)] == [{1}] * 4
+    assert [set(two_layers.versions(region, name)) for region in THREE[1:] for name in (LAYER, NEWER)] == [
+        {1}
+    ] * 4
     assert "4 layer versions published, 0 already published" in outcome.err
-    assert outputs_of(two.folder / "outputs") == (
-        {name: {region: arn(two, region, name) for region in THREE[1:]} for name in (LAYER, NEWER)},
+    assert outputs_of(two_layers.folder / "outputs") == (
+        {name: {region: arn(two_layers, region, name) for region in THREE[1:]} for name in (LAYER, NEWER)},
         "",
     )
 
 
-def test_a_version_that_is_not_built_stops_no_other(workspace):
+def test_version_that_is_not_built_does_not_stop_the_others(workspace):
     outcome = workspace.command(
         "publish", "--node", "24,12", "--regions", "eu-west-1", GITHUB_OUTPUT="outputs"
     )
@@ -87,55 +89,57 @@ def test_a_version_that_is_not_built_stops_no_other(workspace):
     assert (arns, one) == ({LAYER: {"eu-west-1": arn(workspace, "eu-west-1")}}, "")
 
 
-def test_of_everything_that_is_built_a_broken_zip_stops_no_other(two, proxy):
-    (two.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
+def test_broken_zip_does_not_stop_the_other_built_layers(two_layers, proxy):
+    (two_layers.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
     proxy.rule(Rule(region="us-east-1", operation="PublishLayerVersion", do=dead()))
-    outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
+    outcome = two_layers.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 5
-    assert two.recorded() == {"eu-west-1": 1}
+    assert two_layers.recorded() == {"eu-west-1": 1}
     assert "To retry only these regions, run: invoke publish --built --regions us-east-1" in outcome.err
 
 
 @pytest.mark.parametrize("words", [(), ("--built", "--node", "12")])
-def test_what_to_publish_is_named_once(workspace, proxy, words):
+def test_publish_requires_either_node_or_built(workspace, proxy, words):
     outcome = workspace.command("publish", *words, "--regions", "eu-west-1")
     assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
 
 
-def test_where_nothing_is_built_nothing_is_published(workspace, proxy, tmp_path):
+def test_publish_fails_if_the_folder_has_no_layers(workspace, proxy, tmp_path):
     outcome = workspace.command(
         "publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1"
     )
     assert (outcome.code, len(outcome.lines), proxy.calls) == (3, 1, [])
 
 
-def test_where_nothing_that_was_asked_for_is_built_nothing_is_done(workspace, proxy):
+def test_publish_fails_if_no_requested_version_is_built(workspace, proxy):
     outcome = workspace.command("publish", "--node", "24,26", "--regions", "eu-west-1")
     assert outcome.code == 3
     assert len(outcome.lines) == 2
     assert proxy.calls == []
 
 
-def test_the_command_for_what_failed_names_every_version(two, proxy):
+def test_retry_command_contains_every_requested_version(two_layers, proxy):
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1"))
-    outcome = two.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
+    outcome = two_layers.command("publish", "--node", "12,^24 || >=30", "--regions", "eu-west-1,us-east-1")
     assert outcome.code == 9
     again = "invoke publish --node '12,^24 || >=30' --regions eu-west-1"
     assert f"Not done: eu-west-1. To retry only these regions, run: {again}" in outcome.err
-    assert two.recorded(NEWER) == {"us-east-1": 1}
+    assert two_layers.recorded(NEWER) == {"us-east-1": 1}
 
 
 @pytest.mark.parametrize(
-    ("here", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
+    ("aws_region", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
 )
-def test_the_one_arn_is_that_of_the_region_one_works_in_or_the_first(workspace, here, region):
+def test_layer_arn_output_is_of_aws_region_or_of_the_first_region(workspace, aws_region, region):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE))
-    outcome = workspace.command(*words, GITHUB_OUTPUT="outputs", **({"AWS_REGION": here} if here else {}))
+    outcome = workspace.command(
+        *words, GITHUB_OUTPUT="outputs", **({"AWS_REGION": aws_region} if aws_region else {})
+    )
     assert outcome.code == 0, outcome.err
     assert outputs_of(workspace.folder / "outputs")[1] == arn(workspace, region)
 
 
-def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(workspace):
+def test_second_run_has_the_same_outputs_and_a_dry_run_has_none(workspace):
     words = ("publish", "--node", "12", "--regions", "eu-west-1")
     workspace.command(*words, "--dry-run", GITHUB_OUTPUT="dry")
     workspace.command(*words, GITHUB_OUTPUT="first")
@@ -145,7 +149,7 @@ def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(wo
     assert outputs_of(workspace.folder / "first")[1] == arn(workspace, "eu-west-1")
 
 
-def test_what_was_published_and_not_finished_is_no_output(workspace, proxy):
+def test_outputs_omit_a_region_that_failed_after_the_upload(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
     words = (
         "publish",
@@ -162,7 +166,7 @@ def test_what_was_published_and_not_finished_is_no_output(workspace, proxy):
     )
 
 
-def test_the_layer_version_says_what_it_is(workspace):
+def test_layer_version_has_description_runtimes_architecture_and_license(workspace):
     workspace.publish()
     seen = workspace.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert seen["Description"] == f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}"
@@ -170,7 +174,7 @@ def test_the_layer_version_says_what_it_is(workspace):
     assert (seen["CompatibleArchitectures"], seen["LicenseInfo"]) == (["x86_64"], "MIT")
 
 
-def test_a_second_run_changes_nothing_and_only_reads(workspace, proxy):
+def test_second_run_only_reads_and_changes_nothing(workspace, proxy):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
     workspace.command(*words)
     before = workspace.path.read_bytes(), workspace.files()
@@ -182,7 +186,7 @@ def test_a_second_run_changes_nothing_and_only_reads(workspace, proxy):
     assert [set(workspace.versions(region)) for region in THREE] == [{1}] * 3
 
 
-def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(workspace, proxy):
+def test_dry_run_prints_the_plan_only_reads_and_writes_no_file(workspace, proxy):
     before = workspace.files()
     outcome = workspace.command(
         "publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--dry-run"
@@ -197,7 +201,7 @@ def test_a_dry_run_shows_the_plan_reads_only_and_leaves_no_file(workspace, proxy
     assert workspace.files() == before
 
 
-def test_a_plan_for_a_machine_is_json(workspace):
+def test_dry_run_prints_the_plan_as_json(workspace):
     workspace.publish(["eu-west-1"])
     outcome = workspace.command(
         "publish", "--node", "12", "--regions", ",".join(THREE), "--dry-run", "--json"
@@ -208,7 +212,7 @@ def test_a_plan_for_a_machine_is_json(workspace):
     assert steps["us-east-1"]["adds_bytes"] == workspace.artifacts()[0].size
 
 
-def test_all_means_what_the_account_has_enabled_and_names_the_rest(workspace):
+def test_all_selects_the_enabled_regions_and_names_the_skipped_ones(workspace):
     outcome = workspace.command("publish", "--node", "12", "--dry-run")
     enabled = {
         each["RegionName"] for each in workspace.seen.client("account").list_regions(MaxResults=50)["Regions"]
@@ -218,7 +222,7 @@ def test_all_means_what_the_account_has_enabled_and_names_the_rest(workspace):
     assert shown["ap-east-2"].endswith("skipped: not offered to this account")
 
 
-def test_permission_comes_later_and_never_twice(workspace, proxy):
+def test_access_can_be_added_later_and_only_once(workspace, proxy):
     workspace.publish()
     private = workspace.versions("eu-west-1")
     workspace.publish(access=PUBLIC)
@@ -232,7 +236,7 @@ def test_permission_comes_later_and_never_twice(workspace, proxy):
     assert (published.public, published.organizations) == (True, ["o-abcdefghij"])
 
 
-def test_what_somebody_published_by_hand_is_taken_as_it_is(workspace):
+def test_version_published_by_hand_is_used(workspace):
     workspace.lambda_("eu-west-1").publish_layer_version(
         LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
     )
@@ -241,7 +245,7 @@ def test_what_somebody_published_by_hand_is_taken_as_it_is(workspace):
     assert (set(workspace.versions("eu-west-1")), workspace.recorded()["eu-west-1"]) == ({1}, 1)
 
 
-def test_other_content_under_the_same_name_gets_the_next_number(workspace):
+def test_other_content_with_the_same_name_gets_the_next_version_number(workspace):
     workspace.publish()
     make_layer(workspace.dist, seed=1)
     workspace.publish()
@@ -249,16 +253,16 @@ def test_other_content_under_the_same_name_gets_the_next_number(workspace):
     assert workspace.recorded() == dict.fromkeys(THREE, 2)
 
 
-def test_a_deleted_layer_version_is_published_anew(workspace):
+def test_deleted_layer_version_is_published_again(workspace):
     workspace.publish()
     workspace.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     workspace.publish()
     assert workspace.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
 
 
-def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_the_manifest(workspace):
+def test_manifest_never_names_a_deleted_version_if_an_older_duplicate_exists(workspace):
     client = workspace.lambda_("eu-west-1")
-    for number in (1, 2):  # by hand, and both are in use
+    for number in (1, 2):  # published by hand, and both are in use
         client.publish_layer_version(
             LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
         )
@@ -282,7 +286,7 @@ def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_th
 # ---- staging
 
 
-def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(workspace, proxy):
+def test_zip_over_50_mb_is_uploaded_through_a_private_bucket_with_expiration(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(too_large))
     result = workspace.publish(["eu-west-1"], access=PUBLIC)
@@ -299,7 +303,7 @@ def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(
     assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
 
-def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(workspace, proxy):
+def test_next_run_completes_a_partly_created_bucket(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(access_denied, operation="PutBucketLifecycleConfiguration", times=1))
     assert [failure.region for failure in workspace.publish(["eu-west-1"]).failures] == ["eu-west-1"]
@@ -308,7 +312,7 @@ def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(workspa
     assert workspace.seen.client("s3", "eu-west-1").get_bucket_lifecycle_configuration(Bucket=bucket)["Rules"]
 
 
-# ---- one number everywhere
+# ---- the same number in every region
 
 
 def test_align_gives_every_region_the_same_number(workspace):
@@ -334,11 +338,11 @@ def test_align_gives_every_region_the_same_number(workspace):
     assert [each["Description"].endswith(PADDING) for each in listed] == [False, True, True, True]
 
 
-def test_align_counts_numbers_that_deleted_versions_used(workspace):
+def test_align_counts_the_numbers_of_deleted_versions(workspace):
     for seed in (1, 2):
         make_layer(workspace.dist, seed=seed)
         workspace.publish(["us-east-1"])
-    for number in (1, 2):  # no list shows them any more
+    for number in (1, 2):  # deleted versions are in no list
         workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=number)
     workspace.path.unlink()
     make_layer(workspace.dist)
@@ -347,7 +351,7 @@ def test_align_counts_numbers_that_deleted_versions_used(workspace):
     assert workspace.recorded() == dict.fromkeys(THREE, 3)
 
 
-def test_align_brings_a_new_region_to_the_number_of_the_others(workspace):
+def test_align_gives_a_new_region_the_number_of_the_others(workspace):
     make_layer(workspace.dist, seed=1)
     workspace.publish(["eu-west-1", "us-east-1"])
     make_layer(workspace.dist)
@@ -364,14 +368,14 @@ def parameters(workspace, region="eu-west-1"):
     return {each["Name"]: each["Value"].split(":")[-2:] for each in found["Parameters"]}
 
 
-def test_parameters_name_the_version_and_the_lines_it_is_the_newest_of(workspace):
+def test_parameters_exist_for_the_version_and_for_the_lines_it_leads(workspace):
     workspace.command("publish", "--node", "12", "--regions", "eu-west-1", "--ssm")
     assert parameters(workspace) == {
         f"/nodelayer/{line}/x86_64/arn": [LAYER, "1"] for line in ("12.16.1", "12", "lts", "latest")
     }
 
 
-def test_an_older_version_published_later_moves_no_line_back(workspace, proxy):
+def test_older_version_published_later_does_not_change_the_line_parameters(workspace, proxy):
     make_layer(workspace.dist, "nodejs-12.22.12-x86_64")
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("14.0.0", "12.22.12", "12.16.1"):
@@ -390,18 +394,19 @@ def test_an_older_version_published_later_moves_no_line_back(workspace, proxy):
     assert "PutParameter" not in {call.operation for call in proxy.calls}
 
 
-def test_parameters_that_a_stop_left_out_are_left_to_do(workspace, monkeypatch):
+def test_stopped_run_reports_a_region_without_its_parameters_as_not_done(workspace, monkeypatch):
     stop = parallel.Stop()
     publishing, selection = workspace.publisher(["eu-west-1"], stop)
     wanted = plan.PublishOptions(parameters=True)
     planned = publishing.plan(workspace.artifacts(), selection, wanted)
-    monkeypatch.setattr(recorder.Recorder, "flush", lambda _: stop.request())  # all is published by then
+    # flush runs after the last publish
+    monkeypatch.setattr(recorder.Recorder, "flush", lambda _: stop.request())
     result = publishing.run(workspace.artifacts(), selection, wanted, planned)
     assert (result.failures, result.stopped) == ((), ("eu-west-1",))
     assert parameters(workspace) == {}
 
 
-def test_an_editors_file_beside_the_manifest_stays(workspace):
+def test_swap_file_beside_the_manifest_is_kept(workspace):
     swap = workspace.path.with_name(".layers.json.swp")
     swap.touch()
     workspace.publish(["eu-west-1"])
@@ -419,7 +424,7 @@ def test_an_editors_file_beside_the_manifest_stays(workspace):
     ],
 )
 @pytest.mark.parametrize("same", [True, False])
-def test_a_manifest_of_another_account_is_left_as_it_is(workspace, proxy, words, same):
+def test_manifest_of_another_account_is_refused_and_not_changed(workspace, proxy, words, same):
     workspace.publish(["eu-west-1"])
     if not same:
         make_layer(workspace.dist, seed=1)
@@ -432,11 +437,11 @@ def test_a_manifest_of_another_account_is_left_as_it_is(workspace, proxy, words,
     assert not any(call.service == "lambda" for call in proxy.calls)
 
 
-# ---- together, and stopped
+# ---- concurrent and stopped runs
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(workspace, proxy, seed):
+def test_two_concurrent_publishers_leave_one_version_and_a_complete_manifest(workspace, proxy, seed):
     proxy.latency = 0.01 + 0.02 * seed
     with ThreadPoolExecutor(2) as pool:
         results = list(pool.map(lambda _: workspace.publish(access=PUBLIC), range(2)))
@@ -448,7 +453,7 @@ def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(workspa
         assert workspace.recorded()[region] in versions
 
 
-def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(workspace, proxy):
+def test_ctrl_c_finishes_the_current_call_and_the_next_run_completes_the_work(workspace, proxy):
     proxy.latency = 0.4
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
     process = workspace.start(*words)
@@ -468,13 +473,13 @@ def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_ag
 
 
 @pytest.mark.parametrize(("operation", "times"), [("ListLayerVersions", 1), ("PublishLayerVersion", 2)])
-def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(workspace, proxy, operation, times):
+def test_ctrl_c_stops_a_plan_and_a_second_one_stops_any_call_at_once(workspace, proxy, operation, times):
     proxy.rule(Rule(hang, operation=operation, region="eu-west-1"))
     process = workspace.start("publish", "--node", "12", "--regions", ",".join(THREE))
     while sum(call.operation == operation for call in proxy.calls) < len(THREE) - 1:
         assert process.poll() is None
         time.sleep(0.02)
-    time.sleep(0.5)  # the third is under way, and hangs
+    time.sleep(0.5)  # the third call has started and hangs
     began = time.monotonic()
     for _ in range(times):
         process.send_signal(signal.SIGINT)
@@ -485,7 +490,7 @@ def test_ctrl_c_ends_a_plan_and_a_second_one_anything_at_once(workspace, proxy, 
     assert time.monotonic() - began < 10
 
 
-def test_control_plane_calls_stay_within_lambdas_rate(workspace, proxy):
+def test_control_plane_calls_stay_within_the_rate_limit_of_lambda(workspace, proxy):
     for minor in range(12):
         make_layer(workspace.dist, f"nodejs-13.{minor}.0-x86_64")
     proxy.rate_limit = 15
@@ -495,10 +500,10 @@ def test_control_plane_calls_stay_within_lambdas_rate(workspace, proxy):
     result = account.run(artifacts, selection, wanted, account.plan(artifacts, selection, wanted))
     assert (result.failures, len(result.done)) == ((), 24)
     assert [call for call in proxy.calls if call.status == 429] == []
-    assert max(proxy.peak_rate.values()) <= 15 + 8  # a second's worth, and the half second saved before it
+    assert max(proxy.peak_rate.values()) <= 15 + 8  # the calls of one second and of the half second before it
 
 
-# ---- the second opinion
+# ---- moto
 
 
 @pytest.fixture
@@ -512,7 +517,7 @@ def moto_workspace(moto_server, tmp_path, monkeypatch):
     return Workspace(tmp_path, moto_server)
 
 
-def test_motos_server_agrees(moto_workspace):
+def test_publish_gives_the_same_result_on_moto(moto_workspace):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--ssm")
     first, second = moto_workspace.command(*words), moto_workspace.command(*words)
     assert (first.code, second.code) == (0, 0), first.err + second.err
@@ -526,7 +531,7 @@ def test_motos_server_agrees(moto_workspace):
     ("region", "partition"),
     [("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov"), ("eusc-de-east-1", "aws-eusc")],
 )
-def test_other_partitions_have_arns_of_their_own(moto_workspace, region, partition):
+def test_arns_of_other_partitions_have_their_partition(moto_workspace, region, partition):
     result = moto_workspace.publish([region], access=PUBLIC)
     published = moto_workspace.manifest().layers[0].regions[region]
     assert result.failures == ()

@@ -20,7 +20,7 @@ def retry(command, regions):
     return f"To retry only these regions, run: invoke {command} --regions {regions}"
 
 
-def test_a_manifest_that_cannot_be_written_at_the_end_is_one_failure(workspace):
+def test_manifest_that_cannot_be_written_counts_as_one_failure(workspace):
     workspace.path.with_suffix(".txt").mkdir()  # a folder, so no file can replace it
     outcome = workspace.command("publish", "--node", "12", "--regions", ALL)
     assert outcome.code == 7
@@ -29,7 +29,7 @@ def test_a_manifest_that_cannot_be_written_at_the_end_is_one_failure(workspace):
     assert retry("publish --node 12", ALL) in outcome.err
 
 
-def test_a_manifest_write_that_fails_once_is_made_up_for_by_the_next_one(workspace, monkeypatch):
+def test_failed_manifest_write_is_repaired_by_the_next_write(workspace, monkeypatch):
     blocked = workspace.path.with_suffix(".txt")
     blocked.mkdir()
     publishing, selection = workspace.publisher()
@@ -47,7 +47,7 @@ def test_a_manifest_write_that_fails_once_is_made_up_for_by_the_next_one(workspa
     assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_a_layer_that_cannot_be_aligned_is_one_failure(workspace, monkeypatch, capsys):
+def test_layer_that_cannot_be_aligned_counts_as_one_failure(workspace, monkeypatch, capsys):
     monkeypatch.setattr(publisher, "_ALIGN_ROUNDS", 0)  # as if another publisher is ahead in every round
     workspace.publish(["us-east-1"])
     workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
@@ -64,12 +64,12 @@ def test_a_layer_that_cannot_be_aligned_is_one_failure(workspace, monkeypatch, c
     assert retry("publish --node 12 --align", ALL) in printed
 
 
-def test_a_listing_that_is_refused_in_a_later_round_of_align_is_printed(workspace, proxy):
+def test_refused_call_in_a_later_round_of_align_is_printed(workspace, proxy):
     workspace.publish(["us-east-1"])
     workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     workspace.path.unlink()
     refused = Rule(access_denied, region="eu-west-1", operation="ListLayerVersions", skip=2)
-    proxy.rule(refused)  # the first two are those of the plan, and of the look for a race
+    proxy.rule(refused)  # the first two calls are those of the plan and of the duplicate check
     outcome = workspace.command("publish", "--node", "12", "--align", "--regions", ALL)
     assert outcome.code == 9
     assert outcome.err.count("eu-west-1: not allowed: lambda:ListLayerVersions") == 1
@@ -84,7 +84,7 @@ def test_a_listing_that_is_refused_in_a_later_round_of_align_is_printed(workspac
         (access_denied, "eu-west-1: not allowed: lambda:PublishLayerVersion"),
     ],
 )
-def test_an_error_of_a_region_is_printed_once_for_all_layers(workspace, proxy, fault, words):
+def test_error_of_a_region_is_printed_once_for_all_layers(workspace, proxy, fault, words):
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     make_layer(workspace.dist, "nodejs-16.0.0-x86_64")
     proxy.rule(Rule(fault, region="eu-west-1", operation="PublishLayerVersion"))
@@ -95,7 +95,7 @@ def test_an_error_of_a_region_is_printed_once_for_all_layers(workspace, proxy, f
 
 
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1"), ("backfill", "--node", "12")])
-def test_every_command_names_the_command_for_a_region_that_failed(workspace, proxy, words):
+def test_every_command_prints_the_retry_command_of_a_failed_region(workspace, proxy, words):
     workspace.publish(["us-east-1"] if words[0] == "backfill" else THREE)
     proxy.rule(Rule(dead, region="eu-west-1"))
     outcome = workspace.command(*words, "--regions", ALL)
@@ -103,7 +103,7 @@ def test_every_command_names_the_command_for_a_region_that_failed(workspace, pro
     assert retry(" ".join(words), "eu-west-1") in outcome.err
 
 
-def test_prune_names_the_regions_whose_deletions_it_could_not_record(workspace):
+def test_prune_prints_the_regions_with_unrecorded_deletions(workspace):
     for seed in range(2):
         make_layer(workspace.dist, seed=seed)
         workspace.publish(["eu-west-1"])

@@ -1,7 +1,7 @@
-"""The roles of cloudformation/ may do what the commands do, and nothing else.
+"""The roles of cloudformation/ allow exactly what the commands do.
 
-The commands run for real, on an emulator behind a proxy that sees each call. The templates are deployed by
-the emulator's CloudFormation, so that what is compared are the policies as IAM gets them.
+The commands run on an emulator behind a proxy that records each call. The templates are deployed by
+the emulator's CloudFormation, so the tests compare the policies that IAM receives.
 """
 
 import base64
@@ -71,7 +71,7 @@ def deploy(endpoint, path, region=emulators.REGION, account=ACCOUNT, **parameter
 
 
 def policies(endpoint, account=ACCOUNT):
-    """The statements of every role, by role and policy."""
+    """Return the statements of every role, by role and policy."""
     iam = endpoint.client("iam", account=account)
     return {
         (role["RoleName"].removeprefix("nodelayer-"), name): iam.get_role_policy(
@@ -106,7 +106,7 @@ def allows(statements, action, arn):
 
 
 def arns(call):
-    """What a call is about, as IAM sees it; the region and account of S3's are not in its ARNs."""
+    """Return the ARNs of a call; ARNs of S3 have no region and no account."""
     within = {"s3": ":", "account": f":{call.account}"}.get(call.service, f"{call.region}:{call.account}")
     return [
         each if each.startswith("arn:") else f"arn:aws:{call.service}:{within}:{each}"
@@ -114,8 +114,8 @@ def arns(call):
     ]
 
 
-def asked(run):
-    """By account the (action, ARN) that a run's calls take."""
+def used_actions(run):
+    """Return (account, action, ARN) of each call of a run."""
     return {
         (call.account, action, arn)
         for call in run.calls
@@ -126,15 +126,15 @@ def asked(run):
 
 @dataclass(frozen=True)
 class Run:
-    """One command that ran: what it is, the role and the policies it is meant to need, its calls."""
+    """One executed command: its name, the role and policies it needs, and its calls."""
 
     name: str
     role: tuple[str, tuple[str, ...]]
     calls: tuple[faults.Call, ...]
 
 
-class Bench:
-    """Runs commands in a folder, and keeps what each asked for."""
+class CommandRunner:
+    """Run commands in a folder and record their calls."""
 
     def __init__(self, proxy, folder):
         self.proxy = proxy
@@ -162,64 +162,67 @@ def invoke(words, environ):
     )
 
 
-def made(bench):
-    """Everything that publish, backfill, verify and prune can be asked for."""
-    proxy = bench.proxy
-    small = bench.layer("12.16.1").zip
+def run_all(runner):
+    """Run publish, backfill, verify and prune with every option."""
+    proxy = runner.proxy
+    small = runner.layer("12.16.1").zip
     first = ["publish", "--node=12.16.1", f"--out={small.parent}"]
-    bench.run("publish --dry-run, nothing there", VERIFY, [*first, "--dry-run"])
-    bench.run("publish", PUBLISH, first)
-    bench.run("publish --public", PUBLISH, [*first, "--public"])
-    bench.run("publish --organization-id", PUBLISH, [*first, f"--organization-id={ORGANIZATION}"])
-    bench.run("publish --ssm", PARAMETERS, [*first, "--ssm"])
+    runner.run("publish --dry-run, nothing published", VERIFY, [*first, "--dry-run"])
+    runner.run("publish", PUBLISH, first)
+    runner.run("publish --public", PUBLISH, [*first, "--public"])
+    runner.run("publish --organization-id", PUBLISH, [*first, f"--organization-id={ORGANIZATION}"])
+    runner.run("publish --ssm", PARAMETERS, [*first, "--ssm"])
     proxy.client("lambda", REGIONS[0]).publish_layer_version(
         LayerName="nodejs-12-16-1-x86_64", Content={"ZipFile": small.read_bytes()}
     )
-    bench.run("publish, a double there", PUBLISH, first)
-    assert "DeleteLayerVersion" in {call.operation for call in bench.runs[-1].calls}
+    runner.run("publish, a duplicate exists", PUBLISH, first)
+    assert "DeleteLayerVersion" in {call.operation for call in runner.runs[-1].calls}
 
-    aligned = bench.layer("14.0.0", seed=1)
+    aligned = runner.layer("14.0.0", seed=1)
     proxy.client("lambda", REGIONS[0]).publish_layer_version(
         LayerName=aligned.record.layer_name, Content={"ZipFile": small.read_bytes()}
     )
-    bench.run("publish --align", PUBLISH, ["publish", "--node=14", f"--out={aligned.zip.parent}", "--align"])
+    runner.run("publish --align", PUBLISH, ["publish", "--node=14", f"--out={aligned.zip.parent}", "--align"])
 
-    big = bench.layer("16.0.0", quotas.DIRECT_UPLOAD + 1, seed=2).zip.parent
+    big = runner.layer("16.0.0", quotas.DIRECT_UPLOAD + 1, seed=2).zip.parent
     large = ["publish", "--node=16", f"--out={big}"]
     cut = Rule(faults.access_denied, operation="UploadPart", times=1)
     proxy.rule(cut)
-    bench.run("publish, a bucket made, the upload cut", CREATED, large, regions=REGIONS[:1], code=9)
+    runner.run(
+        "publish, a bucket created, the upload interrupted", CREATED, large, regions=REGIONS[:1], code=9
+    )
     proxy.clear()
-    bench.run("publish, the bucket there", DEPLOYED, large, regions=REGIONS[:1])
+    runner.run("publish, the bucket exists", DEPLOYED, large, regions=REGIONS[:1])
     deploy(proxy, BUCKET, REGIONS[1])
-    proxy.client("s3", REGIONS[1]).put_bucket_lifecycle_configuration(  # which MiniStack's stacks leave out
+    # MiniStack's CloudFormation does not set the lifecycle rules.
+    proxy.client("s3", REGIONS[1]).put_bucket_lifecycle_configuration(
         Bucket=f"nodelayer-{ACCOUNT}-{REGIONS[1]}",
         LifecycleConfiguration={
             "Rules": [{"ID": "a", "Status": "Enabled", "Filter": {"Prefix": ""}, "Expiration": {"Days": 1}}]
         },
     )
-    bench.run("publish, the bucket deployed", DEPLOYED, large, regions=REGIONS[1:2])
+    runner.run("publish, the bucket is deployed", DEPLOYED, large, regions=REGIONS[1:2])
 
-    nowhere = f"--out={bench.folder / 'nowhere'}"
+    nowhere = f"--out={runner.folder / 'nowhere'}"
     fill = ["backfill", "--node=12.16.1", nowhere]
     new = ("ap-south-1", *REGIONS)
-    bench.run("backfill --dry-run", VERIFY, [*fill, "--dry-run"], regions=new)
-    bench.run("backfill", PUBLISH, fill, regions=new)
-    bench.run("backfill --ssm", PARAMETERS, [*fill, "--ssm"], regions=("ca-central-1",))
+    runner.run("backfill --dry-run", VERIFY, [*fill, "--dry-run"], regions=new)
+    runner.run("backfill", PUBLISH, fill, regions=new)
+    runner.run("backfill --ssm", PARAMETERS, [*fill, "--ssm"], regions=("ca-central-1",))
     read = "--reader-profile=other"
-    bench.run("publish --dry-run, all there", VERIFY, [*first, "--dry-run"])
-    bench.run("verify", VERIFY, ["verify"], regions=["all"])
-    bench.run("verify --reader-profile", VERIFY, ["verify", read], regions=["all"])
-    bench.run("prune --dry-run", VERIFY, ["prune", "--keep=1", "--dry-run"], regions=["all"])
-    bench.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
-    return bench.runs
+    runner.run("publish --dry-run, everything published", VERIFY, [*first, "--dry-run"])
+    runner.run("verify", VERIFY, ["verify"], regions=["all"])
+    runner.run("verify --reader-profile", VERIFY, ["verify", read], regions=["all"])
+    runner.run("prune --dry-run", VERIFY, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    runner.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
+    return runner.runs
 
 
 @pytest.fixture(scope="module")
 def runs(ministack, tmp_path_factory):
     ministack.reset()
     with FaultProxy(ministack.endpoint) as proxy:
-        return made(Bench(proxy, tmp_path_factory.mktemp("rights")))
+        return run_all(CommandRunner(proxy, tmp_path_factory.mktemp("rights")))
 
 
 @pytest.fixture(scope="module")
@@ -238,22 +241,22 @@ def statements(granted, role):
 
 
 @pytest.mark.full
-def test_every_call_is_allowed_to_the_command_s_role(runs, granted):
+def test_each_role_allows_every_call_of_its_commands(runs, granted):
     lacking = [
         (run.name, action, arn)
         for run in runs
-        for account, action, arn in sorted(asked(run))
+        for account, action, arn in sorted(used_actions(run))
         if not allows(statements(granted, run.role if account == ACCOUNT else READ), action, arn)
     ]
     assert lacking == []
 
 
 @pytest.mark.parametrize("role", ["publisher", "verifier", "pruner", "reader"])
-def test_every_action_that_a_role_may_is_one_that_its_commands_take(runs, granted, role):
+def test_each_role_allows_only_actions_that_its_commands_use(runs, granted, role):
     used = {
         (each[0], action)
         for run in runs
-        for account, action, _ in asked(run)
+        for account, action, _ in used_actions(run)
         for each in [run.role if account == ACCOUNT else READ]
     }
     spare = {
@@ -266,32 +269,32 @@ def test_every_action_that_a_role_may_is_one_that_its_commands_take(runs, grante
     assert spare == set()
 
 
-def test_each_policy_of_the_publisher_is_needed_by_what_its_parameter_is_for(runs, granted):
+def test_each_optional_policy_of_the_publisher_is_used_by_its_feature(runs, granted):
     for part, name in (
         ("parameters", "publish --ssm"),
-        ("staging", "publish, the bucket deployed"),
-        ("buckets", "publish, a bucket made, the upload cut"),
+        ("staging", "publish, the bucket is deployed"),
+        ("buckets", "publish, a bucket created, the upload interrupted"),
     ):
         found = statements(granted, ("publisher", [part]))
         (run,) = [run for run in runs if run.name == name]
-        assert actions(found) & {action for _, action, _ in asked(run)}, part
+        assert actions(found) & {action for _, action, _ in used_actions(run)}, part
 
 
-def test_a_dry_run_and_verify_only_read(runs):
+def test_dry_runs_and_verify_only_read(runs):
     reading = [run for run in runs if run.role == VERIFY]
     assert len(reading) >= 6
     operations = {call.operation for run in reading for call in run.calls}
     assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
 
 
-def test_a_bucket_that_is_deployed_is_found_and_none_is_made(runs):
-    (run,) = [run for run in runs if run.name == "publish, the bucket deployed"]
+def test_publish_uses_the_deployed_bucket_and_creates_none(runs):
+    (run,) = [run for run in runs if run.name == "publish, the bucket is deployed"]
     seen = [(call.operation, call.resources) for call in run.calls if call.service == "s3"]
     assert seen[0] == ("GetBucketLifecycleConfiguration", (f"nodelayer-{ACCOUNT}-{REGIONS[1]}",))
     assert "CreateBucket" not in {operation for operation, _ in seen}
 
 
-def test_only_actions_without_a_resource_level_are_allowed_on_everything(granted):
+def test_only_actions_without_resource_level_permissions_allow_all_resources(granted):
     reference = load_resource(AdditionalSpecs, "Policies.json")
     everywhere = {
         action
@@ -316,21 +319,21 @@ def test_only_actions_without_a_resource_level_are_allowed_on_everything(granted
         ({"Publisher": "no"}, set()),
     ],
 )
-def test_what_no_parameter_asks_for_is_not_granted(ministack, parameters, expected):
+def test_template_grants_only_the_policies_of_its_parameters(ministack, parameters, expected):
     ministack.reset()
     deploy(ministack, ROLES, Repository="octo/nodelayer", Provider="exists", **parameters)
     assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
 
 
-def test_no_arn_names_a_partition_of_its_own():
-    """The emulators' CloudFormation has one partition only, wherever it is asked."""
+def test_templates_contain_no_fixed_partition():
+    """The emulators' CloudFormation has only one partition, in every region."""
     for path in (ROLES, BUCKET):
         text = path.read_text(encoding="utf-8")
         assert set(re.findall(r"\barn:(\$\{[^}]*\}|[^:]*):", text)) <= {"${AWS::Partition}"}, path
 
 
-def test_the_provider_takes_the_audience_that_the_roles_want():
-    """No emulator's CloudFormation makes an OIDC provider."""
+def test_oidc_provider_and_roles_have_the_same_audience():
+    """The emulators' CloudFormation cannot create an OIDC provider."""
     whole = template(ROLES)
     assert whole["Conditions"]["InChina"] == {"Fn::Equals": [{"Ref": "AWS::Partition"}, "aws-cn"]}
     found = whole["Resources"]
@@ -342,7 +345,7 @@ def test_the_provider_takes_the_audience_that_the_roles_want():
 
 
 @pytest.mark.parametrize(
-    ("parameter", "good", "bad"),
+    ("parameter", "accepted", "rejected"),
     [
         ("Repository", ["octo/node.layer", "octo@1/nodelayer@2"], ["octo", "*/x", "octo/*", "a/b:ref"]),
         ("Tag", ["v*", "v1.2.3"], ["*", "**", "", "v?", "v 1"]),
@@ -353,15 +356,15 @@ def test_the_provider_takes_the_audience_that_the_roles_want():
         ("LayerAccount", ["", "123456789012"], ["*", "12345678901"]),
     ],
 )
-def test_parameters_let_no_wildcard_widen_the_trust(parameter, good, bad):
+def test_parameters_reject_wildcards_that_widen_the_trust(parameter, accepted, rejected):
     pattern = template(ROLES)["Parameters"][parameter]["AllowedPattern"]
-    assert [each for each in good if not re.fullmatch(pattern, each)] == []
-    assert [each for each in bad if re.fullmatch(pattern, each)] == []
+    assert [each for each in accepted if not re.fullmatch(pattern, each)] == []
+    assert [each for each in rejected if re.fullmatch(pattern, each)] == []
 
 
 @pytest.fixture(scope="module")
 def strict(cache_folder):
-    """A MiniStack that asks IAM before each call."""
+    """A MiniStack that checks each call with IAM."""
     variables = {"AUTH": "true", "AWS_SECRET_ACCESS_KEY": "secret"}
     program = dataclasses.replace(
         emulators.MINISTACK, variables={**emulators.MINISTACK.variables, **variables}
@@ -371,7 +374,7 @@ def strict(cache_folder):
 
 
 def token(subject, audience="sts.amazonaws.com", issuer="https://token.actions.githubusercontent.com"):
-    """A token as GitHub issues it, but for the signature."""
+    """Return a token like GitHub's, without a valid signature."""
     claims = {"iss": issuer, "aud": audience, "sub": subject}
     parts = [base64.urlsafe_b64encode(json.dumps(each).encode()) for each in ({"alg": "RS256"}, claims)]
     return ".".join([*(part.rstrip(b"=").decode() for part in parts), "c2lnbmF0dXJl"])
@@ -387,7 +390,7 @@ def assume(endpoint, role, web_identity):
 
 
 @pytest.mark.parametrize(
-    ("parameters", "role", "subject", "good"),
+    ("parameters", "role", "subject", "accepted"),
     [
         ({}, "publisher", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", True),
         ({}, "publisher", "repo:octo/nodelayer:ref:refs/tags/1.2.3", False),
@@ -416,10 +419,10 @@ def assume(endpoint, role, web_identity):
         ),
     ],
 )
-def test_a_role_trusts_its_repository_and_tag_or_environment_only(strict, parameters, role, subject, good):
+def test_role_trusts_only_its_repository_and_tag_or_environment(strict, parameters, role, subject, accepted):
     strict.reset()
     deploy(strict, ROLES, **ALL | parameters)
-    if good:
+    if accepted:
         assert assume(strict, role, token(subject))["AccessKeyId"]
     else:
         with pytest.raises(ClientError, match="AccessDenied"):
@@ -430,7 +433,7 @@ def test_a_role_trusts_its_repository_and_tag_or_environment_only(strict, parame
 @pytest.mark.parametrize(
     "more", [{"audience": "https://github.com/octo"}, {"issuer": "https://gitlab.com"}], ids=str
 )
-def test_a_role_trusts_tokens_of_github_for_aws_only(strict, role, more):
+def test_role_trusts_only_tokens_of_github_for_aws(strict, role, more):
     strict.reset()
     deploy(strict, ROLES, **ALL | {"Environment": "prune"})
     subject = "repo:octo/nodelayer:environment:prune"
@@ -440,11 +443,9 @@ def test_a_role_trusts_tokens_of_github_for_aws_only(strict, role, more):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("gone", ["", "s3:PutObject", "ssm:PutParameter"])
-def test_the_role_as_deployed_uploads_and_writes_parameters_where_iam_is_asked(
-    strict, tmp_path, layer_zip, gone
-):
-    """MiniStack knows S3's actions and resources, and most of SSM's; of those of Lambda's layers only two."""
+@pytest.mark.parametrize("missing", ["", "s3:PutObject", "ssm:PutParameter"])
+def test_deployed_role_uploads_and_writes_parameters_with_iam_enforced(strict, tmp_path, layer_zip, missing):
+    """MiniStack checks actions of S3 and most of SSM, but only two of Lambda layers."""
     strict.reset()
     deploy(strict, ROLES, **ALL)
     strict.client("s3", REGIONS[1]).create_bucket(
@@ -453,24 +454,24 @@ def test_the_role_as_deployed_uploads_and_writes_parameters_where_iam_is_asked(
     )
     for (role, name), found in policies(strict).items():
         if role == "publisher":
-            grant(strict, name, without(found, gone))
+            grant(strict, name, without(found, missing))
     unknown = {"Effect": "Allow", "Action": ["lambda:ListLayers", "ssm:GetParameters"], "Resource": "*"}
     grant(strict, "ministack", [unknown])
     layer_zip(tmp_path, size=quotas.DIRECT_UPLOAD + 1)
     environ = as_role(strict, assume(strict, "publisher", token("repo:octo/nodelayer:ref:refs/tags/v1.2.3")))
     done = published(tmp_path, environ, "--ssm")
-    assert done.returncode == (9 if gone else 0), done.stderr
-    if gone:
-        assert f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}" in done.stderr
+    assert done.returncode == (9 if missing else 0), done.stderr
+    if missing:
+        assert f"{REGIONS[1]}: not allowed: {missing} [{REGIONS[1]}" in done.stderr
 
 
-def test_the_bucket_as_deployed_takes_nothing_over_an_open_connection(strict):
-    """The emulator speaks plain HTTP; without the bucket's policy it takes the object."""
+def test_deployed_bucket_rejects_requests_without_tls(strict):
+    """The emulator uses plain HTTP; without the bucket policy it accepts the object."""
     strict.reset()
     deploy(strict, ROLES, **ALL)
     deploy(strict, BUCKET, REGIONS[1])
     keys = assume(strict, "publisher", token("repo:octo/nodelayer:ref:refs/tags/v1.2.3"))
-    theirs = boto3.client(
+    client = boto3.client(
         "s3",
         region_name=REGIONS[1],
         endpoint_url=strict.endpoint,
@@ -481,9 +482,9 @@ def test_the_bucket_as_deployed_takes_nothing_over_an_open_connection(strict):
     )
     item = {"Bucket": f"nodelayer-{ACCOUNT}-{REGIONS[1]}", "Key": "x", "Body": b""}
     with pytest.raises(ClientError, match="AccessDenied"):
-        theirs.put_object(**item)
+        client.put_object(**item)
     strict.client("s3", REGIONS[1]).delete_bucket_policy(Bucket=item["Bucket"])
-    theirs.put_object(**item)
+    client.put_object(**item)
 
 
 def grant(endpoint, name, found):
@@ -492,8 +493,8 @@ def grant(endpoint, name, found):
     iam.put_role_policy(RoleName="nodelayer-publisher", PolicyName=name, PolicyDocument=document)
 
 
-def without(found, gone):
-    kept = [each | {"Action": [a for a in listed(each["Action"]) if a != gone]} for each in found]
+def without(found, missing):
+    kept = [each | {"Action": [a for a in listed(each["Action"]) if a != missing]} for each in found]
     return [each for each in kept if each["Action"]]
 
 
@@ -512,7 +513,7 @@ def published(folder, environ, *more):
 
 @pytest.fixture
 def deny(proxy):
-    """Refuses what takes an action, as IAM does; moto's and MiniStack's IAM know too few of Lambda's."""
+    """Refuse the calls that need an action, because the emulators' IAM does not know all of them."""
 
     def without_action(action):
         for service, operation in OPERATIONS:
@@ -536,7 +537,7 @@ OPERATIONS = [
 
 
 @pytest.mark.parametrize(
-    "gone",
+    "missing",
     [
         "lambda:AddLayerVersionPermission",
         "lambda:GetLayerVersion",
@@ -547,26 +548,26 @@ OPERATIONS = [
         "ssm:PutParameter",
     ],
 )
-def test_one_action_less_is_told_in_one_line_that_names_it(proxy, deny, tmp_path, layer_zip, gone):
+def test_error_names_a_missing_action_in_one_line(proxy, deny, tmp_path, layer_zip, missing):
     layer_zip(tmp_path)
-    deny(gone)
+    deny(missing)
     done = published(tmp_path, proxy.environ(), "--public", "--ssm")
     assert done.returncode == 9, done.stderr
     (line,) = {each for each in done.stderr.splitlines() if "not allowed" in each}
-    assert line.startswith(f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}")
+    assert line.startswith(f"{REGIONS[1]}: not allowed: {missing} [{REGIONS[1]}")
     assert line.endswith("]: allow this action in the role's policy (docs/publishing.md)")
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("gone", ["account:ListRegions", "lambda:GetAccountSettings"])
-def test_without_what_is_only_good_to_know_it_publishes_all_the_same(proxy, deny, tmp_path, layer_zip, gone):
+@pytest.mark.parametrize("missing", ["account:ListRegions", "lambda:GetAccountSettings"])
+def test_publish_succeeds_without_optional_actions(proxy, deny, tmp_path, layer_zip, missing):
     layer_zip(tmp_path)
-    deny(gone)
+    deny(missing)
     done = published(tmp_path, proxy.environ())
     assert done.returncode == 0, done.stderr
 
 
-def test_the_bucket_that_is_deployed_is_like_the_one_that_is_made():
+def test_deployed_bucket_has_the_settings_of_the_created_bucket():
     bucket = template(BUCKET)["Resources"]["Staging"]["Properties"]
     assert bucket["BucketName"] == {"Fn::Sub": "nodelayer-${AWS::AccountId}-${AWS::Region}"}
     assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
@@ -579,12 +580,12 @@ def test_the_bucket_that_is_deployed_is_like_the_one_that_is_made():
     assert "VersioningConfiguration" not in bucket
 
 
-def test_the_guide_names_every_action_and_the_roles_that_have_it(granted):
+def test_guide_lists_every_action_and_its_roles(granted):
     rows = re.findall(r"^\| `(\w+:\w+)` \| ([a-z, ]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
-    told = {action: set(names.split(", ")) for action, names in rows}
+    documented = {action: set(names.split(", ")) for action, names in rows}
     names = {("publisher", part): part for part in ("parameters", "staging", "buckets")}
     expected = {}
     for key, found in granted.items():
         for action in actions(found):
             expected.setdefault(action, set()).add(names.get(key, key[0]))
-    assert told == expected
+    assert documented == expected

@@ -1,4 +1,4 @@
-"""Publishing from a terminal: a row for each region, and of what is printed each thing once."""
+"""Publishing on a terminal: one row for each region, and each message once."""
 
 import boto3
 import pytest

@@ -15,14 +15,14 @@ from nodelayer.util.console import Reporter
 pytestmark = [pytest.mark.network, pytest.mark.full]
 
 
-def test_verify_finds_all_well_after_publishing(workspace):
+def test_verify_finds_no_problem_after_publishing(workspace):
     workspace.publish(access=PUBLIC)
     outcome = workspace.command("verify")
     assert (outcome.code, outcome.out) == (0, "")
     assert "3 layer versions in 3 regions compared, 0 problems" in outcome.err
 
 
-def test_verify_names_what_is_missing_changed_and_not_public(workspace):
+def test_verify_prints_missing_changed_and_no_longer_public_versions(workspace):
     workspace.publish([*THREE, "sa-east-1"], access=PUBLIC)
     workspace.lambda_("ap-south-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     workspace.lambda_("eu-west-1").remove_layer_version_permission(
@@ -43,7 +43,7 @@ def test_verify_names_what_is_missing_changed_and_not_public(workspace):
     ]
 
 
-def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_without_the_zip(workspace):
+def test_backfill_copies_content_and_access_to_new_regions_without_the_local_zip(workspace):
     workspace.publish(["eu-west-1"], access=PUBLIC)
     sha256 = workspace.artifacts()[0].code_sha256
     for path in workspace.dist.iterdir():
@@ -59,7 +59,7 @@ def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_wit
     )
 
 
-def test_backfill_of_new_regions_names_those_that_are_behind(workspace):
+def test_backfill_names_the_regions_that_lack_layers(workspace):
     workspace.publish(THREE)
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     workspace.publish(["eu-west-1"], "14")
@@ -70,7 +70,7 @@ def test_backfill_of_new_regions_names_those_that_are_behind(workspace):
     )
 
 
-def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(workspace):
+def test_backfill_refuses_content_that_differs_from_the_manifest(workspace):
     workspace.publish(["eu-west-1"])
     raw = json.loads(workspace.path.read_text())
     raw["layers"][0]["code_sha256"] = "A" * 43 + "="
@@ -83,14 +83,14 @@ def test_backfill_refuses_bytes_that_are_not_the_recorded_ones(workspace):
 
 @pytest.fixture
 def two_layers(workspace):
-    """Of two Node.js versions, in eu-west-1."""
+    """A workspace with layers of two Node.js versions in eu-west-1."""
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("12", "14"):
         workspace.publish(["eu-west-1"], spec)
     return workspace
 
 
-def test_backfill_goes_on_with_the_next_layer_where_a_region_is_dead(two_layers, proxy):
+def test_backfill_continues_with_the_next_layer_if_a_region_is_unreachable(two_layers, proxy):
     proxy.rule(Rule(dead, region="ap-south-1"))
     outcome = two_layers.command("backfill", "--regions", "ap-south-1,us-east-1")
     assert outcome.code == 4
@@ -102,7 +102,7 @@ def test_backfill_goes_on_with_the_next_layer_where_a_region_is_dead(two_layers,
     assert outcome.err.count(retry) == 1
 
 
-def test_backfill_of_several_layers_is_one_json_document(two_layers):
+def test_backfill_prints_one_json_document_for_several_layers(two_layers):
     words = ("backfill", "--regions", "us-east-1", "--json")
     planned = json.loads(two_layers.command(*words, "--dry-run").out)
     done = json.loads(two_layers.command(*words).out)
@@ -111,7 +111,7 @@ def test_backfill_of_several_layers_is_one_json_document(two_layers):
 
 
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
-def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, words):
+def test_region_without_recorded_layers_is_an_error(workspace, words):
     workspace.publish(["eu-west-1"])
     outcome = workspace.command(*words, "--regions", "eu-west-11")
     assert (outcome.code, outcome.lines) == (
@@ -120,7 +120,7 @@ def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, wor
     )
 
 
-def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(workspace):
+def test_error_during_the_use_of_a_zip_is_not_reported_as_a_bad_zip(workspace):
     workspace.publish(["eu-west-1"])
     publisher, _ = workspace.publisher(["eu-west-1"])
     (layer,) = workspace.manifest().layers
@@ -139,7 +139,7 @@ def three_versions(workspace):
     return workspace
 
 
-def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_versions):
+def test_prune_without_a_terminal_shows_the_plan_and_deletes_nothing(three_versions):
     outcome = three_versions.command("prune", "--keep", "1")
     assert outcome.code == 2
     assert "Delete 4 layer versions? [no terminal]: use --yes to skip this question" in outcome.err
@@ -149,7 +149,7 @@ def test_prune_shows_and_asks_and_does_nothing_where_nobody_can_answer(three_ver
     assert set(three_versions.versions("eu-west-1")) == {1, 2, 3}
 
 
-def test_prune_deletes_the_old_ones_and_marks_them(three_versions):
+def test_prune_deletes_old_versions_and_marks_them_as_deleted(three_versions):
     outcome = three_versions.command("prune", "--keep", "1", "--yes")
     assert outcome.code == 0, outcome.err
     assert "Functions that use these layer versions keep working" in outcome.err
@@ -165,7 +165,7 @@ def test_prune_deletes_the_old_ones_and_marks_them(three_versions):
     assert found.out.strip().endswith(f":{LAYER}:3")
 
 
-def test_prune_marks_what_somebody_else_deleted(three_versions):
+def test_prune_marks_versions_that_were_deleted_by_hand(three_versions):
     three_versions.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     three_versions.command("prune", "--keep", "2", "--yes")
     gone = [
@@ -177,7 +177,7 @@ def test_prune_marks_what_somebody_else_deleted(three_versions):
     assert sorted(gone) == [("eu-west-1", 1), ("us-east-1", 1)]
 
 
-def test_prune_goes_on_where_one_region_refuses(three_versions, proxy):
+def test_prune_continues_if_one_region_refuses(three_versions, proxy):
     proxy.rule(Rule(access_denied, region="eu-west-1", operation="DeleteLayerVersion"))
     outcome = three_versions.command("prune", "--keep", "1", "--yes")
     assert outcome.code == 9
@@ -187,8 +187,8 @@ def test_prune_goes_on_where_one_region_refuses(three_versions, proxy):
     assert three_versions.command("verify").code == 0
 
 
-def test_prune_does_not_count_what_fills_the_numbering(workspace):
-    workspace.publish(["eu-west-1"])  # and then an --align that was killed before its last number
+def test_prune_does_not_count_padding_versions(workspace):
+    workspace.publish(["eu-west-1"])  # then simulate an --align that was killed before its last version
     made = workspace.artifacts()[0]
     for _ in range(2):
         workspace.lambda_("eu-west-1").publish_layer_version(
@@ -205,6 +205,6 @@ def test_prune_does_not_count_what_fills_the_numbering(workspace):
     ("keep", "words"),
     [("0", "--keep is missing or less than 1"), ("x", "--keep takes a whole number, not 'x'")],
 )
-def test_prune_refuses_what_is_not_a_number_to_keep(workspace, keep, words):
+def test_prune_refuses_an_invalid_keep_number(workspace, keep, words):
     outcome = workspace.command("prune", "--keep", keep)
     assert (outcome.code, len(outcome.lines), words in outcome.err) == (2, 1, True)
