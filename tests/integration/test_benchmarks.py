@@ -1,4 +1,4 @@
-"""Each benchmark runs to its end on a small size, and none counts a wrong answer."""
+"""Each benchmark completes at a small size and counts only correct responses."""
 
 import importlib.util
 import json
@@ -37,7 +37,7 @@ needs_gcc = pytest.mark.skipif(shutil.which("gcc") is None, reason="no gcc: apt-
 
 @pytest.fixture
 def measure(monkeypatch):
-    """The module that the benchmarks share."""
+    """Return the module that the benchmarks share."""
     specification = importlib.util.spec_from_file_location("measure", BENCHMARKS / "measure.py")
     module = importlib.util.module_from_spec(specification)
     monkeypatch.setitem(sys.modules, "measure", module)  # dataclasses look their module up
@@ -61,13 +61,13 @@ def test_a_benchmark_writes_its_figures(name, tmp_path):
     assert all(rounds and min(rounds) > 0 for rounds in figures)
 
 
-def test_bench_knows_every_benchmark():
+def test_bench_lists_every_benchmark():
     done = subprocess.run(command("bench", "--only", "none"), capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert done.stderr.strip().endswith(f"use {', '.join(SMALL)}")
 
 
-def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
+def test_interleave_alternates_the_variants_and_verdicts_compare_medians(measure):
     called, times = [], iter([1, 4, 8, 2, 30, 2])
 
     def way(name):
@@ -87,7 +87,7 @@ def test_ways_alternate_and_a_ratio_compares_their_medians(measure):
     [("event", ""), ("iter([event[:1], event[1:]])", ""), ("b'null'", "is not its event")],
     ids=["whole", "chunked", "wrong"],
 )
-def test_the_runtime_api_counts_right_answers_only(answer, complaint, tmp_path):
+def test_benchmark_runtime_api_counts_only_correct_responses(answer, complaint, tmp_path):
     api = tmp_path / "api"
     warnings = ("-Wall", "-Wextra", "-Werror")
     subprocess.run(["gcc", *warnings, "-O2", "-o", api, BENCHMARKS / "programs" / "api.c"], check=True)

@@ -1,4 +1,4 @@
-"""build-layer, by the local builder, on the real Node.js of npm."""
+"""build-layer with the local builder and the real Node.js from npm."""
 
 import base64
 import hashlib
@@ -34,11 +34,11 @@ CLIENT = {f"aws/{path.name}" for path in (ROOT / "runtime" / "aws").iterdir()}
 ALWAYS = {"bootstrap", "bin/node", "nodejs/bin/node", "nodejs/LICENSE", "aws/major"} | CLIENT
 
 
-def test_a_layer_holds_the_client_the_binary_its_licence_and_nothing_else(layer):
+def test_layer_contains_only_the_client_the_binary_and_its_license(layer):
     assert set(layer(OLD).names()) == ALWAYS
 
 
-def test_a_layer_carries_a_library_only_where_the_target_lacks_it(layer):
+def test_layer_contains_a_library_only_if_the_target_lacks_it(layer):
     assert set(layer(NEW).names()) == ALWAYS | {"aws/heap", "lib/libatomic.so.1"}
 
 
@@ -49,7 +49,7 @@ def test_only_bootstrap_and_node_are_executable(layer):
     assert modes == {name: 0o755 if name in executable else 0o644 for name in modes}
 
 
-def test_the_record_says_what_lambda_will_say_of_the_zip(layer):
+def test_build_record_has_the_checksums_and_sizes_that_lambda_reports(layer):
     built = layer(OLD)
     data = built.zip.read_bytes()
     digest = hashlib.sha256(data)
@@ -66,7 +66,7 @@ def test_the_record_says_what_lambda_will_say_of_the_zip(layer):
     assert record["compatible_architectures"] == ["x86_64"]
 
 
-def test_the_record_says_what_was_proved_and_what_was_not(layer):
+def test_build_record_names_the_completed_and_the_skipped_checks(layer):
     builder = layer(OLD).record["builder"]
     assert (builder["name"], builder["executed"]) == ("local", True)
     assert (builder["invoked"], builder["amazon_linux"], builder["base_image"]) == (True, False, None)
@@ -77,20 +77,20 @@ def test_compatible_runtimes_follow_from_the_binary(layer):
     assert layer(NEW).record["compatible_runtimes"] == ["provided.al2023"]
 
 
-def test_the_bill_of_materials_is_valid_and_names_what_is_inside(layer):
+def test_sbom_is_valid_and_lists_the_components(layer):
     text = layer(NEW).zip.with_suffix(".cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     names = {component["name"] for component in json.loads(text)["components"]}
     assert {"node", "nodelayer", "libatomic", "v8", "openssl", "uv"} <= names
 
 
-def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
-    """Another user, umask, locale, time zone, folder and a later clock."""
-    house = tmp_path / "house"
+def test_zip_depends_only_on_the_input(layer, tmp_path):
+    """Build with another user, umask, locale, time zone and folder, and at a later time."""
+    checkout = tmp_path / "checkout"
     for part in ("runtime", "function", "docker", "nodelayer"):
-        shutil.copytree(ROOT / part, house / part, copy_function=shutil.copy)
+        shutil.copytree(ROOT / part, checkout / part, copy_function=shutil.copy)
     for name in ("tasks.py", "pyproject.toml"):
-        shutil.copy(ROOT / name, house)
+        shutil.copy(ROOT / name, checkout)
     blob = subprocess.run(
         command("download", f"--node={OLD}", "--source=npm"), capture_output=True, check=True
     )
@@ -99,7 +99,7 @@ def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
     flags = (*QUICK, f"--node={OLD}", f"--out={out}")
     environ = environment(TZ="Pacific/Kiritimati", LC_ALL="tr_TR.UTF-8", PYTHONHASHSEED="1", USER="nobody")
     line = [*command("build-layer", *flags)]
-    line[1] = f"--search-root={house}"
+    line[1] = f"--search-root={checkout}"
     done = subprocess.run(
         line, cwd="/", env=environ, umask=0o077, capture_output=True, text=True, check=False
     )
@@ -109,7 +109,7 @@ def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
 
 def test_a_second_build_needs_no_network(invoke, layer, tmp_path):
     layer(OLD)
-    nowhere = "http://127.0.0.1:9"
+    unreachable = "http://127.0.0.1:9"
     outcome = invoke(
         "build-layer",
         f"--node={OLD}",
@@ -117,24 +117,24 @@ def test_a_second_build_needs_no_network(invoke, layer, tmp_path):
         "--compression=fast",
         f"--out={tmp_path}",
         "--json",
-        npm_config_registry=nowhere,
-        NVM_NODEJS_ORG_MIRROR=nowhere,
+        npm_config_registry=unreachable,
+        NVM_NODEJS_ORG_MIRROR=unreachable,
     )
     assert outcome.code == 0, outcome.err
     assert json.loads(outcome.out) == [json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())]
     assert (tmp_path / f"nodejs-{OLD}-x86_64.zip").read_bytes() == layer(OLD).zip.read_bytes()
 
 
-def test_without_a_network_a_first_build_says_so_in_one_line(invoke, tmp_path):
-    nowhere = "http://127.0.0.1:9"
+def test_first_build_without_a_network_fails_with_a_one_line_error(invoke, tmp_path):
+    unreachable = "http://127.0.0.1:9"
     outcome = invoke(
         "build-layer",
         f"--node={OLD}",
         f"--out={tmp_path / 'out'}",
         NODELAYER_CACHE_DIR=tmp_path / "cache",
-        npm_config_registry=nowhere,
+        npm_config_registry=unreachable,
         npm_config_fetch_retries="0",
-        NVM_NODEJS_ORG_MIRROR=nowhere,
+        NVM_NODEJS_ORG_MIRROR=unreachable,
     )
     assert outcome.code == 4
     assert outcome.lines[-1].startswith("nodelayer: ")
@@ -142,7 +142,7 @@ def test_without_a_network_a_first_build_says_so_in_one_line(invoke, tmp_path):
     assert finished(tmp_path / "out") == []
 
 
-def test_a_version_that_is_too_old_is_refused_before_anything_is_fetched(invoke, tmp_path):
+def test_version_that_is_too_old_is_refused_before_the_download(invoke, tmp_path):
     for words in (("build-layer", f"--out={tmp_path / 'out'}"), ("download",)):
         outcome = invoke(*words, "--node=0.10.48", NODELAYER_CACHE_DIR=tmp_path / "cache")
         assert (outcome.code, len(outcome.lines)) == (6, 1), outcome.err
@@ -150,7 +150,7 @@ def test_a_version_that_is_too_old_is_refused_before_anything_is_fetched(invoke,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_full_download_cache_is_told_as_such(invoke, tmp_path, mounted):
+def test_error_for_a_full_download_cache_names_its_variable(invoke, tmp_path, mounted):
     cache = mounted(tmp_path / "cache", "-t", "tmpfs", "-o", "size=9m", "tmpfs")
     outcome = invoke("download", f"--node={OLD}", NODELAYER_CACHE_DIR=cache)
     assert outcome.code == 7, outcome.err
@@ -159,7 +159,7 @@ def test_a_full_download_cache_is_told_as_such(invoke, tmp_path, mounted):
     assert "network" not in outcome.lines[-1]
 
 
-def test_a_full_disk_is_one_line_and_leaves_nothing(invoke, tmp_path, mounted):
+def test_build_on_a_full_disk_fails_in_one_line_and_leaves_no_files(invoke, tmp_path, mounted):
     out = mounted(tmp_path / "small", "-t", "tmpfs", "-o", "size=5m", "tmpfs")
     outcome = invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={out}")
     assert outcome.code == 7
@@ -168,13 +168,13 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(invoke, tmp_path, mounted):
 
 
 @pytest.mark.parametrize("when", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
-def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, when):
+def test_stopped_build_leaves_no_files(layer, tmp_path, when):
     layer(OLD)
     flags = ("--builder=local", "--source=npm", f"--node={OLD}", f"--out={tmp_path}")
     with start(
         command("build-layer", *flags), env=environment(), stderr=subprocess.PIPE, text=True
     ) as process:
-        for line in process.stderr:  # the next step after this line packs, for seconds
+        for line in process.stderr:  # the step after this line packs the zip, which takes seconds
             if line.startswith("Runs on"):
                 break
         time.sleep(0.5)
@@ -187,8 +187,8 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(invoke, layer, tmp_path):
-    layer(OLD)  # so that it is in the cache
+def test_build_skips_duplicates_and_continues_if_one_version_fails(invoke, layer, tmp_path):
+    layer(OLD)  # to fill the cache
     outputs = tmp_path / "outputs"
     flags = (f"--out={tmp_path}", f"--outputs={outputs}", *QUICK)
     outcome = invoke("build-layer", f"--node={OLD}, 99.0.0,v{OLD}", *flags)
@@ -208,7 +208,7 @@ def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(
     }
 
 
-def test_clean_removes_layers_and_nothing_else(invoke, layer, tmp_path):
+def test_clean_deletes_only_layers(invoke, layer, tmp_path):
     out = tmp_path / "dist"
     shutil.copytree(layer(OLD).zip.parent, out)
     (out / "notes.txt").write_text("mine")
@@ -216,7 +216,7 @@ def test_clean_removes_layers_and_nothing_else(invoke, layer, tmp_path):
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
-def test_download_says_what_it_has(invoke, layer):
+def test_download_prints_version_source_and_checksum(invoke, layer):
     layer(OLD)
     outcome = invoke("download", f"--node=v{OLD}", "--source=npm")
     assert outcome.code == 0
@@ -247,8 +247,8 @@ def mounted():
         subprocess.run(["umount", point], check=True)
 
 
-class Heard(Reporter):
-    """Keeps the warnings."""
+class RecordingReporter(Reporter):
+    """Records the warnings."""
 
     def __init__(self):
         super().__init__(quiet=True)
@@ -260,13 +260,13 @@ class Heard(Reporter):
 
 @pytest.fixture
 def build_here(cache_folder):
-    """Build in this process, so that a limit can be set low enough for a real layer to reach it."""
+    """Build in this process, so that a test can lower a limit below the size of a real layer."""
 
     def no_emulator(*_):
         raise UnreachableError("no emulator here")
 
     def run(out, version=OLD, invoke=no_emulator):
-        reporter = Heard()
+        reporter = RecordingReporter()
         context = build.BuildContext(
             paths=build.ProjectPaths(ROOT / "runtime", ROOT / "function", ROOT / "docker", ROOT / "none"),
             source=open_source("npm", SourceContext(DownloadCache(cache_folder), reporter, os.environ)),
@@ -296,16 +296,16 @@ def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_that_this_host_has_not_got_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
+def test_error_for_a_library_missing_on_this_host_names_the_remedies(build_here, tmp_path, monkeypatch):
     monkeypatch.setattr(system_library, "find", lambda *_: None)
-    way_out = r"libatomic\.so\.1.*this machine lack.*libatomic1 on Debian.*--builder docker"
-    with pytest.raises(IncompatibleError, match=way_out):
+    remedies = r"libatomic\.so\.1.*this machine lack.*libatomic1 on Debian.*--builder docker"
+    with pytest.raises(IncompatibleError, match=remedies):
         build_here(tmp_path, NEW)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
-    """One that calls what glibc has since 2.36 only, as a newer host's own might."""
+def test_error_for_a_library_too_new_for_the_target_names_the_remedy(build_here, tmp_path, monkeypatch):
+    """The library calls a function of glibc 2.36, like a library of a newer host."""
     find_program("gcc", "gcc libc6-dev")
     source, library = tmp_path / "new.c", tmp_path / "libatomic.so.1"
     source.write_text("#include <stdlib.h>\nunsigned int f(void) { return arc4random(); }\n")
@@ -324,7 +324,7 @@ def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(build_here
     assert finished(tmp_path / "out") == []
 
 
-def test_a_client_that_does_not_start_is_refused(build_here, tmp_path):
+def test_build_fails_if_the_runtime_client_does_not_work(build_here, tmp_path):
     def fails(*_):
         raise FunctionError("the sample function failed")
 
@@ -333,7 +333,7 @@ def test_a_client_that_does_not_start_is_refused(build_here, tmp_path):
     assert finished(tmp_path) == []
 
 
-def test_without_an_emulator_the_record_says_that_nothing_was_invoked(build_here, tmp_path):
+def test_build_record_without_an_emulator_says_not_invoked(build_here, tmp_path):
     build_here(tmp_path)
     builder = json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())["builder"]
     assert (builder["executed"], builder["invoked"]) == (True, False)

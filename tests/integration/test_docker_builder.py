@@ -1,4 +1,4 @@
-"""build-layer by Docker, inside the stand-in base image: Debian, never a proof for Amazon Linux."""
+"""build-layer with Docker, in a Debian image in place of Amazon Linux."""
 
 import json
 import os
@@ -23,7 +23,7 @@ QUICK = ("--builder=docker", "--source=npm", "--compression=fast")
 
 @pytest.fixture(scope="session", name="invoke")
 def _invoke(invoke):
-    """Run a command that builds in the stand-in, or in another image that the test names."""
+    """Run a command that builds in the Debian image, or in another image that the test names."""
 
     def run(*arguments, **changes):
         return invoke(*arguments, **{"NODELAYER_BASE_IMAGE": STANDIN, **changes})
@@ -40,20 +40,20 @@ def client():
 
 @pytest.fixture
 def leftovers(client):
-    """What a test leaves behind in the daemon: containers and images of builds."""
+    """Return a function that counts the containers and images that a test leaves behind."""
     label = {"label": "io.nodelayer.build"}
 
-    def there():
+    def current():
         containers = {each.id for each in client.containers.list(all=True, filters=label)}
         return containers, {each.id for each in client.images.list(all=True, filters=label)}
 
-    before = there()
+    before = current()
 
-    def left():
-        containers, images = there()
+    def added():
+        containers, images = current()
         return len(containers - before[0]), len(images - before[1])
 
-    return left
+    return added
 
 
 def record(out, version, arch="x86_64"):
@@ -64,9 +64,7 @@ def zipped(out, version, arch="x86_64"):
     return (out / f"nodejs-{version}-{arch}.zip").read_bytes()
 
 
-def test_the_layer_is_invoked_in_the_image_recorded_and_equal_to_the_local_build(
-    invoke, layer, tmp_path, leftovers
-):
+def test_docker_build_invokes_the_layer_and_equals_the_local_build(invoke, layer, tmp_path, leftovers):
     outcome = invoke("build-layer", f"--node={OLD}", *QUICK, f"--out={tmp_path}")
     assert outcome.code == 0, outcome.err
     builder = record(tmp_path, OLD)["builder"]
@@ -90,14 +88,14 @@ def newest(invoke, tmp_path_factory):
 
 
 @pytest.mark.full
-def test_a_library_the_target_lacks_comes_from_its_own_packages(newest):
-    made = record(newest, NEW)
-    assert made["builder"]["libraries"] == {"libatomic.so.1": "packages of Debian GNU/Linux 12 (bookworm)"}
-    assert "lib/libatomic.so.1" in [file["path"] for file in made["files"]]
+def test_missing_library_comes_from_the_packages_of_the_image(newest):
+    built = record(newest, NEW)
+    assert built["builder"]["libraries"] == {"libatomic.so.1": "packages of Debian GNU/Linux 12 (bookworm)"}
+    assert "lib/libatomic.so.1" in [file["path"] for file in built["files"]]
 
 
 @pytest.mark.full
-def test_node_26_runs_from_its_layer_on_a_system_without_libatomic(newest, client, tmp_path):
+def test_node_26_layer_runs_on_a_system_without_libatomic(newest, client, tmp_path):
     archive.unpack(archive.read(newest / f"nodejs-{NEW}-x86_64.zip"), tmp_path)
     mount = {str(tmp_path): {"bind": "/opt", "mode": "ro"}}
 
@@ -123,9 +121,7 @@ def image_label(client):
 
 @pytest.mark.full
 @pytest.mark.parametrize("manager", ["dnf", "yum"])
-def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(
-    invoke, client, image_label, tmp_path, manager
-):
+def test_missing_library_is_installed_with_dnf_or_yum(invoke, client, image_label, tmp_path, manager):
     tag = f"nodelayer-standin:{manager}"
     context = str(ROOT / "tests" / "data" / "dnf-base")
     args = {"MANAGER": manager, "TEST_ID": image_label}
@@ -144,23 +140,21 @@ def test_the_library_comes_from_the_package_manager_of_an_amazon_linux_too(
 
 @pytest.mark.full
 @pytest.mark.arm64
-def test_both_architectures_of_the_newest_version_that_both_have_are_built(
-    invoke, layer, tmp_path, leftovers
-):
+def test_arch_all_builds_the_newest_version_that_both_architectures_have(invoke, layer, tmp_path, leftovers):
     outcome = invoke("build-layer", "--node=24", "--arch=all", *QUICK, f"--out={tmp_path}")
     assert outcome.code == 0, outcome.err
     arm64, x86_64 = sorted(path.name for path in tmp_path.glob("*.zip"))
     assert arm64.replace("arm64", "x86_64") == x86_64
     version = arm64.split("-")[1]
-    made = record(tmp_path, version, "arm64")
-    assert made["compatible_architectures"] == ["arm64"]
-    assert (made["builder"]["executed"], made["builder"]["invoked"]) == (True, True)
+    built = record(tmp_path, version, "arm64")
+    assert built["compatible_architectures"] == ["arm64"]
+    assert (built["builder"]["executed"], built["builder"]["invoked"]) == (True, True)
     assert zipped(tmp_path, version, "arm64") == layer(version, "arm64").zip.read_bytes()
     assert leftovers() == (0, 0)
 
 
 @pytest.mark.full
-def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
+def test_auto_uses_docker_if_the_base_image_is_available(invoke, tmp_path):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, NODELAYER_BASE_IMAGE=STANDIN)
     assert "Testing the layer in nodelayer-standin:amd64 (Docker)" in outcome.err
@@ -174,9 +168,7 @@ def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
         ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "Docker does not answer"),
     ],
 )
-def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
-    invoke, tmp_path, variables, why
-):
+def test_auto_builds_locally_with_a_message_if_docker_cannot(invoke, tmp_path, variables, why):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, **variables)
     assert outcome.code == 0, outcome.err
@@ -200,7 +192,9 @@ def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
         ),
     ],
 )
-def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variables, code, why):
+def test_builder_docker_fails_in_one_line_if_docker_or_the_image_is_unavailable(
+    invoke, tmp_path, variables, code, why
+):
     line = ("build-layer", f"--node={OLD}", "--source=npm", "--builder=docker", f"--out={tmp_path}")
     outcome = invoke(*line, **variables)
     assert outcome.code == code
@@ -209,7 +203,7 @@ def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variab
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_daemon_this_user_may_not_use_is_one_line():
+def test_error_without_permission_to_use_docker_is_one_line():
     if os.geteuid() != 0:
         pytest.skip("not root: only root can become another user")
     script = (
@@ -233,7 +227,7 @@ def test_a_daemon_this_user_may_not_use_is_one_line():
         pytest.param("Step 25/", marks=pytest.mark.full),
     ],
 )
-def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, leftovers, line_to_wait_for):
+def test_stopped_build_leaves_no_containers_or_images(layer, tmp_path, leftovers, line_to_wait_for):
     layer(OLD)
     flags = (f"--node={OLD}", *QUICK, f"--out={tmp_path}")
     environ = environment(NODELAYER_BASE_IMAGE=STANDIN)
@@ -250,8 +244,10 @@ def test_a_build_that_is_stopped_leaves_nothing_in_the_daemon(layer, tmp_path, l
 
 
 @pytest.mark.full
-def test_a_binary_that_does_not_run_in_the_image_is_refused_naming_why(invoke, client, tmp_path, leftovers):
-    """An image with an older C++ library than the binary needs: the stand-in with it taken away."""
+def test_binary_that_does_not_run_in_the_image_is_refused_with_the_reason(
+    invoke, client, tmp_path, leftovers
+):
+    """The image lacks the C++ library that the binary needs."""
     tag = "nodelayer-standin:no-libstdcxx"
     container = client.containers.create(
         STANDIN.format(arch="amd64"), ["sh", "-c", "rm /usr/lib/x86_64-linux-gnu/libstdc++*"]

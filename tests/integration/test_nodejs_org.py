@@ -1,4 +1,4 @@
-"""nodejs.org as it is laid out, served by a real HTTP server on this machine, with a key made for tests."""
+"""The layout of nodejs.org, served by a local HTTP server, with a signing key for tests."""
 
 import contextlib
 import hashlib
@@ -33,16 +33,16 @@ LICENSE = b"Node.js is licensed for use as follows: ...\n"
 
 
 class Site:
-    """What a server serves, how it misbehaves, and what it was asked for."""
+    """The files of a server, its faults, and the requests it received."""
 
     def __init__(self):
         self.files = {}
         self.asked = []  # (path, status, headers of the request)
         self.etags = True
         self.ranges = True
-        self.lies = 0  # so many bytes further than asked for the rest of a file starts
-        self.busy = 0  # so many requests are answered 503
-        self.cuts = {}  # by path: after how many bytes of an answer the connection closes, once each
+        self.range_error = 0  # a range response starts this many bytes too late
+        self.busy = 0  # this many requests get status 503
+        self.cuts = {}  # by path: byte counts after which the connection closes, one for each response
         self.slow = 0.0
 
     def asked_for(self, ending):
@@ -70,7 +70,7 @@ class Handler(BaseHTTPRequestHandler):
         asked = re.fullmatch(r"bytes=(\d+)-", self.headers.get("Range", ""))
         same = self.headers.get("If-Range") in (None, extra.get("ETag"))
         if site.ranges and asked and same:
-            start, status = int(asked[1]) + site.lies, 206
+            start, status = int(asked[1]) + site.range_error, 206
             if start >= len(data):
                 self.reply(416, b"")
                 return
@@ -94,7 +94,7 @@ class Handler(BaseHTTPRequestHandler):
 
 @contextlib.contextmanager
 def serving(site):
-    """The base address of a server that runs meanwhile."""
+    """Run a server and yield its base address."""
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.site = site
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
@@ -107,7 +107,7 @@ def serving(site):
 
 
 def program(node):
-    """The first bytes of an ELF program for this architecture, and some that no compressor makes smaller."""
+    """Return the first bytes of an ELF program for this architecture, and incompressible bytes."""
     head = b"\x7fELF\x02\x01\x01".ljust(16, b"\0") + struct.pack("<HH", 2, MACHINES[node])
     return head.ljust(64, b"\0") + os.urandom(600_000)
 
@@ -135,7 +135,7 @@ def sums_of(files):
 
 
 class Team:
-    """A release team of one, and what it publishes."""
+    """A release team with one key, and its releases."""
 
     def __init__(self):
         self.secret = pysequoia.Tsk.generate("Releaser <releaser@example.invalid>")
@@ -146,7 +146,7 @@ class Team:
         return pysequoia.sign(self.secret.signer(), data, mode=mode)
 
     def publish(self, site, files):
-        """A release of these archives by name: the list, and both kinds of signature."""
+        """Publish a release with these archives, the checksums and both kinds of signature."""
         sums = sums_of(files)
         for name, data in files.items():
             site.files[f"/dist/v{VERSION}/{name}"] = data
@@ -175,7 +175,7 @@ def archives(binaries):
 
 @pytest.fixture
 def site(team, binaries, archives):
-    """nodejs.org with one release, and a list of three."""
+    """A server with one release and a list of three."""
     site = Site()
     site.binaries, site.archives = binaries, archives
     team.publish(site, archives)
@@ -202,18 +202,18 @@ def base(site):
 
 
 @pytest.fixture
-def said():
+def output():
     return io.StringIO()
 
 
 @pytest.fixture
-def nodejs(tmp_path, team, said):
-    """A source on this test's cache; `pinned` and the environment may be other ones."""
+def nodejs(tmp_path, team, output):
+    """Return a function that opens a source on this test's cache."""
 
     def opened(base, *, pinned=None, verify_signature=True, **environ):
         context = SourceContext(
             DownloadCache(tmp_path / "cache"),
-            Reporter(Console(file=said, width=1000, highlight=False)),
+            Reporter(Console(file=output, width=1000, highlight=False)),
             {"NODEJS_ORG_MIRROR": f"{base}/dist", "NODELAYER_RELEASE_KEYS_URL": base, **environ},
             verify_signature,
         )
@@ -240,7 +240,7 @@ def refusal(kind, call, *arguments):
 
 
 def closed_port():
-    """An address where nobody listens."""
+    """Return an address with a closed port."""
     with serving(Site()) as address:
         pass
     return address
@@ -250,7 +250,7 @@ def closed_port():
 
 
 @pytest.mark.parametrize("architecture", [X86_64, ARM64], ids=str)
-def test_a_release_is_fetched_and_what_was_checked_is_recorded(nodejs, base, team, architecture, site):
+def test_fetch_returns_a_release_and_records_the_checks(nodejs, base, team, architecture, site):
     files = nodejs(base).fetch(VERSION, architecture)
     name = f"node-v{VERSION}-linux-{architecture.node}.tar.xz"
     assert (files.version, files.architecture) == (VERSION, architecture)
@@ -262,7 +262,7 @@ def test_a_release_is_fetched_and_what_was_checked_is_recorded(nodejs, base, tea
     assert files.record.checks == f"checksum and OpenPGP signature verified by {team.fingerprint}"
 
 
-def test_the_smaller_archive_is_taken_and_the_other_where_there_is_none(nodejs, base, site, team):
+def test_fetch_prefers_tar_xz_and_falls_back_to_tar_gz(nodejs, base, site, team):
     gz = {f"node-v{VERSION}-linux-x64.tar.gz": archive("x64", "w:gz", site.binaries["x64"])}
     team.publish(site, site.archives | gz)
     assert nodejs(base).fetch(VERSION, X86_64).record.url.endswith(".tar.xz")
@@ -286,7 +286,7 @@ def test_a_second_fetch_needs_no_network(nodejs, site):
 
 
 @pytest.mark.parametrize("name", ["SHASUMS256.txt", "SHASUMS256.txt.sig"])
-def test_a_cached_list_that_was_tampered_with_is_not_believed(nodejs, base, site, tmp_path, name):
+def test_tampered_cached_checksums_are_refused_and_fetched_again(nodejs, base, site, tmp_path, name):
     nodejs(base).fetch(VERSION, X86_64)
     (path,) = [path for path in kept(tmp_path, "documents") if path.name == name]
     path.write_bytes(path.read_bytes().replace(b"a", b"b").replace(b"A", b"B"))
@@ -295,7 +295,7 @@ def test_a_cached_list_that_was_tampered_with_is_not_believed(nodejs, base, site
     assert len(site.asked_for(".tar.xz")) == 1
 
 
-def test_a_cached_key_that_was_exchanged_is_dropped_and_fetched_again(nodejs, base, team, tmp_path):
+def test_replaced_cached_key_is_deleted_and_fetched_again(nodejs, base, team, tmp_path):
     nodejs(base).fetch(VERSION, X86_64)
     (path,) = [path for path in kept(tmp_path, "documents") if path.name == f"{team.fingerprint}.asc"]
     path.write_bytes(bytes(Team().certificate))
@@ -303,10 +303,10 @@ def test_a_cached_key_that_was_exchanged_is_dropped_and_fetched_again(nodejs, ba
     assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
 
 
-# what may not be believed
+# failed verification
 
 
-def test_a_tampered_archive_is_refused_and_not_kept(nodejs, base, site, tmp_path):
+def test_tampered_archive_is_refused_and_deleted(nodejs, base, site, tmp_path):
     site.files[XZ] = site.files[XZ][:-1] + bytes([site.files[XZ][-1] ^ 1])
     line = refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
     assert "SHASUMS256.txt" in line
@@ -315,7 +315,7 @@ def test_a_tampered_archive_is_refused_and_not_kept(nodejs, base, site, tmp_path
     assert len(site.asked_for(".tar.xz")) == 1
 
 
-def test_a_tampered_list_is_refused_before_any_archive_is_asked_for(nodejs, base, site):
+def test_tampered_checksums_are_refused_before_the_archive_is_downloaded(nodejs, base, site):
     site.files[XZ] = b"evil"
     site.files[SUMS] = sums_of({XZ.rpartition("/")[2]: b"evil"})
     refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
@@ -331,19 +331,19 @@ def test_a_signature_of_a_key_that_is_not_pinned_is_refused(nodejs, base, site):
     assert site.asked_for(".tar.xz") == []
 
 
-def test_a_key_server_that_hands_out_another_key_is_not_believed(nodejs, base, site, team):
+def test_key_with_another_fingerprint_is_refused(nodejs, base, site, team):
     other = Team()
     other.publish(site, site.archives)
     site.files[f"/keys/{team.fingerprint}.asc"] = bytes(other.certificate)
     assert "another fingerprint" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_a_release_nobody_signed_is_refused_and_the_flag_is_named(nodejs, base, site):
+def test_unsigned_release_is_refused_and_the_error_names_the_flag(nodejs, base, site):
     del site.files[f"{SUMS}.sig"], site.files[f"{SUMS}.asc"]
     assert "--no-signature" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_signed_text_stands_in_where_there_is_no_detached_signature(nodejs, base, site, team):
+def test_cleartext_signature_is_used_without_a_detached_signature(nodejs, base, site, team):
     del site.files[f"{SUMS}.sig"]
     site.files[SUMS] = sums_of({XZ.rpartition("/")[2]: b"evil"})
     files = nodejs(base).fetch(VERSION, X86_64)
@@ -352,13 +352,13 @@ def test_signed_text_stands_in_where_there_is_no_detached_signature(nodejs, base
     assert nodejs(base).fetch(VERSION, X86_64) == files
 
 
-def test_a_list_that_is_none_is_refused(nodejs, base, site, team):
+def test_invalid_checksum_file_is_refused(nodejs, base, site, team):
     site.files[SUMS] = b"<html>Sign in to the network</html>"
     site.files[f"{SUMS}.sig"] = team.sign(site.files[SUMS])
     assert "not a list of checksums" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_what_cannot_be_verified_stays_so_while_the_key_server_is_away(nodejs, site):
+def test_verification_fails_as_not_verified_if_keys_are_unavailable(nodejs, site):
     with serving(site) as base:
         nodejs(base).fetch(VERSION, X86_64)
         site.files[SUMS] = site.files[SUMS].replace(b"a", b"b")
@@ -367,10 +367,10 @@ def test_what_cannot_be_verified_stays_so_while_the_key_server_is_away(nodejs, s
     assert "release team" in line
 
 
-# without the signature
+# --no-signature
 
 
-def test_a_signature_that_was_not_wanted_is_neither_fetched_nor_claimed(nodejs, base, site):
+def test_no_signature_neither_fetches_nor_records_a_signature(nodejs, base, site):
     site.files = {path: data for path, data in site.files.items() if not path.endswith((".sig", ".asc"))}
     files = nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert files.record.signature == NOT_CHECKED
@@ -378,22 +378,22 @@ def test_a_signature_that_was_not_wanted_is_neither_fetched_nor_claimed(nodejs, 
     assert [path for path, _, _ in site.asked] == [SUMS, XZ]
 
 
-def test_the_checksum_counts_without_the_signature_too(nodejs, base, site):
+def test_checksum_is_verified_without_the_signature(nodejs, base, site):
     site.files[XZ] += b"x"
     refusal(NotVerifiedError, nodejs(base, verify_signature=False).fetch, VERSION, X86_64)
 
 
-def test_what_was_fetched_without_the_signature_is_verified_once_one_is_wanted(nodejs, base, site):
+def test_release_fetched_without_a_signature_is_verified_later_if_requested(nodejs, base, site):
     nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert nodejs(base).cached(VERSION, X86_64) is None
     assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
     assert len(site.asked_for(".tar.xz")) == 1
 
 
-# a download that is cut
+# interrupted downloads
 
 
-def test_a_cut_download_goes_on_where_it_was_cut(nodejs, base, site):
+def test_interrupted_download_resumes(nodejs, base, site):
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     first, second = site.asked_for(".tar.xz")
@@ -404,21 +404,21 @@ def test_a_cut_download_goes_on_where_it_was_cut(nodejs, base, site):
     assert second[2]["If-Range"].startswith('"')
 
 
-def test_a_server_that_ignores_the_range_starts_again(nodejs, base, site):
+def test_download_restarts_if_the_server_ignores_the_range(nodejs, base, site):
     site.ranges = False
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 200]
 
 
-def test_a_rest_that_starts_elsewhere_is_found_out(nodejs, base, site):
-    site.lies = 1
+def test_download_restarts_if_the_server_sends_a_wrong_range(nodejs, base, site):
+    site.range_error = 1
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 206, 200]
 
 
-def test_a_file_that_changed_since_it_was_cut_starts_again(nodejs, base, site, tmp_path):
+def test_download_restarts_if_the_partial_file_has_wrong_content(nodejs, base, site, tmp_path):
     site.cuts[XZ] = [400_000] * 5
     site.ranges = False
     refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
@@ -430,9 +430,7 @@ def test_a_file_that_changed_since_it_was_cut_starts_again(nodejs, base, site, t
     assert kept(tmp_path, "partial") == []
 
 
-def test_a_download_cut_again_and_again_is_told_and_the_next_build_goes_on_with_it(
-    nodejs, base, site, tmp_path
-):
+def test_next_run_resumes_a_download_that_failed_after_several_interruptions(nodejs, base, site, tmp_path):
     site.cuts[XZ] = [70_000] * 5
     line = refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
     assert "run the same command again" in line
@@ -444,10 +442,10 @@ def test_a_download_cut_again_and_again_is_told_and_the_next_build_goes_on_with_
     assert [headers["Range"] for _, _, headers in site.asked_for(".tar.xz")] == [f"bytes={size}-"]
 
 
-# the list of releases
+# list of releases
 
 
-def test_the_list_has_what_there_is_for_the_architecture(nodejs, base):
+def test_releases_lists_the_versions_of_the_architecture(nodejs, base):
     x86_64, arm64 = (nodejs(base).releases(architecture) for architecture in (X86_64, ARM64))
     assert [(each.version, each.lts, each.date) for each in x86_64] == [
         ("13.8.0", None, "2020-02-06"),
@@ -457,36 +455,36 @@ def test_the_list_has_what_there_is_for_the_architecture(nodejs, base):
     assert [each.version for each in arm64] == ["13.8.0", VERSION]
 
 
-def test_the_list_seen_last_is_used_and_that_is_said_in_one_line(nodejs, site, said):
+def test_releases_uses_the_cached_list_with_a_message_if_the_host_is_unreachable(nodejs, site, output):
     with serving(site) as base:
         seen = nodejs(base).releases(X86_64)
     assert nodejs(base).releases(X86_64) == seen
-    assert said.getvalue() == (
+    assert output.getvalue() == (
         "127.0.0.1 cannot be reached (connection refused); using the cached list of releases\n"
     )
 
 
 @pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b"{}", b'[{"version": 12}]', b""])
-def test_a_list_that_cannot_be_read_is_told_in_one_line(nodejs, base, site, answer):
+def test_invalid_list_of_releases_is_a_one_line_error(nodejs, base, site, answer):
     site.files["/dist/index.json"] = answer
     assert "is not valid" in refusal(UnreachableError, nodejs(base).releases, X86_64)
 
 
-# what is not there
+# missing files
 
 
-def test_a_version_that_does_not_exist_names_the_nearest(nodejs, base):
+def test_error_for_a_missing_version_names_the_nearest(nodejs, base):
     line = refusal(NotFoundError, nodejs(base).fetch, "12.16.2", X86_64)
     assert "no Node.js 12.16.2 for x86_64" in line
     assert f"nearest: {VERSION}, 13.8.0" in line
 
 
-def test_a_file_that_is_listed_and_not_there_is_told(nodejs, base, site):
+def test_listed_archive_that_does_not_exist_is_an_error(nodejs, base, site):
     del site.files[XZ]
     assert "does not have it" in refusal(NotFoundError, nodejs(base).fetch, VERSION, X86_64)
 
 
-# hosts
+# mirrors and hosts
 
 
 @pytest.mark.parametrize(
@@ -498,7 +496,7 @@ def test_a_file_that_is_listed_and_not_there_is_told(nodejs, base, site):
         ("NPM_CONFIG_DISTURL", None),
     ],
 )
-def test_a_mirror_is_taken_from_the_first_variable_that_names_one(tmp_path, site, base, names):
+def test_mirror_comes_from_the_first_variable_that_is_set(tmp_path, site, base, names):
     first, second = names
     environ = {first: f" {base}/dist/ ", **({second: "http://127.0.0.1:9/never"} if second else {})}
     source = NodejsOrg(SourceContext(DownloadCache(tmp_path), Reporter(quiet=True), environ))
@@ -509,24 +507,24 @@ def test_a_mirror_is_taken_from_the_first_variable_that_names_one(tmp_path, site
 @pytest.mark.parametrize(
     "address", ["nodejs.org/dist", "ftp://nodejs.org/dist", "https://", "file:///dist", "http://[x"]
 )
-def test_a_mirror_that_is_no_address_is_told_by_the_variable_it_stands_in(nodejs, address):
+def test_error_for_an_invalid_mirror_names_its_variable(nodejs, address):
     line = refusal(InvalidInputError, lambda: nodejs("http://x", NODEJS_ORG_MIRROR=address))
     assert "[NODEJS_ORG_MIRROR]" in line
 
 
-def test_what_one_mirror_listed_is_not_taken_for_anothers(nodejs, base):
+def test_cache_entries_of_one_mirror_are_not_used_for_another(nodejs, base):
     nodejs(base).fetch(VERSION, X86_64)
     assert nodejs(closed_port()).cached(VERSION, X86_64) is None
 
 
-def test_the_password_of_a_mirror_is_neither_recorded_nor_printed(nodejs, base, said):
+def test_password_of_a_mirror_is_neither_recorded_nor_printed(nodejs, base, output):
     secret = base.replace("http://", "http://user:secret@")
     assert "secret" not in nodejs(secret).fetch(VERSION, X86_64).record.__repr__()
     assert "secret" not in refusal(NotFoundError, nodejs(secret).fetch, "99.0.0", X86_64)
-    assert "secret" not in said.getvalue()
+    assert "secret" not in output.getvalue()
 
 
-def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
+def test_refused_connection_is_a_one_line_error(nodejs):
     source = nodejs(closed_port())
     for line in (
         refusal(UnreachableError, source.fetch, VERSION, X86_64),
@@ -536,14 +534,14 @@ def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
         assert "--source npm" in line
 
 
-def test_a_name_that_is_unknown_is_told_at_once(nodejs):
+def test_unknown_host_name_fails_at_once(nodejs):
     start = time.monotonic()
     line = refusal(UnreachableError, nodejs("https://nodejs.invalid").fetch, VERSION, X86_64)
     assert "nodejs.invalid cannot be reached (its name cannot be resolved)" in line
     assert time.monotonic() - start < 5
 
 
-def test_a_host_without_a_certificate_is_not_asked_again_in_the_clear(nodejs, base, site):
+def test_failed_https_request_is_not_repeated_over_http(nodejs, base, site):
     refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
     assert site.asked == []
 
@@ -559,19 +557,19 @@ def test_a_redirect_from_https_to_http_is_refused():
     assert session.get_redirect_target(response) == response.headers["location"]
 
 
-def test_a_host_that_is_busy_for_a_moment_is_asked_again(nodejs, base, site):
+def test_request_is_retried_if_the_host_is_busy(nodejs, base, site):
     site.busy = 2
     assert len(nodejs(base).releases(X86_64)) == 3
 
 
-def test_a_list_without_an_end_is_not_read_to_it(nodejs, base, site):
+def test_checksum_file_above_the_size_limit_is_refused(nodejs, base, site):
     site.files[SUMS] = b"x" * 1_000_001
     assert "more than 1000000 bytes" in refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
 
 
-@pytest.mark.parametrize("gone", [True, False])
-def test_keys_that_cannot_be_fetched_are_told_with_what_to_do(nodejs, base, site, gone):
-    other = closed_port() if gone else f"{base}/nothing-here"
+@pytest.mark.parametrize("unreachable", [True, False])
+def test_error_for_unavailable_keys_names_the_remedies(nodejs, base, site, unreachable):
+    other = closed_port() if unreachable else f"{base}/nothing-here"
     line = refusal(UnreachableError, nodejs(base, NODELAYER_RELEASE_KEYS_URL=other).fetch, VERSION, X86_64)
     assert "cannot download the release team's keys" in line
     assert "--no-signature" in line

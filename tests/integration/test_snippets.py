@@ -1,4 +1,4 @@
-"""Each snippet, given to the tool that it is for."""
+"""Each snippet, processed by the tool that it is for."""
 
 import io
 import json
@@ -23,12 +23,12 @@ SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 AWS_CLI = ("awscli==1.46.3",)
 CDK_PYTHON = ("aws-cdk-lib==2.275.0", "constructs==10.8.1")
 CDK = ("aws-cdk-lib@2.276.0", "constructs@10.8.1", "typescript@7.0.2")
-OSLS = ("osls@4.3.1",)  # Serverless Framework v3, carried on; v4 of the original wants a login
-AWS_PROVIDER = "@cdktf/provider-aws@21.22.1"  # its declarations are made from the schema of aws 6.25.0
+OSLS = ("osls@4.3.1",)  # a fork of Serverless Framework v3; v4 requires a login
+AWS_PROVIDER = "@cdktf/provider-aws@21.22.1"  # generated from the schema of aws 6.25.0
 
-DEPRECATED = {"W2531", "E2531"}  # the one until AWS stops to create functions, the other from then on
-CDK_S_OWN = {"W3005"}  # it writes DependsOn beside a reference that implies it
-# Without the last each start of a tool compiles it anew.
+DEPRECATED = {"W2531", "E2531"}  # W until AWS blocks new functions, E from then on
+CDK_S_OWN = {"W3005"}  # CDK writes a DependsOn that a reference implies
+# With PYTHONDONTWRITEBYTECODE each start of a tool would compile it again.
 OF_THIS_MACHINE = ("AWS_", "TF_", "PYTHONDONTWRITEBYTECODE")
 TERRAFORM = shutil.which("terraform")
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/function"
@@ -61,7 +61,7 @@ def tools(cache_folder):
 
 @pytest.fixture
 def project(tmp_path):
-    """A folder with the sources that every snippet speaks of."""
+    """A folder with the sources that the snippets refer to."""
     (tmp_path / "function").mkdir()
     (tmp_path / "function" / "function.js").write_text(NODE)
     (tmp_path / "function.js").write_text(NODE)
@@ -71,7 +71,7 @@ def project(tmp_path):
 
 
 def run(*line, cwd, **variables):
-    """Run a tool as in an account without credentials, and without a report to its makers."""
+    """Run a tool without credentials and without telemetry."""
     quiet = {"SAM_CLI_TELEMETRY": "0", "SLS_TELEMETRY_DISABLED": "1", "CHECKPOINT_DISABLE": "1"}
     quiet |= {"JSII_SILENCE_WARNING_END_OF_LIFE_NODE_VERSION": "1", "TF_CLI_CONFIG_FILE": os.devnull}
     kept = {key: value for key, value in os.environ.items() if not key.startswith(OF_THIS_MACHINE)}
@@ -88,40 +88,40 @@ def run(*line, cwd, **variables):
     return Outcome(done.returncode, done.stdout, done.stderr)
 
 
-def ran(*line, cwd, **variables):
-    """As run, for what has to succeed; what it printed."""
+def run_checked(*line, cwd, **variables):
+    """Run a tool that must succeed; return its output."""
     done = run(*line, cwd=cwd, **variables)
     assert done.code == 0, f"{' '.join(map(str, line))}: {done.out}{done.err}"
     return done.out
 
 
 def findings(tools, region, *templates):
-    """The ids of cfn-lint's rules that the templates break."""
+    """Return the ids of the cfn-lint rules that the templates violate."""
     program = tools.pip(*SAM_CLI) / "bin" / "cfn-lint"
     done = run(program, "--format=json", f"--regions={region}", *templates, cwd=templates[0].parent)
     return {each["Rule"]["Id"] for each in json.loads(done.out)}
 
 
 def function_of(template):
-    """The properties of the one function in a CloudFormation template, as JSON."""
+    """Return the properties of the only function in a CloudFormation template in JSON."""
     resources = json.loads(template.read_bytes())["Resources"].values()
     (found,) = [each["Properties"] for each in resources if each["Type"] == "AWS::Lambda::Function"]
     return found
 
 
 def check_function(function, wanted):
-    """Check what a function's properties say of the layer and of what it was built for."""
+    """Check the layer, architecture, runtime and handler of a function."""
     expected = {"Layers": [wanted.arn], "Architectures": [wanted.architecture]}
     expected |= {"Runtime": wanted.runtime, "Handler": "function.handler"}
     assert {key: function[key] for key in expected} == expected
 
 
 @each_current_layer
-def test_sam_builds_its_template(tools, project, name):
+def test_sam_builds_its_snippet(tools, project, name):
     sam = tools.pip(*SAM_CLI) / "bin" / "sam"
     wanted = LAYERS[name]
     (project / "template.yaml").write_text(render("sam", wanted) + "\n")
-    ran(sam, "build", cwd=project, AWS_DEFAULT_REGION=wanted.region)
+    run_checked(sam, "build", cwd=project, AWS_DEFAULT_REGION=wanted.region)
     assert wanted.arn in (project / ".aws-sam" / "build" / "template.yaml").read_text()
 
 
@@ -167,16 +167,16 @@ def test_sam_accepts_the_mapping_of_all_regions(tools, tmp_path):
 def test_terraform_reads_the_map_of_all_regions(tmp_path):
     output = 'output "arn" {\n  value = local.node_layers["us-east-1"]\n}\n'
     (tmp_path / "main.tf").write_text(f"{render_regions('terraform', EVERYWHERE)}\n\n{output}")
-    assert ran(TERRAFORM, "fmt", "-check", "-diff", cwd=tmp_path) == ""
-    ran(TERRAFORM, "init", "-backend=false", cwd=tmp_path)
-    ran(TERRAFORM, "apply", "-auto-approve", cwd=tmp_path)
-    assert ran(TERRAFORM, "output", "-raw", "arn", cwd=tmp_path) == EVERYWHERE[1].arn
+    assert run_checked(TERRAFORM, "fmt", "-check", "-diff", cwd=tmp_path) == ""
+    run_checked(TERRAFORM, "init", "-backend=false", cwd=tmp_path)
+    run_checked(TERRAFORM, "apply", "-auto-approve", cwd=tmp_path)
+    assert run_checked(TERRAFORM, "output", "-raw", "arn", cwd=tmp_path) == EVERYWHERE[1].arn
 
 
 @pytest.fixture(scope="session")
 def _node_for_osls():
-    told = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
-    if int(told.removeprefix("v").partition(".")[0]) < 20:
+    output = subprocess.run(["node", "--version"], capture_output=True, text=True, check=True).stdout
+    if int(output.removeprefix("v").partition(".")[0]) < 20:
         pytest.skip("node is older than 20, which osls needs: install a newer Node.js")
 
 
@@ -185,7 +185,7 @@ def _node_for_osls():
 def test_serverless_packages_a_function_on_the_layer(tools, project, name):
     osls = tools.npm(*OSLS) / "node_modules" / ".bin" / "osls"
     (project / "serverless.yml").write_text(render("serverless", LAYERS[name]) + "\n")
-    ran(osls, "package", cwd=project)
+    run_checked(osls, "package", cwd=project)
     packaged = project / ".serverless" / "cloudformation-template-update-stack.json"
     check_function(function_of(packaged), LAYERS[name])
 
@@ -199,7 +199,7 @@ app.synth();
 """
 
 
-def test_the_cdk_in_typescript_compiles_strictly_and_synthesizes_functions_on_the_layers(tools, project):
+def test_cdk_typescript_snippets_compile_strictly_and_synthesize(tools, project):
     modules = tools.npm(*CDK) / "node_modules"
     (project / "node_modules").symlink_to(modules)
     numbered = dict(enumerate(LAYERS.values()))
@@ -210,13 +210,13 @@ def test_the_cdk_in_typescript_compiles_strictly_and_synthesizes_functions_on_th
     source = CDK_APP.format(imports="\n".join(imports), stacks="\n".join(stacks))
     (project / "app.ts").write_text(source)
     flags = ("--strict", "--noUnusedLocals", "--skipLibCheck", "--target", "es2022", "--module", "commonjs")
-    ran(modules / ".bin" / "tsc", *flags, "app.ts", cwd=project)
-    ran("node", "app.js", cwd=project)
+    run_checked(modules / ".bin" / "tsc", *flags, "app.ts", cwd=project)
+    run_checked("node", "app.js", cwd=project)
     check_synthesized(tools, project / "out", numbered)
     (project / "layers.ts").write_text(render_regions("cdk", EVERYWHERE) + "\n")
     (project / "map.ts").write_text(USES_MAP)
-    ran(modules / ".bin" / "tsc", *flags, "map.ts", cwd=project)
-    assert ran("node", "map.js", cwd=project).strip() == EVERYWHERE[1].arn
+    run_checked(modules / ".bin" / "tsc", *flags, "map.ts", cwd=project)
+    assert run_checked("node", "map.js", cwd=project).strip() == EVERYWHERE[1].arn
 
 
 CDK_PYTHON_APP = """
@@ -230,13 +230,13 @@ app.synth()
 """
 
 
-def test_the_cdk_in_python_synthesizes_functions_on_the_layers(tools, project):
+def test_cdk_python_snippets_synthesize(tools, project):
     python = tools.pip(*CDK_PYTHON) / "bin" / "python"
     numbered = dict(enumerate(LAYERS.values()))
     for number, wanted in numbered.items():
         (project / f"stack{number}.py").write_text(render("cdk-python", wanted) + "\n")
     (project / "app.py").write_text(CDK_PYTHON_APP.format(count=len(numbered)))
-    ran(python, "app.py", cwd=project)
+    run_checked(python, "app.py", cwd=project)
     check_synthesized(tools, project / "out", numbered)
 
 
@@ -251,23 +251,23 @@ def check_synthesized(tools, out, numbered):
 
 @each_layer
 @pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
-def test_terraform_plans_attributes_of_its_aws_provider(tools, project, name):
+def test_terraform_snippet_uses_only_attributes_of_the_aws_provider(tools, project, name):
     """Without the provider itself, which only HashiCorp's registry has: Terraform's own resource takes its
     place for the plan, and what is planned is held against the declarations made from the provider's schema.
     """
     wanted = LAYERS[name]
     text = render("terraform", wanted)
     (project / "main.tf").write_text(text + "\n")
-    assert ran(TERRAFORM, "fmt", "-check", "-diff", cwd=project) == ""
+    assert run_checked(TERRAFORM, "fmt", "-check", "-diff", cwd=project) == ""
     head = 'resource "aws_lambda_function" "function" {\n'
     before, found, body = text.partition(head)
     assert found
     stand_in = f'{before}resource "terraform_data" "function" {{\n  input = {{\n{body}\n}}\n'
     (project / "main.tf").write_text(stand_in)
-    ran(TERRAFORM, "init", "-backend=false", cwd=project)
-    ran(TERRAFORM, "validate", cwd=project)
-    ran(TERRAFORM, "plan", "-input=false", f"-var=role_arn={ROLE}", "-out=planned", cwd=project)
-    planned = json.loads(ran(TERRAFORM, "show", "-json", "planned", cwd=project))
+    run_checked(TERRAFORM, "init", "-backend=false", cwd=project)
+    run_checked(TERRAFORM, "validate", cwd=project)
+    run_checked(TERRAFORM, "plan", "-input=false", f"-var=role_arn={ROLE}", "-out=planned", cwd=project)
+    planned = json.loads(run_checked(TERRAFORM, "show", "-json", "planned", cwd=project))
     (resource,) = planned["planned_values"]["root_module"]["resources"]
     given = resource["values"]["input"]
 
@@ -282,7 +282,7 @@ def test_terraform_plans_attributes_of_its_aws_provider(tools, project, name):
 
 
 def lambda_function_of_provider(tools):
-    """The attributes of aws_lambda_function with their types, and the names of those that must be given."""
+    """Return the attributes of aws_lambda_function with their types, and the required ones."""
     text = tools.npm_file(AWS_PROVIDER, "lib/lambda-function/index.d.ts").read_text()
     resource, _, _ = text.partition("\n}\n")
     declared = re.findall(
@@ -313,7 +313,7 @@ def check_created(cloud, wanted, name):
 
 
 @each_created_layer
-def test_the_cli_command_creates_a_function_on_the_layer(cloud, tools, project, name):
+def test_cli_snippet_creates_a_function_on_the_layer(cloud, tools, project, name):
     wanted = LAYERS[name]
     client = cloud.client("lambda", wanted.region)
     for each in client.list_functions()["Functions"]:
@@ -325,12 +325,12 @@ def test_the_cli_command_creates_a_function_on_the_layer(cloud, tools, project, 
     outcome = run("sh", "create.sh", cwd=project, **variables)
     assert outcome.code != 0
     assert "ROLE_ARN: set it to the role that the function runs as" in outcome.err
-    ran("sh", "create.sh", cwd=project, **variables, ROLE_ARN=ROLE)
+    run_checked("sh", "create.sh", cwd=project, **variables, ROLE_ARN=ROLE)
     check_created(cloud, wanted, "function")
 
 
 @each_created_layer
-def test_cloudformation_creates_a_function_on_the_layer(cloud, project, name):
+def test_cloudformation_snippet_creates_a_function_on_the_layer(cloud, project, name):
     wanted = LAYERS[name]
     stack = name.replace("_", "-")
     storage = cloud.client("s3", wanted.region)

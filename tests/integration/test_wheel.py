@@ -1,4 +1,4 @@
-"""The wheel, as somebody installs it who has no checkout."""
+"""The wheel, installed without a checkout."""
 
 import json
 import os
@@ -16,7 +16,7 @@ VERSION = "24.21.0"
 
 @pytest.fixture(scope="module")
 def program(tmp_path_factory):
-    """`nodelayer` in an environment of its own, from a wheel that is built of this checkout."""
+    """Install a wheel of this checkout into a new environment; return the path of `nodelayer`."""
     folder = tmp_path_factory.mktemp("wheel")
     build = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", f"--wheel-dir={folder}", str(ROOT)]
     subprocess.run(build, check=True, timeout=300)
@@ -36,27 +36,27 @@ def run(line, cwd):
 
 
 @pytest.mark.network
-def test_the_installed_program_builds_the_bytes_of_the_checkout_where_its_user_stands(program, tmp_path):
-    here, there = tmp_path / "here", tmp_path / "there"
-    (here / "src").mkdir(parents=True)
-    there.mkdir()
-    (here / ".nvmrc").write_text(f"v{VERSION}\n")
-    how = ("--source=npm", "--builder=local", "--compression=fast")
-    installed = run([program, "build-layer", "--node=file", *how], here / "src")
+def test_installed_program_builds_the_same_zip_as_the_checkout(program, tmp_path):
+    project, other = tmp_path / "project", tmp_path / "other"
+    (project / "src").mkdir(parents=True)
+    other.mkdir()
+    (project / ".nvmrc").write_text(f"v{VERSION}\n")
+    flags = ("--source=npm", "--builder=local", "--compression=fast")
+    installed = run([program, "build-layer", "--node=file", *flags], project / "src")
     assert installed.code == 0, installed.err
     assert installed.out == f"dist/nodejs-{VERSION}-x86_64.zip\n"
-    assert run(command("build-layer", f"--node={VERSION}", *how), there).code == 0
+    assert run(command("build-layer", f"--node={VERSION}", *flags), other).code == 0
     records = [
         json.loads((folder / "dist" / f"nodejs-{VERSION}-x86_64.json").read_text())
-        for folder in (here / "src", there)
+        for folder in (project / "src", other)
     ]
     assert records[0]["sha256"] == records[1]["sha256"]
-    answered = run([program, "test-layer", f"--node={VERSION}"], here / "src")
+    answered = run([program, "test-layer", f"--node={VERSION}"], project / "src")
     assert answered.code == 0, answered.err
 
 
 @pytest.mark.network
-def test_the_installed_program_tells_the_version_of_the_checkout(program, tmp_path):
+def test_installed_program_prints_the_version_of_the_checkout(program, tmp_path):
     assert run([program, "--version"], tmp_path).out == run([sys.executable, "-c", CHECKOUT], ROOT).out
 
 
