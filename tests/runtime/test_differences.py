@@ -72,7 +72,7 @@ def _without_timing(outcome):
     ("case", "client"),
     [pytest.param(case, client, id=f"{case.name} {client}") for case in CASES for client in case.like],
 )
-def test_recorded_outcome_is_that_of_aws(case, client, outcomes, recorded):
+def test_recorded_outcome_equals_the_outcome_of_aws(case, client, outcomes, recorded):
     node = AWS_NODE[client]
     if why_not := outcomes.why_not(client, node):
         pytest.skip(why_not)
@@ -91,7 +91,7 @@ def test_recorded_outcome_is_that_of_aws(case, client, outcomes, recorded):
     ("case", "node"),
     [pytest.param(case, node, id=f"{case.name} on {node}") for case in CASES for node in case.nodes],
 )
-def test_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded, table):
+def test_client_behaves_like_aws_or_differs_as_intended(case, node, outcomes, recorded, table):
     if why_not := outcomes.why_not("nodelayer", node):
         pytest.skip(why_not)
     for attempt in range(ATTEMPTS):

@@ -48,7 +48,7 @@ def errors(raw):
 
 
 @pytest.mark.parametrize("node", SOME)
-def test_without_a_listener_sigterm_ends_the_process_at_once(run, node):
+def test_sigterm_without_a_listener_ends_the_process_at_once(run, node):
     raw = run(node, "withoutListener", linger_s=5)
     assert raw.code == -15
 
@@ -78,7 +78,7 @@ def test_timeout_warning_names_what_keeps_the_event_loop_busy(run, node):
 
 
 @pytest.mark.parametrize("node", SOME)
-def test_no_timeout_warning_unless_its_variable_is_set(run, node):
+def test_timeout_warning_is_off_unless_its_variable_is_set(run, node):
     assert run(node, "busy", limit_s=2.5, deadline_s=2.0).out == ""
 
 
@@ -152,7 +152,7 @@ def test_workers_write_json_lines_to_the_log_socket(run, node, socket_folder):
 
 
 def test_lines_go_to_stdout_with_a_warning_if_nothing_listens_on_the_log_socket(run, socket_folder):
-    path = str(socket_folder / "nobody.sock")
+    path = str(socket_folder / "missing.sock")
     variables = {
         **CONCURRENT,
         "AWS_LAMBDA_NODEJS_WORKER_COUNT": "1",
@@ -218,7 +218,7 @@ def test_invocation_that_arrives_during_a_crash_gets_the_error_too(run):
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_environment_is_that_of_a_managed_runtime(run, node):
+def test_environment_equals_that_of_a_managed_runtime(run, node):
     (seen,) = answers(run(node, "environment"))
     major = node.partition(".")[0]
     assert seen["nodePath"] == (
@@ -251,7 +251,7 @@ def test_node_path_of_the_function_is_kept(run):
         (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "0128"}, []),
     ],
 )
-def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured_share(
+def test_heap_limit_is_90_percent_of_memory_from_nodejs_18_or_the_configured_share(
     run, node, variables, flags
 ):
     raw = run(node, "environment", variables=variables)
@@ -260,7 +260,7 @@ def test_heap_gets_nine_tenths_of_the_memory_from_nodejs_18_on_or_the_configured
 
 
 @pytest.mark.parametrize("percent", ["08", "all", "101", "-1", "a[$(id >&2)]"])
-def test_a_heap_percentage_that_is_no_number_is_replaced_by_the_default_with_a_warning(run, percent):
+def test_invalid_heap_percentage_is_replaced_by_the_default_with_a_warning(run, percent):
     raw = run(NEW, "environment", variables={"NODELAYER_HEAP_PERCENT": percent})
     (seen,) = answers(raw)
     assert "--max-old-space-size=115" in seen["flags"]
@@ -280,7 +280,7 @@ def test_exec_wrapper_starts_the_runtime(run, wrapper):
     assert seen["wrapped"] == "3"  # node, its heap, index.js
 
 
-def test_exec_wrapper_may_start_the_bootstrap_again(run, runtimes, wrapper):
+def test_exec_wrapper_can_start_the_bootstrap_again(run, runtimes, wrapper):
     (bootstrap,) = runtimes.client("nodelayer", NEW).line
     wrapper.write_text(f'#!/bin/sh\nexport WRAPPED="${{WRAPPED-}}once "\nexec {bootstrap}\n')
     raw = run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)})
@@ -342,7 +342,7 @@ def test_a_package_of_a_layer_can_be_preloaded(run, node, flag):
     assert answers(raw), raw.err
 
 
-def test_a_sigterm_listener_may_take_a_second(run):
+def test_sigterm_listener_can_run_for_a_second(run):
     raw = run(NEW, "withSlowListener", linger_s=5)
     assert raw.code == 0
     assert [line.split("\t")[-1] for line in raw.out.splitlines()] == ["closing", "closed"]

@@ -108,7 +108,7 @@ def expected(raw, number, value):
 
 @pytest.mark.parametrize("handler", ["buffered", "calledBack"])
 @pytest.mark.parametrize(("node", "seed"), NODES_AND_SEEDS)
-def test_each_event_gets_its_own_response_whatever_pieces_arrive(run, node, handler, seed):
+def test_each_event_gets_its_own_response_however_replies_are_split(run, node, handler, seed):
     values, events = some_events(random.Random(seed), 120, may_drop=True)
     raw = run(node, f"transport.{handler}", events)
     assert raw.done, f"seed {seed}: {raw.code} {raw.out[-2000:]} {raw.err}"
@@ -126,7 +126,7 @@ def test_each_event_gets_its_own_response_whatever_pieces_arrive(run, node, hand
 
 
 @pytest.mark.parametrize(("node", "seed"), NODES_AND_SEEDS)
-def test_each_stream_belongs_to_its_event_whatever_pieces_arrive(run, node, seed):
+def test_each_stream_belongs_to_its_event_however_replies_are_split(run, node, seed):
     values, events = some_events(random.Random(seed), 60, may_drop=False)
     raw = run(node, "transport.streamed", events)
     assert raw.done, f"seed {seed}: {raw.code} {raw.out[-2000:]} {raw.err}"
@@ -161,7 +161,7 @@ def test_a_refused_response_becomes_an_error_of_the_same_invocation(run, node, s
 
 @pytest.mark.parametrize("size", [10, LARGE], ids=["small", "large"])
 @pytest.mark.parametrize("node", SOME)
-def test_response_is_not_called_refused_if_only_its_reply_was_lost(run, node, size):
+def test_response_is_not_reported_as_refused_if_only_its_reply_is_lost(run, node, size):
     lost = Wire(dropped_at=0.5)  # the API has accepted it, so it refuses the retry
     events = [Event(json.dumps({"text": "x" * size}).encode(), answered=(lost, Wire())), Event(b'{"n": 2}')]
     raw = run(node, "transport.buffered", events)
@@ -185,7 +185,7 @@ def test_event_of_six_megabytes_is_received_and_returned(run, node):
 
 
 @pytest.mark.parametrize("node", clients.EVERY_MAJOR)
-def test_the_process_ends_when_the_runtime_api_is_gone(run, node):
+def test_process_ends_if_the_runtime_api_stops_answering(run, node):
     lost = Wire(dropped_at=0.5)
     raw = run(node, "transport.buffered", [Event(b'{"n": 1}'), Event(b'{"n": 2}', asked=(lost,))])
     assert json.loads(bytes(accepted(raw, 0).body))["event"] == {"n": 1}
@@ -194,7 +194,7 @@ def test_the_process_ends_when_the_runtime_api_is_gone(run, node):
 
 
 @pytest.mark.parametrize("node", SOME)
-def test_the_process_ends_when_there_is_no_runtime_api(run, node):
+def test_process_ends_if_the_runtime_api_is_unreachable(run, node):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         unused = f"127.0.0.1:{listener.getsockname()[1]}"
     raw = run(node, "transport.buffered", [Event()], variables={"AWS_LAMBDA_RUNTIME_API": unused})
