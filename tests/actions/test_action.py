@@ -1,4 +1,4 @@
-"""The composite action, and the reusable workflow, used by a repository that is not ours."""
+"""The composite action and the reusable workflow, used by another repository."""
 
 import json
 import zipfile
@@ -74,13 +74,13 @@ jobs:
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory, act, variables):
-    """Somebody's repository with an .nvmrc, and a workflow that uses ours by its major."""
+    """Another repository with an .nvmrc and workflows that use the action by its major version."""
     folder = tmp_path_factory.mktemp("app")
-    house = folder / "nodelayer"
-    copy_checkout(ROOT, house)
+    checkout = folder / "nodelayer"
+    copy_checkout(ROOT, checkout)
     kept = folder / "kept.zip"
     made = Stage(folder, act=act, variables=variables | {"KEPT": str(kept)}, repository="somebody/app")
-    made.actions["nodelayer/nodelayer@v1"] = house
+    made.actions["nodelayer/nodelayer@v1"] = checkout
     made.offer("nodelayer/nodelayer", ROOT)
     made.begin(
         {
@@ -102,7 +102,7 @@ def used(app):
     return json.loads(line.removeprefix("outputs=")), kept
 
 
-def test_one_step_builds_the_version_that_the_repository_asks_for(used):
+def test_action_builds_the_version_in_nvmrc(used):
     outputs, kept = used
     assert outputs["zip"].endswith("nodejs-12.16.1-x86_64.zip")
     assert outputs["node-version"] == "12.16.1"
@@ -111,7 +111,7 @@ def test_one_step_builds_the_version_that_the_repository_asks_for(used):
         assert "bootstrap" in opened.namelist()
 
 
-def test_it_publishes_where_regions_are_named_and_gives_the_arns(used, ministack):
+def test_action_publishes_to_the_named_regions_and_outputs_the_arns(used, ministack):
     outputs, _ = used
     (arns,) = json.loads(outputs["layer-arns"]).values()
     assert set(arns) == {"eu-west-1", "us-east-1"} < set(REGIONS)
@@ -122,7 +122,7 @@ def test_it_publishes_where_regions_are_named_and_gives_the_arns(used, ministack
 
 
 @pytest.mark.long
-def test_the_reusable_workflow_builds_without_credentials_and_publishes_with_them(app, ministack):
+def test_reusable_workflow_builds_without_credentials_and_publishes_with_them(app, ministack):
     made, _ = app
     run = made.dispatch("calling.yml", ref="main")
     assert run.code == 0, run.text
@@ -138,7 +138,7 @@ def test_the_reusable_workflow_builds_without_credentials_and_publishes_with_the
 
 
 @pytest.mark.long
-def test_what_a_caller_writes_is_no_program(app):
+def test_action_never_evaluates_its_inputs_as_shell_code(app):
     made, kept = app
     kept.unlink(missing_ok=True)
     run = made.dispatch("hostile.yml", ref="main")

@@ -1,4 +1,4 @@
-"""`gh attestation verify`, as docs/security.md has it, of files signed by the Sigstore of these tests."""
+"""`gh attestation verify`, as in docs/security.md, with files signed by the test Sigstore."""
 
 import json
 import os
@@ -15,7 +15,7 @@ RELEASE = f"{REPOSITORY}/.github/workflows/release.yml"
 TAG = "refs/tags/v1.2.3"
 SHA = "0123456789abcdef0123456789abcdef01234567"
 STRICT = ("--signer-workflow", RELEASE, "--source-ref", TAG)
-NOBODY = "http://127.0.0.1:9"
+UNREACHABLE = "http://127.0.0.1:9"
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
 
@@ -27,7 +27,7 @@ def signers(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def dist(tmp_path_factory):
-    """A zip with its build record and its SBOM; gh reads their digests only."""
+    """A zip with its build record and its SBOM; gh reads only their digests."""
     out = tmp_path_factory.mktemp("release") / "dist"
     out.mkdir()
     (out / "nodejs-12.16.1-x86_64.zip").write_bytes(os.urandom(10_000))
@@ -43,7 +43,7 @@ def layer(dist):
 
 @pytest.fixture(scope="module")
 def bundle(signers, dist):
-    """Sign files of the release, or their SBOM, as a step of a workflow; give the bundle's file."""
+    """Return a function that signs files or their SBOM and returns the bundle."""
 
     def signed(*subjects, sbom=None, by=signers, **workflow):
         run = Workflow(**{"repository": REPOSITORY, "file": "release.yml", "ref": TAG, "sha": SHA} | workflow)
@@ -59,9 +59,13 @@ def bundle(signers, dist):
 
 @pytest.fixture(scope="module")
 def verify(gh, signers, tmp_path_factory):
-    """gh without an account and without a network."""
+    """Return a function that runs gh without an account and without a network."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("GH_", "GITHUB_"))}
-    alone = {"GH_CONFIG_DIR": str(tmp_path_factory.mktemp("gh")), "HTTPS_PROXY": NOBODY, "HTTP_PROXY": NOBODY}
+    alone = {
+        "GH_CONFIG_DIR": str(tmp_path_factory.mktemp("gh")),
+        "HTTPS_PROXY": UNREACHABLE,
+        "HTTP_PROXY": UNREACHABLE,
+    }
 
     def verified(file, bundle, *flags, repository=REPOSITORY):
         line = [gh, "attestation", "verify", file, "--repo", repository, "--bundle", bundle]
@@ -81,7 +85,7 @@ def refused(outcome, why):
     return True
 
 
-def test_a_layer_of_the_release_workflow_is_verified_without_a_network(layer, dist, bundle, verify):
+def test_layer_of_the_release_workflow_is_verified_without_a_network(layer, dist, bundle, verify):
     signed = bundle(*sorted(dist.iterdir()))
     outcome = verify(layer, signed, *STRICT, "--source-digest", SHA, "--deny-self-hosted-runners")
     assert outcome.code == 0, outcome.err
@@ -108,7 +112,7 @@ def test_a_file_with_one_byte_changed_is_refused(layer, bundle, verify, tmp_path
 @pytest.mark.parametrize(
     ("signed_by", "why"),
     [
-        ({"repository": "SOMEBODY/nodelayer"}, "verifying with issuer"),
+        ({"repository": "OTHER/nodelayer"}, "verifying with issuer"),
         ({"repository": "OWNER/another"}, "verifying with issuer"),
         ({"file": "ci.yml"}, "verifying with issuer"),
         (
@@ -123,12 +127,12 @@ def test_a_signature_of_another_workflow_or_ref_is_refused(signed_by, why, layer
     assert refused(verify(layer, bundle(layer, **signed_by), *STRICT), why)
 
 
-def test_another_authority_with_the_same_name_is_refused(layer, bundle, verify, tmp_path):
-    impostor = sigstore.make(tmp_path / "impostor")
-    assert refused(verify(layer, bundle(layer, by=impostor)), "verifying with issuer")
+def test_signature_of_another_authority_with_the_same_name_is_refused(layer, bundle, verify, tmp_path):
+    other_authority = sigstore.make(tmp_path / "other")
+    assert refused(verify(layer, bundle(layer, by=other_authority)), "verifying with issuer")
 
 
-def test_the_sbom_beside_the_zip_is_the_attested_one(layer, bundle, verify):
+def test_sbom_beside_the_zip_equals_the_attested_sbom(layer, bundle, verify):
     sbom = layer.with_suffix(".cdx.json")
     signed = bundle(layer, sbom=sbom)
     outcome = verify(layer, signed, *STRICT, "--predicate-type", CYCLONEDX)

@@ -1,4 +1,4 @@
-"""The weekly workflow with one outdated fact: it is tested, and a pull request is opened."""
+"""The weekly refresh workflow with one outdated fact."""
 
 import pytest
 from actions.act import Stage
@@ -16,14 +16,14 @@ def stage(tmp_path_factory, act, variables, github):
     made.begin({FACTS: old}, source=ROOT)
     github.holds(made.bare)
     for file in (made.work / "tests" / "unit").rglob("test_*.py"):
-        if file.name != "test_arn.py":  # one for all, which run elsewhere
+        if file.name != "test_arn.py":  # one test file is enough here
             file.unlink()
     made.git("commit", "-qam", "Fewer tests")
     made.push("main")
     return made
 
 
-def test_an_outdated_fact_becomes_a_pull_request(stage, github):
+def test_refresh_opens_a_pull_request_for_an_outdated_fact(stage, github):
     run = stage.dispatch("refresh.yml", ref="main", inputs={"only": "runtimes"})
     assert run.code == 0, run.text
     (pull,) = github.pulls()

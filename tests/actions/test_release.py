@@ -1,4 +1,4 @@
-"""A release from tag to catalogue: once, again, with a dead region, and for a new release of Node.js."""
+"""A release from tag to catalogue: first run, second run, an unreachable region, a new Node.js release."""
 
 import base64
 import hashlib
@@ -13,13 +13,13 @@ from nodelayer.manifest import schema
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
-DEAD = "sa-east-1"
+UNREACHABLE = "sa-east-1"
 BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}
 OWN = {"plan", "wheel", "attest wheel", "publish", "record", "release", "docs", "site"}
 
 
 def release(stage, step):
-    """What a maintainer does: the tag that the command made, pushed."""
+    """Run `invoke release` and push the tag, like a maintainer."""
     invoke = stage.home / "runner" / ".venv" / "bin" / "invoke"
     done = subprocess.run(
         [invoke, "release", step], cwd=stage.work, capture_output=True, text=True, check=False
@@ -41,7 +41,7 @@ def recorded(stage):
 
 
 def published(manifest, tag):
-    """(Node.js version, region) of every layer version that is recorded for a release of ours."""
+    """Return (Node.js version, region) of each recorded layer version of a nodelayer release."""
     return {
         (layer.node_version, region)
         for layer in manifest.layers
@@ -66,21 +66,23 @@ def again(stage, first, github):
 def broken(stage, again, proxy):
     assert again[1].code == 0
     fixed = "## [Unreleased]\n\n### Fixed\n\n- The client, somewhere.\n"
-    change(stage, "CHANGELOG.md", lambda text: text.replace("## [Unreleased]\n", fixed, 1), "Tell of it")
-    change(stage, "runtime/aws/index.js", lambda text: text + "// mended\n", "Mend the client")
+    change(
+        stage, "CHANGELOG.md", lambda text: text.replace("## [Unreleased]\n", fixed, 1), "Describe the fix"
+    )
+    change(stage, "runtime/aws/index.js", lambda text: text + "// fixed\n", "Fix the client")
     tag = release(stage, "patch")
-    proxy.rule(Rule(region=DEAD, operation="PublishLayerVersion", do=dead()))
+    proxy.rule(Rule(region=UNREACHABLE, operation="PublishLayerVersion", do=dead()))
     return tag, stage.push_tag(tag)
 
 
 @pytest.fixture(scope="module")
-def healed(stage, broken, proxy):
+def recovered(stage, broken, proxy):
     proxy.clear()
     proxy.calls.clear()
-    return stage.dispatch("release.yml", ref=broken[0], inputs={"regions": DEAD})
+    return stage.dispatch("release.yml", ref=broken[0], inputs={"regions": UNREACHABLE})
 
 
-def test_a_tag_runs_every_job(first):
+def test_release_tag_runs_every_job(first):
     _, run, _ = first
     builds = {f"build {each}" for each in BUILT}
     assert run.code == 0, run.text
@@ -88,21 +90,21 @@ def test_a_tag_runs_every_job(first):
     assert builds | OWN <= set(run.jobs)
 
 
-def test_it_publishes_every_version_to_every_region(stage, first):
+def test_release_publishes_every_version_to_every_region(stage, first):
     tag, _, _ = first
     assert published(recorded(stage), tag) == {
         (version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS
     }
 
 
-def test_what_is_published_is_what_is_released(first, ministack, github):
+def test_released_zip_has_the_checksum_of_the_published_layer(first, ministack, github):
     assets = github.assets(first[0])
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
     for region in REGIONS:
         client = ministack.client("lambda", region)
-        (there,) = client.list_layer_versions(LayerName="nodejs-12-16-1-x86_64")["LayerVersions"]
-        content = client.get_layer_version_by_arn(Arn=there["LayerVersionArn"])["Content"]
+        (version,) = client.list_layer_versions(LayerName="nodejs-12-16-1-x86_64")["LayerVersions"]
+        content = client.get_layer_version_by_arn(Arn=version["LayerVersionArn"])["Content"]
         assert content["CodeSha256"] == digest
 
 
@@ -115,7 +117,7 @@ def test_the_release_has_zips_checksums_sboms_records_and_attestations(first, gi
     subprocess.run(["sha256sum", "--check", "--quiet", "SHA256SUMS"], cwd=assets, check=True)
 
 
-def test_the_notes_have_the_changelog_and_the_arns(first, github, stage):
+def test_release_notes_have_the_changelog_and_the_arns(first, github, stage):
     notes = github.release(first[0])["body"]
     assert "`invoke build-layer`" in notes
     for layer in recorded(stage).layers:
@@ -123,7 +125,7 @@ def test_the_notes_have_the_changelog_and_the_arns(first, github, stage):
             assert found.arn in notes
 
 
-def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage):
+def test_gh_verifies_the_attestation_of_a_released_zip(first, github, gh, stage):
     assets = github.assets(first[0])
     line = [
         *(str(gh), "attestation", "verify", str(assets / "nodejs-12.16.1-x86_64.zip")),
@@ -138,7 +140,7 @@ def test_a_released_zip_is_verified_as_a_consumer_does(first, github, gh, stage)
     assert done.returncode == 0, done.stderr
 
 
-def test_catalogue_and_documentation_are_on_pages(first, stage):
+def test_release_deploys_the_catalogue_and_the_documentation(first, stage):
     assert first[1].jobs["site"] == "success"
     pages = stage.home / "pages"
     assert "github.push-manifest" in (pages / "docs" / "commands.html").read_text()
@@ -146,7 +148,7 @@ def test_catalogue_and_documentation_are_on_pages(first, stage):
     assert "nodejs-12-16-1-x86_64" in (pages / "index.html").read_text()
 
 
-def test_actions_are_given_what_they_need_and_no_more(first):
+def test_actions_get_only_the_inputs_they_need(first):
     _, _, steps = first
     given = {}
     for step in steps:
@@ -163,12 +165,12 @@ def test_actions_are_given_what_they_need_and_no_more(first):
     assert sboms == {f"dist/nodejs-{each}.cdx.json" for each in BUILT}
 
 
-def test_only_jobs_that_publish_ask_for_credentials(first):
+def test_only_the_publish_job_requests_credentials(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "configure-aws-credentials"}
     assert jobs == {"publish"}
 
 
-def test_nothing_that_was_built_runs_where_it_is_attested(first):
+def test_attest_jobs_run_nothing_that_was_built(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "attest"}
     assert jobs == {"attest", "attest-wheel"}
     assert {step["action"] for step in first[2] if step["job"] in jobs} == {
@@ -179,7 +181,7 @@ def test_nothing_that_was_built_runs_where_it_is_attested(first):
 
 
 @pytest.mark.long
-def test_once_more_it_changes_nothing(stage, again, github):
+def test_second_run_of_a_release_changes_nothing(stage, again, github):
     before, run = again
     assert run.code == 0, run.text
     after = (recorded(stage), stage.git("rev-parse", "layers", folder=stage.bare), github.state())
@@ -188,61 +190,71 @@ def test_once_more_it_changes_nothing(stage, again, github):
 
 
 @pytest.mark.long
-def test_a_dead_region_does_not_stop_the_others(stage, broken):
+def test_unreachable_region_does_not_stop_the_others(stage, broken):
     tag, run = broken
     assert run.code != 0
     assert {name for name, result in run.jobs.items() if result != "success"} == {"publish"}
-    there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS if region != DEAD}
-    assert published(recorded(stage), tag) == there
+    expected = {
+        (version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS if region != UNREACHABLE
+    }
+    assert published(recorded(stage), tag) == expected
 
 
 @pytest.mark.long
-def test_the_region_alone_is_done_later(stage, broken, healed, proxy):
-    assert healed.code == 0, healed.text
-    there = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS}
-    assert published(recorded(stage), broken[0]) == there
+def test_later_run_publishes_only_to_the_missing_region(stage, broken, recovered, proxy):
+    assert recovered.code == 0, recovered.text
+    expected = {(version, region) for version in ("12.16.1", LINE[0]) for region in REGIONS}
+    assert published(recorded(stage), broken[0]) == expected
     sent = {call.region for call in proxy.calls if call.operation == "PublishLayerVersion"}
-    assert sent == {DEAD}
+    assert sent == {UNREACHABLE}
 
 
 @pytest.mark.long
-def test_a_new_release_of_nodejs_publishes_itself(stage, healed, index, github):
-    assert healed.code == 0
+def test_watch_publishes_a_new_nodejs_release(stage, recovered, index, github):
+    assert recovered.code == 0
     quiet = stage.schedule("watch.yml")
     assert quiet.code == 0, quiet.text
     assert github.dispatched() == []
     index.list("12.16.1", *LINE)
     watch = stage.schedule("watch.yml")
     assert watch.code == 0, watch.text
-    (asked,) = github.dispatched()
-    assert asked["inputs"] == {"node": LINE[1], "unattended": "true"}
-    run = stage.dispatch(asked["workflow"], ref=asked["ref"], inputs=asked["inputs"])
+    (dispatched,) = github.dispatched()
+    assert dispatched["inputs"] == {"node": LINE[1], "unattended": "true"}
+    run = stage.dispatch(dispatched["workflow"], ref=dispatched["ref"], inputs=dispatched["inputs"])
     assert run.code == 0, run.text
-    there = {region for version, region in published(recorded(stage), asked["ref"]) if version == LINE[1]}
-    assert there == set(REGIONS)
-    assert f"nodejs-{LINE[1]}-x86_64.zip" in {file.name for file in github.assets(asked["ref"]).iterdir()}
-    assert f"{LINE[1]}" in github.release(asked["ref"])["body"]
+    expected = {
+        region for version, region in published(recorded(stage), dispatched["ref"]) if version == LINE[1]
+    }
+    assert expected == set(REGIONS)
+    assert f"nodejs-{LINE[1]}-x86_64.zip" in {
+        file.name for file in github.assets(dispatched["ref"]).iterdir()
+    }
+    assert f"{LINE[1]}" in github.release(dispatched["ref"])["body"]
     assert stage.schedule("watch.yml").code == 0
-    assert github.dispatched() == [asked]
+    assert github.dispatched() == [dispatched]
 
 
 @pytest.mark.long
-def test_a_watch_that_fails_opens_an_issue_and_the_next_good_run_closes_it(stage, healed, github):
-    assert healed.code == 0
-    change(stage, "release-targets.toml", lambda text: text.replace("versions", "version"), "A slip")
+def test_failed_watch_opens_an_issue_and_the_next_success_closes_it(stage, recovered, github):
+    assert recovered.code == 0
+    change(
+        stage, "release-targets.toml", lambda text: text.replace("versions", "version"), "Break the targets"
+    )
     stage.push("main")
     failed = stage.schedule("watch.yml")
     assert failed.jobs == {"look": "failure", "report": "success"}, failed.text
     (issue,) = github.issues()
     assert (issue["state"], issue["title"]) == ("open", "Watch fails")
-    change(stage, "release-targets.toml", lambda text: text.replace("version =", "versions ="), "Mend it")
+    change(
+        stage, "release-targets.toml", lambda text: text.replace("version =", "versions ="), "Fix the targets"
+    )
     stage.push("main")
     assert stage.schedule("watch.yml").code == 0
     (issue,) = github.issues()
     assert issue["state"] == "closed"
 
 
-def test_a_tag_of_another_version_stops_the_plan(stage, first):
+def test_tag_of_another_version_fails_the_plan_job(stage, first):
     tag = "v9.9.9"
     stage.git("tag", "-f", "-a", "-m", tag, tag, first[0] + "^{}")
     stage.push(f"refs/tags/{tag}")
@@ -251,4 +263,4 @@ def test_a_tag_of_another_version_stops_the_plan(stage, first):
     assert {name for name, result in run.jobs.items() if result == "success"} == set()
     assert set(run.jobs) == {"plan"}
     assert "9.9.9" in run.log["plan"]
-    assert stage.steps()[-1]["action"] == "checkout"  # nothing was built, and nobody signed in
+    assert stage.steps()[-1]["action"] == "checkout"  # no build step and no login ran

@@ -1,4 +1,4 @@
-"""The scripts of the workflows, with real git and gh and a double of GitHub's API."""
+"""The scripts of the workflows, with the real git and gh and a fake GitHub API."""
 
 import os
 import subprocess
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.network
 
 @dataclass(frozen=True)
 class Job:
-    """A job with a checkout of a repository on GitHub's double."""
+    """A job with a checkout of a repository on the fake GitHub server."""
 
     state: github_api.State
     environ: dict
@@ -45,7 +45,7 @@ def job(gh, tmp_path):
         yield made
 
 
-def test_the_open_pull_request_follows_the_work_tree(job, tmp_path):
+def test_open_pull_request_is_updated_with_the_work_tree(job, tmp_path):
     body = tmp_path / "body.md"
 
     def open_pull_request(facts, text):
@@ -68,7 +68,7 @@ def test_the_open_pull_request_follows_the_work_tree(job, tmp_path):
     assert job.state.git("rev-parse", f"{second}^") == job.state.git("rev-parse", "main")
 
 
-def test_one_issue_is_open_while_a_workflow_fails(job):
+def test_one_issue_stays_open_while_a_workflow_fails(job):
     def report(results):
         job.script("report-outcome.sh", "nodelayer-watch", RESULTS=results)
         return [(each["state"], len(each["comments"])) for each in job.state.all("issues")]

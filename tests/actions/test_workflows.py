@@ -48,7 +48,7 @@ def jobs(file):
 
 
 def steps(file):
-    """Each step, with all the variables that it has."""
+    """Return each step with all its variables."""
     whole = read(file)
     several = [*jobs(file).values(), whole.get("runs", {})]
     return [
@@ -59,13 +59,13 @@ def steps(file):
 
 
 def used(file):
-    """Every `uses:` of somebody else's, with its step or job."""
+    """Return every third-party `uses:` with its step or job."""
     found = [each for each in [*jobs(file).values(), *steps(file)] if "uses" in each]
     return [(each["uses"], each) for each in found if not each["uses"].startswith("./")]
 
 
 def pins(file):
-    """Every line that pins an action: its name, with commit and version."""
+    """Return the name, commit and version of each pinned action."""
     pattern = rf"(?m)^ *(?:- )?uses: {_PINNED.pattern} # (?P<version>v\d+\.\d+\.\d+)$"
     return [
         (found["action"], (found["commit"], found["version"]))
@@ -74,14 +74,14 @@ def pins(file):
 
 
 def lines(file):
-    """Each line that a shell reads, as its words, with its step's variables."""
+    """Return the words of each shell line, with the variables of its step."""
     return [
         (shlex.split(line), step["env"]) for step in steps(file) for line in step.get("run", "").splitlines()
     ]
 
 
 def labels(job):
-    """The runners that a job can get."""
+    """Return the runners that a job can use."""
     label = job["runs-on"]
     matrix = job.get("strategy", {}).get("matrix", {})
     if label != "${{ matrix.runner }}":
@@ -98,7 +98,7 @@ def test_each_action_is_pinned_by_commit_with_its_version_in_a_comment(file):
 
 
 @each_file
-def test_each_input_is_one_that_the_action_has(file):
+def test_each_input_exists_in_its_action(file):
     wrong = []
     for uses, step in used(file):
         action = uses.partition("@")[0]
@@ -147,7 +147,7 @@ def test_each_command_exists_and_has_its_flags(file):
 
 
 def _typed(words, variables):
-    """What Invoke is given, directly or by make; nothing of another program."""
+    """Return the arguments that Invoke gets, directly or from make; an empty list for other programs."""
     program, *rest = [each for word in words for each in _expanded(word, variables)]
     if rest[:1] in (["-C"], ["--search-root"]):
         rest = rest[2:]
@@ -163,12 +163,12 @@ def _typed(words, variables):
     given = variables | set_here
     passed_on = re.search(r"(?m)^export (.+)$", makefile)[
         1
-    ].split()  # make takes them from its environment too
+    ].split()  # make also reads them from its environment
     flags = [f"--{name.lower()}={given[name]}" for name in passed_on if name in given]
     return [rest[0], *flags, *shlex.split(given.get("ARGS", ""))]
 
 
 def _expanded(word, variables):
-    """A word; of one that is there only where its variable is set, the flags that this can hold."""
+    """Return a word, or the flags that it can expand to if it depends on a variable."""
     found = _IF_SET.fullmatch(word)
     return re.findall(r"--[\w-]+", variables[found[1]]) if found else [word]
