@@ -1,4 +1,4 @@
-"""The catalogue as a person uses it: by mouse, by keyboard, on a phone, by ear, without JavaScript."""
+"""The catalogue in a browser: mouse, keyboard, phone, screen reader, without JavaScript."""
 
 import itertools
 import re
@@ -40,7 +40,7 @@ OPEN_EACH = """async (hashes) => {
     return arns;
 }"""
 SPECS = ("12", "12.16", "12.16.1", "v12.16.1", "13", "24", "lts", "lts/erbium", "latest", "26.0.0-rc.1", "26")
-GONE = "deprecated 2024-01-08, no new functions, no updates from 2027-03-03"
+PROVIDED_STATUS = "deprecated 2024-01-08, no new functions, no updates from 2027-03-03"
 EACH_SNIPPET = """() => Object.fromEntries([...document.querySelectorAll('[role=tab]')].map((tab) => {
     tab.click();
     return [tab.id.slice('tab-'.length), document.getElementById('snippet').textContent];
@@ -85,7 +85,7 @@ def pasted(page):
 # ---- choose
 
 
-def test_it_opens_on_the_newest_lts_release_there_is(look, varied):
+def test_page_opens_with_the_newest_lts_release(look, varied):
     page = look(varied.address)
     assert arn_of(page) == looked_up("24", "us-east-1")
     expect(page.get_by_label("Node.js line").first).to_have_value("24")
@@ -93,7 +93,7 @@ def test_it_opens_on_the_newest_lts_release_there_is(look, varied):
     expect(page.get_by_role("table", name="The newest layer of each Node.js line")).to_have_count(0)
 
 
-def test_choosing_version_region_and_architecture_gives_that_arn(look, varied):
+def test_page_shows_the_arn_of_the_chosen_version_region_and_architecture(look, varied):
     page = look(varied.address)
     page.locator("#line").select_option(label="12 Erbium (EOL)")
     page.locator("#version").select_option("12.16.1")
@@ -104,7 +104,7 @@ def test_choosing_version_region_and_architecture_gives_that_arn(look, varied):
     expect(page.locator("#hero-title")).to_have_text("Node.js 12.16.1 for arm64 in eu-west-1")
 
 
-def test_a_link_means_what_the_arn_command_means(look, varied):
+def test_link_selects_the_same_layer_as_the_arn_command(look, varied):
     page = look(varied.address)
     asked = list(itertools.product(SPECS, EVERYWHERE, ("x86_64", "arm64")))
     hashes = [f"node={spec}&region={region}&arch={arch}" for spec, region, arch in asked]
@@ -112,7 +112,7 @@ def test_a_link_means_what_the_arn_command_means(look, varied):
     assert dict(zip(asked, given, strict=True)) == {each: looked_up_or_none(*each) for each in asked}
 
 
-def test_an_older_build_can_be_chosen_and_linked_to(look, varied):
+def test_older_build_can_be_chosen_and_linked(look, varied):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
     page.get_by_label("Layer build").select_option("1.0.0")
     expect(page.locator("#facts")).to_contain_text("by nodelayer 1.0.0")
@@ -121,7 +121,7 @@ def test_an_older_build_can_be_chosen_and_linked_to(look, varied):
     expect(page.locator("#facts")).to_contain_text("by nodelayer 1.0.0")
 
 
-def test_the_region_last_chosen_is_kept(look, varied):
+def test_page_keeps_the_last_chosen_region(look, varied):
     page = look(varied.address)
     page.locator("#region").select_option("eu-west-1")
     page.goto("about:blank")
@@ -129,7 +129,7 @@ def test_the_region_last_chosen_is_kept(look, varied):
     expect(page.locator("#region")).to_have_value("eu-west-1")
 
 
-def test_a_missing_layer_or_an_unknown_version_leads_to_what_is_published(look, varied):
+def test_page_suggests_published_layers_for_a_missing_layer_or_version(look, varied):
     page = look(f"{varied.address}#node=12.22.12&region=eu-west-1&arch=arm64")
     nothing = page.locator("#nothing-text")
     expect(nothing).to_have_text("No layer of Node.js 12.22.12 for arm64 is published in eu-west-1.")
@@ -142,15 +142,19 @@ def test_a_missing_layer_or_an_unknown_version_leads_to_what_is_published(look, 
     expect(page.locator("#hero")).to_be_visible()
 
 
-# ---- what it says of a layer
+# ---- facts of a layer
 
 
 @pytest.mark.parametrize(
-    ("today", "said"),
+    ("today", "expected"),
     [
         (
             "2027-02-01",
-            (GONE, "deprecated 2026-07-31, no new functions, no updates from 2027-03-03", "until 2029-06-30"),
+            (
+                PROVIDED_STATUS,
+                "deprecated 2026-07-31, no new functions, no updates from 2027-03-03",
+                "until 2029-06-30",
+            ),
         ),
         (
             "2029-06-30",
@@ -162,42 +166,42 @@ def test_a_missing_layer_or_an_unknown_version_leads_to_what_is_published(look, 
         ),
     ],
 )
-def test_each_runtime_comes_with_the_meaning_of_its_dates_today(look, varied, today, said):
+def test_each_runtime_shows_its_support_status_on_the_current_date(look, varied, today, expected):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1", today=f"{today}T12:00:00Z")
     names = ("provided", "provided.al2", "provided.al2023")
     expect(fact(page, "Runs on").locator(".row")).to_have_text(
-        [name + words for name, words in zip(names, said, strict=True)]
+        [name + words for name, words in zip(names, expected, strict=True)]
     )
 
 
-def test_each_line_comes_with_its_end_of_life(look, varied):
+def test_each_node_line_shows_its_end_of_life(look, varied):
     page = look(varied.address)
-    for node, said in {
+    for node, expected in {
         "12.16.1": "Node.js 12 Erbiumend of life since 2022-04-30",
         "12.0.0": "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30",
         "13.14.0": "Node.js 13not an LTS line, end of life not known",
         "24.21.0": "Node.js 24 Kryptonmaintained until 2028-04-30",
     }.items():
         open_choice(page, f"node={node}&region=eu-west-1")
-        expect(fact(page, "Node.js line")).to_have_text(said)
+        expect(fact(page, "Node.js line")).to_have_text(expected)
 
 
-def test_the_facts_are_those_of_the_manifest(look, varied):
+def test_page_shows_the_facts_from_the_manifest(look, varied):
     page = look(varied.address)
-    for choice, said in {
+    for choice, expected in {
         "node=12.16.1&region=eu-west-1&arch=arm64": "AWS Organizations o-a1b2c3d4e5",
         "node=13&region=eu-west-1": "The publisher\u2019s account only",
         "node=12.16.1&region=us-east-1&arch=x86_64": "Every AWS account",
     }.items():
         open_choice(page, choice)
-        expect(fact(page, "Who may use it")).to_have_text(said)
+        expect(fact(page, "Who may use it")).to_have_text(expected)
     entry = look_up(VARIED, "12.16.1", "us-east-1", "x86_64")
     expect(fact(page, "Size")).to_have_text("13.8 MB zipped, 38.4 MB unpacked")
     expect(fact(page, "CodeSha256")).to_contain_text(entry.layer.code_sha256)
     expect(fact(page, "Published").locator("time")).to_have_attribute("datetime", entry.published.published)
 
 
-def test_the_sbom_is_linked_if_the_address_of_the_files_is_known(look, varied, publish):
+def test_sbom_is_linked_if_the_assets_url_is_known(look, varied, publish):
     sbom = re.compile("SBOM")
     expect(look(varied.address).get_by_role("link", name=sbom)).to_have_count(0)
     address = "https://example.org/nodejs-{node_version}/{file}"
@@ -210,7 +214,7 @@ def test_the_sbom_is_linked_if_the_address_of_the_files_is_known(look, varied, p
 # ---- snippets
 
 
-def test_every_snippet_is_that_of_the_arn_command(look, varied):
+def test_every_snippet_equals_the_output_of_the_arn_command(look, varied):
     page = look(varied.address)
     for spec, region, arch in (
         ("12.16.1", "eu-west-1", "x86_64"),
@@ -234,7 +238,7 @@ def test_every_snippet_is_that_of_the_arn_command(look, varied):
         }
 
 
-def test_a_layer_with_another_name_and_no_runtime_has_an_arn_and_no_snippet(look, publish):
+def test_layer_without_a_runtime_has_an_arn_and_no_snippet(look, publish):
     page = look(publish(Manifest(layers=[layer("24.21.0", name="our_node", runtimes=[])])).address)
     expect(page.locator("#arn")).to_contain_text(":layer:our_node:")
     expect(page.locator("#use")).to_be_hidden()
@@ -243,7 +247,7 @@ def test_a_layer_with_another_name_and_no_runtime_has_an_arn_and_no_snippet(look
 # ---- copy
 
 
-def test_a_copy_is_what_is_shown_and_is_announced(look, varied):
+def test_copy_button_copies_the_shown_text_and_announces_it(look, varied):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
     page.get_by_role("button", name="Copy ARN").click()
     expect(page.locator("#said")).to_have_text("ARN copied")
@@ -254,7 +258,7 @@ def test_a_copy_is_what_is_shown_and_is_announced(look, varied):
     assert pasted(page) == page.locator("#snippet").text_content()
 
 
-def test_without_the_clipboard_api_the_old_command_copies_or_the_page_says_what_to_do(look, varied):
+def test_copy_button_falls_back_to_exec_command_and_then_to_advice(look, varied):
     page = look(varied.address)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')) }")
     page.get_by_role("button", name="Copy ARN").click()
@@ -267,10 +271,10 @@ def test_without_the_clipboard_api_the_old_command_copies_or_the_page_says_what_
     expect(page.locator("#said")).to_contain_text("Select the text and copy it yourself.")
 
 
-# ---- addresses and history
+# ---- URLs and history
 
 
-def test_the_address_follows_the_choice_and_opens_it_again(look, varied):
+def test_url_contains_the_choice_and_restores_it(look, varied):
     page = look(varied.address)
     page.locator("#line").select_option("12")
     page.locator("#region").select_option("eu-west-1")
@@ -278,14 +282,14 @@ def test_the_address_follows_the_choice_and_opens_it_again(look, varied):
     assert arn_of(look(page.url)) == arn_of(page)
 
 
-def test_back_and_forward_go_through_the_choices(look, varied):
+def test_back_and_forward_restore_earlier_choices(look, varied):
     page = look(varied.address)
     first = arn_of(page)
     page.locator("#line").select_option("12")
     second = arn_of(page)
     page.locator("#region").focus()
     for _ in range(3):
-        page.keyboard.press("ArrowUp")  # stepping through a list is one step back
+        page.keyboard.press("ArrowUp")  # several key presses in one list are one history entry
     assert len({first, second, arn_of(page)}) == 3
     page.go_back()
     expect(page.locator("#arn")).to_have_text(second)
@@ -303,7 +307,7 @@ def rows(page):
     return page.locator("#rows th a").all_text_contents()
 
 
-def test_the_filter_takes_words_of_any_kind(look, varied):
+def test_filter_accepts_versions_regions_architectures_arns_and_checksums(look, varied):
     page = look(varied.address)
     everything = set(rows(page))
     assert len(everything) == 8
@@ -333,7 +337,7 @@ def test_the_filter_takes_words_of_any_kind(look, varied):
         assert {node.partition(".")[0] for node in rows(page)} == majors
 
 
-def test_the_address_keeps_the_filter(look, varied):
+def test_url_contains_the_filter_and_restores_it(look, varied):
     page = look(varied.address)
     page.get_by_label("Filter").fill(">=24 x64")
     page.locator("#only-region").select_option("cn-north-1")
@@ -346,7 +350,7 @@ def test_the_address_keeps_the_filter(look, varied):
     assert again.url.endswith("?filter=%3E%3D24+x64&in=cn-north-1&line=alive")
 
 
-def test_the_newest_is_on_top_and_the_count_is_said(look, varied):
+def test_table_lists_the_newest_first_and_shows_the_count(look, varied):
     page = look(varied.address)
     assert rows(page)[0] == "26.0.0-rc.1"
     expect(page.locator("#count")).to_have_text(re.compile(r"^11 layers, \d+ layer versions$"))
@@ -355,7 +359,7 @@ def test_the_newest_is_on_top_and_the_count_is_said(look, varied):
     expect(page.get_by_role("table")).to_have_count(0)
 
 
-def test_a_region_shows_its_arns_in_the_table(look, varied):
+def test_table_shows_the_arns_of_a_chosen_region(look, varied):
     page = look(varied.address)
     page.locator("#only-region").select_option("cn-north-1")
     page.get_by_label("Filter").fill("12.16.1")
@@ -366,7 +370,7 @@ def test_a_region_shows_its_arns_in_the_table(look, varied):
     assert pasted(page) == wanted
 
 
-def test_regions_unfold_to_their_arns_and_fold_again(look, varied):
+def test_region_list_expands_to_arns_and_collapses(look, varied):
     page = look(varied.address)
     page.get_by_label("Filter").fill("24.20.0")
     button = page.get_by_role("button", name="4 regions")
@@ -379,7 +383,7 @@ def test_regions_unfold_to_their_arns_and_fold_again(look, varied):
     expect(page.locator("#rows code")).to_have_count(0)
 
 
-def test_a_version_in_the_table_is_chosen_by_its_link(look, varied):
+def test_link_in_the_table_chooses_the_version(look, varied):
     page = look(varied.address)
     page.get_by_role("link", name="12.0.0").click()
     expect(page.locator("#arn")).to_have_text(looked_up("12.0.0", "us-east-1"))
@@ -387,7 +391,7 @@ def test_a_version_in_the_table_is_chosen_by_its_link(look, varied):
     expect(page.locator("#arn")).to_be_in_viewport()
 
 
-def test_many_layers_come_in_slices(look, publish):
+def test_table_shows_many_layers_in_pages(look, publish):
     known = Manifest.of([layer(f"18.{minor}.0", arch) for minor in range(80) for arch in ("x86_64", "arm64")])
     page = look(publish(known).address)
     assert len(rows(page)) == 60
@@ -399,10 +403,10 @@ def test_many_layers_come_in_slices(look, publish):
     expect(page.locator("#rows a").nth(120)).to_be_focused()
 
 
-# ---- keyboard, phone, ear
+# ---- keyboard, phone, accessibility
 
 
-def test_by_keyboard_alone_an_arn_is_found_and_copied(look, varied):
+def test_keyboard_user_finds_and_copies_an_arn(look, varied):
     page = look(varied.address)
     press = page.keyboard.press
     press("Tab")
@@ -426,7 +430,7 @@ def test_by_keyboard_alone_an_arn_is_found_and_copied(look, varied):
     assert pasted(page) == looked_up("12", "eu-west-1", "arm64")
 
 
-def test_by_keyboard_the_snippets_are_tabs(look, varied):
+def test_arrow_keys_move_between_the_snippet_tabs(look, varied):
     page = look(varied.address)
     page.get_by_role("tab", name="SAM").focus()
     scrolled = page.evaluate("scrollY")
@@ -440,12 +444,12 @@ def test_by_keyboard_the_snippets_are_tabs(look, varied):
         page.keyboard.press(key)
         expect(page.get_by_role("tab", name=name)).to_be_focused()
         expect(page.get_by_role("tab", selected=True)).to_have_text(name)
-        assert page.evaluate("scrollY") == scrolled  # the keys have done nothing else
+        assert page.evaluate("scrollY") == scrolled  # the keys do not scroll the page
     page.keyboard.press("Tab")
     expect(page.get_by_role("tabpanel", name="SAM")).to_be_focused()
 
 
-def test_what_has_the_focus_is_seen_to_have_it(look, varied):
+def test_focused_element_has_a_visible_outline(look, varied):
     page = look(varied.address)
     seen = {}
     for _ in range(80):
@@ -458,7 +462,7 @@ def test_what_has_the_focus_is_seen_to_have_it(look, varied):
     assert {name: outline for name, outline in seen.items() if outline != "solid"} == {}
 
 
-def test_a_phone_needs_no_scrolling_sideways(look, varied):
+def test_phone_layout_needs_no_horizontal_scrolling(look, varied):
     page = look(varied.address, **PHONE)
     page.get_by_label("Filter").fill("12.16.1")
     page.get_by_role("button", name=re.compile("4 regions")).first.click()
@@ -475,8 +479,8 @@ def test_a_phone_needs_no_scrolling_sideways(look, varied):
     assert plain.locator("html").evaluate("html => html.scrollWidth") <= 360
 
 
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["desk", "phone"])
-def test_no_label_is_cut_and_a_layer_s_name_stays_on_one_line(look, varied, options):
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_labels_are_not_truncated_and_layer_names_stay_on_one_line(look, varied, options):
     page = look(varied.address + "#node=12.16.1&region=us-east-1", **options)
     page.locator("#only-region").select_option("us-east-1")
     assert page.evaluate(CUT_LABELS) == []
@@ -486,7 +490,7 @@ def test_no_label_is_cut_and_a_layer_s_name_stays_on_one_line(look, varied, opti
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_border_of_a_field_stands_out_from_what_is_around_it(look, varied, scheme):
+def test_field_border_has_enough_contrast(look, varied, scheme):
     style = "getComputedStyle(document.documentElement).getPropertyValue"
     page = look(varied.address, color_scheme=scheme)
     field, *around = (page.evaluate(f"{style}('--{name}')") for name in ("field", "paper", "card", "wash"))
@@ -514,8 +518,8 @@ def axe(cache_folder):
 
 @pytest.mark.network
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("options", [{}, PHONE], ids=["desk", "phone"])
-def test_axe_finds_nothing(look, varied, axe, scheme, options):
+@pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
+def test_axe_finds_no_violations(look, varied, axe, scheme, options):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1&arch=x86_64", color_scheme=scheme, **options)
     page.evaluate(axe)
     assert violations(page) == []
@@ -533,16 +537,16 @@ def test_axe_finds_nothing(look, varied, axe, scheme, options):
 
 
 def violations(page):
-    """What axe complains of, with the markup it means; it has to have had something to look at."""
+    """Return the violations that axe finds, with their markup; check that axe ran its rules."""
     result = page.evaluate("axe.run(document, {resultTypes: ['violations']})")
     assert len(result["passes"]) > 15
     return [(each["id"], [node["html"] for node in each["nodes"]]) for each in result["violations"]]
 
 
-# ---- elsewhere
+# ---- other environments
 
 
-def test_it_works_from_a_disk(look, varied):
+def test_page_works_from_a_local_file(look, varied):
     page = look((varied.folder / "index.html").as_uri())
     page.locator("#line").select_option("12")
     page.locator("#region").select_option("eu-west-1")
@@ -551,7 +555,7 @@ def test_it_works_from_a_disk(look, varied):
     expect(page.locator("#region")).to_have_value("us-east-1")
 
 
-def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(look, varied):
+def test_page_without_javascript_shows_the_newest_arns_and_links_all(look, varied):
     page = look(varied.address, java_script_enabled=False)
     row = page.get_by_role("row", name=re.compile("24.21.0.*arm64"))
     row.get_by_text("2 regions").click()
@@ -562,14 +566,16 @@ def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(lo
     assert looked_up("12.0.0", "cn-north-1") in text.read_text()
 
 
-@pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["JavaScript", "none"])
-def test_an_empty_manifest_says_that_nothing_is_there_yet(look, publish, options):
+@pytest.mark.parametrize(
+    "options", [{}, {"java_script_enabled": False}], ids=["with JavaScript", "without JavaScript"]
+)
+def test_page_of_an_empty_manifest_says_that_no_layer_is_published(look, publish, options):
     page = look(publish(Manifest()).address, **options)
     expect(page.get_by_text("No layer is published yet.").first).to_be_visible()
     expect(page.get_by_role("button", name="Copy ARN")).to_have_count(0)
 
 
-def test_script_in_a_manifest_is_shown_and_not_run(look, publish):
+def test_script_in_a_manifest_is_shown_as_text(look, publish):
     known = layer("24.21.0", public=False, organizations=[EVIL], runtimes=[EVIL, "provided.al2023"])
     page = look(publish(Manifest.of([known])).address)
     expect(page.locator("#facts")).to_contain_text(f"AWS Organizations {EVIL}")
@@ -579,14 +585,14 @@ def test_script_in_a_manifest_is_shown_and_not_run(look, publish):
     assert "run" not in page.title()
 
 
-def test_a_script_that_got_into_the_page_all_the_same_does_not_run(browser, publish):
-    place = publish(VARIED)
-    page = place.folder / "index.html"
-    smuggled = "<script>window.ran = 1</script><img src='data:,' onerror='window.ran = 1'></main>"
-    page.write_text(page.read_text().replace("</main>", smuggled))
+def test_content_security_policy_blocks_an_injected_script(browser, publish):
+    catalogue = publish(VARIED)
+    page = catalogue.folder / "index.html"
+    injected = "<script>window.ran = 1</script><img src='data:,' onerror='window.ran = 1'></main>"
+    page.write_text(page.read_text().replace("</main>", injected))
     context = browser.new_context()
     page = context.new_page()
-    page.goto(place.address)
+    page.goto(catalogue.address)
     expect(page.locator("#arn")).to_be_visible()
     assert page.evaluate("window.ran") is None
     with pytest.raises(Error, match="TrustedHTML"):

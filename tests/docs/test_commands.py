@@ -1,4 +1,4 @@
-"""The commands of the documentation: those that publish and look up run, others name what exists."""
+"""The commands in the documentation: some are run, the others are checked for existing names."""
 
 import re
 import shlex
@@ -32,13 +32,13 @@ def published(clone):
 
 @pytest.mark.network
 @pytest.mark.parametrize("command", [command for command in COMMANDS if RUN.match(command)])
-def test_a_command_that_publishes_or_looks_up_succeeds(published, command):
+def test_each_publish_arn_and_catalog_command_succeeds(published, command):
     outcome = published.type(command.replace("https://example.org/layers.json", "docs/layers.sample.json"))
     assert outcome.code == 0, outcome.err
 
 
 @pytest.mark.parametrize("command", [command for command in COMMANDS if command.startswith("aws ")])
-def test_an_aws_command_is_an_operation_with_these_flags(command):
+def test_each_aws_command_is_a_valid_operation_with_valid_flags(command):
     _, service, operation, *words = shlex.split(command)
     if f"{service} {operation}" in AWS_CLI_ONLY:
         return
@@ -49,7 +49,7 @@ def test_an_aws_command_is_an_operation_with_these_flags(command):
     assert {word.removeprefix("--") for word in words if word.startswith("--")} <= known
 
 
-def test_commands_name_files_and_parameters_that_exist():
+def test_files_and_parameters_in_commands_exist():
     missing = []
     for command in COMMANDS:
         files = [ROOT / found[1] for found in _PATH.finditer(command)]
@@ -63,7 +63,7 @@ def test_commands_name_files_and_parameters_that_exist():
 
 
 @pytest.mark.network
-def test_using_md_shows_what_each_format_prints(clone):
+def test_using_md_shows_the_output_of_each_format(clone):
     page = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"<!-- invoke arn --format ([\w-]+) -->\n```\w+\n(.*?)```\n", page, re.DOTALL))
     assert sorted(["arn", *shown]) == sorted(FORMATS)

@@ -20,7 +20,7 @@ OF_OTHERS = {
     "--rounds": "benchmarks/",
     "--skip-pull-image": "sam local",
 }
-"""Flags that the text names and that are of no task."""
+"""Flags in the text that belong to other programs."""
 
 _FLAG = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 _STARTS = re.compile(r"(?:\.venv/bin/)?invoke (?P<task>(?:[a-z]+\.)?[a-z][a-z-]*)(?P<rest>[^|;&)$]*)")
@@ -28,11 +28,11 @@ _MAKES = re.compile(r"(?<![\w.])make (?P<task>(?:[a-z]+\.)?[a-z][a-z-]*)")
 _VARIABLE = re.compile(r"\b([A-Z]+)=")
 OF_MAKE = {"venv", "help"}
 TASKS = {each.name: {*each.flags, *each.inverse_flags} for each in contexts()}
-"""By task the flags that `invoke --help TASK` shows."""
+"""The flags that `invoke --help TASK` shows, by task."""
 
 
 def code(page):
-    """Every piece of code of a page: the lines of blocks, with their continuations, and what the text has."""
+    """Return the lines of code blocks, with continuations joined, and the code spans of a page."""
     lines = [
         line
         for language, text in pages.blocks(page)
@@ -54,7 +54,7 @@ def test_each_link_leads_to_an_existing_file_and_heading(page):
 
 
 @each_page
-def test_each_task_that_a_page_names_is_there_with_its_flags(page):
+def test_each_task_in_a_page_exists_and_has_its_flags(page):
     wrong = []
     for line in code(page):
         for found in _STARTS.finditer(line):
@@ -70,13 +70,13 @@ def test_each_task_that_a_page_names_is_there_with_its_flags(page):
 
 
 @each_page
-def test_each_flag_that_stands_alone_is_of_some_task_or_of_a_program_that_is_named(page):
+def test_each_flag_in_the_text_belongs_to_a_task_or_a_known_program(page):
     known = {flag for flags in TASKS.values() for flag in flags} | {"--help", *OF_OTHERS}
     alone = {flag for span in pages.spans(page) if span.startswith("--") for flag in _FLAG.findall(span)}
     assert sorted(alone - known) == []
 
 
-def test_make_passes_on_the_variables_that_the_pages_set():
+def test_make_passes_on_the_variables_in_the_pages():
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     used = {
         name

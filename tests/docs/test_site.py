@@ -1,4 +1,4 @@
-"""The documentation site: it builds strictly, covers every command, and asks no other host for anything."""
+"""The documentation site builds strictly, covers every command and loads nothing from other hosts."""
 
 import re
 import shutil
@@ -12,13 +12,13 @@ import pytest
 from support import ROOT, command, contexts
 
 LOADING = {"script": "src", "img": "src", "link": "href", "source": "src", "iframe": "src", "object": "data"}
-"""By element the attribute whose address a browser loads by itself."""
-TOLD_ONLY = {"canonical", "prev", "next"}
+"""The attribute with the URL that a browser loads, by element."""
+NOT_LOADED = {"canonical", "prev", "next"}
 """Values of a link's `rel` that load nothing."""
 
 
 class Addresses(HTMLParser):
-    """What a page loads, and where its links lead."""
+    """The URLs that a page loads and the targets of its links."""
 
     def __init__(self, text):
         super().__init__()
@@ -28,7 +28,7 @@ class Addresses(HTMLParser):
     def handle_starttag(self, tag, attrs):
         given = dict(attrs)
         address = given.get(LOADING.get(tag, ""))
-        if address and given.get("rel") not in TOLD_ONLY:
+        if address and given.get("rel") not in NOT_LOADED:
             self.loaded.append(address)
         if tag == "a" and given.get("href"):
             self.links.append(given["href"])
@@ -57,7 +57,7 @@ def test_every_page_of_docs_is_in_the_navigation(site):
     assert len(pages(site)) > len(list((ROOT / "docs").glob("*.md")))
 
 
-def test_the_reference_has_every_command_with_its_flags(site):
+def test_reference_lists_every_command_with_its_flags(site):
     text = (site / "commands.html").read_text(encoding="utf-8")
     sections = dict(re.findall(r'<h3 id="[^"]+">([\w.-]+)<(.*?</table>)', text, re.DOTALL))
     assert sorted(sections) == sorted(each.name for each in contexts())
