@@ -13,6 +13,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 OF_OTHERS = {
     "--experimental-modules": "Node.js",
     "--max-old-space-size": "Node.js",
+    "--permission": "Node.js",
+    "--allow-fs-read": "Node.js",
     "--import": "Node.js",
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",
