@@ -254,7 +254,7 @@ def test_a_copy_is_what_is_shown_and_is_announced(look, varied):
     assert pasted(page) == page.locator("#snippet").text_content()
 
 
-def test_without_the_clipboard_api_the_old_command_copies_or_the_page_says_what_to_do(look, varied):
+def test_copy_works_without_the_clipboard_api_or_explains_what_to_do(look, varied):
     page = look(varied.address)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')) }")
     page.get_by_role("button", name="Copy ARN").click()
@@ -346,7 +346,7 @@ def test_the_address_keeps_the_filter(look, varied):
     assert again.url.endswith("?filter=%3E%3D24+x64&in=cn-north-1&line=alive")
 
 
-def test_the_newest_is_on_top_and_the_count_is_said(look, varied):
+def test_the_newest_layer_is_on_top_and_the_page_counts_the_layers(look, varied):
     page = look(varied.address)
     assert rows(page)[0] == "26.0.0-rc.1"
     expect(page.locator("#count")).to_have_text(re.compile(r"^11 layers, \d+ layer versions$"))
@@ -563,7 +563,7 @@ def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(lo
 
 
 @pytest.mark.parametrize("options", [{}, {"java_script_enabled": False}], ids=["JavaScript", "none"])
-def test_an_empty_manifest_says_that_nothing_is_there_yet(look, publish, options):
+def test_the_page_of_an_empty_manifest_says_that_no_layer_is_published(look, publish, options):
     page = look(publish(Manifest()).address, **options)
     expect(page.get_by_text("No layer is published yet.").first).to_be_visible()
     expect(page.get_by_role("button", name="Copy ARN")).to_have_count(0)

@@ -72,7 +72,7 @@ def test_each_task_that_a_page_names_is_there_with_its_flags(page):
 
 
 @each_page
-def test_each_flag_that_stands_alone_is_of_some_task_or_of_a_program_that_is_named(page):
+def test_each_flag_in_the_text_belongs_to_a_command_or_a_named_program(page):
     known = {flag for flags in TASKS.values() for flag in flags} | {"--help", *OF_OTHERS}
     alone = {flag for span in pages.spans(page) if span.startswith("--") for flag in _FLAG.findall(span)}
     assert sorted(alone - known) == []

@@ -174,9 +174,7 @@ def test_auto_takes_docker_where_the_base_image_can_be_had(invoke, tmp_path):
         ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "Docker does not answer"),
     ],
 )
-def test_auto_builds_locally_where_docker_cannot_and_says_what_is_not_proved(
-    invoke, tmp_path, variables, why
-):
+def test_auto_builds_locally_without_docker_and_says_what_is_not_tested(invoke, tmp_path, variables, why):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, **variables)
     assert outcome.code == 0, outcome.err
@@ -209,7 +207,7 @@ def test_docker_asked_for_and_not_to_be_had_is_one_line(invoke, tmp_path, variab
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_daemon_this_user_may_not_use_is_one_line():
+def test_missing_permission_for_the_docker_socket_is_one_line():
     if os.geteuid() != 0:
         pytest.skip("not root: only root can become another user")
     script = (

@@ -331,14 +331,14 @@ def test_a_signature_of_a_key_that_is_not_pinned_is_refused(nodejs, base, site):
     assert site.asked_for(".tar.xz") == []
 
 
-def test_a_key_server_that_hands_out_another_key_is_not_believed(nodejs, base, site, team):
+def test_a_key_with_another_fingerprint_is_rejected(nodejs, base, site, team):
     other = Team()
     other.publish(site, site.archives)
     site.files[f"/keys/{team.fingerprint}.asc"] = bytes(other.certificate)
     assert "another fingerprint" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_a_release_nobody_signed_is_refused_and_the_flag_is_named(nodejs, base, site):
+def test_a_release_without_a_signature_is_rejected_and_the_flag_is_named(nodejs, base, site):
     del site.files[f"{SUMS}.sig"], site.files[f"{SUMS}.asc"]
     assert "--no-signature" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
@@ -352,7 +352,7 @@ def test_signed_text_stands_in_where_there_is_no_detached_signature(nodejs, base
     assert nodejs(base).fetch(VERSION, X86_64) == files
 
 
-def test_a_list_that_is_none_is_refused(nodejs, base, site, team):
+def test_an_invalid_list_of_checksums_is_rejected(nodejs, base, site, team):
     site.files[SUMS] = b"<html>Sign in to the network</html>"
     site.files[f"{SUMS}.sig"] = team.sign(site.files[SUMS])
     assert "not a list of checksums" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
@@ -370,7 +370,7 @@ def test_what_cannot_be_verified_stays_so_while_the_key_server_is_away(nodejs, s
 # without the signature
 
 
-def test_a_signature_that_was_not_wanted_is_neither_fetched_nor_claimed(nodejs, base, site):
+def test_with_no_signature_nothing_is_fetched_or_recorded_about_a_signature(nodejs, base, site):
     site.files = {path: data for path, data in site.files.items() if not path.endswith((".sig", ".asc"))}
     files = nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert files.record.signature == NOT_CHECKED
@@ -393,7 +393,7 @@ def test_what_was_fetched_without_the_signature_is_verified_once_one_is_wanted(n
 # a download that is cut
 
 
-def test_a_cut_download_goes_on_where_it_was_cut(nodejs, base, site):
+def test_an_interrupted_download_resumes(nodejs, base, site):
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     first, second = site.asked_for(".tar.xz")
@@ -430,9 +430,7 @@ def test_a_file_that_changed_since_it_was_cut_starts_again(nodejs, base, site, t
     assert kept(tmp_path, "partial") == []
 
 
-def test_a_download_cut_again_and_again_is_told_and_the_next_build_goes_on_with_it(
-    nodejs, base, site, tmp_path
-):
+def test_a_repeatedly_interrupted_download_fails_and_the_next_build_resumes_it(nodejs, base, site, tmp_path):
     site.cuts[XZ] = [70_000] * 5
     line = refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
     assert "run the same command again" in line
@@ -457,7 +455,7 @@ def test_the_list_has_what_there_is_for_the_architecture(nodejs, base):
     assert [each.version for each in arm64] == ["13.8.0", VERSION]
 
 
-def test_the_list_seen_last_is_used_and_that_is_said_in_one_line(nodejs, site, said):
+def test_the_cached_list_of_releases_is_used_and_one_line_says_so(nodejs, site, said):
     with serving(site) as base:
         seen = nodejs(base).releases(X86_64)
     assert nodejs(base).releases(X86_64) == seen
@@ -467,7 +465,7 @@ def test_the_list_seen_last_is_used_and_that_is_said_in_one_line(nodejs, site, s
 
 
 @pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b"{}", b'[{"version": 12}]', b""])
-def test_a_list_that_cannot_be_read_is_told_in_one_line(nodejs, base, site, answer):
+def test_an_unreadable_list_of_releases_is_one_line(nodejs, base, site, answer):
     site.files["/dist/index.json"] = answer
     assert "is not valid" in refusal(UnreachableError, nodejs(base).releases, X86_64)
 
@@ -481,7 +479,7 @@ def test_a_version_that_does_not_exist_names_the_nearest(nodejs, base):
     assert f"nearest: {VERSION}, 13.8.0" in line
 
 
-def test_a_file_that_is_listed_and_not_there_is_told(nodejs, base, site):
+def test_a_listed_file_that_does_not_exist_is_reported(nodejs, base, site):
     del site.files[XZ]
     assert "does not have it" in refusal(NotFoundError, nodejs(base).fetch, VERSION, X86_64)
 
@@ -509,7 +507,7 @@ def test_a_mirror_is_taken_from_the_first_variable_that_names_one(tmp_path, site
 @pytest.mark.parametrize(
     "address", ["nodejs.org/dist", "ftp://nodejs.org/dist", "https://", "file:///dist", "http://[x"]
 )
-def test_a_mirror_that_is_no_address_is_told_by_the_variable_it_stands_in(nodejs, address):
+def test_an_invalid_mirror_url_is_reported_with_its_variable(nodejs, address):
     line = refusal(InvalidInputError, lambda: nodejs("http://x", NODEJS_ORG_MIRROR=address))
     assert "[NODEJS_ORG_MIRROR]" in line
 
@@ -526,7 +524,7 @@ def test_the_password_of_a_mirror_is_neither_recorded_nor_printed(nodejs, base, 
     assert "secret" not in said.getvalue()
 
 
-def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
+def test_a_refused_connection_is_one_line(nodejs):
     source = nodejs(closed_port())
     for line in (
         refusal(UnreachableError, source.fetch, VERSION, X86_64),
@@ -536,7 +534,7 @@ def test_a_host_where_nobody_listens_is_told_in_one_line(nodejs):
         assert "--source npm" in line
 
 
-def test_a_name_that_is_unknown_is_told_at_once(nodejs):
+def test_an_unknown_host_name_fails_at_once(nodejs):
     start = time.monotonic()
     line = refusal(UnreachableError, nodejs("https://nodejs.invalid").fetch, VERSION, X86_64)
     assert "nodejs.invalid cannot be reached (its name cannot be resolved)" in line
@@ -570,7 +568,7 @@ def test_a_list_without_an_end_is_not_read_to_it(nodejs, base, site):
 
 
 @pytest.mark.parametrize("gone", [True, False])
-def test_keys_that_cannot_be_fetched_are_told_with_what_to_do(nodejs, base, site, gone):
+def test_a_failed_download_of_keys_says_what_to_do(nodejs, base, site, gone):
     other = closed_port() if gone else f"{base}/nothing-here"
     line = refusal(UnreachableError, nodejs(base, NODELAYER_RELEASE_KEYS_URL=other).fetch, VERSION, X86_64)
     assert "cannot download the release team's keys" in line

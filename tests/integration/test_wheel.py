@@ -56,7 +56,7 @@ def test_the_installed_program_builds_the_bytes_of_the_checkout_where_its_user_s
 
 
 @pytest.mark.network
-def test_the_installed_program_tells_the_version_of_the_checkout(program, tmp_path):
+def test_the_installed_program_prints_the_version_of_the_checkout(program, tmp_path):
     assert run([program, "--version"], tmp_path).out == run([sys.executable, "-c", CHECKOUT], ROOT).out
 
 

@@ -89,7 +89,7 @@ def test_random_trouble_everywhere_ends_in_one_version_everywhere(workspace, pro
     ] * 3
 
 
-def test_a_dead_region_blocks_none_of_the_others_and_comes_with_its_command(workspace, proxy):
+def test_publish_continues_if_one_region_is_dead_and_prints_the_retry_command(workspace, proxy):
     proxy.rule(Rule(dead, region="eu-west-1"))
     words = ("publish", "--node", "12", "--public", "--regions", ",".join(THREE))
     outcome = workspace.command(*words)
@@ -230,7 +230,7 @@ def refused(outcome, code):
     return outcome.err
 
 
-def test_a_version_that_is_not_built_says_how_to_build_it(workspace):
+def test_publish_of_a_version_that_is_not_built_prints_the_build_command(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
     assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 

@@ -162,7 +162,7 @@ def test_what_was_published_and_not_finished_is_no_output(workspace, proxy):
     )
 
 
-def test_the_layer_version_says_what_it_is(workspace):
+def test_the_layer_version_has_the_metadata_of_the_layer(workspace):
     workspace.publish()
     seen = workspace.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert seen["Description"] == f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}"
@@ -232,7 +232,7 @@ def test_permission_comes_later_and_never_twice(workspace, proxy):
     assert (published.public, published.organizations) == (True, ["o-abcdefghij"])
 
 
-def test_what_somebody_published_by_hand_is_taken_as_it_is(workspace):
+def test_publish_uses_a_version_that_was_published_by_hand(workspace):
     workspace.lambda_("eu-west-1").publish_layer_version(
         LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
     )
@@ -419,7 +419,7 @@ def test_an_editors_file_beside_the_manifest_stays(workspace):
     ],
 )
 @pytest.mark.parametrize("same", [True, False])
-def test_a_manifest_of_another_account_is_left_as_it_is(workspace, proxy, words, same):
+def test_publish_does_not_change_a_manifest_of_another_account(workspace, proxy, words, same):
     workspace.publish(["eu-west-1"])
     if not same:
         make_layer(workspace.dist, seed=1)
@@ -448,7 +448,7 @@ def test_two_publishers_at_once_leave_one_version_and_one_whole_manifest(workspa
         assert workspace.recorded()[region] in versions
 
 
-def test_ctrl_c_finishes_the_call_under_way_says_what_is_left_and_is_taken_up_again(workspace, proxy):
+def test_after_ctrl_c_the_running_call_ends_and_the_next_run_continues(workspace, proxy):
     proxy.latency = 0.4
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
     process = workspace.start(*words)

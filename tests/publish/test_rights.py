@@ -266,7 +266,7 @@ def test_every_action_that_a_role_may_is_one_that_its_commands_take(runs, grante
     assert spare == set()
 
 
-def test_each_policy_of_the_publisher_is_needed_by_what_its_parameter_is_for(runs, granted):
+def test_each_policy_of_the_publisher_is_needed_for_its_parameter(runs, granted):
     for part, name in (
         ("parameters", "publish --ssm"),
         ("staging", "publish, the bucket deployed"),
@@ -284,7 +284,7 @@ def test_a_dry_run_and_verify_only_read(runs):
     assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
 
 
-def test_a_bucket_that_is_deployed_is_found_and_none_is_made(runs):
+def test_publish_uses_the_deployed_bucket_and_creates_none(runs):
     (run,) = [run for run in runs if run.name == "publish, the bucket deployed"]
     seen = [(call.operation, call.resources) for call in run.calls if call.service == "s3"]
     assert seen[0] == ("GetBucketLifecycleConfiguration", (f"nodelayer-{ACCOUNT}-{REGIONS[1]}",))
@@ -322,7 +322,7 @@ def test_what_no_parameter_asks_for_is_not_granted(ministack, parameters, expect
     assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
 
 
-def test_no_arn_names_a_partition_of_its_own():
+def test_no_arn_contains_a_fixed_partition():
     """The emulators' CloudFormation has one partition only, wherever it is asked."""
     for path in (ROLES, BUCKET):
         text = path.read_text(encoding="utf-8")
@@ -547,7 +547,7 @@ OPERATIONS = [
         "ssm:PutParameter",
     ],
 )
-def test_one_action_less_is_told_in_one_line_that_names_it(proxy, deny, tmp_path, layer_zip, gone):
+def test_a_missing_permission_is_one_line_that_names_the_action(proxy, deny, tmp_path, layer_zip, gone):
     layer_zip(tmp_path)
     deny(gone)
     done = published(tmp_path, proxy.environ(), "--public", "--ssm")

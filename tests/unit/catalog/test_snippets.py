@@ -67,7 +67,7 @@ def test_arn_is_the_arn_alone():
     assert render("arn", X86_64) == ARN
 
 
-def test_json_is_what_the_manifest_says():
+def test_json_is_the_entry_of_the_manifest():
     assert json.loads(render("json", X86_64)) == X86_64.as_json
 
 

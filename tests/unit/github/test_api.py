@@ -101,7 +101,7 @@ def test_a_network_that_is_down_is_unreachable(desk):
     assert len(str(failed.value).splitlines()) == 1
 
 
-def test_a_machine_without_gh_says_where_it_comes_from(desk, tmp_path):
+def test_without_gh_the_error_says_where_to_get_it(desk, tmp_path):
     with pytest.raises(MachineError, match=r"gh is not installed .*cli\.github\.com"):
         desk.open(PATH=str(tmp_path))
 

@@ -132,7 +132,7 @@ def test_a_folder_becomes_a_release_that_is_published_last(desk):
     assert release["body"] == NOTES.strip()
 
 
-def test_a_second_run_changes_nothing_and_says_so(desk):
+def test_a_second_run_changes_nothing_and_reports_it(desk):
     desk.publish(move_major=True)
     before = desk.made()
     outcome = desk.type("--move-major")

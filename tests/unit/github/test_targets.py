@@ -70,7 +70,7 @@ def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
         targets.load(tmp_path / "bytes.toml")
 
 
-def test_an_architecture_without_a_runner_is_left_out_and_none_at_all_is_refused(tmp_path):
+def test_an_architecture_without_a_runner_is_left_out_and_an_empty_matrix_is_rejected(tmp_path):
     found = read(tmp_path, GOOD.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
     assert found.with_runner([X86_64, ARM64]) == (X86_64,)
     with pytest.raises(InvalidInputError, match="no runner"):

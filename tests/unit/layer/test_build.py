@@ -155,7 +155,7 @@ def test_a_layer_of_another_client_or_with_another_zip_is_not_taken_for_it(tmp_p
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
-def test_a_record_that_is_none_means_there_is_no_layer(tmp_path, text):
+def test_an_invalid_build_record_means_that_no_layer_exists(tmp_path, text):
     (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 

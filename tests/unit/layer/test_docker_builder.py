@@ -22,7 +22,7 @@ def test_the_stages_are_the_four_the_design_names():
     ]
 
 
-def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
+def test_a_missing_docker_daemon_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(UnreachableError, match="Docker does not answer") as caught:
         docker_builder.connect(Reporter(quiet=True))
@@ -31,7 +31,7 @@ def test_a_daemon_that_is_not_there_is_told_in_one_line(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("text", ["write /var/lib/docker/tmp/x: no space left on device", "No space left"])
-def test_a_daemon_without_space_is_told_with_what_to_do(text):
+def test_a_full_docker_daemon_is_reported_with_advice(text):
     error = docker_builder._explained(docker.errors.APIError("500 Server Error", explanation=text), "base")
     assert isinstance(error, MachineError)
     assert "Docker has no disk space left" in str(error)

@@ -233,7 +233,7 @@ def test_what_is_no_key_is_refused():
         openpgp.load_key(b"404: Not Found", "A" * 40)
 
 
-def test_a_key_that_has_expired_since_still_verifies_what_it_signed_before():
+def test_a_key_that_expired_later_still_verifies_older_signatures():
     key = key_of(EXPIRED)
     assert key.certificate.expiration < dt.datetime.now(tz=dt.UTC)
     assert openpgp.verify_detached(DATA, EXPIRED_SIGNED, [key], where="here") == openpgp.Verified(
@@ -258,7 +258,7 @@ def test_a_revoked_key_is_refused():
 
 
 @pytest.mark.parametrize("over", [OLD_OVER_SHA256, OLD_OVER_SHA512], ids=["SHA-256", "SHA-512"])
-def test_a_key_that_vouches_for_itself_with_sha1_is_believed_for_its_pinned_fingerprint_and_that_is_said(
+def test_a_pinned_key_with_a_sha1_self_signature_is_accepted_with_a_note(
     over,
 ):
     key = key_of(OLD)
@@ -268,7 +268,7 @@ def test_a_key_that_vouches_for_itself_with_sha1_is_believed_for_its_pinned_fing
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
 
 
-def test_a_key_whose_self_signature_is_newer_than_what_it_signed_is_believed_for_its_pinned_fingerprint():
+def test_a_pinned_key_with_a_newer_self_signature_is_accepted():
     key = key_of(RENEWED)
     verified = openpgp.verify_detached(DATA, RENEWED_SIGNED, [key], where="here")
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
@@ -303,11 +303,11 @@ def test_the_time_of_a_signature_is_part_of_what_is_signed():
     refused(DATA, bytes(spoiled), key_of(OLD))
 
 
-def test_an_old_key_says_nothing_for_another_old_key():
+def test_an_old_key_does_not_verify_a_signature_of_another_old_key():
     refused(DATA, OLD_OVER_SHA256, key_of(RENEWED))
 
 
-def test_a_signature_over_sha1_is_refused_whoever_made_it():
+def test_a_signature_over_sha1_is_rejected_for_every_key():
     assert "SHA-1" in refused(DATA, OLD_OVER_SHA1, key_of(OLD))
 
 
@@ -344,7 +344,7 @@ def test_the_signer_is_known_beforehand_where_the_primary_key_signed():
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40]) is None
 
 
-def test_a_subkey_tells_no_pinned_fingerprint_but_is_known_in_its_key():
+def test_a_subkey_has_no_pinned_fingerprint_but_belongs_to_its_key():
     secret = made()
     key = public(secret)
     assert openpgp.signer_among(signed_by(secret), [key.fingerprint]) is None

@@ -122,7 +122,7 @@ def test_a_workspace_is_gone_afterwards_whatever_happened_in_it(cache):
     assert not seen[0].exists()
 
 
-def test_one_process_at_a_time_is_inside_and_the_other_says_it_waits(cache):
+def test_one_process_holds_the_lock_and_the_other_reports_that_it_waits(cache):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
@@ -156,7 +156,7 @@ def test_a_lock_of_a_process_that_was_killed_is_free(cache):
         pass
 
 
-def test_clear_takes_downloads_and_leaves_what_is_not_ours(cache):
+def test_clear_removes_only_downloads(cache):
     put(cache, b"12345")
     cache.write_document("a", b"123")
     (cache.root / "mine.txt").write_text("mine")

@@ -18,7 +18,7 @@ def git(tmp_path):
     return opened
 
 
-def test_a_remote_that_is_silent_is_waited_for_as_long_as_is_said(git):
+def test_git_waits_for_a_silent_remote_as_long_as_requested(git):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         tried = git.attempt("ls-remote", f"git://127.0.0.1:{silent.getsockname()[1]}/x", seconds=1)

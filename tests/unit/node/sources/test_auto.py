@@ -110,14 +110,14 @@ def test_what_is_cached_comes_before_any_host(auto, said):
     assert (first.asked, second.asked, said.getvalue()) == ([], [], "")
 
 
-def test_what_npm_gave_before_is_used_and_that_is_said(auto, said):
+def test_a_cached_release_from_npm_is_used_and_reported(auto, said):
     first, second = nodejs(gives=AWAY), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is FROM_NPM
     assert (first.asked, second.asked) == ([], [])
     assert said.getvalue() == "Node.js 12.16.1 from npm is in the download cache\n"
 
 
-def test_npm_stands_in_while_nodejs_org_is_away_and_that_is_said_once(auto, said):
+def test_npm_is_used_if_nodejs_org_is_unreachable_and_one_line_says_so(auto, said):
     first, second = nodejs(gives=AWAY, lists=AWAY), npm(gives=FROM_NPM, lists=[Release("12.16.1")])
     source = auto(first, second)
     assert source.releases(X86_64) == [Release("12.16.1")]
@@ -134,7 +134,7 @@ def test_a_host_that_is_away_is_waited_for_once(auto):
     assert first.asked == ["releases"]
 
 
-def test_npm_is_never_taken_for_what_nodejs_org_sent_and_nobody_signed(auto, said):
+def test_npm_is_not_tried_if_the_download_from_nodejs_org_is_unsigned(auto, said):
     second = npm(gives=FROM_NPM)
     assert "release team" in refusal(
         NotVerifiedError, auto(nodejs(gives=FORGED), second).fetch, "12.16.1", X86_64
@@ -142,7 +142,7 @@ def test_npm_is_never_taken_for_what_nodejs_org_sent_and_nobody_signed(auto, sai
     assert (second.asked, said.getvalue()) == ([], "")
 
 
-def test_what_npm_sent_and_is_not_what_it_says_stays_unverified(auto):
+def test_a_wrong_package_from_npm_fails_verification(auto):
     for first in (AWAY, MISSING):
         refusal(NotVerifiedError, auto(nodejs(gives=first), npm(gives=FORGED)).fetch, "12.16.1", X86_64)
 
@@ -171,7 +171,7 @@ def test_a_full_disk_ends_the_search(auto):
     assert second.asked == []
 
 
-def test_what_nodejs_org_does_not_have_may_come_from_npm_and_that_is_said(auto, said):
+def test_a_release_missing_on_nodejs_org_comes_from_npm_and_is_reported(auto, said):
     assert auto(nodejs(gives=MISSING), npm(gives=FROM_NPM)).fetch("12.16.2", X86_64) is FROM_NPM
     assert said.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; trying npm instead\n"
 
@@ -191,7 +191,7 @@ def test_each_name_opens_its_source_and_fetches_nothing(tmp_path, name, kind):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_another_name_is_told_with_those_there_are(tmp_path):
+def test_an_unknown_source_is_reported_with_the_known_ones(tmp_path):
     line = refusal(InvalidInputError, opened, "github", tmp_path)
     assert "auto, nodejs.org, npm" in line
 

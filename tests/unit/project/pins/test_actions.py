@@ -237,7 +237,7 @@ def test_gh_brings_the_same(root):
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_a_failure_of_github_is_told_in_its_words(github):
+def test_a_failure_of_github_is_reported_with_its_message(github):
     github.clear()
     with pytest.raises(NotFoundError, match=r"GitHub does not find it.* \[GET repos/a/b/releases\]"):
         actions.newest_release("a/b", actions.ask_github, NOW)

@@ -131,7 +131,7 @@ def test_every_module_of_a_pin_is_listed_and_documented():
         assert f"| `{each.name}` |" in page
 
 
-def test_the_workflow_keeps_the_pin_that_its_token_may_not_change():
+def test_the_workflow_keeps_pins_that_its_token_cannot_change():
     workflow = (ROOT / ".github" / "workflows" / "refresh.yml").read_text()
     assert "vars.REFRESH_APP_CLIENT_ID == '' && 'actions'" in workflow
     assert refresh.choose("actions", "--keep")
