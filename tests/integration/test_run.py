@@ -97,7 +97,7 @@ def renamed(built, folder, version):
     (folder / name).with_suffix(".json").write_text(json.dumps(record))
 
 
-def test_layer_reports_a_wrong_version_and_continues_with_the_others(invoke, layer, tmp_path):
+def test_test_layer_reports_a_wrong_version_and_tests_the_other_layers(invoke, layer, tmp_path):
     renamed(layer("12.16.1"), tmp_path, "12.16.2")
     renamed(layer("12.16.1"), tmp_path, "12.16.1")
     outcome = invoke("test-layer", "--node=12.16.2,14,12.16.1", f"--out={tmp_path}")
@@ -130,7 +130,7 @@ def test_output_of_a_function_is_its_log(call):
     ]
 
 
-def test_run_prints_a_function_error_and_exits_with_8(invoke, layer):
+def test_a_function_error_is_printed_and_ends_with_exit_code_8(invoke, layer):
     out = layer("12.16.1").zip.parent
     outcome = invoke("run", "--node=12.16.1", "--event=function/events/fail.json", f"--out={out}")
     assert outcome.code == 8

@@ -56,7 +56,7 @@ def test_installed_program_builds_the_same_zip_as_the_checkout(program, tmp_path
 
 
 @pytest.mark.network
-def test_installed_program_prints_the_version_of_the_checkout(program, tmp_path):
+def test_the_installed_program_prints_the_version_of_the_checkout(program, tmp_path):
     assert run([program, "--version"], tmp_path).out == run([sys.executable, "-c", CHECKOUT], ROOT).out
 
 

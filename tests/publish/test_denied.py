@@ -71,7 +71,7 @@ def test_error_names_the_action_from_the_message_of_aws(proxy, region):
         region.buckets.make("nodelayer-1")
 
 
-def test_zip_that_lambda_cannot_read_names_s3_get_object(proxy, region, layer_zip, tmp_path):
+def test_the_error_names_s3_get_object_if_lambda_cannot_read_the_zip(proxy, region, layer_zip, tmp_path):
     layer_zip(tmp_path)
     wanted = metadata.for_artifact(artifact.built("12.16.1", ["x86_64"], tmp_path)[0])
     rule = Rule(faults.status(403, "AccessDeniedException", BY_S3), operation="PublishLayerVersion")

@@ -89,7 +89,7 @@ def test_publish_creates_one_version_per_region_despite_random_faults(workspace,
     ] * 3
 
 
-def test_unreachable_region_does_not_stop_the_others_and_its_retry_command_is_printed(workspace, proxy):
+def test_publish_continues_if_one_region_is_dead_and_prints_the_retry_command(workspace, proxy):
     proxy.rule(Rule(dead, region="eu-west-1"))
     words = ("publish", "--node", "12", "--public", "--regions", ",".join(THREE))
     outcome = workspace.command(*words)
@@ -230,7 +230,7 @@ def refused(outcome, code):
     return outcome.err
 
 
-def test_error_for_a_version_that_is_not_built_names_the_build_command(workspace):
+def test_publish_of_a_version_that_is_not_built_prints_the_build_command(workspace):
     words = refused(workspace.command("publish", "--node", "18"), 3)
     assert "run invoke build-layer --node '18' --arch x86_64; built versions: 12.16.1" in words
 

@@ -166,7 +166,7 @@ def test_outputs_omit_a_region_that_failed_after_the_upload(workspace, proxy):
     )
 
 
-def test_layer_version_has_description_runtimes_architecture_and_license(workspace):
+def test_the_layer_version_has_the_metadata_of_the_layer(workspace):
     workspace.publish()
     seen = workspace.lambda_("eu-west-1").get_layer_version(LayerName=LAYER, VersionNumber=1)
     assert seen["Description"] == f"Node.js 12.16.1 for AWS Lambda (x86_64), nodelayer {__version__}"
@@ -236,7 +236,7 @@ def test_access_can_be_added_later_and_only_once(workspace, proxy):
     assert (published.public, published.organizations) == (True, ["o-abcdefghij"])
 
 
-def test_version_published_by_hand_is_used(workspace):
+def test_publish_uses_a_version_that_was_published_by_hand(workspace):
     workspace.lambda_("eu-west-1").publish_layer_version(
         LayerName=LAYER, Content={"ZipFile": workspace.artifacts()[0].path.read_bytes()}
     )
@@ -424,7 +424,7 @@ def test_swap_file_beside_the_manifest_is_kept(workspace):
     ],
 )
 @pytest.mark.parametrize("same", [True, False])
-def test_manifest_of_another_account_is_refused_and_not_changed(workspace, proxy, words, same):
+def test_publish_does_not_change_a_manifest_of_another_account(workspace, proxy, words, same):
     workspace.publish(["eu-west-1"])
     if not same:
         make_layer(workspace.dist, seed=1)
@@ -453,7 +453,7 @@ def test_two_concurrent_publishers_leave_one_version_and_a_complete_manifest(wor
         assert workspace.recorded()[region] in versions
 
 
-def test_ctrl_c_finishes_the_current_call_and_the_next_run_completes_the_work(workspace, proxy):
+def test_after_ctrl_c_the_running_call_ends_and_the_next_run_continues(workspace, proxy):
     proxy.latency = 0.4
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public")
     process = workspace.start(*words)

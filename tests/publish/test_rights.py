@@ -269,7 +269,7 @@ def test_each_role_allows_only_actions_that_its_commands_use(runs, granted, role
     assert spare == set()
 
 
-def test_each_optional_policy_of_the_publisher_is_used_by_its_feature(runs, granted):
+def test_each_policy_of_the_publisher_is_needed_for_its_parameter(runs, granted):
     for part, name in (
         ("parameters", "publish --ssm"),
         ("staging", "publish, the bucket is deployed"),
@@ -325,7 +325,7 @@ def test_template_grants_only_the_policies_of_its_parameters(ministack, paramete
     assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
 
 
-def test_templates_contain_no_fixed_partition():
+def test_no_arn_contains_a_fixed_partition():
     """The emulators' CloudFormation has only one partition, in every region."""
     for path in (ROLES, BUCKET):
         text = path.read_text(encoding="utf-8")
@@ -548,7 +548,7 @@ OPERATIONS = [
         "ssm:PutParameter",
     ],
 )
-def test_error_names_a_missing_action_in_one_line(proxy, deny, tmp_path, layer_zip, missing):
+def test_a_missing_permission_is_one_line_that_names_the_action(proxy, deny, tmp_path, layer_zip, missing):
     layer_zip(tmp_path)
     deny(missing)
     done = published(tmp_path, proxy.environ(), "--public", "--ssm")

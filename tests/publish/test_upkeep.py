@@ -90,7 +90,7 @@ def two_layers(workspace):
     return workspace
 
 
-def test_backfill_continues_with_the_next_layer_if_a_region_is_unreachable(two_layers, proxy):
+def test_backfill_continues_with_the_next_layer_if_a_region_is_dead(two_layers, proxy):
     proxy.rule(Rule(dead, region="ap-south-1"))
     outcome = two_layers.command("backfill", "--regions", "ap-south-1,us-east-1")
     assert outcome.code == 4
@@ -139,7 +139,7 @@ def three_versions(workspace):
     return workspace
 
 
-def test_prune_without_a_terminal_shows_the_plan_and_deletes_nothing(three_versions):
+def test_prune_changes_nothing_without_a_terminal_or_yes(three_versions):
     outcome = three_versions.command("prune", "--keep", "1")
     assert outcome.code == 2
     assert "Delete 4 layer versions? [no terminal]: use --yes to skip this question" in outcome.err
@@ -165,7 +165,7 @@ def test_prune_deletes_old_versions_and_marks_them_as_deleted(three_versions):
     assert found.out.strip().endswith(f":{LAYER}:3")
 
 
-def test_prune_marks_versions_that_were_deleted_by_hand(three_versions):
+def test_prune_marks_layer_versions_that_were_deleted_elsewhere(three_versions):
     three_versions.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
     three_versions.command("prune", "--keep", "2", "--yes")
     gone = [

@@ -49,7 +49,7 @@ def test_an_entry_keeps_its_id_and_is_updated_when_another_region_has_the_layer(
     assert words(after, "updated") == ["2026-12-01T00:00:00Z"]
 
 
-def test_each_layer_has_its_own_id():
+def test_every_layer_has_a_unique_id():
     known = [layer(), layer(arch="arm64"), layer("24.1.0"), layer(build="1.2.0"), layer(content="B")]
     assert len({words(each, "id")[0] for each in entries(*known)}) == len(known)
 

@@ -67,7 +67,7 @@ def test_format_arn_prints_only_the_arn():
     assert render("arn", X86_64) == ARN
 
 
-def test_format_json_prints_the_manifest_entry():
+def test_json_is_the_entry_of_the_manifest():
     assert json.loads(render("json", X86_64)) == X86_64.as_json
 
 

@@ -144,7 +144,7 @@ def test_quiet_prints_no_messages(program, tmp_path):
     assert "nothing to delete" in run(*program, "clean", cwd=tmp_path).err
 
 
-def test_program_prints_its_version_and_has_no_checkout_commands():
+def test_the_program_prints_its_version_and_lists_no_checkout_commands():
     assert run(*NODELAYER, "--version").out == f"nodelayer {run(*NODELAYER, '--version').out.split()[1]}\n"
     assert run(*NODELAYER, "lint").code == 2
 

@@ -20,7 +20,7 @@ from nodelayer.errors import FunctionError, InvalidInputError, MachineError
         (b"{}", 500, "HTTP 500"),
     ],
 )
-def test_function_errors_are_distinguished_from_responses(payload, status, error):
+def test_an_error_is_distinguished_from_a_response(payload, status, error):
     assert rie._error_type(payload, status) == error
 
 
@@ -38,18 +38,18 @@ def program(folder, text):
     return path
 
 
-def test_invoke_fails_if_the_function_folder_does_not_exist(sandbox, tmp_path):
+def test_a_missing_function_folder_is_reported(sandbox, tmp_path):
     wrong = rie.Sandbox(sandbox.layer, tmp_path / "nowhere", "function.handler", 1)
     with pytest.raises(InvalidInputError, match="the folder of the function does not exist"):
         rie.invoke_once(wrong, b"{}", rie=tmp_path / "none")
 
 
-def test_invoke_fails_if_the_emulator_cannot_be_executed(sandbox, tmp_path):
+def test_an_emulator_that_cannot_be_executed_is_reported(sandbox, tmp_path):
     with pytest.raises(MachineError, match="cannot be started"):
         rie.invoke_once(sandbox, b"{}", rie=tmp_path / "none")
 
 
-def test_invoke_fails_with_the_last_line_of_an_emulator_that_exits_at_once(sandbox, tmp_path):
+def test_an_emulator_that_ends_at_once_is_reported_with_its_last_line(sandbox, tmp_path):
     with pytest.raises(MachineError, match="does not start: some reason"):
         rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, "echo some reason >&2; exit 1"))
 

@@ -103,7 +103,7 @@ def test_network_failure_is_a_one_line_unreachable_error(session):
     assert len(str(failed.value).splitlines()) == 1
 
 
-def test_error_without_gh_names_its_download_page(session, tmp_path):
+def test_without_gh_the_error_says_where_to_get_it(session, tmp_path):
     with pytest.raises(MachineError, match=r"gh is not installed .*cli\.github\.com"):
         session.open(PATH=str(tmp_path))
 

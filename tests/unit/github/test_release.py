@@ -136,7 +136,7 @@ def test_publish_uploads_every_file_before_it_publishes_the_release(session):
     assert release["body"] == NOTES.strip()
 
 
-def test_second_run_changes_nothing_and_prints_that(session):
+def test_a_second_run_changes_nothing_and_reports_it(session):
     session.publish(move_major=True)
     before = session.changing_calls()
     outcome = session.type("--move-major")

@@ -31,7 +31,7 @@ def test_write_appends_to_the_existing_outputs(tmp_path):
 
 
 @pytest.mark.parametrize("value", ["a\nb", "a\nzip=evil\nEOF\n", "a<<b\nc", "\r\n"])
-def test_multiline_value_cannot_define_another_output(tmp_path, value):
+def test_a_value_with_several_lines_cannot_add_an_output(tmp_path, value):
     file = tmp_path / "outputs"
     step_outputs.write(str(file), {"zip": value, "after": "x<<y"})
     assert set(read(file.read_text())) == {"zip", "after"}

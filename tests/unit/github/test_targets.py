@@ -70,7 +70,7 @@ def test_missing_or_binary_file_is_refused(tmp_path):
         targets.load(tmp_path / "bytes.toml")
 
 
-def test_architecture_without_a_runner_is_skipped_and_no_runner_is_refused(tmp_path):
+def test_an_architecture_without_a_runner_is_left_out_and_an_empty_matrix_is_rejected(tmp_path):
     found = read(tmp_path, VALID.replace('arm64 = "ubuntu-24.04-arm"\n', ""))
     assert found.with_runner([X86_64, ARM64]) == (X86_64,)
     with pytest.raises(InvalidInputError, match="no runner"):

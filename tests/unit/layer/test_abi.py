@@ -74,7 +74,7 @@ class TestPolicies:
         ]
 
     @pytest.mark.parametrize("policy", POLICIES, ids=lambda each: f"{each.runtime}-{each.architecture}")
-    def test_each_policy_names_its_sources_and_refresh_command(self, policy):
+    def test_each_policy_names_its_source_and_how_to_refresh_it(self, policy):
         assert policy.provenance.method
         assert policy.provenance.sources
         assert policy.provenance.refresh == "invoke project.refresh --only abi"

@@ -161,7 +161,7 @@ def test_existing_ignores_a_layer_with_another_client_version_or_checksum(tmp_pa
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"schema_version": 2}'])
-def test_existing_ignores_an_invalid_build_record(tmp_path, text):
+def test_an_invalid_build_record_means_that_no_layer_exists(tmp_path, text):
     (tmp_path / "nodejs-12.16.1-x86_64.json").write_text(text)
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 

@@ -22,7 +22,7 @@ def test_dockerfile_has_the_four_stages_fetch_verify_assemble_export():
     ]
 
 
-def test_unreachable_docker_is_a_one_line_error_with_the_local_builder_as_alternative(tmp_path, monkeypatch):
+def test_a_missing_docker_daemon_is_one_line(tmp_path, monkeypatch):
     monkeypatch.setenv("DOCKER_HOST", f"unix://{tmp_path}/none.sock")
     with pytest.raises(UnreachableError, match="Docker does not answer") as caught:
         docker_builder.connect(Reporter(quiet=True))
@@ -31,7 +31,7 @@ def test_unreachable_docker_is_a_one_line_error_with_the_local_builder_as_altern
 
 
 @pytest.mark.parametrize("text", ["write /var/lib/docker/tmp/x: no space left on device", "No space left"])
-def test_full_docker_disk_is_reported_with_the_prune_command(text):
+def test_a_full_docker_daemon_is_reported_with_advice(text):
     error = docker_builder._explained(docker.errors.APIError("500 Server Error", explanation=text), "base")
     assert isinstance(error, MachineError)
     assert "Docker has no disk space left" in str(error)

@@ -62,14 +62,14 @@ def loaded_bytes(data):
 
 
 class TestRead:
-    def test_read_returns_the_name_and_version_nodes_of_a_library(self):
+    def test_a_library_has_its_soname_and_defined_versions(self):
         libc = elf.read(host_library("libc.so.6"), name="libc.so.6")
         assert libc.soname == "libc.so.6"
         assert libc.machine == of_host().elf
         assert "GLIBC_2.17" in libc.provides
         assert "libc.so.6" not in libc.provides
 
-    def test_read_returns_the_needed_symbol_versions_with_their_symbols(self):
+    def test_a_library_lists_needed_versions_and_their_imports(self):
         cxx = elf.read(host_library("libstdc++.so.6"), name="libstdc++.so.6")
         assert "libc.so.6" in cxx.libraries
         base = "GLIBC_2.2.5" if of_host() == X86_64 else "GLIBC_2.17"
@@ -78,7 +78,7 @@ class TestRead:
         assert list(need.symbols) == sorted(need.symbols)
         assert not any(symbol in each.symbols for each in cxx.requires for symbol in ["_ZNSt9exceptionD1Ev"])
 
-    def test_read_returns_the_interpreter_of_a_program(self):
+    def test_a_program_has_its_interpreter(self):
         program = elf.read(Path(sys.executable).resolve().read_bytes(), name="python")
         assert program.interpreter is not None
         assert Path(program.interpreter).name.startswith("ld-linux")
@@ -116,7 +116,7 @@ class TestRead:
         assert build_id is not None
         assert f"Build ID: {build_id}" in output
 
-    def test_version_needed_only_by_weak_symbols_is_weak(self):
+    def test_a_version_needed_only_by_weak_imports_is_weak(self):
         data = bytearray(host_library("libstdc++.so.6"))
         first = elf.read(bytes(data), name="it").requires[0]
         assert not first.weak
@@ -245,7 +245,7 @@ class TestStrip:
         assert after[note] == ""
         assert after.index(".text") == names.index(".text")
 
-    def test_strip_returns_a_file_without_a_section_table_unchanged(self, compiled):
+    def test_a_file_without_section_headers_is_unchanged(self, compiled):
         data = bytearray(compiled.read_bytes())
         struct.pack_into("<Q", data, 40, 0)
         struct.pack_into("<HH", data, 60, 0, 0)

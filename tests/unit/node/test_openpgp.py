@@ -233,7 +233,7 @@ def test_invalid_key_is_refused():
         openpgp.load_key(b"404: Not Found", "A" * 40)
 
 
-def test_expired_key_verifies_what_it_signed_before_it_expired():
+def test_a_key_that_expired_later_still_verifies_older_signatures():
     key = key_of(EXPIRED)
     assert key.certificate.expiration < dt.datetime.now(tz=dt.UTC)
     assert openpgp.verify_detached(DATA, EXPIRED_SIGNED, [key], where="here") == openpgp.Verified(
@@ -258,7 +258,7 @@ def test_a_revoked_key_is_refused():
 
 
 @pytest.mark.parametrize("over", [OLD_OVER_SHA256, OLD_OVER_SHA512], ids=["SHA-256", "SHA-512"])
-def test_pinned_key_with_a_sha1_self_signature_is_accepted_with_a_note(
+def test_a_pinned_key_with_a_sha1_self_signature_is_accepted_with_a_note(
     over,
 ):
     key = key_of(OLD)
@@ -268,7 +268,7 @@ def test_pinned_key_with_a_sha1_self_signature_is_accepted_with_a_note(
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
 
 
-def test_pinned_key_with_a_self_signature_newer_than_the_data_is_accepted_with_a_note():
+def test_a_pinned_key_with_a_newer_self_signature_is_accepted():
     key = key_of(RENEWED)
     verified = openpgp.verify_detached(DATA, RENEWED_SIGNED, [key], where="here")
     assert verified == openpgp.Verified(key.fingerprint, openpgp.PINNED_ALONE)
@@ -303,11 +303,11 @@ def test_signature_with_a_changed_time_is_refused():
     refused(DATA, bytes(changed), key_of(OLD))
 
 
-def test_signature_of_another_old_pinned_key_is_refused():
+def test_an_old_key_does_not_verify_a_signature_of_another_old_key():
     refused(DATA, OLD_OVER_SHA256, key_of(RENEWED))
 
 
-def test_sha1_signature_is_refused():
+def test_a_signature_over_sha1_is_rejected_for_every_key():
     assert "SHA-1" in refused(DATA, OLD_OVER_SHA1, key_of(OLD))
 
 
@@ -344,7 +344,7 @@ def test_signer_among_finds_a_primary_key_by_its_fingerprint():
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40]) is None
 
 
-def test_is_of_finds_a_subkey_that_signer_among_cannot_find():
+def test_a_subkey_has_no_pinned_fingerprint_but_belongs_to_its_key():
     secret = made()
     key = public(secret)
     assert openpgp.signer_among(signed_by(secret), [key.fingerprint]) is None

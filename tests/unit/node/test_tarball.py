@@ -149,7 +149,7 @@ class TestRefusedMembers:
         assert refusal(packed(tar_of([*release(), entry(name, NODE)]))).endswith("twice")
 
     @pytest.mark.parametrize("kind", [tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.DIRTYPE])
-    def test_wanted_name_that_is_not_a_regular_file_is_refused(self, kind):
+    def test_a_wanted_entry_that_is_not_a_file_is_rejected(self, kind):
         made = entry(f"{TOP}/bin/node", type=kind, linkname=f"{TOP}/LICENSE")
         if kind == tarfile.SYMTYPE:
             made[0].linkname = "../LICENSE"
@@ -166,7 +166,7 @@ class TestRefusedMembers:
         entries = [each for each in release() if each[0].name != f"{TOP}/{name}"]
         assert refusal(packed(tar_of(entries))) == f"the archive does not contain {name}"
 
-    def test_member_with_a_declared_size_above_the_limit_is_refused_before_it_is_read(self):
+    def test_a_member_with_too_large_a_size_is_rejected_before_it_is_read(self):
         info = entry(f"{TOP}/lib/zeros")[0]
         info.size = 3_000_000_000
         tar = tar_of(release())[: -tarfile.RECORDSIZE].rstrip(b"\0")
@@ -249,7 +249,7 @@ class TestDamage:
     def test_file_of_another_type_is_refused(self, data):
         assert refusal(data) == "the file is neither .tar.xz nor .tar.gz"
 
-    def test_uncompressed_tar_is_refused(self):
+    def test_an_uncompressed_tar_is_rejected(self):
         assert refusal(tar_of(release())) == "the file is neither .tar.xz nor .tar.gz"
 
     @pytest.mark.parametrize("mode", MODES)

@@ -74,7 +74,7 @@ class TestExact:
     def test_range_word_or_invalid_version_is_not_exact(self, spec):
         assert exact(spec) is None
 
-    def test_missing_version_is_reported_with_the_nearest_versions(self):
+    def test_an_unknown_version_is_reported_with_the_nearest_ones(self):
         line = refusal(NotFoundError, resolve, "12.16.2", RELEASES)
         assert line == "no Node.js release matches 12.16.2: nearest: 12.16.1, 12.22.12; the newest is 26.1.0"
 
@@ -112,7 +112,7 @@ class TestPartialAndRanges:
     def test_range_selects_its_newest_release(self, spec, version):
         assert selected(spec) == version
 
-    def test_empty_range_is_reported_with_the_nearest_versions(self):
+    def test_an_empty_range_is_reported_with_the_nearest_versions(self):
         assert "nearest: 16.20.2, 26.1.0" in refusal(NotFoundError, resolve, "^18.3", RELEASES)
 
     @pytest.mark.parametrize(
@@ -147,12 +147,12 @@ class TestWords:
     def test_lts_words_of_nvm_select_the_newest_release_of_the_line(self, spec, version):
         assert selected(spec) == version
 
-    def test_unknown_lts_line_is_reported_with_the_known_lines(self):
+    def test_an_unknown_lts_line_is_reported_with_the_known_ones(self):
         line = refusal(NotFoundError, resolve, "lts/argon", RELEASES)
         assert line == "no LTS line is named 'argon': use one of dubnium, erbium, fermium, gallium"
 
     @pytest.mark.parametrize("spec", ["lts/-4", "lts/-12", "lts/-999999999"])
-    def test_lts_offset_beyond_the_oldest_line_is_reported_with_the_number_of_lines(self, spec):
+    def test_too_large_an_lts_offset_is_reported_with_the_number_of_lines(self, spec):
         assert refusal(NotFoundError, resolve, spec, RELEASES) == (
             f"no LTS line matches {spec}: there are 4 LTS lines"
         )
@@ -174,7 +174,7 @@ class TestNearest:
 
 
 class TestOrder:
-    def test_versions_sort_in_semver_order(self):
+    def test_versions_sort_by_semver_precedence(self):
         # https://semver.org/#spec-item-11
         names = ["alpha", "alpha.0.0.0", "alpha.1", "alpha.beta", "beta", "beta.2", "beta.11", "rc.1"]
         inorder = ["0.12.18", *(f"1.0.0-{name}" for name in names), "1.0.0", "1.0.9", "1.0.10", "2.0.0"]
@@ -206,7 +206,7 @@ class TestLtsLines:
     def test_release_is_lts_from_the_first_lts_release_of_its_line(self, version, published, codename):
         assert lts_codename(version, published) == codename
 
-    def test_release_date_decides_lts_if_the_first_lts_release_is_unknown(self):
+    def test_the_date_decides_if_the_first_lts_release_is_unknown(self):
         unknown = [line for line in lts_lines().values() if line.first is None]
         for line in unknown:
             version = f"{line.major}.99.0"
@@ -265,7 +265,7 @@ class TestFiles:
             ("package.json", runtime([{"name": "bun"}, {"name": "node", "version": "24.1.0"}]), "24.1.0"),
         ],
     )
-    def test_spec_is_read_from_each_kind_of_file(self, project, name, text, spec):
+    def test_the_spec_is_read_from_the_file(self, project, name, text, spec):
         here, write = project
         path = write(text, "a", "b", name)
         assert spec_from_files(here) == (spec, path.resolve())
@@ -320,7 +320,7 @@ class TestFiles:
             ("package.json", "[" * 100_000),
         ],
     )
-    def test_error_for_an_unreadable_file_names_it_in_one_line(self, project, name, text):
+    def test_an_unreadable_file_is_one_line_that_names_it(self, project, name, text):
         here, write = project
         write("14", ".nvmrc")
         path = write(text, "a", "b", name)
@@ -329,7 +329,7 @@ class TestFiles:
         assert caught.value.where == str(path.resolve())
         assert "\n" not in str(caught.value)
 
-    def test_error_without_any_file_names_the_searched_folder(self, project):
+    def test_without_a_file_the_error_names_the_searched_folder(self, project):
         here, _ = project
         if any(
             (above / name).exists()
@@ -468,7 +468,7 @@ class TestSeveralSpecs:
 
 @pytest.mark.network
 class TestAgainstSemver:
-    def test_every_range_matches_the_same_versions_as_semver(self, by_semver):
+    def test_every_range_matches_the_versions_that_npm_semver_matches(self, by_semver):
         expected = by_semver(RANGES, VERSIONS)
         assert sum(inside is None for inside in expected.values()) > 30
         assert sum(inside not in (None, []) for inside in expected.values()) > 150
@@ -479,7 +479,7 @@ class TestAgainstSemver:
         assert None not in expected.values()
         assert {spec: by_us(spec) for spec in expected} == dict.fromkeys(expected)
 
-    def test_random_ranges_match_the_same_versions_as_semver_or_are_refused(self, by_semver):
+    def test_random_ranges_match_as_in_npm_semver_or_are_rejected(self, by_semver):
         chance = random.Random(20200218)
         pieces = [*PARTS, *OPERATORS, " ", " ", " - ", " || ", ".", "-", "x", "*", "26", "1", "v", "rc.1"]
         ranges = {"".join(chance.choices(pieces, k=chance.randint(1, 6))).strip() for _ in range(6000)}

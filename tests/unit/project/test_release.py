@@ -165,7 +165,7 @@ def test_the_printed_command_pushes_commit_and_tag(checkout):
     assert checkout.git("rev-parse", "main", at=checkout.remote) == checkout.git("rev-parse", "HEAD")
 
 
-def test_command_prints_only_the_push_command_on_stdout(checkout):
+def test_the_command_prints_only_the_push_command(checkout):
     outcome = checkout.command("release", "patch")
     assert (outcome.code, outcome.out) == (0, f"{PUSH}\n"), outcome.err
     assert "Release 1.2.3 is committed and tagged" in outcome.err
@@ -348,7 +348,7 @@ def test_invalid_level_or_remote_is_refused(checkout, words, message):
     assert checkout.state() == before
 
 
-def test_error_without_git_names_its_download_page(checkout, tmp_path):
+def test_without_git_the_error_says_so(checkout, tmp_path):
     (tmp_path / "empty").mkdir()
     outcome = checkout.command("release", "patch", PATH=str(tmp_path / "empty"))
     assert (outcome.code, outcome.err) == (
@@ -435,7 +435,7 @@ def kill_at(checkout, tmp_path, hook, words):
     time.sleep(1.5)  # git continues, because only its parent was killed
 
 
-def test_next_run_after_a_kill_between_commit_and_tag_prints_the_undo_command(checkout, tmp_path):
+def test_after_a_kill_between_commit_and_tag_the_next_run_says_how_to_undo_it(checkout, tmp_path):
     kill_at(checkout, tmp_path, "post-commit", "true")
     assert (checkout.git("log", "-1", "--format=%s"), checkout.git("tag")) == ("Release 1.2.3", "")
     refused = checkout.command("release", "patch")

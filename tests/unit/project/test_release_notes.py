@@ -95,7 +95,7 @@ def tables(text):
     return found
 
 
-def test_notes_contain_the_changes_the_layers_and_every_arn():
+def test_the_notes_contain_the_changes_the_layers_and_every_arn():
     text, left_out = notes([layer(), layer("24.1.0", "arm64")], [record()])
     assert (left_out, text.startswith(f"{CHANGES}\n\n## Layers\n")) == ((), True)
     layers, *arns = tables(text)
@@ -120,7 +120,7 @@ def test_notes_contain_the_changes_the_layers_and_every_arn():
     assert "sha256sum --check --ignore-missing SHA256SUMS" in text
 
 
-def test_notes_omit_layers_of_another_nodelayer_version():
+def test_layers_of_another_nodelayer_version_are_left_out():
     old, new = layer(build="1.2.2"), layer("24.1.0")
     text, _ = notes([old, new], [record("14.0.0", build="1.2.2")])
     assert [row[0] for row in tables(text)[0][1:]] == ["24.1.0"]
@@ -195,7 +195,7 @@ def many(versions, regions):
     ]
 
 
-def test_notes_too_long_for_github_omit_the_arns_and_name_the_asset():
+def test_notes_that_are_too_long_omit_the_arns_and_say_where_they_are():
     regions = [f"eu-west-{number}" for number in range(1, 35)]
     whole, left_out = notes(many(12, regions))
     assert (left_out, len(whole) < release_notes.MOST) == ((), True)

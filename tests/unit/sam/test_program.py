@@ -72,7 +72,7 @@ def interrupted():
 
 
 @pytest.mark.usefixtures("interrupted")
-def test_stopping_a_deletion_says_that_cloudformation_continues(fake_sam, tmp_path):
+def test_stopping_a_deletion_reports_that_cloudformation_continues(fake_sam, tmp_path):
     sam = fake_sam("import time; time.sleep(60)")
     began = time.monotonic()
     with pytest.raises(StoppedError, match="CloudFormation continues") as caught:

@@ -122,7 +122,7 @@ def test_workspace_is_deleted_after_an_error(cache):
     assert not seen[0].exists()
 
 
-def test_lock_admits_one_process_and_the_other_waits_with_a_message(cache):
+def test_one_process_holds_the_lock_and_the_other_reports_that_it_waits(cache):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
@@ -156,7 +156,7 @@ def test_lock_of_a_killed_process_is_free(cache):
         pass
 
 
-def test_clear_deletes_downloads_and_keeps_other_files(cache):
+def test_clear_removes_only_downloads(cache):
     put(cache, b"12345")
     cache.write_document("a", b"123")
     (cache.root / "mine.txt").write_text("mine")

@@ -18,7 +18,7 @@ def git(tmp_path):
     return opened
 
 
-def test_attempt_times_out_if_the_remote_does_not_answer(git):
+def test_git_waits_for_a_silent_remote_as_long_as_requested(git):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         began = time.monotonic()
         tried = git.attempt("ls-remote", f"git://127.0.0.1:{silent.getsockname()[1]}/x", seconds=1)

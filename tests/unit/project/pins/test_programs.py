@@ -34,7 +34,7 @@ def newest(name):
         raise UnreachableError("pip cannot install a package", where=name) from None
 
 
-def test_only_the_outdated_program_is_pinned_to_its_newest_version(root):
+def test_only_outdated_programs_are_pinned_to_the_newest_version(root):
     changes = programs.refresh(root, newest=newest)
     after = TEXT.replace(f"moto[server]{EQUAL}5.9.0", f"moto[server]{EQUAL}5.10.0")
     assert changes.files == {"nodelayer/emulation/a.py": after, "tests/unit/a.py": after}

@@ -131,7 +131,7 @@ def test_every_pin_module_is_listed_and_documented():
         assert f"| `{each.name}` |" in page
 
 
-def test_workflow_keeps_the_pin_of_actions_without_the_app():
+def test_the_workflow_keeps_pins_that_its_token_cannot_change():
     workflow = (ROOT / ".github" / "workflows" / "refresh.yml").read_text()
     assert "vars.REFRESH_APP_CLIENT_ID == '' && 'actions'" in workflow
     assert refresh.choose("actions", "--keep")
