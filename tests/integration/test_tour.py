@@ -26,7 +26,7 @@ def taken(tmp_path_factory):
     )
 
 
-def test_it_ends_with_the_answer_of_a_function_on_the_published_layer(taken):
+def test_tour_ends_with_the_response_of_a_function_on_the_published_layer(taken):
     _, done = taken
     assert done.returncode == 0, done.stderr
     answer = done.stderr.split("$ invoke run --layer-arn ")[1]

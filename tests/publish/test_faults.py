@@ -51,7 +51,7 @@ def test_a_publish_that_fails_on_the_way_ends_in_one_version(workspace, proxy, f
     assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_an_answer_that_never_comes_is_looked_for_before_it_is_asked_again(workspace, proxy, monkeypatch):
+def test_after_a_lost_response_publish_looks_for_the_version_first(workspace, proxy, monkeypatch):
     monkeypatch.setattr(account, "_PUBLISH_S", 1)
     proxy.rule(Rule(hang, operation="PublishLayerVersion", region="eu-west-1", times=1))
     assert workspace.publish(access=PUBLIC).failures == ()
@@ -76,7 +76,7 @@ def test_every_other_call_is_repeated(workspace, proxy, operation, fault):
     assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
 
 
-def test_random_trouble_everywhere_ends_in_one_version_everywhere(workspace, proxy):
+def test_random_faults_end_in_one_version_in_each_region(workspace, proxy):
     for seed, fault in enumerate([throttle, error_after, cut_request, cut_response]):
         proxy.rule(Rule(fault, probability=0.05, seed=seed, service="lambda"))
     for _ in range(4):
@@ -211,7 +211,7 @@ def test_a_layer_for_arm64_is_refused_there(workspace, proxy):
     assert "eu-west-1: the region does not support layers for this architecture yet" in outcome.err
 
 
-def test_two_layers_where_one_is_refused_leave_the_other(workspace, proxy):
+def test_a_refused_layer_does_not_stop_the_other(workspace, proxy):
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
     publisher, selection = workspace.publisher(["eu-west-1"])
@@ -253,7 +253,7 @@ def test_publish_refuses_only_the_layer_that_was_never_invoked(workspace):
     assert [layer.node_version for layer in workspace.manifest().layers] == ["12.16.1"]
 
 
-def test_a_file_that_is_no_zip_is_not_published(workspace):
+def test_publish_refuses_a_file_that_is_not_a_zip(workspace):
     made = make_layer(workspace.dist)
     made.zip.write_bytes(b"not a zip")
     digest = hashlib.sha256(b"not a zip")
@@ -280,7 +280,7 @@ def test_a_file_that_is_no_zip_is_not_published(workspace):
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
     ],
 )
-def test_a_flag_that_cannot_be_meant_is_one_line(workspace, proxy, words, code, message):
+def test_an_invalid_flag_is_one_line(workspace, proxy, words, code, message):
     assert message in refused(workspace.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
 
@@ -314,7 +314,7 @@ def test_a_manifest_that_cannot_be_written_is_known_before_anything_is_published
     assert not Path(READ_ONLY).exists()
 
 
-def test_a_manifest_from_the_future_is_left_alone(workspace):
+def test_a_manifest_of_a_newer_version_is_not_changed(workspace):
     future = '{"schema_version": 99, "layers": []}'
     workspace.path.write_text(future)
     words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)

@@ -76,7 +76,7 @@ def test_several_versions_are_published_in_one_go_each_once(two):
     )
 
 
-def test_a_version_that_is_not_built_stops_no_other(workspace):
+def test_a_version_that_is_not_built_does_not_stop_the_others(workspace):
     outcome = workspace.command(
         "publish", "--node", "24,12", "--regions", "eu-west-1", GITHUB_OUTPUT="outputs"
     )
@@ -87,7 +87,7 @@ def test_a_version_that_is_not_built_stops_no_other(workspace):
     assert (arns, one) == ({LAYER: {"eu-west-1": arn(workspace, "eu-west-1")}}, "")
 
 
-def test_of_everything_that_is_built_a_broken_zip_stops_no_other(two, proxy):
+def test_publish_built_continues_after_a_broken_zip(two, proxy):
     (two.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
     proxy.rule(Rule(region="us-east-1", operation="PublishLayerVersion", do=dead()))
     outcome = two.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
@@ -102,14 +102,14 @@ def test_what_to_publish_is_named_once(workspace, proxy, words):
     assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
 
 
-def test_where_nothing_is_built_nothing_is_published(workspace, proxy, tmp_path):
+def test_without_built_layers_nothing_is_published(workspace, proxy, tmp_path):
     outcome = workspace.command(
         "publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1"
     )
     assert (outcome.code, len(outcome.lines), proxy.calls) == (3, 1, [])
 
 
-def test_where_nothing_that_was_asked_for_is_built_nothing_is_done(workspace, proxy):
+def test_if_no_requested_layer_is_built_nothing_is_done(workspace, proxy):
     outcome = workspace.command("publish", "--node", "24,26", "--regions", "eu-west-1")
     assert outcome.code == 3
     assert len(outcome.lines) == 2
@@ -128,7 +128,7 @@ def test_the_command_for_what_failed_names_every_version(two, proxy):
 @pytest.mark.parametrize(
     ("here", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
 )
-def test_the_one_arn_is_that_of_the_region_one_works_in_or_the_first(workspace, here, region):
+def test_layer_arn_is_that_of_aws_region_or_of_the_first_named_region(workspace, here, region):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE))
     outcome = workspace.command(*words, GITHUB_OUTPUT="outputs", **({"AWS_REGION": here} if here else {}))
     assert outcome.code == 0, outcome.err
@@ -145,7 +145,7 @@ def test_outputs_of_a_second_run_are_those_of_the_first_and_of_a_dry_run_none(wo
     assert outputs_of(workspace.folder / "first")[1] == arn(workspace, "eu-west-1")
 
 
-def test_what_was_published_and_not_finished_is_no_output(workspace, proxy):
+def test_incomplete_layer_versions_are_not_in_the_outputs(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
     words = (
         "publish",
@@ -218,7 +218,7 @@ def test_all_means_what_the_account_has_enabled_and_names_the_rest(workspace):
     assert shown["ap-east-2"].endswith("skipped: not offered to this account")
 
 
-def test_permission_comes_later_and_never_twice(workspace, proxy):
+def test_permissions_are_added_once_after_the_version_is_final(workspace, proxy):
     workspace.publish()
     private = workspace.versions("eu-west-1")
     workspace.publish(access=PUBLIC)
@@ -256,7 +256,7 @@ def test_a_deleted_layer_version_is_published_anew(workspace):
     assert workspace.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
 
 
-def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_the_manifest(workspace):
+def test_a_deleted_recorded_version_is_replaced_by_its_duplicate_in_the_manifest(workspace):
     client = workspace.lambda_("eu-west-1")
     for number in (1, 2):  # by hand, and both are in use
         client.publish_layer_version(
@@ -282,7 +282,7 @@ def test_where_the_recorded_one_is_gone_an_older_double_leaves_no_dead_arn_in_th
 # ---- staging
 
 
-def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(workspace, proxy):
+def test_a_zip_over_50_mb_is_uploaded_through_a_private_encrypted_bucket(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(too_large))
     result = workspace.publish(["eu-west-1"], access=PUBLIC)
@@ -299,7 +299,7 @@ def test_over_50_mb_goes_through_a_private_encrypted_bucket_that_empties_itself(
     assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
 
-def test_a_bucket_whose_making_was_cut_short_is_finished_by_the_next_run(workspace, proxy):
+def test_the_next_run_completes_an_interrupted_bucket_creation(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(access_denied, operation="PutBucketLifecycleConfiguration", times=1))
     assert [failure.region for failure in workspace.publish(["eu-west-1"]).failures] == ["eu-west-1"]
@@ -371,7 +371,7 @@ def test_parameters_name_the_version_and_the_lines_it_is_the_newest_of(workspace
     }
 
 
-def test_an_older_version_published_later_moves_no_line_back(workspace, proxy):
+def test_an_older_version_published_later_does_not_change_the_parameters(workspace, proxy):
     make_layer(workspace.dist, "nodejs-12.22.12-x86_64")
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("14.0.0", "12.22.12", "12.16.1"):
@@ -390,7 +390,7 @@ def test_an_older_version_published_later_moves_no_line_back(workspace, proxy):
     assert "PutParameter" not in {call.operation for call in proxy.calls}
 
 
-def test_parameters_that_a_stop_left_out_are_left_to_do(workspace, monkeypatch):
+def test_parameters_that_a_stopped_run_did_not_write_are_planned_again(workspace, monkeypatch):
     stop = parallel.Stop()
     publishing, selection = workspace.publisher(["eu-west-1"], stop)
     wanted = plan.PublishOptions(parameters=True)
@@ -401,7 +401,7 @@ def test_parameters_that_a_stop_left_out_are_left_to_do(workspace, monkeypatch):
     assert parameters(workspace) == {}
 
 
-def test_an_editors_file_beside_the_manifest_stays(workspace):
+def test_an_editor_s_file_beside_the_manifest_is_kept(workspace):
     swap = workspace.path.with_name(".layers.json.swp")
     swap.touch()
     workspace.publish(["eu-west-1"])

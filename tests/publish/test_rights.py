@@ -316,7 +316,7 @@ def test_only_actions_without_a_resource_level_are_allowed_on_everything(granted
         ({"Publisher": "no"}, set()),
     ],
 )
-def test_what_no_parameter_asks_for_is_not_granted(ministack, parameters, expected):
+def test_only_permissions_that_a_parameter_requests_are_granted(ministack, parameters, expected):
     ministack.reset()
     deploy(ministack, ROLES, Repository="octo/nodelayer", Provider="exists", **parameters)
     assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
@@ -464,7 +464,7 @@ def test_the_role_as_deployed_uploads_and_writes_parameters_where_iam_is_asked(
         assert f"{REGIONS[1]}: not allowed: {gone} [{REGIONS[1]}" in done.stderr
 
 
-def test_the_bucket_as_deployed_takes_nothing_over_an_open_connection(strict):
+def test_the_deployed_bucket_rejects_unencrypted_connections(strict):
     """The emulator speaks plain HTTP; without the bucket's policy it takes the object."""
     strict.reset()
     deploy(strict, ROLES, **ALL)
@@ -559,7 +559,7 @@ def test_a_missing_permission_is_one_line_that_names_the_action(proxy, deny, tmp
 
 
 @pytest.mark.parametrize("gone", ["account:ListRegions", "lambda:GetAccountSettings"])
-def test_without_what_is_only_good_to_know_it_publishes_all_the_same(proxy, deny, tmp_path, layer_zip, gone):
+def test_publish_works_without_optional_permissions(proxy, deny, tmp_path, layer_zip, gone):
     layer_zip(tmp_path)
     deny(gone)
     done = published(tmp_path, proxy.environ())

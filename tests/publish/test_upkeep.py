@@ -43,7 +43,7 @@ def test_verify_names_what_is_missing_changed_and_not_public(workspace):
     ]
 
 
-def test_backfill_brings_new_regions_the_same_bytes_with_the_same_permission_without_the_zip(workspace):
+def test_backfill_publishes_the_same_bytes_and_permissions_without_the_zip(workspace):
     workspace.publish(["eu-west-1"], access=PUBLIC)
     sha256 = workspace.artifacts()[0].code_sha256
     for path in workspace.dist.iterdir():
@@ -111,7 +111,7 @@ def test_backfill_of_several_layers_is_one_json_document(two_layers):
 
 
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
-def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, words):
+def test_a_region_without_recorded_layers_is_not_skipped(workspace, words):
     workspace.publish(["eu-west-1"])
     outcome = workspace.command(*words, "--regions", "eu-west-11")
     assert (outcome.code, outcome.lines) == (
@@ -120,7 +120,7 @@ def test_a_region_of_which_nothing_is_recorded_is_not_passed_over(workspace, wor
     )
 
 
-def test_what_goes_wrong_while_a_zip_from_dist_is_used_is_not_taken_for_a_bad_zip(workspace):
+def test_an_error_while_a_zip_is_used_is_not_reported_as_a_bad_zip(workspace):
     workspace.publish(["eu-west-1"])
     publisher, _ = workspace.publisher(["eu-west-1"])
     (layer,) = workspace.manifest().layers
@@ -187,7 +187,7 @@ def test_prune_continues_if_one_region_refuses(three_versions, proxy):
     assert three_versions.command("verify").code == 0
 
 
-def test_prune_does_not_count_what_fills_the_numbering(workspace):
+def test_prune_does_not_count_padding_versions(workspace):
     workspace.publish(["eu-west-1"])  # and then an --align that was killed before its last number
     made = workspace.artifacts()[0]
     for _ in range(2):

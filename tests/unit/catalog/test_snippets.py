@@ -89,7 +89,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones(format_):
 
 @pytest.mark.parametrize("name", ["arn", "region", "node_version", "runtime"])
 @pytest.mark.parametrize("smuggled", ["", "x; rm -rf ~", "x'", 'x"', "x\n", "x\ny: z", "${x}", "$(x)", "--x"])
-def test_a_word_that_a_language_could_read_as_code_is_refused(name, smuggled):
+def test_a_value_that_needs_quoting_is_rejected(name, smuggled):
     with pytest.raises(InvalidInputError, match=f"the layer's {name} is not plain text"):
         dataclasses.replace(X86_64, **{name: smuggled})
 

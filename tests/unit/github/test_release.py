@@ -148,7 +148,7 @@ def test_notes_and_title_follow(desk):
     assert desk.publish(notes="Other.", title="Two")[1] is False
 
 
-def test_a_file_more_is_added_and_the_sums_grow(desk):
+def test_an_additional_file_is_uploaded_and_added_to_the_checksums(desk):
     desk.publish()
     (desk.assets / "new.txt").write_text("new")
     (desk.assets / "build+1.txt").unlink()
@@ -181,7 +181,7 @@ def test_an_immutable_release_is_whole_and_takes_nothing_more(desk):
         desk.publish()
 
 
-def test_a_draft_is_taken_up_with_what_is_right_in_it(desk):
+def test_an_existing_draft_is_completed(desk):
     place = desk.github()
     release = place.post("releases", {"tag_name": TAG, "draft": True, "name": "Old"})
     url = release["upload_url"].partition("{")[0]
@@ -198,7 +198,7 @@ def test_a_draft_is_taken_up_with_what_is_right_in_it(desk):
 
 
 @pytest.mark.parametrize("name", ["nodejs-12.16.1-x86_64.zip", "SHA256SUMS"])
-def test_an_upload_that_is_cut_is_sent_again(desk, name):
+def test_an_interrupted_upload_is_sent_again(desk, name):
     desk.state.fault("POST", "/assets", "cut", skip=0 if name != "SHA256SUMS" else 3)
     desk.publish()
     assert [call for call in desk.state.calls() if call.endswith("cut")]
@@ -218,7 +218,7 @@ def test_an_upload_that_is_cut_is_sent_again(desk, name):
         ("POST", "/git/refs$"),
     ],
 )
-def test_what_github_fails_once_is_done_once(desk, do, method, path):
+def test_a_temporary_github_error_is_retried(desk, do, method, path):
     desk.state.fault(method, path, do)
     desk.publish(move_major=True)
     assert [call for call in desk.state.calls() if " 502" in call]
@@ -267,7 +267,7 @@ def test_the_major_tag_follows_its_newest_version_and_never_goes_back(desk):
 
 
 @pytest.mark.parametrize("seed", range(7))
-def test_a_release_that_is_killed_at_any_call_ends_as_one_that_was_left_alone(desk, seed):
+def test_a_release_killed_at_any_call_is_completed_by_the_next_run(desk, seed):
     skip = 4 * seed + 1
     desk.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
     line = [sys.executable, "-c", RUN, desk.assets, NOTES]

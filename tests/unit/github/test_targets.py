@@ -62,7 +62,7 @@ def test_an_error_names_file_and_key(tmp_path, old, new, said):
     assert "\n" not in line
 
 
-def test_a_file_that_is_not_there_or_holds_no_text_is_one_clear_line(tmp_path):
+def test_a_missing_or_binary_file_is_one_line(tmp_path):
     with pytest.raises(MachineError, match="cannot be read"):
         targets.load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")

@@ -94,7 +94,7 @@ class TestPolicies:
         assert newest in libc
         assert missing not in libc
 
-    def test_none_offers_libatomic_nor_what_is_glibcs_own(self):
+    def test_no_policy_offers_libatomic_or_private_glibc_symbols(self):
         for policy in POLICIES:
             assert "libatomic.so.1" not in policy.libraries
             nodes = set().union(*policy.libraries.values())
@@ -146,7 +146,7 @@ class TestCheck:
         assert verdict.compatible == ("provided.al2023",)
         assert verdict.missing_libraries("provided.al2") == ()
 
-    def test_a_carried_library_has_to_fit_as_well(self):
+    def test_an_added_library_must_be_compatible_too(self):
         too_new = replace(
             LIBATOMIC, requires=(SymbolVersion("libc.so.6", "GLIBC_ABI_DT_RELR", (), weak=False),)
         )
@@ -156,7 +156,7 @@ class TestCheck:
             (each.file, each.version) for each in verdict.problems if each.runtime == "provided.al2023"
         ] == [("lib/libatomic.so.1", "GLIBC_ABI_DT_RELR")]
 
-    def test_a_carried_library_has_to_define_what_is_needed_of_it(self):
+    def test_an_added_library_must_define_the_needed_symbol_versions(self):
         old = replace(LIBATOMIC, provides=frozenset({"LIBATOMIC_0.9"}))
         verdict = check({NODE: NODE_26, "lib/libatomic.so.1": old}, runtimes=["provided.al2023"])
         (problem,) = verdict.problems
@@ -166,20 +166,20 @@ class TestCheck:
         verdict = check({NODE: NODE_26, "nodejs/lib/libatomic.so.1": LIBATOMIC})
         assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
 
-    def test_the_carried_library_goes_before_the_systems_own(self):
+    def test_the_added_library_takes_precedence_over_the_system_s(self):
         carried = Elf(
             "EM_X86_64", "libm.so.6", None, (), (), provides=frozenset({"GLIBC_2.27"}), build_id=None
         )
         with_it = check({NODE: NODE_24, "lib/libm.so.6": carried}, runtimes=["provided.al2"])
         assert [each.library for each in with_it.problems] == ["libc.so.6"]
 
-    def test_a_weak_need_keeps_nothing_from_starting(self):
+    def test_a_weak_need_does_not_prevent_the_start(self):
         weak = replace(
             NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.99", ("some_day",), weak=True),)
         )
         assert "provided" in check({NODE: weak}).compatible
 
-    def test_an_interpreter_the_system_has_not_got_is_a_problem_no_layer_solves(self):
+    def test_a_missing_interpreter_is_a_problem_that_no_layer_solves(self):
         musl = replace(
             NODE_12,
             interpreter="/lib/ld-musl-x86_64.so.1",
@@ -217,7 +217,7 @@ class TestRefusal:
         )
         assert abi.refuse(verdict).code == 6
 
-    def test_a_missing_library_is_to_be_put_into_the_layer(self):
+    def test_a_missing_library_is_listed_to_be_added_to_the_layer(self):
         line = str(abi.refuse(check({NODE: NODE_26})))
         assert line == (
             "the layer does not start on provided.al2023 or provided.al2 or provided: "

