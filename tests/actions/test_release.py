@@ -97,7 +97,7 @@ def test_release_publishes_every_version_to_every_region(stage, first):
     }
 
 
-def test_released_zip_has_the_checksum_of_the_published_layer(first, ministack, github):
+def test_the_published_files_are_those_of_the_release(first, ministack, github):
     assets = github.assets(first[0])
     name = "nodejs-12.16.1-x86_64"
     digest = base64.b64encode(hashlib.sha256((assets / f"{name}.zip").read_bytes()).digest()).decode()
@@ -170,7 +170,7 @@ def test_only_the_publish_job_requests_credentials(first):
     assert jobs == {"publish"}
 
 
-def test_attest_jobs_run_nothing_that_was_built(first):
+def test_the_attesting_job_runs_nothing_that_was_built(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "attest"}
     assert jobs == {"attest", "attest-wheel"}
     assert {step["action"] for step in first[2] if step["job"] in jobs} == {

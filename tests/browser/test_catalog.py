@@ -85,7 +85,7 @@ def pasted(page):
 # ---- choose
 
 
-def test_page_opens_with_the_newest_lts_release(look, varied):
+def test_the_page_opens_on_the_newest_lts_release(look, varied):
     page = look(varied.address)
     assert arn_of(page) == looked_up("24", "us-east-1")
     expect(page.get_by_label("Node.js line").first).to_have_value("24")
@@ -247,7 +247,7 @@ def test_layer_without_a_runtime_has_an_arn_and_no_snippet(look, publish):
 # ---- copy
 
 
-def test_copy_button_copies_the_shown_text_and_announces_it(look, varied):
+def test_the_copied_text_is_the_shown_text_and_is_announced(look, varied):
     page = look(f"{varied.address}#node=12.16.1&region=eu-west-1")
     page.get_by_role("button", name="Copy ARN").click()
     expect(page.locator("#said")).to_have_text("ARN copied")
@@ -449,7 +449,7 @@ def test_arrow_keys_move_between_the_snippet_tabs(look, varied):
     expect(page.get_by_role("tabpanel", name="SAM")).to_be_focused()
 
 
-def test_focused_element_has_a_visible_outline(look, varied):
+def test_the_focused_element_is_visible(look, varied):
     page = look(varied.address)
     seen = {}
     for _ in range(80):
@@ -555,7 +555,7 @@ def test_page_works_from_a_local_file(look, varied):
     expect(page.locator("#region")).to_have_value("us-east-1")
 
 
-def test_page_without_javascript_shows_the_newest_arns_and_links_all(look, varied):
+def test_without_javascript_the_page_shows_the_newest_arns_and_links_all_as_text(look, varied):
     page = look(varied.address, java_script_enabled=False)
     row = page.get_by_role("row", name=re.compile("24.21.0.*arm64"))
     row.get_by_text("2 regions").click()
@@ -585,7 +585,7 @@ def test_script_in_a_manifest_is_shown_as_text(look, publish):
     assert "run" not in page.title()
 
 
-def test_content_security_policy_blocks_an_injected_script(browser, publish):
+def test_an_injected_script_does_not_run(browser, publish):
     catalogue = publish(VARIED)
     page = catalogue.folder / "index.html"
     injected = "<script>window.ran = 1</script><img src='data:,' onerror='window.ran = 1'></main>"

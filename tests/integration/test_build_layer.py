@@ -84,7 +84,7 @@ def test_sbom_is_valid_and_lists_the_components(layer):
     assert {"node", "nodelayer", "libatomic", "v8", "openssl", "uv"} <= names
 
 
-def test_zip_depends_only_on_the_input(layer, tmp_path):
+def test_the_bytes_depend_only_on_the_input(layer, tmp_path):
     """Build with another user, umask, locale, time zone and folder, and at a later time."""
     checkout = tmp_path / "checkout"
     for part in ("runtime", "function", "docker", "nodelayer"):
@@ -187,7 +187,7 @@ def test_stopped_build_leaves_no_files(layer, tmp_path, when):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_build_skips_duplicates_and_continues_if_one_version_fails(invoke, layer, tmp_path):
+def test_several_versions_are_built_once_each_and_a_failure_does_not_stop_the_others(invoke, layer, tmp_path):
     layer(OLD)  # to fill the cache
     outputs = tmp_path / "outputs"
     flags = (f"--out={tmp_path}", f"--outputs={outputs}", *QUICK)
@@ -296,7 +296,7 @@ def test_a_layer_too_large_for_lambda_is_refused(build_here, tmp_path, monkeypat
     assert list(tmp_path.iterdir()) == []
 
 
-def test_error_for_a_library_missing_on_this_host_names_the_remedies(build_here, tmp_path, monkeypatch):
+def test_a_library_missing_on_this_host_is_an_error_with_advice(build_here, tmp_path, monkeypatch):
     monkeypatch.setattr(system_library, "find", lambda *_: None)
     remedies = r"libatomic\.so\.1.*this machine lack.*libatomic1 on Debian.*--builder docker"
     with pytest.raises(IncompatibleError, match=remedies):
@@ -304,7 +304,7 @@ def test_error_for_a_library_missing_on_this_host_names_the_remedies(build_here,
     assert list(tmp_path.iterdir()) == []
 
 
-def test_error_for_a_library_too_new_for_the_target_names_the_remedy(build_here, tmp_path, monkeypatch):
+def test_a_library_too_new_for_the_target_is_an_error_with_advice(build_here, tmp_path, monkeypatch):
     """The library calls a function of glibc 2.36, like a library of a newer host."""
     find_program("gcc", "gcc libc6-dev")
     source, library = tmp_path / "new.c", tmp_path / "libatomic.so.1"

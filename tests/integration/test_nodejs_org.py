@@ -262,7 +262,7 @@ def test_fetch_returns_a_release_and_records_the_checks(nodejs, base, team, arch
     assert files.record.checks == f"checksum and OpenPGP signature verified by {team.fingerprint}"
 
 
-def test_fetch_prefers_tar_xz_and_falls_back_to_tar_gz(nodejs, base, site, team):
+def test_the_xz_archive_is_preferred_and_gz_is_the_fallback(nodejs, base, site, team):
     gz = {f"node-v{VERSION}-linux-x64.tar.gz": archive("x64", "w:gz", site.binaries["x64"])}
     team.publish(site, site.archives | gz)
     assert nodejs(base).fetch(VERSION, X86_64).record.url.endswith(".tar.xz")
@@ -286,7 +286,7 @@ def test_a_second_fetch_needs_no_network(nodejs, site):
 
 
 @pytest.mark.parametrize("name", ["SHASUMS256.txt", "SHASUMS256.txt.sig"])
-def test_tampered_cached_checksums_are_refused_and_fetched_again(nodejs, base, site, tmp_path, name):
+def test_a_modified_cached_list_is_rejected(nodejs, base, site, tmp_path, name):
     nodejs(base).fetch(VERSION, X86_64)
     (path,) = [path for path in kept(tmp_path, "documents") if path.name == name]
     path.write_bytes(path.read_bytes().replace(b"a", b"b").replace(b"A", b"B"))
@@ -295,7 +295,7 @@ def test_tampered_cached_checksums_are_refused_and_fetched_again(nodejs, base, s
     assert len(site.asked_for(".tar.xz")) == 1
 
 
-def test_replaced_cached_key_is_deleted_and_fetched_again(nodejs, base, team, tmp_path):
+def test_a_replaced_cached_key_is_deleted_and_downloaded_again(nodejs, base, team, tmp_path):
     nodejs(base).fetch(VERSION, X86_64)
     (path,) = [path for path in kept(tmp_path, "documents") if path.name == f"{team.fingerprint}.asc"]
     path.write_bytes(bytes(Team().certificate))
@@ -343,7 +343,7 @@ def test_a_release_without_a_signature_is_rejected_and_the_flag_is_named(nodejs,
     assert "--no-signature" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_cleartext_signature_is_used_without_a_detached_signature(nodejs, base, site, team):
+def test_cleartext_signed_checksums_are_used_without_a_detached_signature(nodejs, base, site, team):
     del site.files[f"{SUMS}.sig"]
     site.files[SUMS] = sums_of({XZ.rpartition("/")[2]: b"evil"})
     files = nodejs(base).fetch(VERSION, X86_64)
@@ -358,7 +358,7 @@ def test_an_invalid_list_of_checksums_is_rejected(nodejs, base, site, team):
     assert "not a list of checksums" in refusal(NotVerifiedError, nodejs(base).fetch, VERSION, X86_64)
 
 
-def test_verification_fails_as_not_verified_if_keys_are_unavailable(nodejs, site):
+def test_an_invalid_download_is_rejected_while_the_key_server_is_unreachable(nodejs, site):
     with serving(site) as base:
         nodejs(base).fetch(VERSION, X86_64)
         site.files[SUMS] = site.files[SUMS].replace(b"a", b"b")
@@ -383,7 +383,7 @@ def test_checksum_is_verified_without_the_signature(nodejs, base, site):
     refusal(NotVerifiedError, nodejs(base, verify_signature=False).fetch, VERSION, X86_64)
 
 
-def test_release_fetched_without_a_signature_is_verified_later_if_requested(nodejs, base, site):
+def test_a_download_without_signature_is_verified_when_a_signature_is_required(nodejs, base, site):
     nodejs(base, verify_signature=False).fetch(VERSION, X86_64)
     assert nodejs(base).cached(VERSION, X86_64) is None
     assert nodejs(base).fetch(VERSION, X86_64).record.signature.startswith("verified by")
@@ -411,14 +411,14 @@ def test_download_restarts_if_the_server_ignores_the_range(nodejs, base, site):
     assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 200]
 
 
-def test_download_restarts_if_the_server_sends_a_wrong_range(nodejs, base, site):
+def test_a_resumed_download_with_a_wrong_range_is_detected(nodejs, base, site):
     site.range_error = 1
     site.cuts[XZ] = [400_000]
     assert nodejs(base).fetch(VERSION, X86_64).node == site.binaries["x64"]
     assert [status for _, status, _ in site.asked_for(".tar.xz")] == [200, 206, 200]
 
 
-def test_download_restarts_if_the_partial_file_has_wrong_content(nodejs, base, site, tmp_path):
+def test_a_changed_file_is_downloaded_from_the_start(nodejs, base, site, tmp_path):
     site.cuts[XZ] = [400_000] * 5
     site.ranges = False
     refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
@@ -445,7 +445,7 @@ def test_a_repeatedly_interrupted_download_fails_and_the_next_build_resumes_it(n
 # list of releases
 
 
-def test_releases_lists_the_versions_of_the_architecture(nodejs, base):
+def test_the_list_has_the_releases_of_the_architecture(nodejs, base):
     x86_64, arm64 = (nodejs(base).releases(architecture) for architecture in (X86_64, ARM64))
     assert [(each.version, each.lts, each.date) for each in x86_64] == [
         ("13.8.0", None, "2020-02-06"),
@@ -512,7 +512,7 @@ def test_an_invalid_mirror_url_is_reported_with_its_variable(nodejs, address):
     assert "[NODEJS_ORG_MIRROR]" in line
 
 
-def test_cache_entries_of_one_mirror_are_not_used_for_another(nodejs, base):
+def test_the_cached_list_of_one_mirror_is_not_used_for_another(nodejs, base):
     nodejs(base).fetch(VERSION, X86_64)
     assert nodejs(closed_port()).cached(VERSION, X86_64) is None
 
@@ -541,7 +541,7 @@ def test_an_unknown_host_name_fails_at_once(nodejs):
     assert time.monotonic() - start < 5
 
 
-def test_failed_https_request_is_not_repeated_over_http(nodejs, base, site):
+def test_a_host_without_a_certificate_is_never_asked_over_http(nodejs, base, site):
     refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
     assert site.asked == []
 
@@ -557,12 +557,12 @@ def test_a_redirect_from_https_to_http_is_refused():
     assert session.get_redirect_target(response) == response.headers["location"]
 
 
-def test_request_is_retried_if_the_host_is_busy(nodejs, base, site):
+def test_a_temporarily_busy_host_is_asked_again(nodejs, base, site):
     site.busy = 2
     assert len(nodejs(base).releases(X86_64)) == 3
 
 
-def test_checksum_file_above_the_size_limit_is_refused(nodejs, base, site):
+def test_an_endless_list_is_not_read_to_its_end(nodejs, base, site):
     site.files[SUMS] = b"x" * 1_000_001
     assert "more than 1000000 bytes" in refusal(UnreachableError, nodejs(base).fetch, VERSION, X86_64)
 

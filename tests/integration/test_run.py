@@ -171,7 +171,7 @@ def test_invalid_event_is_a_one_line_error(invoke, event, why):
     assert why in outcome.err
 
 
-def test_function_that_times_out_is_stopped_with_all_its_processes(invoke, layer, function):
+def test_a_function_that_runs_too_long_is_ended_without_leftovers(invoke, layer, function):
     out = layer("12.16.1").zip.parent
     outcome = invoke(
         "run",

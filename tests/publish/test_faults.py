@@ -51,7 +51,7 @@ def test_publish_that_fails_temporarily_creates_one_version(workspace, proxy, fa
     assert workspace.recorded() == dict.fromkeys(THREE, 1)
 
 
-def test_publish_without_a_response_is_looked_up_before_it_is_retried(workspace, proxy, monkeypatch):
+def test_after_a_lost_response_publish_looks_for_the_version_first(workspace, proxy, monkeypatch):
     monkeypatch.setattr(account, "_PUBLISH_S", 1)
     proxy.rule(Rule(hang, operation="PublishLayerVersion", region="eu-west-1", times=1))
     assert workspace.publish(access=PUBLIC).failures == ()
@@ -76,7 +76,7 @@ def test_every_other_call_is_retried(workspace, proxy, operation, fault):
     assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
 
 
-def test_publish_creates_one_version_per_region_despite_random_faults(workspace, proxy):
+def test_random_faults_end_in_one_version_in_each_region(workspace, proxy):
     for seed, fault in enumerate([throttle, error_after, cut_request, cut_response]):
         proxy.rule(Rule(fault, probability=0.05, seed=seed, service="lambda"))
     for _ in range(4):
@@ -211,7 +211,7 @@ def test_arm64_layer_is_refused_in_a_region_without_architectures(workspace, pro
     assert "eu-west-1: the region does not support layers for this architecture yet" in outcome.err
 
 
-def test_refused_layer_does_not_stop_the_other_layer(workspace, proxy):
+def test_a_refused_layer_does_not_stop_the_other(workspace, proxy):
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     proxy.rule(Rule(access_denied, operation="PublishLayerVersion", region="eu-west-1", times=1))
     publisher, selection = workspace.publisher(["eu-west-1"])
@@ -280,7 +280,7 @@ def test_publish_refuses_a_file_that_is_not_a_zip(workspace):
         (("--regions", "eu-west-1", "--arch", "riscv"), 2, "use x86_64, arm64 or all"),
     ],
 )
-def test_invalid_flag_gives_a_one_line_error(workspace, proxy, words, code, message):
+def test_an_invalid_flag_is_one_line(workspace, proxy, words, code, message):
     assert message in refused(workspace.command("publish", "--node", "12", *words), code)
     assert not any(call.service == "lambda" for call in proxy.calls)
 
@@ -316,7 +316,7 @@ def test_publish_fails_before_the_first_upload_if_the_manifest_is_not_writable(w
     assert not Path(READ_ONLY).exists()
 
 
-def test_manifest_of_a_newer_schema_is_refused_and_not_changed(workspace):
+def test_a_manifest_of_a_newer_version_is_not_changed(workspace):
     future = '{"schema_version": 99, "layers": []}'
     workspace.path.write_text(future)
     words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)

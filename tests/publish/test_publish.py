@@ -78,7 +78,7 @@ def test_publish_takes_several_versions_and_skips_duplicates(two_layers):
     )
 
 
-def test_version_that_is_not_built_does_not_stop_the_others(workspace):
+def test_a_version_that_is_not_built_does_not_stop_the_others(workspace):
     outcome = workspace.command(
         "publish", "--node", "24,12", "--regions", "eu-west-1", GITHUB_OUTPUT="outputs"
     )
@@ -89,7 +89,7 @@ def test_version_that_is_not_built_does_not_stop_the_others(workspace):
     assert (arns, one) == ({LAYER: {"eu-west-1": arn(workspace, "eu-west-1")}}, "")
 
 
-def test_broken_zip_does_not_stop_the_other_built_layers(two_layers, proxy):
+def test_publish_built_continues_after_a_broken_zip(two_layers, proxy):
     (two_layers.dist / "nodejs-24.1.0-x86_64.zip").write_bytes(b"broken")
     proxy.rule(Rule(region="us-east-1", operation="PublishLayerVersion", do=dead()))
     outcome = two_layers.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
@@ -104,14 +104,14 @@ def test_publish_requires_either_node_or_built(workspace, proxy, words):
     assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
 
 
-def test_publish_fails_if_the_folder_has_no_layers(workspace, proxy, tmp_path):
+def test_without_built_layers_nothing_is_published(workspace, proxy, tmp_path):
     outcome = workspace.command(
         "publish", "--built", "--out", str(tmp_path / "empty"), "--regions", "eu-west-1"
     )
     assert (outcome.code, len(outcome.lines), proxy.calls) == (3, 1, [])
 
 
-def test_publish_fails_if_no_requested_version_is_built(workspace, proxy):
+def test_if_no_requested_layer_is_built_nothing_is_done(workspace, proxy):
     outcome = workspace.command("publish", "--node", "24,26", "--regions", "eu-west-1")
     assert outcome.code == 3
     assert len(outcome.lines) == 2
@@ -130,7 +130,7 @@ def test_retry_command_contains_every_requested_version(two_layers, proxy):
 @pytest.mark.parametrize(
     ("aws_region", "region"), [("us-east-1", "us-east-1"), ("sa-east-1", "ap-south-1"), (None, "ap-south-1")]
 )
-def test_layer_arn_output_is_of_aws_region_or_of_the_first_region(workspace, aws_region, region):
+def test_layer_arn_is_that_of_aws_region_or_of_the_first_named_region(workspace, aws_region, region):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE))
     outcome = workspace.command(
         *words, GITHUB_OUTPUT="outputs", **({"AWS_REGION": aws_region} if aws_region else {})
@@ -149,7 +149,7 @@ def test_second_run_has_the_same_outputs_and_a_dry_run_has_none(workspace):
     assert outputs_of(workspace.folder / "first")[1] == arn(workspace, "eu-west-1")
 
 
-def test_outputs_omit_a_region_that_failed_after_the_upload(workspace, proxy):
+def test_incomplete_layer_versions_are_not_in_the_outputs(workspace, proxy):
     proxy.rule(Rule(access_denied, operation="AddLayerVersionPermission", region="eu-west-1"))
     words = (
         "publish",
@@ -222,7 +222,7 @@ def test_all_selects_the_enabled_regions_and_names_the_skipped_ones(workspace):
     assert shown["ap-east-2"].endswith("skipped: not offered to this account")
 
 
-def test_access_can_be_added_later_and_only_once(workspace, proxy):
+def test_permissions_are_added_once_after_the_version_is_final(workspace, proxy):
     workspace.publish()
     private = workspace.versions("eu-west-1")
     workspace.publish(access=PUBLIC)
@@ -260,7 +260,7 @@ def test_deleted_layer_version_is_published_again(workspace):
     assert workspace.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
 
 
-def test_manifest_never_names_a_deleted_version_if_an_older_duplicate_exists(workspace):
+def test_a_deleted_recorded_version_is_replaced_by_its_duplicate_in_the_manifest(workspace):
     client = workspace.lambda_("eu-west-1")
     for number in (1, 2):  # published by hand, and both are in use
         client.publish_layer_version(
@@ -286,7 +286,7 @@ def test_manifest_never_names_a_deleted_version_if_an_older_duplicate_exists(wor
 # ---- staging
 
 
-def test_zip_over_50_mb_is_uploaded_through_a_private_bucket_with_expiration(workspace, proxy):
+def test_a_zip_over_50_mb_is_uploaded_through_a_private_encrypted_bucket(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(too_large))
     result = workspace.publish(["eu-west-1"], access=PUBLIC)
@@ -303,7 +303,7 @@ def test_zip_over_50_mb_is_uploaded_through_a_private_bucket_with_expiration(wor
     assert client.get_bucket_encryption(Bucket=bucket)["ServerSideEncryptionConfiguration"]["Rules"]
 
 
-def test_next_run_completes_a_partly_created_bucket(workspace, proxy):
+def test_the_next_run_completes_an_interrupted_bucket_creation(workspace, proxy):
     make_layer(workspace.dist, size=DIRECT_UPLOAD + 1)
     proxy.rule(Rule(access_denied, operation="PutBucketLifecycleConfiguration", times=1))
     assert [failure.region for failure in workspace.publish(["eu-west-1"]).failures] == ["eu-west-1"]
@@ -375,7 +375,7 @@ def test_parameters_exist_for_the_version_and_for_the_lines_it_leads(workspace):
     }
 
 
-def test_older_version_published_later_does_not_change_the_line_parameters(workspace, proxy):
+def test_an_older_version_published_later_does_not_change_the_parameters(workspace, proxy):
     make_layer(workspace.dist, "nodejs-12.22.12-x86_64")
     make_layer(workspace.dist, "nodejs-14.0.0-x86_64")
     for spec in ("14.0.0", "12.22.12", "12.16.1"):
@@ -394,7 +394,7 @@ def test_older_version_published_later_does_not_change_the_line_parameters(works
     assert "PutParameter" not in {call.operation for call in proxy.calls}
 
 
-def test_stopped_run_reports_a_region_without_its_parameters_as_not_done(workspace, monkeypatch):
+def test_parameters_that_a_stopped_run_did_not_write_are_planned_again(workspace, monkeypatch):
     stop = parallel.Stop()
     publishing, selection = workspace.publisher(["eu-west-1"], stop)
     wanted = plan.PublishOptions(parameters=True)
@@ -406,7 +406,7 @@ def test_stopped_run_reports_a_region_without_its_parameters_as_not_done(workspa
     assert parameters(workspace) == {}
 
 
-def test_swap_file_beside_the_manifest_is_kept(workspace):
+def test_an_editor_s_file_beside_the_manifest_is_kept(workspace):
     swap = workspace.path.with_name(".layers.json.swp")
     swap.touch()
     workspace.publish(["eu-west-1"])

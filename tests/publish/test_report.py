@@ -29,7 +29,7 @@ def test_manifest_that_cannot_be_written_counts_as_one_failure(workspace):
     assert retry("publish --node 12", ALL) in outcome.err
 
 
-def test_failed_manifest_write_is_repaired_by_the_next_write(workspace, monkeypatch):
+def test_a_failed_manifest_write_is_repaired_by_the_next_one(workspace, monkeypatch):
     blocked = workspace.path.with_suffix(".txt")
     blocked.mkdir()
     publishing, selection = workspace.publisher()

@@ -319,7 +319,7 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
         ({"Publisher": "no"}, set()),
     ],
 )
-def test_template_grants_only_the_policies_of_its_parameters(ministack, parameters, expected):
+def test_only_permissions_that_a_parameter_requests_are_granted(ministack, parameters, expected):
     ministack.reset()
     deploy(ministack, ROLES, Repository="octo/nodelayer", Provider="exists", **parameters)
     assert set(policies(ministack)) == {*expected, ("verifier", "read"), ("verifier", "plan")}
@@ -465,7 +465,7 @@ def test_deployed_role_uploads_and_writes_parameters_with_iam_enforced(strict, t
         assert f"{REGIONS[1]}: not allowed: {missing} [{REGIONS[1]}" in done.stderr
 
 
-def test_deployed_bucket_rejects_requests_without_tls(strict):
+def test_the_deployed_bucket_rejects_unencrypted_connections(strict):
     """The emulator uses plain HTTP; without the bucket policy it accepts the object."""
     strict.reset()
     deploy(strict, ROLES, **ALL)
@@ -560,7 +560,7 @@ def test_a_missing_permission_is_one_line_that_names_the_action(proxy, deny, tmp
 
 
 @pytest.mark.parametrize("missing", ["account:ListRegions", "lambda:GetAccountSettings"])
-def test_publish_succeeds_without_optional_actions(proxy, deny, tmp_path, layer_zip, missing):
+def test_publish_works_without_optional_permissions(proxy, deny, tmp_path, layer_zip, missing):
     layer_zip(tmp_path)
     deny(missing)
     done = published(tmp_path, proxy.environ())

@@ -43,7 +43,7 @@ def test_verify_prints_missing_changed_and_no_longer_public_versions(workspace):
     ]
 
 
-def test_backfill_copies_content_and_access_to_new_regions_without_the_local_zip(workspace):
+def test_backfill_publishes_the_same_bytes_and_permissions_without_the_zip(workspace):
     workspace.publish(["eu-west-1"], access=PUBLIC)
     sha256 = workspace.artifacts()[0].code_sha256
     for path in workspace.dist.iterdir():
@@ -111,7 +111,7 @@ def test_backfill_prints_one_json_document_for_several_layers(two_layers):
 
 
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
-def test_region_without_recorded_layers_is_an_error(workspace, words):
+def test_a_region_without_recorded_layers_is_not_skipped(workspace, words):
     workspace.publish(["eu-west-1"])
     outcome = workspace.command(*words, "--regions", "eu-west-11")
     assert (outcome.code, outcome.lines) == (
@@ -120,7 +120,7 @@ def test_region_without_recorded_layers_is_an_error(workspace, words):
     )
 
 
-def test_error_during_the_use_of_a_zip_is_not_reported_as_a_bad_zip(workspace):
+def test_an_error_while_a_zip_is_used_is_not_reported_as_a_bad_zip(workspace):
     workspace.publish(["eu-west-1"])
     publisher, _ = workspace.publisher(["eu-west-1"])
     (layer,) = workspace.manifest().layers

@@ -89,7 +89,7 @@ def test_an_unknown_format_is_refused_with_the_known_ones(format_):
 
 @pytest.mark.parametrize("name", ["arn", "region", "node_version", "runtime"])
 @pytest.mark.parametrize("value", ["", "x; rm -rf ~", "x'", 'x"', "x\n", "x\ny: z", "${x}", "$(x)", "--x"])
-def test_value_that_could_be_read_as_code_is_refused(name, value):
+def test_a_value_that_needs_quoting_is_rejected(name, value):
     with pytest.raises(InvalidInputError, match=f"the layer's {name} is not plain text"):
         dataclasses.replace(X86_64, **{name: value})
 

@@ -54,7 +54,7 @@ def test_an_emulator_that_ends_at_once_is_reported_with_its_last_line(sandbox, t
         rie.invoke_once(sandbox, b"{}", rie=program(tmp_path, "echo some reason >&2; exit 1"))
 
 
-def test_invoke_reports_a_function_error_if_the_emulator_closes_the_connection(sandbox, tmp_path):
+def test_an_emulator_that_closes_the_connection_means_no_response(sandbox, tmp_path):
     # Listens at the given address, accepts the connection and exits.
     listen = (
         "exec python3 -c 'import socket, sys; "

@@ -108,7 +108,7 @@ def test_push_creates_and_extends_a_branch_with_only_the_manifest(remote, clone)
     assert everything(clone) == before
 
 
-def test_push_of_an_unchanged_manifest_makes_no_commit(remote, clone, tmp_path):
+def test_an_unchanged_manifest_creates_no_commit(remote, clone, tmp_path):
     (tmp_path / "part.json").write_text(Manifest.of([entry("12.16.1")]).json_text())
     line = command(
         "github.push-manifest", tmp_path / "part.json", "--remote", remote, "--outputs", tmp_path / "out"
@@ -177,7 +177,7 @@ def test_a_refused_push_is_not_retried(remote, clone):
     assert (remote / "calls").read_text() == "called\n"
 
 
-def test_push_refuses_a_branch_with_other_files(remote, clone):
+def test_a_branch_with_other_files_is_not_changed(remote, clone):
     git(remote, "branch", "layers", "main")
     with pytest.raises(NotVerifiedError, match=r"the branch has no layers\.json"):
         manifest_branch.push(Manifest.of([entry("24.1.0")]), branch_of(clone), "one", QUIET)

@@ -152,7 +152,7 @@ def test_changed_notes_and_title_are_updated(session):
     assert session.publish(notes="Other.", title="Two")[1] is False
 
 
-def test_new_file_is_uploaded_and_added_to_the_checksums(session):
+def test_an_additional_file_is_uploaded_and_added_to_the_checksums(session):
     session.publish()
     (session.assets / "new.txt").write_text("new")
     (session.assets / "build+1.txt").unlink()
@@ -185,7 +185,7 @@ def test_immutable_release_is_complete_and_refuses_new_files(session):
         session.publish()
 
 
-def test_existing_draft_is_completed_and_its_correct_assets_are_kept(session):
+def test_an_existing_draft_is_completed(session):
     connection = session.github()
     release = connection.post("releases", {"tag_name": TAG, "draft": True, "name": "Old"})
     url = release["upload_url"].partition("{")[0]
@@ -202,7 +202,7 @@ def test_existing_draft_is_completed_and_its_correct_assets_are_kept(session):
 
 
 @pytest.mark.parametrize("name", ["nodejs-12.16.1-x86_64.zip", "SHA256SUMS"])
-def test_interrupted_upload_is_retried(session, name):
+def test_an_interrupted_upload_is_sent_again(session, name):
     session.state.fault("POST", "/assets", "cut", skip=0 if name != "SHA256SUMS" else 3)
     session.publish()
     assert [call for call in session.state.calls() if call.endswith("cut")]
@@ -222,7 +222,7 @@ def test_interrupted_upload_is_retried(session, name):
         ("POST", "/git/refs$"),
     ],
 )
-def test_call_that_fails_once_is_retried_without_duplicates(session, do, method, path):
+def test_a_temporary_github_error_is_retried(session, do, method, path):
     session.state.fault(method, path, do)
     session.publish(move_major=True)
     assert [call for call in session.state.calls() if " 502" in call]
@@ -271,7 +271,7 @@ def test_major_tag_moves_to_the_newest_version_and_never_back(session):
 
 
 @pytest.mark.parametrize("seed", range(7))
-def test_next_run_completes_a_release_that_was_killed_at_any_call(session, seed):
+def test_a_release_killed_at_any_call_is_completed_by_the_next_run(session, seed):
     skip = 4 * seed + 1
     session.state.fault(".*", "", random.Random(seed).choice(["hang", "hang after"]), skip=skip)
     line = [sys.executable, "-c", RUN, session.assets, NOTES]

@@ -62,7 +62,7 @@ def test_error_names_the_file_and_the_key(tmp_path, old, new, message):
     assert "\n" not in line
 
 
-def test_missing_or_binary_file_is_refused(tmp_path):
+def test_a_missing_or_binary_file_is_one_line(tmp_path):
     with pytest.raises(MachineError, match="cannot be read"):
         targets.load(tmp_path / "none.toml")
     (tmp_path / "bytes.toml").write_bytes(b"\xff\xfe")

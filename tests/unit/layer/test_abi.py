@@ -96,7 +96,7 @@ class TestPolicies:
         assert newest in libc
         assert missing not in libc
 
-    def test_no_policy_has_libatomic_or_private_glibc_symbols(self):
+    def test_no_policy_offers_libatomic_or_private_glibc_symbols(self):
         for policy in POLICIES:
             assert "libatomic.so.1" not in policy.libraries
             nodes = set().union(*policy.libraries.values())
@@ -148,7 +148,7 @@ class TestCheck:
         assert verdict.compatible == ("provided.al2023",)
         assert verdict.missing_libraries("provided.al2") == ()
 
-    def test_bundled_library_that_is_too_new_is_a_problem(self):
+    def test_an_added_library_must_be_compatible_too(self):
         too_new = replace(
             LIBATOMIC, requires=(SymbolVersion("libc.so.6", "GLIBC_ABI_DT_RELR", (), weak=False),)
         )
@@ -158,7 +158,7 @@ class TestCheck:
             (each.file, each.version) for each in verdict.problems if each.runtime == "provided.al2023"
         ] == [("lib/libatomic.so.1", "GLIBC_ABI_DT_RELR")]
 
-    def test_bundled_library_without_the_needed_symbol_version_is_a_problem(self):
+    def test_an_added_library_must_define_the_needed_symbol_versions(self):
         old = replace(LIBATOMIC, provides=frozenset({"LIBATOMIC_0.9"}))
         verdict = check({NODE: NODE_26, "lib/libatomic.so.1": old}, runtimes=["provided.al2023"])
         (problem,) = verdict.problems
@@ -168,20 +168,20 @@ class TestCheck:
         verdict = check({NODE: NODE_26, "nodejs/lib/libatomic.so.1": LIBATOMIC})
         assert verdict.missing_libraries("provided.al2023") == ("libatomic.so.1",)
 
-    def test_bundled_library_takes_precedence_over_the_system_library(self):
+    def test_the_added_library_takes_precedence_over_the_system_s(self):
         bundled = Elf(
             "EM_X86_64", "libm.so.6", None, (), (), provides=frozenset({"GLIBC_2.27"}), build_id=None
         )
         with_it = check({NODE: NODE_24, "lib/libm.so.6": bundled}, runtimes=["provided.al2"])
         assert [each.library for each in with_it.problems] == ["libc.so.6"]
 
-    def test_missing_weak_symbol_is_not_a_problem(self):
+    def test_a_weak_need_does_not_prevent_the_start(self):
         weak = replace(
             NODE_12, requires=(SymbolVersion("libc.so.6", "GLIBC_2.99", ("some_day",), weak=True),)
         )
         assert "provided" in check({NODE: weak}).compatible
 
-    def test_missing_interpreter_is_a_problem_but_not_a_missing_library(self):
+    def test_a_missing_interpreter_is_a_problem_that_no_layer_solves(self):
         musl = replace(
             NODE_12,
             interpreter="/lib/ld-musl-x86_64.so.1",
@@ -219,7 +219,7 @@ class TestRefusal:
         )
         assert abi.refuse(verdict).code == 6
 
-    def test_refusal_suggests_to_put_a_missing_library_into_the_layer(self):
+    def test_a_missing_library_is_listed_to_be_added_to_the_layer(self):
         line = str(abi.refuse(check({NODE: NODE_26})))
         assert line == (
             "the layer does not start on provided.al2023 or provided.al2 or provided: "

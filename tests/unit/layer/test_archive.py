@@ -77,7 +77,7 @@ def test_modes_are_those_of_regular_files_on_unix(layer):
     assert stat.filemode(modes["aws/index.js"]) == "-rw-r--r--"
 
 
-def test_incompressible_file_is_stored(layer):
+def test_data_that_deflate_cannot_shrink_is_stored(layer):
     with zipfile.ZipFile(layer) as opened:
         methods = {info.filename: info.compress_type for info in opened.infolist()}
     assert methods["lib/random.so"] == zipfile.ZIP_STORED
@@ -104,7 +104,7 @@ def test_java_extracts_the_zip_without_errors(layer, tmp_path):
     assert (tmp_path / "lib/random.so").read_bytes() == ENTRIES[4].data
 
 
-def test_unpack_restores_files_and_modes_with_any_umask(layer, tmp_path):
+def test_unpacking_sets_files_and_modes_with_any_umask(layer, tmp_path):
     before = os.umask(0o077)
     try:
         archive.unpack(archive.read(layer), tmp_path)

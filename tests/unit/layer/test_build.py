@@ -68,14 +68,14 @@ def test_layer_name_file_name_and_description_contain_the_version():
 
 
 @pytest.mark.parametrize("options", [{"builder": "x"}, {"compression": "x"}])
-def test_unknown_option_value_is_refused_before_the_download(tmp_path, options):
+def test_an_unknown_value_is_rejected_before_anything_is_downloaded(tmp_path, options):
     source = OneReleaseSource(b"")
     with pytest.raises(InvalidInputError):
         build.build(LayerTarget("1.2.3", X86_64), build.BuildOptions(tmp_path, **options), context(source))
     assert source.asked == 0
 
 
-def test_failed_build_keeps_the_existing_zip(tmp_path):
+def test_a_failed_build_keeps_the_existing_files(tmp_path):
     (tmp_path / "nodejs-1.2.3-x86_64.zip").write_bytes(b"old")
     with pytest.raises(NodelayerError):
         build.build(
@@ -155,7 +155,7 @@ def test_existing_finds_a_finished_layer(tmp_path):
 @pytest.mark.parametrize(
     "changes", [{"nodelayer_version": "0.0.0"}, {"runtime_sha256": "other"}, {"sha256": "other"}, {"size": 1}]
 )
-def test_existing_ignores_a_layer_with_another_client_version_or_checksum(tmp_path, changes):
+def test_an_existing_layer_with_another_client_or_zip_is_built_again(tmp_path, changes):
     record_of(tmp_path, "12.16.1", **changes)
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
@@ -166,7 +166,7 @@ def test_an_invalid_build_record_means_that_no_layer_exists(tmp_path, text):
     assert build.existing(LayerTarget("12.16.1", X86_64), build.BuildOptions(tmp_path), PATHS) is None
 
 
-def test_newest_compares_versions_numerically(tmp_path):
+def test_the_newest_layer_is_chosen_by_version_order(tmp_path):
     for version in ("9.11.2", "12.16.1", "10.0.0"):
         record_of(tmp_path, version)
     assert build.newest(tmp_path, X86_64).version == "12.16.1"

@@ -84,7 +84,7 @@ class TestRead:
         assert Path(program.interpreter).name.startswith("ld-linux")
         assert program.soname is None
 
-    def test_read_works_without_a_section_table(self):
+    def test_a_file_without_section_headers_gives_the_same_result(self):
         data = bytearray(host_library("libstdc++.so.6"))
         before = elf.read(bytes(data), name="before")
         struct.pack_into("<Q", data, 40, 0)
@@ -208,7 +208,7 @@ class TestStrip:
             else:
                 assert new == old
 
-    def test_strip_keeps_what_the_loader_reads(self, compiled):
+    def test_stripping_does_not_change_what_the_loader_reads(self, compiled):
         data = compiled.read_bytes()
         assert elf.read(elf.strip(data, name="small"), name="small") == elf.read(data, name="small")
 
@@ -251,7 +251,7 @@ class TestStrip:
         struct.pack_into("<HH", data, 60, 0, 0)
         assert elf.strip(bytes(data), name="small") == bytes(data)
 
-    def test_strip_refuses_segments_that_reach_past_the_end(self, compiled):
+    def test_segments_beyond_the_end_of_the_file_are_damage(self, compiled):
         data = elf.strip(compiled.read_bytes(), name="small")
         with pytest.raises(NotVerifiedError, match="damaged ELF file"):
             elf.strip(data[:-100], name="small")

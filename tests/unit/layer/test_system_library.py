@@ -20,7 +20,7 @@ def test_find_returns_the_library_of_this_machine_with_links_resolved():
     assert elf.read(found.read_bytes(), name="it").machine == of_host().elf
 
 
-def test_find_skips_linker_scripts_and_libraries_of_another_architecture(tmp_path):
+def test_a_linker_script_or_a_library_of_another_architecture_is_skipped(tmp_path):
     other = ARM64 if of_host() == X86_64 else X86_64
     data = bytearray(host_library("libm.so.6"))
     struct.pack_into("<H", data, 18, 183 if other == ARM64 else 62)  # e_machine

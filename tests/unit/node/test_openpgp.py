@@ -192,7 +192,7 @@ def refused(data, made_signature, *keys):
     return str(caught.value)
 
 
-def test_verification_returns_the_primary_key_if_a_subkey_signed():
+def test_a_signature_of_a_subkey_is_recorded_with_its_primary_key():
     secret = made()
     key = public(secret)
     assert pysequoia.Sig.from_bytes(signed_by(secret)).issuer_fingerprint.upper() != key.fingerprint
@@ -219,7 +219,7 @@ def test_a_signature_of_another_key_is_refused():
 @pytest.mark.parametrize(
     "garbage", [b"", b"<html>not here</html>", b"\xc2\x01\x04", b"-----BEGIN PGP SIGNATURE-----\n\nx\n"]
 )
-def test_invalid_signature_is_refused_with_a_one_line_error(garbage):
+def test_an_invalid_signature_is_one_line(garbage):
     refused(DATA, garbage, public(made()))
 
 
@@ -286,11 +286,11 @@ def test_signature_of_other_data_by_an_old_pinned_key_is_refused():
     refused(DATA + b"x", RENEWED_SIGNED, key_of(RENEWED))
 
 
-def test_expired_signature_is_refused():
+def test_an_expired_signature_is_rejected():
     refused(DATA, OLD_FOR_A_YEAR, key_of(OLD))
 
 
-def test_old_pinned_key_is_refused_if_it_expired_before_signing_or_is_revoked():
+def test_a_pinned_key_is_rejected_after_it_expired_or_was_revoked():
     refused(DATA, LAPSED_SIGNED, key_of(LAPSED))
     refused(DATA, REVOKED_SIGNED, key_of(REVOKED))
 
@@ -327,7 +327,7 @@ def test_changed_cleartext_is_refused():
             openpgp.verify_cleartext(changed, [public(secret)], where="here")
 
 
-def test_cleartext_verification_never_returns_text_outside_the_signed_part():
+def test_text_outside_the_signed_part_is_ignored():
     secret = made()
     text = signed_by(secret, b"one\n", pysequoia.SignatureMode.CLEAR)
     for changed in (b"evil\n" + text, text + b"evil\n"):
@@ -338,7 +338,7 @@ def test_cleartext_verification_never_returns_text_outside_the_signed_part():
         assert b"evil" not in data
 
 
-def test_signer_among_finds_a_primary_key_by_its_fingerprint():
+def test_the_signer_is_found_if_the_primary_key_signed():
     key = key_of(EXPIRED)
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40, key.fingerprint]) == key.fingerprint
     assert openpgp.signer_among(EXPIRED_SIGNED, ["A" * 40]) is None
@@ -352,7 +352,7 @@ def test_a_subkey_has_no_pinned_fingerprint_but_belongs_to_its_key():
     assert not openpgp.is_of(signed_by(made()), [key])
 
 
-def test_pinned_fingerprints_are_complete_unique_and_list_active_keys_first():
+def test_the_pinned_fingerprints_are_complete_unique_and_active_ones_first():
     pinned = openpgp.pinned_fingerprints()
     assert len(pinned) == len(set(pinned)) == 29
     assert all(len(each) == 40 and each == each.upper() for each in pinned)
@@ -386,7 +386,7 @@ def test_real_checksums_with_one_changed_digit_are_refused():
         openpgp.verify_cleartext(text.replace(b"468cbd92", b"468cbd93"), [key], where="14.2.0")
 
 
-def test_real_checksums_with_an_inserted_line_are_refused():
+def test_an_inserted_line_in_genuine_checksums_is_rejected():
     text, key = genuine()
     line = b"0" * 64 + b"  node-v14.2.0-linux-x64.tar.gz\n"
     inside = text.replace(b"\n\n", b"\n\n" + line, 1)

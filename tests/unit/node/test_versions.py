@@ -71,7 +71,7 @@ class TestExact:
             *("1\u0662.16.1", "12.16.1-\u0662", "1234567890.0.0"),
         ],
     )
-    def test_range_word_or_invalid_version_is_not_exact(self, spec):
+    def test_ranges_and_invalid_versions_are_not_exact(self, spec):
         assert exact(spec) is None
 
     def test_an_unknown_version_is_reported_with_the_nearest_ones(self):
@@ -124,7 +124,7 @@ class TestPartialAndRanges:
             *("12\n14 abc", "x" * 300, ">", "^", "12 ||| 14", "12;14", "9" * 30),
         ],
     )
-    def test_invalid_spec_is_refused_in_one_line_with_examples(self, spec):
+    def test_an_invalid_spec_is_one_line_with_examples(self, spec):
         with pytest.raises(InvalidInputError) as caught:
             resolve(spec, RELEASES)
         assert "\n" not in str(caught.value)
@@ -144,7 +144,7 @@ class TestWords:
             *(("lts/erbium", "12.22.12"), ("lts/Erbium", "12.22.12"), ("lts/fermium", "14.15.0")),
         ],
     )
-    def test_lts_words_of_nvm_select_the_newest_release_of_the_line(self, spec, version):
+    def test_the_lts_syntax_of_nvm_means_the_newest_release_of_a_line(self, spec, version):
         assert selected(spec) == version
 
     def test_an_unknown_lts_line_is_reported_with_the_known_ones(self):
@@ -169,7 +169,7 @@ class TestNearest:
             ("latest", "the newest is 26.1.0"),
         ],
     )
-    def test_nearest_names_the_versions_around_and_the_newest_without_prereleases(self, spec, line):
+    def test_nearest_names_the_neighbours_and_the_newest_but_no_prerelease(self, spec, line):
         assert nearest(spec, RELEASES) == line
 
 
@@ -182,7 +182,7 @@ class TestOrder:
         assert sorted(mixed, key=sort_key) == inorder
 
     @pytest.mark.parametrize("text", ["", "12", "12.16", "12.16.1.1", "x.1.2", "12.16.1+b", "1.0.0-a..b"])
-    def test_incomplete_or_invalid_text_is_not_a_version(self, text):
+    def test_an_invalid_version_has_no_sort_key(self, text):
         assert not is_version(text)
 
 
@@ -474,7 +474,7 @@ class TestAgainstSemver:
         assert sum(inside not in (None, []) for inside in expected.values()) > 150
         assert {spec: by_us(spec) for spec in expected} == expected
 
-    def test_strict_ranges_are_refused_although_semver_accepts_them(self, by_semver):
+    def test_syntax_that_only_npm_semver_accepts_is_rejected(self, by_semver):
         expected = by_semver(sorted(STRICTER), VERSIONS)
         assert None not in expected.values()
         assert {spec: by_us(spec) for spec in expected} == dict.fromkeys(expected)

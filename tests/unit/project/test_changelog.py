@@ -41,7 +41,7 @@ def test_unreleased_section_without_text_is_refused(body):
         (f"{HEAD}## [Unreleased]\n\n{NEW}\n{OLD}", "already has a section for 1.2.2"),
     ],
 )
-def test_a_changelog_that_cannot_be_released_is_refused(text, message):
+def test_an_unusable_changelog_is_rejected(text, message):
     with pytest.raises(InvalidInputError, match=message):
         Changelog(text).released("1.2.2", DAY)
 

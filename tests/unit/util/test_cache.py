@@ -35,7 +35,7 @@ def test_a_file_is_found_by_its_sha256(cache):
     assert cache.read("0" * 64, QUIET) is None
 
 
-def test_file_changed_on_disk_is_deleted_with_a_message(cache, capsys):
+def test_a_changed_file_in_the_cache_is_deleted_with_a_message(cache, capsys):
     sha256 = put(cache, b"data")
     cache.blob_path(sha256).write_bytes(b"date")
     assert cache.read(sha256, Reporter()) is None
@@ -53,7 +53,7 @@ def test_document_is_replaced(cache):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "a/../../../evil", "a\0b", "..", "."])
-def test_document_is_never_written_outside_the_cache(cache, tmp_path, name):
+def test_a_name_cannot_leave_the_cache_folder(cache, tmp_path, name):
     cache.write_document(name, b"x")
     assert cache.read_document(name) == b"x"
     outside = [path for path in tmp_path.rglob("*") if path.is_file() and cache.root not in path.parents]
@@ -64,13 +64,13 @@ def test_document_is_never_written_outside_the_cache(cache, tmp_path, name):
 
 
 @pytest.mark.parametrize("name", ["../../evil", "/etc/evil", "..", ".", "", "a/b", "documents/../../x"])
-def test_partial_download_is_always_inside_the_cache(cache, name):
+def test_a_partial_download_stays_inside_the_cache(cache, name):
     assert cache.partial(name).parent == cache.root / "partial"
     assert cache.partial(name) == cache.partial(name)
 
 
 @pytest.mark.parametrize("name", ["../../../mine", "..", "", "/etc/hostname", "sha256/../../../../mine"])
-def test_read_with_an_invalid_sha256_finds_and_deletes_nothing(cache, tmp_path, name):
+def test_an_invalid_sha256_finds_nothing(cache, tmp_path, name):
     put(cache, b"data")
     (tmp_path / "mine").write_text("mine")
     before = sorted(path for path in tmp_path.rglob("*"))
@@ -78,7 +78,7 @@ def test_read_with_an_invalid_sha256_finds_and_deletes_nothing(cache, tmp_path, 
     assert sorted(path for path in tmp_path.rglob("*")) == before
 
 
-def test_document_is_read_completely_while_others_write_it(cache):
+def test_a_document_is_read_completely_while_others_write_it(cache):
     texts = [bytes([letter]) * 50_000 for letter in b"abc"]
     cache.write_document("a/list.json", texts[0])
     done = threading.Event()
@@ -100,7 +100,7 @@ def test_document_is_read_completely_while_others_write_it(cache):
     assert [path.name for path in (cache.root / "documents" / "a").iterdir()] == ["list.json"]
 
 
-def test_add_moves_a_partial_download_without_a_copy(cache):
+def test_an_existing_file_is_moved_into_the_cache_without_a_copy(cache):
     partial = cache.partial("node.tar.xz")
     partial.write_bytes(b"data")
     number = partial.stat().st_ino
@@ -109,7 +109,7 @@ def test_add_moves_a_partial_download_without_a_copy(cache):
     assert cache.blob_path(sha256).stat().st_ino == number
 
 
-def test_workspace_is_deleted_after_an_error(cache):
+def test_a_workspace_is_removed_after_success_and_failure(cache):
     def fail():
         with cache.workspace() as folder:
             (folder / "file").write_text("x")
@@ -142,7 +142,7 @@ def test_one_process_holds_the_lock_and_the_other_reports_that_it_waits(cache):
     assert (first.returncode, second.returncode) == (0, 0)
 
 
-def test_lock_of_a_killed_process_is_free(cache):
+def test_the_lock_of_a_killed_process_is_free(cache):
     code = (
         "import sys, time; from pathlib import Path\n"
         "from nodelayer.util.cache import DownloadCache; from nodelayer.util.console import Reporter\n"
@@ -165,7 +165,7 @@ def test_clear_removes_only_downloads(cache):
     assert DownloadCache(cache.root / "nowhere").clear() == 0
 
 
-def test_error_for_a_cache_that_cannot_be_created_names_it_and_the_variable(tmp_path):
+def test_a_cache_folder_that_cannot_be_created_is_one_line_with_advice(tmp_path):
     (tmp_path / "file").write_text("")
     cache = DownloadCache(tmp_path / "file" / "cache")
     with pytest.raises(MachineError, match="NODELAYER_CACHE_DIR") as caught:
@@ -173,7 +173,7 @@ def test_error_for_a_cache_that_cannot_be_created_names_it_and_the_variable(tmp_
     assert str(cache.root) in str(caught.value)
 
 
-def test_read_and_clear_do_nothing_if_the_cache_cannot_exist(tmp_path):
+def test_reading_from_an_impossible_cache_folder_finds_nothing(tmp_path):
     (tmp_path / "file").write_text("")
     cache = DownloadCache(tmp_path / "file")
     assert cache.read("0" * 64, QUIET) is None
@@ -181,7 +181,7 @@ def test_read_and_clear_do_nothing_if_the_cache_cannot_exist(tmp_path):
     assert cache.clear() == 0
 
 
-def test_prune_deletes_the_least_recently_used_files_and_keeps_those_of_today(cache):
+def test_prune_removes_the_least_recently_used_files_and_keeps_those_of_today(cache):
     day = 24 * 3600
     ages = {
         "blobs/sha256/a": 3 * day,

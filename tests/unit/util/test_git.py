@@ -26,13 +26,13 @@ def test_git_waits_for_a_silent_remote_as_long_as_requested(git):
     assert (tried.code, tried.reason) == (124, "no answer within 1 s")
 
 
-def test_failed_command_has_a_reason_and_no_answer(git):
+def test_a_failed_invocation_has_a_reason_and_no_response(git):
     assert git.answer("symbolic-ref", "HEAD") == "refs/heads/main"
     assert git.answer("rev-parse", "--verify", "--quiet", "HEAD") is None
     assert git.attempt("rev-parse", "--verify", "HEAD").reason == "Needed a single revision"
 
 
-def test_shown_prints_the_output_to_stderr(git, capfd):
+def test_progress_goes_to_standard_error(git, capfd):
     assert git.shown("-c", "alias.say=!echo out; echo err >&2; exit 3; :", "say") == 3
     assert capfd.readouterr() == ("", "out\nerr\n")
 
@@ -47,7 +47,7 @@ def test_status_does_not_write_the_index(git, tmp_path):
 
 
 @pytest.mark.parametrize("way", ["attempt", "shown"])
-def test_command_in_a_missing_folder_fails_in_one_line(tmp_path, way):
+def test_a_missing_folder_is_one_line(tmp_path, way):
     with pytest.raises(
         MachineError, match=r"git cannot be started \(No such file or directory\) \[.*/gone\]"
     ):

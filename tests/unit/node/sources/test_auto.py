@@ -104,7 +104,7 @@ def test_auto_does_not_ask_npm_if_nodejs_org_has_the_release(auto, output):
     assert (second.asked, output.getvalue()) == ([], "")
 
 
-def test_auto_uses_a_cached_release_before_it_asks_a_host(auto, output):
+def test_the_cache_is_used_before_any_host(auto, output):
     first, second = nodejs(cached=OFFICIAL, gives=UNREACHABLE), npm(cached=FROM_NPM)
     assert auto(first, second).fetch("12.16.1", X86_64) is OFFICIAL
     assert (first.asked, second.asked, output.getvalue()) == ([], [], "")
@@ -129,7 +129,7 @@ def test_npm_is_used_if_nodejs_org_is_unreachable_and_one_line_says_so(auto, out
     assert output.getvalue() == "nodejs.org cannot be reached (no DNS); trying npm instead\n"
 
 
-def test_auto_tries_an_unreachable_host_once(auto):
+def test_an_unreachable_host_is_tried_once(auto):
     first = nodejs(gives=UNREACHABLE, lists=UNREACHABLE)
     source = auto(first, npm(gives=FROM_NPM, lists=[]))
     source.releases(X86_64)
@@ -199,7 +199,7 @@ def test_an_unknown_source_is_reported_with_the_known_ones(tmp_path):
     assert "auto, nodejs.org, npm" in line
 
 
-def test_npm_ignores_an_invalid_nodejs_org_mirror(tmp_path):
+def test_an_invalid_mirror_url_does_not_affect_npm(tmp_path):
     assert opened("npm", tmp_path, NODEJS_ORG_MIRROR="nowhere").name == "npm"
     for name in ("auto", "nodejs.org"):
         with pytest.raises(InvalidInputError):

@@ -154,7 +154,7 @@ def test_invalid_list_of_releases_is_refused_in_one_line(github, ask, answer):
 
 
 @pytest.mark.parametrize("answer", [tag("HEAD"), tag("3" * 40, "tag"), tag("3" * 40, "tree")])
-def test_tag_without_a_commit_is_refused(github, ask, answer):
+def test_a_tag_without_a_commit_is_one_line(github, ask, answer):
     github["repos/owner/name/git/ref/tags/v1.0.0"] = answer
     github[f"repos/owner/name/git/tags/{'3' * 40}"] = tag("3" * 40, "tag")
     with pytest.raises(NotFoundError, match=r"the tag v1\.0\.0 does not lead to a commit"):

@@ -85,7 +85,7 @@ def test_a_pin_that_partly_fails_counts_as_changed_and_as_failed(tmp_path, fact)
     assert "### Failed: the first\n" in text
 
 
-def test_a_pin_that_needs_docker_is_skipped_without_a_daemon(tmp_path, fact):
+def test_a_pin_that_needs_docker_is_skipped_without_a_docker_daemon(tmp_path, fact):
     def no_daemon():
         raise UnreachableError("Docker does not answer", todo="start it")
 
