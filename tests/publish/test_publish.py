@@ -517,6 +517,7 @@ def moto_workspace(moto_server, tmp_path, monkeypatch):
     return Workspace(tmp_path, moto_server)
 
 
+@pytest.mark.full
 def test_publish_gives_the_same_result_on_moto(moto_workspace):
     words = ("publish", "--node", "12", "--regions", ",".join(THREE), "--public", "--ssm")
     first, second = moto_workspace.command(*words), moto_workspace.command(*words)
