@@ -63,7 +63,7 @@ def no_arm64():
     return "" if handler.exists() else "no arm64 emulation: apt-get install qemu-user-static binfmt-support"
 
 
-# Tests that share the fixtures of a session, or look at the same images of the Docker daemon: one process.
+# Tests that share the fixtures of a session stay in one process.
 _TOGETHER = {
     "runtime": "tests/runtime/",
     "layers": (
@@ -71,12 +71,7 @@ _TOGETHER = {
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
     ),
-    "docker": (
-        "tests/integration/test_docker_builder.py",
-        "tests/unit/project/pins/test_abi_policies.py",
-        "tests/actions/test_release.py",
-        "tests/actions/test_action.py",
-    ),
+    "actions": ("tests/actions/test_release.py", "tests/actions/test_action.py"),
 }
 
 
