@@ -63,7 +63,12 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
     known = open_manifest(manifest)
     if region == "all":
-        everywhere = look_up_everywhere(known, node, wanted[0].name)
+        everywhere, lacking = look_up_everywhere(known, node, wanted[0].name)
+        if lacking:
+            from nodelayer.util.console import Reporter  # slow to import
+
+            release = everywhere[0].layer.node_version
+            Reporter().warn(f"{', '.join(lacking)}: no layer of Node.js {release} for {wanted[0].name}")
         print(snippets.render_regions(format, [_values(each) for each in everywhere]))
     else:
         found = look_up(known, node, region, wanted[0].name)

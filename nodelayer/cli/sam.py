@@ -113,7 +113,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
         reporter.say(f"Node.js {found.layer.node_version}: {options.layer_arn}")
     layer = built_layer(node, options.architecture, Path(out)) if built else None
     account = _account(target)
-    if http != "none" and public:
+    if public:
         reporter.warn("everyone on the internet will be able to call the function (--public)")
     outputs = _application().deploy(options, layer, target, account)
     print(columns(sorted(outputs.items())), end="")

@@ -60,8 +60,8 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
     return max((each for each in found if each.layer.node_version == release.version), key=_age)
 
 
-def look_up_everywhere(manifest: Manifest, spec: str, architecture: str) -> list[Found]:
-    """Return the layer of the newest release that a spec means, in each region that has it, sorted.
+def look_up_everywhere(manifest: Manifest, spec: str, architecture: str) -> tuple[list[Found], list[str]]:
+    """Return the layer of the newest release that a spec means, by region, and the regions that lack it.
 
     Raises:
         InvalidInputError: The spec is not valid.
@@ -79,7 +79,8 @@ def look_up_everywhere(manifest: Manifest, spec: str, architecture: str) -> list
             f"no layer of Node.js {spec} for {architecture} in any region", todo="publish it first"
         )
     newest = max(sort_key(each.layer.node_version) for each in found)
-    return [each for each in found if sort_key(each.layer.node_version) == newest]
+    everywhere = [each for each in found if sort_key(each.layer.node_version) == newest]
+    return everywhere, sorted(regions - {each.region for each in everywhere})
 
 
 def look_up_newer(manifest: Manifest, arn: str, spec: str = "") -> Found:

@@ -169,7 +169,7 @@ def check_ours(target: StackTarget, found: Stack | None) -> Stack:
         raise NotFoundError(
             "this stack does not exist",
             where=str(target),
-            todo="correct --stack-name and --region, or deploy first",
+            todo="correct --stack-name and --region",
         )
     foreign = sorted(each for each in found.resources if not each.startswith(RESOURCES))
     if found.description != DESCRIPTION or foreign:

@@ -84,7 +84,8 @@ def test_look_up_everywhere_returns_the_regions_with_the_newest_release():
             layer("24.21.0", regions=("us-east-1", "eu-west-1"), content="B"),
         ]
     )
-    everywhere = look_up_everywhere(manifest_, "24", "x86_64")
+    everywhere, lacking = look_up_everywhere(manifest_, "24", "x86_64")
+    assert lacking == ["ap-south-1"]
     assert [(each.region, each.layer.node_version) for each in everywhere] == [
         ("eu-west-1", "24.21.0"),
         ("us-east-1", "24.21.0"),
