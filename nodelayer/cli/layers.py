@@ -158,7 +158,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     name="code-cache",
     help={
         "function": "(required) folder of the function, as it is packaged",
-        "node": f"(required) {FILE_SPEC}; 22.8 or later",
+        "node": f"(required) {FILE_SPEC}",
         "arch": ARCH,
         "handler": "handler of the function, as file.export (default: function.handler)",
         "event": "JSON file with an event, which the function answers before its code is saved, so that its "
@@ -195,11 +195,11 @@ def code_cache(  # noqa: PLR0913, PLR0917 - each is a flag
     request = caches.CodeCacheRequest(Path(function), handler, data, names)
     options = build.BuildOptions(Path(out), base_image=_base_image())
     context = build_context("auto", signature=True)
+    caches.check(request)
     chosen, failures = _choose(node, arch, context)
 
     def write_one(choice: "Choice") -> None:
         version, machine = choice
-        caches.check(version, request)
         record = build.built_or_build(LayerTarget(version, machine), options, context)
 
         def in_docker() -> caches.Sandbox:
