@@ -494,7 +494,7 @@ TYPESCRIPT = {
 export const handler = async (event: { hello?: string }) =>
   ({ node: process.version, text: words(event?.hello ?? 'nobody') });
 """,
-    "src/words.ts": "import greet from 'greet';\nexport const words = (name: string): string => greet(name);\n",
+    "src/words.ts": "import greet from 'greet';\nexport const words = (name: string) => greet(name);\n",
     "greet/index.js": "module.exports = (name) => `Hello, ${name?.trim()}`;\n",
     "greet/package.json": '{"name": "greet", "version": "1.0.0"}',
     "package.json": '{"dependencies": {"greet": "file:greet"}}',

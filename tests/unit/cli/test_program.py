@@ -41,14 +41,7 @@ LISTED = [
     "github",
     "project",
 ]
-OF_A_CHECKOUT = {
-    "sam-build",
-    "deploy",
-    "invoke-function",
-    "logs",
-    "destroy",
-    *LISTED[LISTED.index("release") :],
-}
+OF_A_CHECKOUT = LISTED[LISTED.index("release") :]
 
 each_program = pytest.mark.parametrize("program", [command(), NODELAYER], ids=["invoke", "nodelayer"])
 
