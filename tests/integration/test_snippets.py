@@ -439,11 +439,16 @@ def test_renovate_configuration_finds_and_orders_arns_of_a_manifest(tools):
     (template,) = config["customDatasources"]["nodelayer"]["transformTemplates"]
     sample = ROOT / "docs" / "layers.sample.json"
     modules = tools.npm(*JSONATA)
-    regions = {"eu-west-1": ["12-16-1-x86_64:4"], "us-east-1": ["12-16-1-x86_64:5", "24-21-0-arm64:2"]}
+    regions = {
+        "cn-north-1": ["12-16-1-x86_64:1"],  # one layer is not in this region
+        "eu-west-1": ["12-16-1-x86_64:4"],  # one layer version is deleted
+        "us-east-1": ["12-16-1-x86_64:5", "24-21-0-arm64:2"],
+    }
     for region, names in regions.items():
         line = ("node", "-e", TRANSFORM, sample, template, region)
         releases = json.loads(run_checked(*line, cwd=modules))["releases"]
-        prefix = f"arn:aws:lambda:{region}:{ACCOUNT}:layer:nodejs-"
+        partition = "aws-cn" if region == "cn-north-1" else "aws"
+        prefix = f"arn:{partition}:lambda:{region}:{ACCOUNT}:layer:nodejs-"
         assert [each["version"] for each in releases] == [f"{prefix}{name}" for name in names]
         assert all(each["releaseTimestamp"].startswith("2026-11-24T") for each in releases)
         text = f"Layers: ['{releases[0]['version']}']"
