@@ -85,6 +85,17 @@ def test_list_shows_user_commands_in_order_and_hides_workflow_commands():
     assert names(run(*NODELAYER, "--list").out) == [name for name in LISTED if name not in OF_A_CHECKOUT]
 
 
+@pytest.mark.parametrize("flag", ["--region=eu-west-1", "--arch=arm64", "--arch=x86_64"])
+def test_newer_than_refuses_flags_that_its_arn_answers(flag, capsys):
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
+    with pytest.raises(SystemExit) as ended:
+        NodelayerProgram(name="invoke", namespace=checkout()).run(
+            ["invoke", "arn", "--newer-than", arn, flag]
+        )
+    assert ended.value.code == 2
+    assert f"--newer-than and {flag.partition('=')[0]} are mutually exclusive" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize("name", CONTEXTS)
 def test_each_command_shows_its_help(name, capsys):
     with pytest.raises(SystemExit) as ended:
