@@ -127,15 +127,6 @@ def test_sam_builds_its_snippet(tools, project, name):
     assert wanted.arn in (project / ".aws-sam" / "build" / "template.yaml").read_text()
 
 
-@each_layer
-def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, name):
-    wanted = LAYERS[name]
-    templates = [tmp_path / "sam.yaml", tmp_path / "cloudformation.yaml"]
-    for template in templates:
-        template.write_text(render(template.stem, wanted) + "\n")
-    assert findings(tools, wanted.region, *templates) <= (set() if name in CURRENT else DEPRECATED)
-
-
 EVERYWHERE = [layer(region=region) for region in ("eu-west-1", "us-east-1")]
 USES_MAPPING = """
 Transform: AWS::Serverless-2016-10-31
@@ -176,10 +167,27 @@ def documented(mark):
     return re.search(rf"<!-- {mark} -->\n```\w+\n(.*?)```\n", page, re.DOTALL)[1]
 
 
-def test_sam_accepts_the_mapping_of_all_regions(tools, tmp_path):
-    template = tmp_path / "sam.yaml"
-    template.write_text(render_regions("sam", EVERYWHERE) + USES_MAPPING)
-    assert findings(tools, "us-east-1", template) == set()
+@pytest.mark.parametrize(
+    ("region", "names", "accepted"),
+    [
+        ("eu-west-1", ("x86_64", "arm64"), set()),
+        ("cn-north-1", ("China",), set()),
+        ("eu-west-1", ("provided.al2", "provided"), DEPRECATED),
+    ],
+)
+def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, region, names, accepted):
+    texts = [render(each, LAYERS[name]) for each in ("sam", "cloudformation") for name in names]
+    texts += [render_regions("sam", EVERYWHERE) + USES_MAPPING, with_parameter(LAYERS[names[0]])]
+    templates = [tmp_path / f"{number}.yaml" for number in range(len(texts))]
+    for template, text in zip(templates, texts, strict=True):
+        template.write_text(text.rstrip("\n") + "\n")
+    assert findings(tools, region, *templates) <= accepted
+
+
+def with_parameter(wanted):
+    """Return the CloudFormation snippet with the documented parameter in place of the ARN."""
+    text = render("cloudformation", wanted).replace("Parameters:\n", documented("ssm cloudformation"))
+    return text.replace(f"- {wanted.arn}", "- !Ref NodeLayer")
 
 
 @pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
@@ -381,14 +389,11 @@ def test_cloudformation_snippet_creates_a_function_on_the_layer(cloud, project, 
     check_created(cloud, LAYERS[name], function)
 
 
-def test_cloudformation_reads_the_parameter_again_at_each_update(cloud, tools, project):
+def test_cloudformation_reads_the_parameter_again_at_each_update(cloud, project):
     wanted = LAYERS["x86_64"]
     parameters = cloud.client("ssm", wanted.region)
     parameters.put_parameter(Name=PARAMETER, Value=wanted.arn, Type="String")
-    text = render("cloudformation", wanted).replace("Parameters:\n", documented("ssm cloudformation"))
-    (project / "template.yaml").write_text(text.replace(f"- {wanted.arn}", "- !Ref NodeLayer"))
-    assert findings(tools, wanted.region, project / "template.yaml") == set()
-    formation, function = create_stack(cloud, project, "followed", (project / "template.yaml").read_text())
+    formation, function = create_stack(cloud, project, "followed", with_parameter(wanted))
     check_created(cloud, wanted, function)
 
     newer = publish(cloud, wanted)
