@@ -50,24 +50,22 @@ class Function:
 
     @property
     def variables(self) -> Mapping[str, str]:
-        """The environment variables of function/Makefile: TYPESCRIPT is empty for a handler in JavaScript."""
-        typescript = "" if self._has_makefile or self._file(*_JAVASCRIPT) else self._file(*_TYPESCRIPT)
+        """The environment variables of the Makefile: TYPESCRIPT is empty for a handler in JavaScript."""
+        typescript = "" if self._file(*_JAVASCRIPT) else self._file(*_TYPESCRIPT)
         return {"TYPESCRIPT": typescript, "TARGET": f"node{self.node_version.partition('-')[0]}"}
 
     def render(self, template: str, layer_content: Path) -> str:
         """Return template.yaml for this function and this content of the layer."""
         sample = project_paths().function
-        replaced = {"ContentUri: dist/layer.zip": f"ContentUri: {_quote(layer_content)}"}
+        replaced = {
+            "ContentUri: dist/layer.zip": f"ContentUri: {_quote(layer_content)}",
+            "CodeUri: function/": f"CodeUri: {_quote(self.folder)}",
+            "Handler: function.handler": f"Handler: {json.dumps(self.handler)}",
+        }
         if self.folder.resolve() != sample:
-            replaced |= {
-                "      Description: Returns the Node.js version that it runs on\n": "",
-                "CodeUri: function/": f"CodeUri: {_quote(self.folder)}",
-                "Handler: function.handler": f"Handler: {json.dumps(self.handler)}",
-            }
-            if not self._has_makefile:
-                replaced["BuildMethod: makefile"] = (
-                    f"BuildMethod: makefile\n      ContextPath: {_quote(sample)}"
-                )
+            replaced["      Description: Returns the Node.js version that it runs on\n"] = ""
+        if not self._has_makefile:
+            replaced["BuildMethod: makefile"] = f"BuildMethod: makefile\n      ContextPath: {_quote(sample)}"
         for old, new in replaced.items():
             template = template.replace(old, new)
         return template

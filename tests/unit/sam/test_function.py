@@ -62,13 +62,15 @@ def test_makefile_of_the_function_is_used_if_it_builds_the_function(folder):
     (folder / "Makefile").write_text("build-Function:\n\ttouch $(ARTIFACTS_DIR)/app.js\n")
     (folder / "app.ts").write_text("")
     function = Function(folder, "app.main", "24.21.0")
-    assert function.variables["TYPESCRIPT"] == ""
+    assert function.variables == {"TYPESCRIPT": "app.ts", "TARGET": "node24.21.0"}
     assert rendered(function, folder)[1] == {"BuildMethod": "makefile"}
 
 
-def test_sample_function_is_built_as_the_template_says(tmp_path):
+def test_sample_function_keeps_its_description_and_makefile(tmp_path):
     function, metadata, _ = rendered(Function(ROOT / "function", "function.handler", "24.21.0"), tmp_path)
-    assert (function["CodeUri"], metadata) == ("function/", {"BuildMethod": "makefile"})
+    assert (function["CodeUri"], function["Handler"]) == (str(ROOT / "function"), "function.handler")
+    assert function["Description"]
+    assert metadata == {"BuildMethod": "makefile"}
 
 
 @pytest.mark.parametrize(
