@@ -1,0 +1,83 @@
+"""Functions with real packages from npm, on our client and on AWS's."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from runtime.cases import RIC3, RIC4
+from runtime.clients import Run
+from runtime.runtime_api import Event
+from tools import Tools
+
+from nodelayer.util.cache import DownloadCache
+from runtime import clients
+from runtime.packages.receiver import Receiver
+
+FOLDER = Path(__file__).parent
+LIMIT_S = 40.0
+AWS_CLIENTS = {"18.20.8": RIC3, "22.23.3": RIC3, "24.21.0": RIC4, "26.10.0": RIC4}
+"""AWS's client on each Node.js version. It does not support older ones."""
+
+
+class Functions:
+    """Function folders, created on first use: our code, and the packages of a package.json."""
+
+    def __init__(self, tools, scratch):
+        self._tools = tools
+        self._scratch = scratch
+
+    def folder(self, packages, code=None):
+        """Return a folder with the code of one folder here, and the packages of the same or another one."""
+        made = self._scratch / f"{packages}-{code}" / "function"
+        if not made.exists():
+            shutil.copytree(FOLDER / (code or packages), made)
+            (made / "node_modules").symlink_to(self.node_modules(packages))
+        return made
+
+    def node_modules(self, packages):
+        wanted = json.loads((FOLDER / packages / "package.json").read_bytes())["dependencies"]
+        pinned = [f"{name}@{version}" for name, version in wanted.items()]
+        return self._tools.npm(*pinned, scripts=False) / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def functions(cache_folder, tmp_path_factory):
+    return Functions(Tools(DownloadCache(cache_folder)), tmp_path_factory.mktemp("packages"))
+
+
+@pytest.fixture
+def receiver():
+    with Receiver() as started:
+        yield started
+
+
+@pytest.fixture
+def invoke(runtimes, node, client):
+    """Return a function that runs a handler of a function folder and returns its clients.RunResult."""
+    name = "nodelayer" if client == "nodelayer" else AWS_CLIENTS[node]
+    if why_not := runtimes.why_not(name, node):
+        pytest.skip(why_not)
+
+    def invoked(function, handler, events, variables=None, headers=None):
+        events = tuple(Event(json.dumps(event).encode(), headers or {}) for event in events)
+        variables = {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1024", **(variables or {})}
+        what = Run(handler, events, variables=variables, limit_s=LIMIT_S)
+        raw = clients.run(runtimes.client(name, node), what, function)
+        assert raw.done, f"exit status {raw.code}\n{raw.out}\n{raw.err}"
+        return raw
+
+    return invoked
+
+
+def pytest_generate_tests(metafunc):
+    """Run each test on the Node.js versions of its module's or its own `on`, with both clients."""
+    marker = metafunc.definition.get_closest_marker("on")
+    if marker is None:
+        return
+    pairs = [
+        (node, client)
+        for node in marker.args
+        for client in ("nodelayer", *(["aws"] if node in AWS_CLIENTS else []))
+    ]
+    metafunc.parametrize(("node", "client"), pairs)
