@@ -10,6 +10,17 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 PRICE = 7
 
 
+def answers(raw):
+    """Return what the callers got: responses, or the types of errors."""
+    result = []
+    for each in raw.api.received:
+        if each.path.endswith("/response"):
+            result.append(json.loads(bytes(each.body)))
+        elif each.path.endswith("/error"):
+            result.append(json.loads(bytes(each.body))["errorType"])
+    return result
+
+
 @dataclass(frozen=True)
 class Received:
     """A request of an agent, with its body decompressed."""

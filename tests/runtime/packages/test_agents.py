@@ -1,25 +1,17 @@
 """Agents of observability services: they see the invocation, and their data arrives before it ends."""
 
+import base64
+import gzip
 import json
 
 import pytest
+from runtime.cases import RIC3, RIC4
 
-from runtime.packages.receiver import PRICE
+from runtime.packages.receiver import PRICE, answers
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
 
 NEW = ("22.23.3", "24.21.0", "26.10.0")
-
-
-def answers(raw):
-    """Return what the callers got: responses, or names of errors."""
-    result = []
-    for each in raw.api.received:
-        if each.path.endswith("/response"):
-            result.append(json.loads(bytes(each.body)))
-        elif each.path.endswith("/error"):
-            result.append(json.loads(bytes(each.body))["errorType"])
-    return result
 
 
 def orders(receiver):
@@ -31,9 +23,11 @@ def orders(receiver):
 EXPECTED = [{"total": 6 * PRICE}, "RangeError"]
 
 
-@pytest.mark.on("18.20.8", *NEW)
+@pytest.mark.on(
+    "18.20.8", *NEW, aws={RIC3: "it takes the handler from its command line, and Sentry replaces _HANDLER"}
+)
 @pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
-def test_sentry_reports_the_error_and_a_transaction_for_each_invocation(invoke, functions, receiver, handler):
+def test_sentry_reports_errors_and_transactions(invoke, functions, receiver, handler):
     raw = invoke(
         functions.folder("sentry", "orders"),
         handler,
@@ -49,5 +43,132 @@ def test_sentry_reports_the_error_and_a_transaction_for_each_invocation(invoke, 
     errors = [each["exception"]["values"][0] for each in items if "exception" in each]
     assert [(each["type"], each["value"]) for each in errors] == [("RangeError", "out of stock")]
     transactions = [each for each in items if each.get("type") == "transaction" and "contexts" in each]
-    assert [each["transaction"] for each in transactions] == ["function"] * 2
-    assert all("http.client" in {span["op"] for span in each["spans"]} for each in transactions)
+    # Sentry ends the transaction when a handler with a callback returns, so its request is a second one.
+    assert [each["transaction"] for each in transactions].count("function") == 2
+    seen = [each["contexts"]["trace"]["op"] for each in transactions]
+    seen += [span["op"] for each in transactions for span in each["spans"]]
+    assert seen.count("http.client") == 2
+
+
+@pytest.mark.on(*NEW)
+@pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
+def test_datadog_writes_metrics_and_traces(invoke, functions, receiver, handler):
+    raw = invoke(
+        functions.folder("datadog", "orders"),
+        "node_modules/datadog-lambda-js/dist/handler.handler",
+        orders(receiver),
+        {"DD_LAMBDA_HANDLER": handler, "DD_FLUSH_TO_LOG": "true", "DD_TRACE_ENABLED": "true"},
+    )
+    assert answers(raw) == EXPECTED, raw.out + raw.err
+    lines = [json.loads(line) for line in raw.out.splitlines() if line.startswith("{")]
+    metrics = [line["m"] for line in lines if "m" in line]
+    assert metrics.count("aws.lambda.enhanced.invocations") == 2
+    assert metrics.count("aws.lambda.enhanced.errors") == 1
+    spans = [span for line in lines for trace in line.get("traces", []) for span in trace]
+    invocations = [span for span in spans if span["name"] == "aws.lambda"]
+    assert [span["error"] for span in invocations] == [0, 1]
+    assert len([span for span in spans if span["name"] == "http.request"]) == 2
+
+
+def invoke_with_opentelemetry(invoke, functions, receiver, handler):
+    """Return the answers, and the names and statuses of the exported spans (0: unset, 2: error)."""
+    hook = " --experimental-loader=@opentelemetry/instrumentation/hook.mjs" if "Esm" in handler else ""
+    raw = invoke(
+        functions.folder("opentelemetry", "orders"),
+        handler,
+        orders(receiver),
+        {
+            "NODE_OPTIONS": f"--require ./opentelemetry.cjs{hook}",
+            "OTEL_EXPORTER_OTLP_ENDPOINT": receiver.url,
+            "OTEL_EXPORTER_OTLP_PROTOCOL": "http/json",
+            "OTEL_METRICS_EXPORTER": "none",
+            "OTEL_LOGS_EXPORTER": "none",
+        },
+    )
+    spans = [
+        span
+        for request in receiver.sent("/v1/traces")
+        for resource in json.loads(request.body)["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    return answers(raw), [(span["name"], span["status"]["code"]) for span in spans]
+
+
+@pytest.mark.on(*NEW, aws={RIC4: "it imports the handler, which OpenTelemetry's hook for require does not see"})
+def test_opentelemetry_exports_a_span_of_each_invocation(invoke, functions, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "orders.handler")
+    assert answered == EXPECTED
+    assert [span for span in spans if span[0] == "function"] == [("function", 0), ("function", 2)]
+    assert spans.count(("GET", 0)) == 2
+
+
+@pytest.mark.on(*NEW)
+def test_opentelemetry_exports_a_span_of_each_invocation_of_an_es_module(invoke, functions, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "ordersEsm.handler")
+    assert answered == EXPECTED
+    assert [span for span in spans if span[0] == "function"] == [("function", 0), ("function", 2)]
+    assert spans.count(("GET", 0)) == 2
+
+
+@pytest.mark.on("22.23.3")  # on 24 and later OpenTelemetry calls the handler without a callback
+def test_opentelemetry_exports_a_span_of_each_invocation_of_a_callback_handler(invoke, functions, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "orders.called")
+    assert answered == EXPECTED
+    assert spans.count(("function", 0)) == 2  # it ends the span when the handler returns
+
+
+def invoke_with_newrelic(invoke, functions, receiver, handler):
+    """Return the answers, and the payloads that the agent writes to stdout when no extension is there."""
+    raw = invoke(
+        functions.folder("newrelic", "orders"),
+        handler,
+        orders(receiver),
+        {
+            "NEW_RELIC_ACCOUNT_ID": "1",
+            "NEW_RELIC_TRUSTED_ACCOUNT_KEY": "1",
+            "NEW_RELIC_APP_NAME": "orders",
+            "NEW_RELIC_LOG_ENABLED": "false",
+            "NEWRELIC_PIPE_PATH": "/nowhere/newrelic-telemetry",
+        },
+    )
+    payloads = [json.loads(line) for line in raw.out.splitlines() if "NR_LAMBDA_MONITORING" in line]
+    return answers(raw), [json.loads(gzip.decompress(base64.b64decode(payload[-1]))) for payload in payloads]
+
+
+def check_newrelic_payloads(payloads):
+    names = [[metric["name"] for metric, _ in payload["data"]["metric_data"][-1]] for payload in payloads]
+    assert ["OtherTransaction/Function/function" in each for each in names] == [True, True]
+    assert ["External/allOther" in each for each in names] == [True, True]
+    assert ["out of stock" in json.dumps(payload) for payload in payloads] == [False, True]
+
+
+@pytest.mark.on(*NEW)
+def test_newrelic_writes_a_payload_for_each_invocation(invoke, functions, receiver):
+    answered, payloads = invoke_with_newrelic(invoke, functions, receiver, "observed.handler")
+    assert answered == EXPECTED
+    check_newrelic_payloads(payloads)
+
+
+@pytest.mark.on(*NEW, aws={RIC4: "it has no callbacks"})
+def test_newrelic_writes_a_payload_for_each_invocation_of_a_callback_handler(invoke, functions, receiver):
+    answered, payloads = invoke_with_newrelic(invoke, functions, receiver, "observed.called")
+    assert answered == EXPECTED
+    check_newrelic_payloads(payloads)
+
+
+@pytest.mark.on("18.20.8", *NEW, aws={RIC4: "it refuses the function with a callback that the agent puts in place"})
+@pytest.mark.parametrize("handler", ["orders.handler", "orders.called"])
+def test_elastic_sends_transactions_spans_and_errors(invoke, functions, receiver, handler):
+    raw = invoke(
+        functions.folder("elastic", "orders"),
+        handler,
+        orders(receiver),
+        {"NODE_OPTIONS": "--require elastic-apm-node/start", "ELASTIC_APM_SERVER_URL": receiver.url},
+    )
+    assert answers(raw) == EXPECTED, raw.out + raw.err
+    items = [line for request in receiver.sent("/intake/v2/events") for line in request.lines()]
+    transactions = [each["transaction"] for each in items if "transaction" in each]
+    assert [each["outcome"] for each in transactions] == ["success", "failure"]
+    assert [each["error"]["exception"]["message"] for each in items if "error" in each] == ["out of stock"]
+    assert len([each for each in items if "span" in each]) == 2
