@@ -36,7 +36,7 @@ def check(raw):
     found = answers(raw)
     assert [(each["statusCode"], json.loads(each["body"])) for each in found] == RESPONSES
     created = found[1].get("headers") or found[1]["multiValueHeaders"]
-    assert created["x-items"] in {"1", ("1",)} or created["x-items"] == ["1"]
+    assert created["x-items"] in ("1", ["1"])
 
 
 @pytest.mark.on("12.16.1", "18.20.8", *NEW, aws={RIC4: "it has no callbacks, and no context.succeed"})
@@ -50,7 +50,7 @@ def test_aws_serverless_express_answers_by_promise(invoke, functions):
     check(invoke(functions.folder("aws-serverless-express", "express"), "old.promises", REQUESTS))
 
 
-@pytest.mark.on("12.16.1", "18.20.8", *NEW)
+@pytest.mark.on("18.20.8", *NEW, aws={RIC4: "it refuses a handler with three parameters"})
 def test_vendia_serverless_express_answers(invoke, functions):
     check(invoke(functions.folder("vendia", "express"), "vendia.handler", REQUESTS))
 
@@ -100,7 +100,7 @@ def test_powertools_write_logs_metrics_and_segments(invoke, functions, receiver)
     )
     assert answers(raw) == [{"total": 6}, "RangeError"]
     lines = [json.loads(line) for line in raw.out.splitlines() if line.startswith("{")]
-    logged = [line for line in lines if line.get("message") == "ordered"]
+    logged = [line for line in lines if line.get("message") == "order"]
     assert [line["function_request_id"][:8] for line in logged] == ["00000001", "00000002"]
     assert [line["ordered"] for line in lines if "_aws" in line] == [6, 1]
     segments = [each for each in receiver.segments if each["name"] == "## index.handler"]
