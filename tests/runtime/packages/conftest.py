@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from runtime.cases import RIC3, RIC4
 from runtime.clients import Run
+from runtime.packages.receiver import Receiver
 from runtime.runtime_api import Event
 from tools import Tools
 
 from nodelayer.util.cache import DownloadCache
 from runtime import clients
-from runtime.packages.receiver import Receiver
 
 FOLDER = Path(__file__).parent
 LIMIT_S = 40.0

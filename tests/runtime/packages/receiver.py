@@ -96,8 +96,6 @@ class Receiver:
                 receiver.requests.append(Received(self.path, body.decode("utf-8", "replace")))
                 self._reply(202 if "/intake/" in self.path else 200, "{}")
 
-            do_PUT = do_POST
-
             def _body(self):
                 if self.headers.get("Transfer-Encoding") != "chunked":
                     return self.rfile.read(int(self.headers.get("Content-Length") or 0))

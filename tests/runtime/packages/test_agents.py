@@ -6,7 +6,6 @@ import json
 
 import pytest
 from runtime.cases import RIC3, RIC4
-
 from runtime.packages.receiver import PRICE, answers
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
@@ -95,7 +94,9 @@ def invoke_with_opentelemetry(invoke, functions, receiver, handler):
     return answers(raw), [(span["name"], span["status"]["code"]) for span in spans]
 
 
-@pytest.mark.on(*NEW, aws={RIC4: "it imports the handler, which OpenTelemetry's hook for require does not see"})
+@pytest.mark.on(
+    *NEW, aws={RIC4: "it imports the handler, so OpenTelemetry's hook for require does not see it"}
+)
 def test_opentelemetry_exports_a_span_of_each_invocation(invoke, functions, receiver):
     answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "orders.handler")
     assert answered == EXPECTED
@@ -157,7 +158,7 @@ def test_newrelic_writes_a_payload_for_each_invocation_of_a_callback_handler(inv
     check_newrelic_payloads(payloads)
 
 
-@pytest.mark.on("18.20.8", *NEW, aws={RIC4: "it refuses the function with a callback that the agent puts in place"})
+@pytest.mark.on("18.20.8", *NEW, aws={RIC4: "the agent's wrapper has a callback parameter, which it refuses"})
 @pytest.mark.parametrize("handler", ["orders.handler", "orders.called"])
 def test_elastic_sends_transactions_spans_and_errors(invoke, functions, receiver, handler):
     raw = invoke(

@@ -4,7 +4,6 @@ import json
 
 import pytest
 from runtime.cases import RIC4
-
 from runtime.packages.receiver import answers
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
