@@ -22,22 +22,8 @@ def orders(receiver):
 EXPECTED = [{"total": 6 * PRICE}, "RangeError"]
 
 
-@pytest.mark.on(
-    "18.20.8", *NEW, aws={RIC3: "it takes the handler from its command line, and Sentry replaces _HANDLER"}
-)
-@pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
-def test_sentry_reports_errors_and_transactions(invoke, functions, receiver, handler):
-    raw = invoke(
-        functions.folder("sentry", "orders"),
-        handler,
-        orders(receiver),
-        {
-            "NODE_OPTIONS": "--import @sentry/aws-serverless/awslambda-auto",
-            "SENTRY_DSN": f"http://key@{receiver.address}/1",
-            "SENTRY_TRACES_SAMPLE_RATE": "1.0",
-        },
-    )
-    assert answers(raw) == EXPECTED, raw.out + raw.err
+def check_sentry(receiver):
+    """Check that Sentry got the error, and a transaction of each invocation."""
     items = [line for request in receiver.sent("/api/1/envelope/") for line in request.lines()]
     errors = [each["exception"]["values"][0] for each in items if "exception" in each]
     assert [(each["type"], each["value"]) for each in errors] == [("RangeError", "out of stock")]
@@ -47,6 +33,32 @@ def test_sentry_reports_errors_and_transactions(invoke, functions, receiver, han
     seen = [each["contexts"]["trace"]["op"] for each in transactions]
     seen += [span["op"] for each in transactions for span in each["spans"]]
     assert seen.count("http.client") == 2
+
+
+def sentry(receiver):
+    return {
+        "NODE_OPTIONS": "--import @sentry/aws-serverless/awslambda-auto",
+        "SENTRY_DSN": f"http://key@{receiver.address}/1",
+        "SENTRY_TRACES_SAMPLE_RATE": "1.0",
+    }
+
+
+@pytest.mark.on(
+    "18.20.8", *NEW, aws={RIC3: "it takes the handler from its command line, and Sentry replaces _HANDLER"}
+)
+@pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
+def test_sentry_reports_errors_and_transactions(invoke, functions, receiver, handler):
+    raw = invoke(functions.folder("sentry", "orders"), handler, orders(receiver), sentry(receiver))
+    assert answers(raw) == EXPECTED, raw.out + raw.err
+    check_sentry(receiver)
+
+
+@pytest.mark.on("18.20.8", *NEW, aws=dict.fromkeys([RIC3, RIC4], "--import does not find packages of layers"))
+def test_sentry_in_a_layer_is_preloaded(invoke, functions, receiver):
+    layer = {"NODE_PATH": str(functions.node_modules("sentry"))}
+    raw = invoke(functions.folder("", "orders"), "orders.handler", orders(receiver), sentry(receiver) | layer)
+    assert answers(raw) == EXPECTED, raw.out + raw.err
+    check_sentry(receiver)
 
 
 @pytest.mark.on(*NEW)
