@@ -5,9 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+from packages.receiver import Receiver
 from runtime.cases import RIC3, RIC4
 from runtime.clients import Run
-from runtime.packages.receiver import Receiver
+from runtime.conftest import Runtimes
 from runtime.runtime_api import Event
 from tools import Tools
 
@@ -28,9 +29,9 @@ class Functions:
         self._scratch = scratch
 
     def folder(self, packages, code=None):
-        """Return a folder with the code of one folder here, and the packages of the same or another one, or none.
+        """Return a folder with the code of one folder here, and the packages of the same or another one.
 
-        The path of a folder elsewhere works too.
+        An empty name means no packages. The path of a folder elsewhere works too.
         """
         source = FOLDER / (code or packages)
         made = self._scratch / f"{Path(packages).name}-{source.name}" / "function"
@@ -45,6 +46,11 @@ class Functions:
         wanted = json.loads((FOLDER / packages / "package.json").read_bytes())["dependencies"]
         pinned = [f"{name}@{version}" for name, version in wanted.items()]
         return self._tools.npm(*pinned, scripts=False) / "node_modules"
+
+
+@pytest.fixture(scope="session")
+def runtimes(cache_folder, tmp_path_factory):
+    return Runtimes(DownloadCache(cache_folder), tmp_path_factory.mktemp("runtimes"))
 
 
 @pytest.fixture(scope="session")

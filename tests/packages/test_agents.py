@@ -5,8 +5,8 @@ import gzip
 import json
 
 import pytest
+from packages.receiver import PRICE, answers
 from runtime.cases import RIC3, RIC4
-from runtime.packages.receiver import PRICE, answers
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
 

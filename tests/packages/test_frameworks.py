@@ -3,8 +3,8 @@
 import json
 
 import pytest
+from packages.receiver import answers
 from runtime.cases import RIC4
-from runtime.packages.receiver import answers
 
 pytestmark = [pytest.mark.network, pytest.mark.long]
 
