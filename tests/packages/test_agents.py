@@ -11,6 +11,21 @@ from runtime.cases import RIC3, RIC4
 pytestmark = [pytest.mark.network, pytest.mark.long]
 
 NEW = ("22.23.3", "24.21.0", "26.10.0")
+OLDER = {
+    ("datadog", "12.16.1"): "datadog-2",
+    ("datadog", "18.20.8"): "datadog-5",
+    ("elastic", "12.16.1"): "elastic-3",
+    ("newrelic", "12.16.1"): "newrelic-8",
+    ("newrelic", "18.20.8"): "newrelic-12",
+    ("opentelemetry", "18.20.8"): "opentelemetry-0.81",
+}
+"""The folders with the last versions of an agent that support an older Node.js."""
+
+
+@pytest.fixture
+def function(functions, node):
+    """Return a function that returns the folder of the orders with an agent for this version of Node.js."""
+    return lambda agent: functions.folder(OLDER.get((agent, node), agent), "orders")
 
 
 def orders(receiver):
@@ -47,8 +62,8 @@ def sentry(receiver):
     "18.20.8", *NEW, aws={RIC3: "it takes the handler from its command line, and Sentry replaces _HANDLER"}
 )
 @pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
-def test_sentry_reports_errors_and_transactions(invoke, functions, receiver, handler):
-    raw = invoke(functions.folder("sentry", "orders"), handler, orders(receiver), sentry(receiver))
+def test_sentry_reports_errors_and_transactions(invoke, function, receiver, handler):
+    raw = invoke(function("sentry"), handler, orders(receiver), sentry(receiver))
     assert answers(raw) == EXPECTED, raw.out + raw.err
     check_sentry(receiver)
 
@@ -61,11 +76,21 @@ def test_sentry_in_a_layer_is_preloaded(invoke, functions, receiver):
     check_sentry(receiver)
 
 
-@pytest.mark.on(*NEW)
-@pytest.mark.parametrize("handler", ["orders.handler", "orders.called", "ordersEsm.handler"])
-def test_datadog_writes_metrics_and_traces(invoke, functions, receiver, handler):
+@pytest.mark.on("12.16.1")
+@pytest.mark.parametrize("handler", ["orders.handler", "orders.called"])
+def test_sentry_7_reports_errors_and_transactions(invoke, functions, receiver, handler):
+    preload = {"NODE_OPTIONS": "--require @sentry/serverless/cjs/awslambda-auto"}
     raw = invoke(
-        functions.folder("datadog", "orders"),
+        functions.folder("sentry-7", "orders"), handler, orders(receiver), sentry(receiver) | preload
+    )
+    assert answers(raw) == EXPECTED, raw.out + raw.err
+    check_sentry(receiver)
+
+
+def check_datadog(invoke, function, receiver, handler):
+    """Check that Datadog writes its metrics and traces to the log."""
+    raw = invoke(
+        function("datadog"),
         "node_modules/datadog-lambda-js/dist/handler.handler",
         orders(receiver),
         {"DD_LAMBDA_HANDLER": handler, "DD_FLUSH_TO_LOG": "true", "DD_TRACE_ENABLED": "true"},
@@ -81,11 +106,22 @@ def test_datadog_writes_metrics_and_traces(invoke, functions, receiver, handler)
     assert len([span for span in spans if span["name"] == "http.request"]) == 2
 
 
-def invoke_with_opentelemetry(invoke, functions, receiver, handler):
+@pytest.mark.on("12.16.1", "18.20.8", *NEW)
+@pytest.mark.parametrize("handler", ["orders.handler", "orders.called"])
+def test_datadog_writes_metrics_and_traces(invoke, function, receiver, handler):
+    check_datadog(invoke, function, receiver, handler)
+
+
+@pytest.mark.on("18.20.8", *NEW)
+def test_datadog_writes_metrics_and_traces_of_an_es_module(invoke, function, receiver):
+    check_datadog(invoke, function, receiver, "ordersEsm.handler")
+
+
+def invoke_with_opentelemetry(invoke, function, receiver, handler):
     """Return the answers, and the names and statuses of the exported spans (0: unset, 2: error)."""
     hook = " --experimental-loader=@opentelemetry/instrumentation/hook.mjs" if "Esm" in handler else ""
     raw = invoke(
-        functions.folder("opentelemetry", "orders"),
+        function("opentelemetry"),
         handler,
         orders(receiver),
         {
@@ -107,34 +143,34 @@ def invoke_with_opentelemetry(invoke, functions, receiver, handler):
 
 
 @pytest.mark.on(
-    *NEW, aws={RIC4: "it imports the handler, so OpenTelemetry's hook for require does not see it"}
+    "18.20.8", *NEW, aws={RIC4: "it imports the handler, so OpenTelemetry's hook for require does not see it"}
 )
-def test_opentelemetry_exports_a_span_of_each_invocation(invoke, functions, receiver):
-    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "orders.handler")
+def test_opentelemetry_exports_a_span_of_each_invocation(invoke, function, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, function, receiver, "orders.handler")
     assert answered == EXPECTED
     assert [span for span in spans if span[0] == "function"] == [("function", 0), ("function", 2)]
     assert spans.count(("GET", 0)) == 2
 
 
 @pytest.mark.on(*NEW)
-def test_opentelemetry_exports_a_span_of_each_invocation_of_an_es_module(invoke, functions, receiver):
-    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "ordersEsm.handler")
+def test_opentelemetry_exports_a_span_of_each_invocation_of_an_es_module(invoke, function, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, function, receiver, "ordersEsm.handler")
     assert answered == EXPECTED
     assert [span for span in spans if span[0] == "function"] == [("function", 0), ("function", 2)]
     assert spans.count(("GET", 0)) == 2
 
 
-@pytest.mark.on("22.23.3")  # on 24 and later OpenTelemetry calls the handler without a callback
-def test_opentelemetry_exports_a_span_of_each_invocation_of_a_callback_handler(invoke, functions, receiver):
-    answered, spans = invoke_with_opentelemetry(invoke, functions, receiver, "orders.called")
+@pytest.mark.on("18.20.8", "22.23.3")  # on 24 and later OpenTelemetry calls the handler without a callback
+def test_opentelemetry_exports_a_span_of_each_invocation_of_a_callback_handler(invoke, function, receiver):
+    answered, spans = invoke_with_opentelemetry(invoke, function, receiver, "orders.called")
     assert answered == EXPECTED
     assert spans.count(("function", 0)) == 2  # it ends the span when the handler returns
 
 
-def invoke_with_newrelic(invoke, functions, receiver, handler):
+def invoke_with_newrelic(invoke, function, receiver, handler):
     """Return the answers, and the payloads that the agent writes to stdout when no extension is there."""
     raw = invoke(
-        functions.folder("newrelic", "orders"),
+        function("newrelic"),
         handler,
         orders(receiver),
         {
@@ -156,25 +192,27 @@ def check_newrelic_payloads(payloads):
     assert ["out of stock" in json.dumps(payload) for payload in payloads] == [False, True]
 
 
-@pytest.mark.on(*NEW)
-def test_newrelic_writes_a_payload_for_each_invocation(invoke, functions, receiver):
-    answered, payloads = invoke_with_newrelic(invoke, functions, receiver, "observed.handler")
+@pytest.mark.on("12.16.1", "18.20.8", *NEW)
+def test_newrelic_writes_a_payload_for_each_invocation(invoke, function, receiver):
+    answered, payloads = invoke_with_newrelic(invoke, function, receiver, "observed.handler")
     assert answered == EXPECTED
     check_newrelic_payloads(payloads)
 
 
-@pytest.mark.on(*NEW, aws={RIC4: "it has no callbacks"})
-def test_newrelic_writes_a_payload_for_each_invocation_of_a_callback_handler(invoke, functions, receiver):
-    answered, payloads = invoke_with_newrelic(invoke, functions, receiver, "observed.called")
+@pytest.mark.on("12.16.1", "18.20.8", *NEW, aws={RIC4: "it has no callbacks"})
+def test_newrelic_writes_a_payload_for_each_invocation_of_a_callback_handler(invoke, function, receiver):
+    answered, payloads = invoke_with_newrelic(invoke, function, receiver, "observed.called")
     assert answered == EXPECTED
     check_newrelic_payloads(payloads)
 
 
-@pytest.mark.on("18.20.8", *NEW, aws={RIC4: "the agent's wrapper has a callback parameter, which it refuses"})
+@pytest.mark.on(
+    "12.16.1", "18.20.8", *NEW, aws={RIC4: "the agent's wrapper has a callback parameter, which it refuses"}
+)
 @pytest.mark.parametrize("handler", ["orders.handler", "orders.called"])
-def test_elastic_sends_transactions_spans_and_errors(invoke, functions, receiver, handler):
+def test_elastic_sends_transactions_spans_and_errors(invoke, function, receiver, handler):
     raw = invoke(
-        functions.folder("elastic", "orders"),
+        function("elastic"),
         handler,
         orders(receiver),
         {"NODE_OPTIONS": "--require elastic-apm-node/start", "ELASTIC_APM_SERVER_URL": receiver.url},
