@@ -23,12 +23,13 @@ class Tools:
         made, _ = venv.environment(*requirements, cache=self._cache, reporter=Reporter(quiet=True))
         return made
 
-    def npm(self, *packages, without=None):
+    def npm(self, *packages, without=None, scripts=True):
         """A folder whose node_modules holds these packages and their dependencies, but not `without`."""
+        flags = ["--no-audit", "--no-fund", "--no-package-lock", *([] if scripts else ["--ignore-scripts"])]
 
         def make(folder):
             (folder / "package.json").write_text("{}")
-            _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
+            _run("npm", "install", *flags, *packages, cwd=folder)
             if without:
                 shutil.rmtree(folder / "node_modules" / without)
 
