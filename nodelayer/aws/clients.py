@@ -2,11 +2,14 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from nodelayer.aws.errors import translate_errors
+from nodelayer.aws.errors import read, translate_errors
 from nodelayer.aws.quotas import REQUESTS_A_SECOND
+
+_T = TypeVar("_T")
 
 
 class OpenClient(Protocol):
@@ -35,6 +38,10 @@ class RegionClients:
     def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
         """Translate the errors of a call in this region, see `nodelayer.aws.errors`."""
         return translate_errors(action, what, self.region)
+
+    def read(self, action: str, what: str, ask: Callable[[], _T]) -> _T:
+        """Call `ask`, which is safe to repeat, see `nodelayer.aws.errors.read`."""
+        return read(action, what, self.region, ask)
 
 
 class Pace:

@@ -60,7 +60,6 @@ class LayerVersionSummary:
     arn: str
     description: str
     created: str
-    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +67,7 @@ class Content:
     """The content of a layer version: sha256 in base64, size in bytes, URL of the zip (valid ten minutes).
 
     `runtimes` and `architectures` are the compatible ones; empty means that its publisher named none.
+    `created` is UTC, as in the manifest.
     """
 
     version: int
@@ -78,6 +78,8 @@ class Content:
     created: str
     runtimes: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
+    description: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,42 +124,50 @@ class Layers:
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
         """Return the versions of a layer, oldest first."""
-        with self._clients.translate_errors("lambda:ListLayerVersions", layer):
+
+        def ask() -> list[LayerVersionSummary]:
             pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
-            found = [
+            return [
                 LayerVersionSummary(
                     item["Version"],
                     item["LayerVersionArn"],
                     item.get("Description", ""),
                     _time(item["CreatedDate"]),
-                    item.get("LicenseInfo", ""),
                 )
                 for page in pages
                 for item in page["LayerVersions"]
             ]
+
+        found = self._clients.read("lambda:ListLayerVersions", layer, ask)
         return sorted(found, key=lambda each: each.version)
 
     def content(self, layer: str, version: int) -> Content | None:
         """Return the content of a layer version; None if it does not exist."""
-        with self._clients.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
+
+        def ask() -> Content | None:
             try:
                 answer = self._client.get_layer_version(LayerName=layer, VersionNumber=version)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND:
                     return None
                 raise
-        return _content(answer)
+            return _content(answer)
+
+        return self._clients.read("lambda:GetLayerVersion", f"{layer}:{version}", ask)
 
     def content_by_arn(self, arn: str) -> Content | None:
         """Return the content of any account's layer version; None if this account cannot read it."""
-        with self._clients.translate_errors("lambda:GetLayerVersion", arn):
+
+        def ask() -> Content | None:
             try:
                 answer = self._client.get_layer_version_by_arn(Arn=arn)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND | DENIED:
                     return None
                 raise
-        return _content(answer)
+            return _content(answer)
+
+        return self._clients.read("lambda:GetLayerVersion", arn, ask)
 
     def publish(
         self,
@@ -182,11 +192,11 @@ class Layers:
                 answer = self._publisher.publish_layer_version(
                     LayerName=metadata.name, Content=content, **_metadata(metadata)
                 )
+                return _content(answer)
         finally:
             self._body = None
             if self._stream is not None:
                 self._stream.close()
-        return _content(answer)
 
     def get_ready(self) -> None:
         """Create the client that publishes before it is needed, because that takes long."""
@@ -194,14 +204,17 @@ class Layers:
 
     def access(self, layer: str, version: int) -> Access:
         """Return who may use a layer version."""
-        with self._clients.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
+
+        def ask() -> Access:
             try:
                 answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND:
                     return PRIVATE
                 raise
-        return _access(json.loads(answer["Policy"]))
+            return _access(json.loads(answer["Policy"]))
+
+        return self._clients.read("lambda:GetLayerVersionPolicy", f"{layer}:{version}", ask)
 
     def permit(self, layer: str, version: int, access: Access) -> None:
         """Add permissions to a layer version; existing ones stay."""
@@ -228,14 +241,17 @@ class Layers:
 
     def storage(self) -> Storage | None:
         """Return the quota and use of code storage; None if the credentials may not ask."""
+
+        def ask() -> Storage:
+            answer = self._client.get_account_settings()
+            return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
+
         try:
-            with self._clients.translate_errors("lambda:GetAccountSettings", ""):
-                answer = self._client.get_account_settings()
+            return self._clients.read("lambda:GetAccountSettings", "", ask)
         except (NotEnabledError, ExpiredError):
             raise
         except (RefusedError, MissingError):
             return None
-        return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
 
     @cached_property
     def _publisher(self) -> "LambdaClient":
@@ -291,25 +307,19 @@ def _time(text: str) -> str:
 
 
 def _content(answer: Any) -> Content:  # noqa: ANN401 - the responses of two operations
-    """Raise RefusedError if a field that nodelayer needs is missing."""
-    try:
-        content = answer["Content"]
-        return Content(
-            answer["Version"],
-            answer["LayerVersionArn"],
-            content["CodeSha256"],
-            content["CodeSize"],
-            content.get("Location", ""),
-            _time(answer["CreatedDate"]),
-            tuple(answer.get("CompatibleRuntimes", ())),
-            tuple(answer.get("CompatibleArchitectures", ())),
-        )
-    except KeyError as error:
-        raise RefusedError(
-            f"AWS's description of the layer version lacks {error.args[0]}",
-            where=answer.get("LayerVersionArn", ""),
-            todo="try again; if it fails again, use another layer version",
-        ) from error
+    content = answer["Content"]
+    return Content(
+        answer["Version"],
+        answer["LayerVersionArn"],
+        content["CodeSha256"],
+        content["CodeSize"],
+        content.get("Location", ""),
+        _time(answer["CreatedDate"]),
+        tuple(answer.get("CompatibleRuntimes", ())),
+        tuple(answer.get("CompatibleArchitectures", ())),
+        answer.get("Description", ""),
+        answer.get("LicenseInfo", ""),
+    )
 
 
 def _metadata(metadata: LayerMetadata) -> dict[str, Any]:

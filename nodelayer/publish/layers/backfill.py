@@ -1,6 +1,5 @@
 """Publish recorded layers in further regions, with the same content and the same access."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from nodelayer.publish.layers.plan import PublishOptions
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.publish.layers.run import run
 from nodelayer.util.console import Reporter
+from nodelayer.util.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -117,8 +117,8 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
     if (built := _built(layer, out, reporter)) is not None:
         yield built
         return
-    with tempfile.TemporaryDirectory(prefix="nodelayer-backfill-") as scratch:
-        yield _downloaded(layer, account, Path(scratch) / f"{layer.layer_name}.zip", reporter)
+    with temporary_folder("nodelayer-backfill-") as scratch:
+        yield _downloaded(layer, account, scratch / f"{layer.layer_name}.zip", reporter)
 
 
 def _join(document: dict[str, Any], other: Mapping[str, Any]) -> None:
@@ -164,15 +164,14 @@ def _downloaded(layer: Layer, account: Account, path: Path, reporter: Reporter) 
                     "the layer version's content differs from the manifest", where=published.arn
                 )
             download.download(content, path)
-            listed = {each.version: each for each in layers.versions(layer.layer_name)}[published.version]
         except NodelayerError as error:
             failures.append(f"{name}: {error}")
             continue
         artifact = Artifact(
             path=path,
             layer_name=layer.layer_name,
-            description=listed.description,
-            license=listed.license,
+            description=content.description,
+            license=content.license,
             node_version=layer.node_version,
             nodelayer_version=layer.nodelayer_version,
             architecture=layer.architecture,

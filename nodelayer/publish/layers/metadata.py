@@ -1,6 +1,6 @@
 """Convert a built layer to the metadata of its layer version, and to its entry in the manifest."""
 
-from nodelayer.aws.layers import Access, LayerMetadata, LayerVersionSummary
+from nodelayer.aws.layers import Access, Content, LayerMetadata, LayerVersionSummary
 from nodelayer.aws.quotas import COMPATIBLE_RUNTIMES, DESCRIPTION
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Layer, Published
@@ -26,9 +26,9 @@ def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
     )
 
 
-def is_padding(summary: LayerVersionSummary) -> bool:
+def is_padding(version: LayerVersionSummary | Content) -> bool:
     """Tell whether a layer version is padding."""
-    return summary.description.endswith(PADDING)
+    return version.description.endswith(PADDING)
 
 
 def entry(artifact: Artifact, region: str, published: Published) -> Layer:

@@ -106,11 +106,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps by region and layer, the regions that failed, and the skipped ones with the reason."""
+    """The steps by region and layer, the regions that failed, and the skipped ones with the reason.
+
+    `pending` are the regions that have not answered yet.
+    """
 
     steps: tuple[Step, ...]
     failures: tuple[Failure, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()
+
+    def join(self, other: "Plan") -> "Plan":
+        """Return the plan together with that of the pending regions."""
+        return Plan(
+            (*self.steps, *other.steps),
+            (*self.failures, *other.failures),
+            {**self.skipped, **other.skipped},
+            other.pending,
+        )
 
     @property
     def idle(self) -> bool:
@@ -165,7 +178,7 @@ def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool)
     name = artifact.layer_name
     recorded = _recorded(known, artifact, region.name)
     contents = _contents(known, name, region.name)
-    listed = region.layers.versions(name)
+    listed = _listed(region, name, recorded)
     same = []
     for each in listed:
         if each.version not in contents:
@@ -197,6 +210,18 @@ def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool)
         duplicates=() if align or any(map(is_padding, listed)) else tuple(duplicates),
         latest=max([*contents, *(each.version for each in listed)], default=0),
     )
+
+
+def _listed(region: Region, name: str, recorded: Published | None) -> list[LayerVersionSummary]:
+    """Return the versions of a layer, also the recorded one if Lambda's list lags behind."""
+    listed = region.layers.versions(name)
+    if recorded is None or recorded.deleted or any(each.version == recorded.version for each in listed):
+        return listed
+    content = region.layers.content(name, recorded.version)
+    if content is None:
+        return listed
+    found = LayerVersionSummary(content.version, content.arn, content.description, content.created)
+    return sorted([*listed, found], key=lambda each: each.version)
 
 
 def aligned(steps: Sequence[Step], known: Manifest) -> list[Step]:

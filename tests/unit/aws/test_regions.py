@@ -4,7 +4,11 @@ from nodelayer.aws import regions
 from nodelayer.aws.regions import Partition
 from nodelayer.errors import InvalidInputError
 
-AWS = Partition("aws", ("ap-east-1", "eu-west-1", "us-east-1"))
+AWS = Partition(
+    "aws",
+    ("ap-east-1", "eu-west-1", "me-west-1", "us-east-1"),
+    frozenset({"ap-east-1", "eu-west-1", "us-east-1"}),
+)
 
 
 def test_parse_leaves_all_to_the_account():
