@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from nodelayer.aws.clients import RegionClients
 
+_ACCOUNT = re.compile(r"\b\d{12}\b", re.ASCII)
 _BASE64_CHUNK = 3 << 20  # bytes; a multiple of 3, so that the encoded chunks can be joined
 
 
@@ -33,18 +35,31 @@ class Access:
 
     public: bool = False
     organizations: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
 
     def __sub__(self, other: "Access") -> "Access":
-        return Access(self.public and not other.public, self.organizations - other.organizations)
+        return Access(
+            self.public and not other.public,
+            self.organizations - other.organizations,
+            self.accounts - other.accounts,
+        )
 
     def __or__(self, other: "Access") -> "Access":
-        return Access(self.public or other.public, self.organizations | other.organizations)
+        return Access(
+            self.public or other.public,
+            self.organizations | other.organizations,
+            self.accounts | other.accounts,
+        )
 
     def __bool__(self) -> bool:
-        return self.public or bool(self.organizations)
+        return self.public or bool(self.organizations or self.accounts)
 
     def __str__(self) -> str:
-        parts = [*(["public"] if self.public else []), *sorted(self.organizations)]
+        parts = [
+            *(["public"] if self.public else []),
+            *sorted(self.organizations),
+            *(f"account {each}" for each in sorted(self.accounts)),
+        ]
         return ", ".join(parts) or "private"
 
 
@@ -218,20 +233,49 @@ class Layers:
 
     def permit(self, layer: str, version: int, access: Access) -> None:
         """Add permissions to a layer version; existing ones stay."""
-        for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
-            more = {"OrganizationId": organization} if organization else {}
+        statements: list[tuple[str, dict[str, str]]] = [
+            *([("public", {"Principal": "*"})] if access.public else []),
+            *(
+                (f"organization-{each}", {"Principal": "*", "OrganizationId": each})
+                for each in sorted(access.organizations)
+            ),
+            *((f"account-{each}", {"Principal": each}) for each in sorted(access.accounts)),
+        ]
+        for name, who in statements:
             with self._clients.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
                 try:
                     self._client.add_layer_version_permission(
                         LayerName=layer,
                         VersionNumber=version,
-                        StatementId=f"organization-{organization}" if organization else "public",
+                        StatementId=name,
                         Action="lambda:GetLayerVersion",
-                        Principal="*",
-                        **more,
+                        **who,
                     )
                 except ClientError as error:
                     if error_code(error) != "ResourceConflictException":  # the permission already exists
+                        raise
+
+    def forbid(self, layer: str, version: int) -> None:
+        """Remove every permission of a layer version: only its account may use it."""
+        what = f"{layer}:{version}"
+
+        def ask() -> list[str]:
+            try:
+                answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
+            except ClientError as error:
+                if error_code(error) in NOT_FOUND:
+                    return []
+                raise
+            return [each["Sid"] for each in json.loads(answer["Policy"]).get("Statement", [])]
+
+        for statement in self._clients.read("lambda:GetLayerVersionPolicy", what, ask):
+            with self._clients.translate_errors("lambda:RemoveLayerVersionPermission", what):
+                try:
+                    self._client.remove_layer_version_permission(
+                        LayerName=layer, VersionNumber=version, StatementId=statement
+                    )
+                except ClientError as error:
+                    if error_code(error) not in NOT_FOUND:  # another run removed it
                         raise
 
     def delete(self, layer: str, version: int) -> None:
@@ -335,11 +379,15 @@ def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
 
 
 def _access(policy: Mapping[str, Any]) -> Access:
-    """Return what the statements for everyone and for organizations allow; others are ignored."""
+    """Return what the statements for everyone, for organizations and for accounts allow."""
     public = False
     organizations: set[str] = set()
+    accounts: set[str] = set()
     for statement in policy.get("Statement", []):
-        if statement.get("Effect") != "Allow" or statement.get("Principal") not in ("*", {"AWS": "*"}):
+        if statement.get("Effect") != "Allow":
+            continue
+        if statement.get("Principal") not in ("*", {"AWS": "*"}):
+            accounts |= set(_ACCOUNT.findall(json.dumps(statement.get("Principal"))))
             continue
         condition = statement.get("Condition")
         if not condition:
@@ -347,4 +395,4 @@ def _access(policy: Mapping[str, Any]) -> Access:
             continue
         named = condition.get("StringEquals", {}).get("aws:PrincipalOrgID", [])
         organizations |= set([named] if isinstance(named, str) else named)
-    return Access(public, frozenset(organizations))
+    return Access(public, frozenset(organizations), frozenset(accounts))

@@ -32,29 +32,38 @@ class MissingLayer:
 
 
 def missing(
-    known: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
+    known: Manifest, existing: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
 ) -> list[MissingLayer]:
-    """Return the wanted layers that some of the regions lack; of each Node.js version the newest build."""
+    """Return the wanted layers that some of the regions lack; of each Node.js version the newest build.
+
+    `existing` is the manifest without the layer versions that the account no longer has.
+    """
+    live = {layer.key: dict(layer.live()) for layer in existing.layers}
     newest: dict[tuple[str, str], Layer] = {}
     for layer in known.layers:
         key = (layer.node_version, layer.architecture)
-        published = wanted(layer) and any(True for _ in layer.live())
+        published = wanted(layer) and any(True for _ in layer.offered())
         if published and (key not in newest or _age(newest[key]) <= _age(layer)):
             newest[key] = layer
     found = [
-        MissingLayer(layer, tuple(region for region in regions if region not in dict(layer.live())))
+        MissingLayer(layer, tuple(region for region in regions if region not in live[layer.key]))
         for layer in newest.values()
     ]
     return [each for each in found if each.regions]
 
 
 def new_regions(
-    known: Manifest, selection: Selection, wanted: Callable[[Layer], bool], reporter: Reporter
+    known: Manifest,
+    existing: Manifest,
+    selection: Selection,
+    wanted: Callable[[Layer], bool],
+    reporter: Reporter,
 ) -> Selection:
     """Return the regions that have no layer yet, and print a command for those that lack only some."""
     used = {region for layer in known.layers for region, _ in layer.live()}
     new = tuple(region for region in selection.regions if region not in used)
-    behind = {region for each in missing(known, selection.regions, wanted=wanted) for region in each.regions}
+    lacking = missing(known, existing, selection.regions, wanted=wanted)
+    behind = {region for each in lacking for region in each.regions}
     if others := ",".join(sorted(behind - set(new))):
         reporter.say(f"{others} have only some of the layers. Run: {PROGRAM} backfill --regions {others}")
     return replace(selection, regions=new)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
+import msgspec
+
 from nodelayer.aws.account import Account
 from nodelayer.aws.errors import NoEndpointError, NotEnabledError
 from nodelayer.aws.layers import PRIVATE, Payload, prepare
@@ -256,7 +258,8 @@ class Publisher:
                         continue
                     name = each.step.artifact.layer_name
                     done[region, name] = each
-                    recorder.add(metadata.entry(each.step.artifact, region, each.published))
+                    published = msgspec.structs.replace(each.published, parameters=options.parameters)
+                    recorder.add(metadata.entry(each.step.artifact, region, published))
                     if not each.step.idle and not self._reporter.on_terminal:
                         how = "published" if each.new else "already published"
                         access = metadata.access_of(each.published)
