@@ -19,7 +19,7 @@ from nodelayer.aws.regions import Partition, check_known, partition_of, regions_
 from nodelayer.aws.s3 import StagingBuckets
 from nodelayer.aws.ssm import Parameters
 from nodelayer.aws.stacks import Stacks
-from nodelayer.errors import InvalidInputError, NodelayerError
+from nodelayer.errors import InvalidInputError, NodelayerError, UnreachableError
 from nodelayer.version import __version__
 
 _CONNECT_S = 10
@@ -128,10 +128,10 @@ def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Acco
     home = session.region_name or ""
     if home not in known.regions:
         home = _HOME.get(name) or known.regions[0]
-    asked = next(iter(wanted or ()), home)
+    asked = home if wanted is None or home in wanted else wanted[0]
     try:
         return Account(session, _identity(session, asked, wanted), known, home)
-    except NotEnabledError:  # that region may be disabled; the others may not
+    except (NotEnabledError, UnreachableError):  # that region may be disabled or down; the others may not
         if asked == home:
             raise
         return Account(session, _identity(session, home, wanted), known, home)
@@ -142,13 +142,12 @@ def _identity(session: boto3.Session, region: str, named: Collection[str] | None
     config = Config(
         region_name=region, connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard"}
     )
-    client = session.client("sts", config=config)
     try:
         return read(
             "sts:GetCallerIdentity",
             "",
             region if region in (named or ()) else "",
-            lambda: str(client.get_caller_identity()["Account"]),
+            lambda: str(session.client("sts", config=config).get_caller_identity()["Account"]),
         )
     except NotEnabledError as error:
         raise NotEnabledError(

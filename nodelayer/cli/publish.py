@@ -336,6 +336,84 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     _exit(report)
 
 
+@command(
+    help={
+        "reason": "(required) why, in one sentence; consumers read it in the manifest and the catalogue",
+        "arn": "ARN of a layer version: its layer is withdrawn in every region",
+        "node": "Node.js version of the layers, for example 12.16.1, together with --nodelayer",
+        "nodelayer": "version of nodelayer that built the layers, for example 1.2.0",
+        "arch": _ALL_ARCHITECTURES,
+        "successor": "ARN to use instead (default: in each region the newest other layer of the same major)",
+        "regions": _RECORDED_REGIONS,
+        "dry-run": "print what would be withdrawn, and change nothing",
+        "json": "print the layer versions as JSON",
+        "yes": "withdraw without asking",
+        "manifest": MANIFEST,
+        "profile": PROFILE,
+    }
+)
+def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    reason: str = "",
+    arn: str = "",
+    node: str = "",
+    nodelayer: str = "",
+    arch: str = "all",
+    successor: str = "",
+    regions: str = "all",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+    yes: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    profile: str = "",
+) -> None:
+    """Withdraw a bad layer: make it private in every region, and name its successor in the manifest.
+
+    Functions that use it keep working. If a run is interrupted, run the command again.
+    Example: withdraw --node 12.16.1 --nodelayer 1.2.0 --reason "answers are cut"
+    """
+    from nodelayer.aws.arn import LayerVersionArn
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import withdraw as withdrawing
+    from nodelayer.util import tables
+
+    if bool(arn) == bool(node) or bool(node) != bool(nodelayer):
+        raise InvalidInputError("name the layers", todo="use --arn, or --node together with --nodelayer")
+    if not reason:
+        raise InvalidInputError("--reason is missing", todo="say in one sentence why the layer is withdrawn")
+    for each in (arn, successor):
+        if each:
+            LayerVersionArn.parse(each)
+    known = open_manifest(manifest)
+    target = _target(regions, manifest, profile)
+    report = _report("withdraw")
+    account = target.open_account(known)
+    architectures = {each.name for each in architecture.parse(arch)}
+    layers = [
+        each
+        for each in withdrawing.layers_of(known, arn, node, nodelayer)
+        if each.architecture in architectures
+    ]
+    _check_recorded(target.regions, {region for layer in layers for region in layer.regions})
+    planned = withdrawing.plan(known, account, layers, successor or None)
+    if json:
+        print(jsons.dumps([vars(each) for each in planned], indent=2))
+    else:
+        rows = ((each.region, each.arn, each.successor or "no successor") for each in planned)
+        print(tables.columns(rows), end="")
+    if planned and not dry_run:
+        if not yes:
+            confirm(
+                f"Withdraw {len(planned)} layer versions? Other accounts cannot add them to a function "
+                "any more.",
+                "use --yes to skip this question, or --dry-run",
+            )
+        chosen = frozenset(target.regions or account.partition.regions)
+        count = withdrawing.withdraw(account, planned, reason, target.manifest, chosen, report)
+        report.reporter.say(f"{count} layer versions withdrawn")
+    _exit(report)
+
+
 def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":
     from nodelayer.aws.regions import parse
     from nodelayer.publish.layers.run import PublishTarget

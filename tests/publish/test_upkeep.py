@@ -113,10 +113,10 @@ def test_backfill_prints_one_json_document_for_several_layers(two_layers):
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
 def test_a_region_without_recorded_layers_is_not_skipped(workspace, words):
     workspace.publish(["eu-west-1"])
-    outcome = workspace.command(*words, "--regions", "eu-west-11")
+    outcome = workspace.command(*words, "--regions", "eu-west-2")
     assert (outcome.code, outcome.lines) == (
         3,
-        ["nodelayer: the manifest has no layer in eu-west-11 [--regions]: use eu-west-1"],
+        ["nodelayer: the manifest has no layer in eu-west-2 [--regions]: use eu-west-1"],
     )
 
 

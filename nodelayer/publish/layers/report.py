@@ -86,6 +86,7 @@ class RunReport:
     def again(self, changes: Flags) -> str:
         """Return the command with some flags added or changed."""
         words = [PROGRAM, self.command]
-        for flag, value in {**self.flags, **changes}.items():
+        kept = {flag: value for flag, value in self.flags.items() if flag not in changes}
+        for flag, value in {**kept, **changes}.items():
             words += [flag] if value is True else [flag, str(value)]
         return shlex.join(words)

@@ -287,7 +287,7 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
     assert found(known, "12").published.published == "2026-05-06T07:08:09Z"
     assert [each.node_version for each in known.layers] == ["12.16.1", "18.20.8"]
     store.update(path, lambda known: known)
-    assert json.loads(path.read_text())["schema_version"] == 2
+    assert json.loads(path.read_text())["schema_version"] == 3
     assert store.read(path) == known
 
 
@@ -297,7 +297,7 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
         ("", "not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": "2"}', "no schema_version"),
-        ('{"schema_version": 3}', "has schema version 3, but this nodelayer reads at most 2"),
+        ('{"schema_version": 4}', "has schema version 4, but this nodelayer reads at most 3"),
         ('{"schema_version": 2, "layers": [{}]}', "missing required field `node_version`"),
         ('{"schema_version": 2, "layers": [], "more": 1}', "unknown field `more`"),
         ('{"schema_version": 1, "layers": [7]}', "the manifest is not valid"),
