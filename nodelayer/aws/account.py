@@ -12,7 +12,7 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from nodelayer.aws.clients import RegionClients
+from nodelayer.aws.clients import TRIES, RegionClients
 from nodelayer.aws.errors import NotEnabledError, read
 from nodelayer.aws.layers import Layers
 from nodelayer.aws.regions import Partition, check_known, partition_of, regions_of
@@ -25,7 +25,6 @@ from nodelayer.version import __version__
 _CONNECT_S = 10
 _READ_S = 10  # these answers take less than a second
 _PUBLISH_S = 60  # Lambda unpacks the zip before it answers; then the layer version is looked up
-_TRIES = 4
 _HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
@@ -70,7 +69,7 @@ class Account:
             read_timeout=_PUBLISH_S if once else _READ_S,
             retries={
                 "mode": "standard" if once else "adaptive",
-                "total_max_attempts": 1 if once else _TRIES,
+                "total_max_attempts": 1 if once else TRIES,
             },
             tcp_keepalive=True,
             user_agent_extra=f"nodelayer/{__version__}",

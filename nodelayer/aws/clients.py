@@ -9,6 +9,10 @@ from typing import Any, Protocol, TypeVar
 from nodelayer.aws.errors import read, translate_errors
 from nodelayer.aws.quotas import REQUESTS_A_SECOND
 
+TRIES = 4
+"""Attempts of a call that is safe to repeat."""
+_THROTTLED = (429, 503)
+_LONGEST_WAIT_S = 30.0
 _T = TypeVar("_T")
 
 
@@ -31,6 +35,8 @@ class RegionClients:
     def client(self, service: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
         """Return a boto3 client of this region; requests to Lambda stay within its quota."""
         client = self._open_client(service, self.region, once=once)
+        if not once:
+            client.meta.events.register_first(f"needs-retry.{service}", wait_as_told)
         if service == "lambda":
             client.meta.events.register("request-created.lambda", self._pace.wait)
         return client
@@ -42,6 +48,14 @@ class RegionClients:
     def read(self, action: str, what: str, ask: Callable[[], _T]) -> _T:
         """Call `ask`, which is safe to repeat, see `nodelayer.aws.errors.read`."""
         return read(action, what, self.region, ask)
+
+
+def wait_as_told(response: tuple[Any, object] | None, attempts: int, **_event: object) -> float | None:
+    """Return the seconds of the header Retry-After of a throttled response; None if botocore decides."""
+    if response is None or attempts >= TRIES or response[0].status_code not in _THROTTLED:
+        return None
+    seconds = response[0].headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_WAIT_S) if seconds.isdecimal() else None
 
 
 class Pace:

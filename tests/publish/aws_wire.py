@@ -179,12 +179,13 @@ def _of_bucket(method, query, bucket):
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that is an error. `more` goes into a JSON body."""
+    """An answer that is an error. `more` goes into a JSON body, `headers` into the head."""
 
     status: int
     error: str
     message: str
     more: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -294,5 +295,6 @@ def encode(refused, request):
         "Content-Type": "application/json",
         "x-amzn-RequestId": identity,
         "x-amzn-ErrorType": refused.error,
+        **dict(refused.headers),
     }
     return headers, body
