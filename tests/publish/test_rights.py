@@ -50,7 +50,9 @@ PARAMETERS = ("publisher", ("publish", "parameters"))
 DEPLOYED = ("publisher", ("publish", "staging"))
 CREATED = ("publisher", ("publish", "staging", "buckets"))
 VERIFY = ("verifier", ("read", "plan"))
-PRUNE = ("pruner", ("prune",))
+VERIFY_PARAMETERS = ("verifier", ("read", "plan", "parameters"))
+PRUNE = ("pruner", ("prune", "parameters"))
+WITHDRAW = ("pruner", ("prune",))
 READ = ("reader", ("read",))
 
 
@@ -211,10 +213,17 @@ def run_all(runner):
     runner.run("backfill --ssm", PARAMETERS, [*fill, "--ssm"], regions=("ca-central-1",))
     read = "--reader-profile=other"
     runner.run("publish --dry-run, everything published", VERIFY, [*first, "--dry-run"])
-    runner.run("verify", VERIFY, ["verify"], regions=["all"])
-    runner.run("verify --reader-profile", VERIFY, ["verify", read], regions=["all"])
-    runner.run("prune --dry-run", VERIFY, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    runner.run("verify, parameters differ", VERIFY_PARAMETERS, ["verify"], regions=["all"], code=5)
+    runner.run("verify --fix", PARAMETERS, ["verify", "--fix", nowhere], regions=["all"])
+    runner.run("verify --reader-profile", VERIFY_PARAMETERS, ["verify", read], regions=["all"])
+    runner.layer("12.16.1", seed=3)
+    runner.run("publish, newer content", PUBLISH, first)
+    runner.run("prune --dry-run", VERIFY_PARAMETERS, ["prune", "--keep=1", "--dry-run"], regions=["all"])
     runner.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
+    public = proxy.client("lambda", REGIONS[0]).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")
+    arn = public["LayerVersions"][-1]["LayerVersionArn"]
+    words = ["withdraw", f"--arn={arn}", "--reason=bad", "--yes"]
+    runner.run("withdraw", WITHDRAW, words, regions=REGIONS)
     return runner.runs
 
 
@@ -281,7 +290,7 @@ def test_each_policy_of_the_publisher_is_needed_for_its_parameter(runs, granted)
 
 
 def test_dry_runs_and_verify_only_read(runs):
-    reading = [run for run in runs if run.role == VERIFY]
+    reading = [run for run in runs if run.role[0] == "verifier"]
     assert len(reading) >= 6
     operations = {call.operation for run in reading for call in run.calls}
     assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
@@ -313,7 +322,10 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
     ("parameters", "expected"),
     [
         ({}, {("publisher", "publish")}),
-        ({"Parameters": "yes"}, {("publisher", "publish"), ("publisher", "parameters")}),
+        (
+            {"Parameters": "yes"},
+            {("publisher", "publish"), ("publisher", "parameters"), ("verifier", "parameters")},
+        ),
         ({"StagingBucket": "deployed"}, {("publisher", "publish"), ("publisher", "staging")}),
         ({"PruneEnvironment": "prune"}, {("publisher", "publish"), ("pruner", "prune")}),
         ({"Publisher": "no"}, set()),

@@ -22,6 +22,7 @@ from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import sort_key
+from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers import metadata, ssm
 from nodelayer.publish.layers.lease import align_lease
 from nodelayer.publish.layers.plan import (
@@ -184,6 +185,8 @@ class Publisher:
                         plan = plan.join(late)
                 if options.parameters:
                     self._write_parameters(done.values())
+                else:
+                    self._name_old_parameters(done.values())
         except KeyboardInterrupt as error:
             raise parallel.StoppedError(
                 "stopped at once: some layer versions may be published, but not recorded in the manifest",
@@ -270,6 +273,16 @@ class Publisher:
         except NodelayerError as error:
             self._report.fail(Failure("", "the manifest", error, recorder.unwritten))
         return done
+
+    def _name_old_parameters(self, done: Iterable[StepResult]) -> None:
+        """Name the regions whose SSM parameters may no longer name the newest layer."""
+        known = store.read(self._path)
+        regions = {each.step.region for each in done if each.new}
+        if behind := sorted(region for region in regions if ssm.wanted_in(known, region)):
+            self._reporter.warn(
+                f"the SSM parameters in {', '.join(behind)} are not updated: use --ssm, or run "
+                f"{PROGRAM} verify --fix"
+            )
 
     def _write_parameters(self, done: Iterable[StepResult]) -> None:
         """Write the SSM parameters of what was published, from the manifest as it is now."""
