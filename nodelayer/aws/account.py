@@ -14,6 +14,7 @@ from botocore.config import Config
 
 from nodelayer.aws.clients import TRIES, RegionClients
 from nodelayer.aws.errors import NotEnabledError, read
+from nodelayer.aws.functions import Functions
 from nodelayer.aws.layers import Layers
 from nodelayer.aws.regions import Partition, check_known, partition_of, regions_of
 from nodelayer.aws.s3 import StagingBuckets
@@ -100,6 +101,11 @@ class Region:
     def parameters(self) -> Parameters:
         """The SSM parameters."""
         return Parameters(self._clients)
+
+    @cached_property
+    def functions(self) -> Functions:
+        """The functions."""
+        return Functions(self._clients)
 
     @cached_property
     def stacks(self) -> Stacks:

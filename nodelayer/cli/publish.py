@@ -3,6 +3,7 @@
 import json as jsons
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nodelayer.cli.command import (
     ARCH,
     COMMAS,
     MANIFEST,
+    PATHS,
     PROFILE,
     REGIONS,
     SPEC,
@@ -25,6 +27,7 @@ from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
     from nodelayer.manifest.model import Layer, Manifest
+    from nodelayer.publish.layers.canary import CanaryOptions
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
 
@@ -52,6 +55,11 @@ _OUT = "folder with built layers (default: dist)"
         "layer versions with the same content fill the gap",
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
+        "canary": "regions, separated by commas, where each new layer is started on Lambda before access is "
+        "granted anywhere; if that fails, every layer version stays private (exit code 8)",
+        "canary-starts": "cold starts to measure for each layer and runtime in these regions (default: 1)",
+        "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
+        "nodelayer-canary)",
         "json": _JSON,
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -72,6 +80,9 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     out: str = "dist",
     align: bool = False,  # noqa: FBT001, FBT002
     ssm: bool = False,  # noqa: FBT001, FBT002
+    canary: str = "",
+    canary_starts: int = 1,
+    canary_role: str = "",
     profile: str = "",
 ) -> None:
     """Publish built layers to every region, and record their ARNs in the manifest.
@@ -114,11 +125,16 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     outcome = None
     if artifacts:
         account = target.open_account()
+        selection = target.select(account)
+        if canary:
+            options = replace(
+                options, canary=_canary(account, selection.regions, canary, canary_starts, canary_role)
+            )
         outcome = run(
             artifacts,
             options,
             account=account,
-            selection=target.select(account),
+            selection=selection,
             manifest=target.manifest,
             report=report,
             results=_print_unless(json),
@@ -412,6 +428,20 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
         count = withdrawing.withdraw(account, planned, reason, target.manifest, chosen, report)
         report.reporter.say(f"{count} layer versions withdrawn")
     _exit(report)
+
+
+def _canary(
+    account: "Account", selected: Sequence[str], regions: str, starts: int, role: str
+) -> "CanaryOptions":
+    from nodelayer.aws.regions import parse
+    from nodelayer.publish.layers import canary
+
+    chosen = parse(regions)
+    if chosen is None:
+        raise InvalidInputError("name the regions", where="--canary", todo="for example --canary eu-west-1")
+    canary.check(chosen, selected, starts)
+    default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
+    return canary.CanaryOptions(chosen, role or default, starts, PATHS.function)
 
 
 def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":

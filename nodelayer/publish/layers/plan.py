@@ -17,6 +17,7 @@ from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.project_paths import PROGRAM
+from nodelayer.publish.layers.canary import CanaryOptions
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util.console import megabytes
@@ -29,7 +30,7 @@ _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """The options of a run: access, the same layer version number in all regions, SSM parameters.
+    """The options of a run: access, the same number in all regions, SSM parameters, a canary before access.
 
     The metadata of a layer version is not here: it comes from its artifact.
     """
@@ -37,6 +38,7 @@ class PublishOptions:
     access: Access = PRIVATE
     align: bool = False
     parameters: bool = False
+    canary: CanaryOptions | None = None
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,8 @@ from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import sort_key
 from nodelayer.project_paths import PROGRAM
-from nodelayer.publish.layers import metadata, ssm
+from nodelayer.publish.layers import canary, metadata, ssm
+from nodelayer.publish.layers.canary import Candidate
 from nodelayer.publish.layers.lease import align_lease
 from nodelayer.publish.layers.plan import (
     Plan,
@@ -174,15 +175,21 @@ class Publisher:
                 ),
                 Recorder(self._path, len(artifacts) * len(selection.regions)) as recorder,
             ):
+                # A canary or the alignment comes first: no other layer version becomes public.
+                first = replace(options, access=PRIVATE) if options.align or options.canary else options
                 if options.align and not plan.idle:
                     plan, done = self._align(artifacts, selection, options, plan, recorder, show)
                 else:
-                    done = self._act(plan, options, recorder)
+                    done = self._act(plan, first, recorder)
                     if plan.pending and not self._stop.requested:
                         late = self._collect(None)
                         show(late)
-                        done |= self._act(late, options, recorder)
+                        done |= self._act(late, first, recorder)
                         plan = plan.join(late)
+                if first is not options and self._may_grant(done, options, recorder):
+                    regions = tuple(sorted({region for region, _ in done}))
+                    last = self.plan(artifacts, replace(selection, regions=regions), options)
+                    _merge(done, self._act(last, options, recorder))
                 if options.parameters:
                     self._write_parameters(done.values())
                 else:
@@ -217,7 +224,6 @@ class Publisher:
                 if waited:
                     plan = self.plan(artifacts, selection, options)
                     show(plan)
-                # Access is granted when the numbers are final: no other layer version becomes public.
                 private = replace(options, access=PRIVATE)
                 done = self._act(plan, private, recorder)
                 for _ in range(_ALIGN_ROUNDS):
@@ -226,16 +232,45 @@ class Publisher:
                     # Deleted layer versions keep their numbers, and no list shows them: plan again.
                     again = self.plan(artifacts, selection, options)
                     _merge(done, self._act(again, private, recorder))
-                if options.access and done and not _unaligned(done) and not self._stop.requested:
-                    regions = tuple(sorted({region for region, _ in done}))
-                    last = self.plan(artifacts, replace(selection, regions=regions), options)
-                    _merge(done, self._act(last, options, recorder))
         except StoppedError as error:
             self._report.fail(Failure("", "", error, tuple(plan.regions)))
         if not self._report.failures and not self._stop.requested:
             for failure in _unaligned(done):
                 self._report.fail(failure)
         return plan, done
+
+    def _may_grant(
+        self, done: Mapping[tuple[str, str], StepResult], options: PublishOptions, recorder: Recorder
+    ) -> bool:
+        """Run the canary, and tell whether access may be granted afterwards."""
+        if self._stop.requested or (options.align and _unaligned(done)):
+            return False
+        if options.canary is None:
+            return bool(options.access and done)
+        changed = {each.step.artifact.layer_name for each in done.values() if each.new or not each.step.idle}
+        candidates = []
+        for region in options.canary.regions:
+            for name in sorted(changed):
+                if (found := done.get((region, name))) is None:
+                    missing = NotVerifiedError(
+                        "the canary has no layer version", todo="see the failure above"
+                    )
+                    self._report.fail(Failure(region, name, missing))
+                    return False
+                candidates.append(Candidate(region, found.step.artifact, found.published.arn))
+        if not candidates:
+            return False
+        self._reporter.say(canary.estimate(candidates, options.canary.starts))
+        before = len(self._report.failures)
+        measured = canary.run(self._account, candidates, options.canary, self._stop, self._report)
+        for key, each in measured.items():
+            entry = metadata.entry(done[key].step.artifact, key[0], done[key].published)
+            recorder.add(msgspec.structs.replace(entry, canary=each))
+        self._flush(recorder)
+        failed = self._report.failures[before:]
+        if failed or self._stop.requested:
+            self._reporter.warn("no access was granted, because the canary did not succeed")
+        return bool(options.access) and not failed and not self._stop.requested
 
     def _act(
         self, plan: Plan, options: PublishOptions, recorder: Recorder
@@ -268,11 +303,14 @@ class Publisher:
                         access = metadata.access_of(each.published)
                         self._reporter.say(f"{region}: {name}:{each.published.version} {how}, {access}")
                 self._reporter.end(region)
+        self._flush(recorder)
+        return done
+
+    def _flush(self, recorder: Recorder) -> None:
         try:
             recorder.flush()
         except NodelayerError as error:
             self._report.fail(Failure("", "the manifest", error, recorder.unwritten))
-        return done
 
     def _name_old_parameters(self, done: Iterable[StepResult]) -> None:
         """Name the regions whose SSM parameters may no longer name the newest layer."""
