@@ -27,7 +27,14 @@ _LAMBDA = [
     ("POST", r"/2015-03-31/functions", "CreateFunction"),
     ("GET", r"/2015-03-31/functions", "ListFunctions"),
     ("GET", r"/2015-03-31/functions/[^/?]+", "GetFunction"),
+    ("GET", r"/2015-03-31/functions/[^/?]+/configuration", "GetFunctionConfiguration"),
+    ("PUT", r"/2015-03-31/functions/[^/?]+/configuration", "UpdateFunctionConfiguration"),
     ("DELETE", r"/2015-03-31/functions/[^/?]+", "DeleteFunction"),
+    (
+        "POST",
+        r"/2021-11-15/functions/[^/?]+/response-streaming-invocations",
+        "InvokeWithResponseStream",
+    ),
     ("POST", r"/2015-03-31/functions/[^/?]+/invocations", "Invoke"),
 ]
 _LAMBDA = [(method, re.compile(rf"{path}/?(?:\?.*)?"), name) for method, path, name in _LAMBDA]
@@ -65,6 +72,13 @@ _IAM_S3 = {
 }
 
 
+_IAM_LAMBDA = {
+    "CreateFunction": ("lambda:CreateFunction", "lambda:TagResource", "iam:PassRole"),  # nodelayer sends tags
+    "Invoke": ("lambda:InvokeFunction",),
+    "InvokeWithResponseStream": ("lambda:InvokeFunction",),
+}
+
+
 def iam_actions(service, operation):
     """What IAM asks of who calls an operation; of S3 only those that are written down here.
 
@@ -73,6 +87,8 @@ def iam_actions(service, operation):
     """
     if (service, operation) == ("sts", "GetCallerIdentity"):
         return ()  # allowed to everyone, even where a policy denies it
+    if operation in _IAM_LAMBDA:
+        return _IAM_LAMBDA[operation]
     names = _IAM_S3[operation] if service == "s3" else (operation.removesuffix("ByArn"),)
     return tuple(f"{service}:{name}" for name in names)
 

@@ -27,7 +27,8 @@ from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Canary
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
-from nodelayer.util.parallel import Stop
+from nodelayer.util.console import Reporter
+from nodelayer.util.parallel import Stop, StoppedError
 
 PREFIX = "nodelayer-canary-"
 """The prefix of the functions' names; the publisher's role may only use such functions."""
@@ -104,12 +105,17 @@ def estimate(candidates: Sequence[Candidate], starts: int) -> str:
     return f"Canary: {functions} functions, {calls} invocations, about {max(1, round(minutes))} min"
 
 
-def run(
-    account: Account, candidates: Sequence[Candidate], options: CanaryOptions, stop: Stop, report: RunReport
+def run(  # noqa: PLR0913, PLR0917 - what a run needs
+    account: Account,
+    candidates: Sequence[Candidate],
+    options: CanaryOptions,
+    regions: tuple[str, ...],
+    stop: Stop,
+    report: RunReport,
 ) -> dict[tuple[str, str], Canary]:
     """Start each candidate, and return the measurements by region and layer name.
 
-    A candidate that fails goes to the report, and does not stop the others.
+    A candidate that fails goes to the report, and does not stop the others. Then all `regions` are to retry.
     """
     code = _code(options.function)
     events = {each.stem: each.read_bytes() for each in sorted((options.function / "events").glob("*.json"))}
@@ -123,14 +129,17 @@ def run(
             try:
                 stop.check()
                 report.reporter.show(region, f"canary of {name}")
-                ended.append((name, _start(functions, each, code, events, options)))
+                ended.append((name, _start(functions, each, code, events, options, report.reporter)))
             except NodelayerError as error:
-                ended.append(Failure(region, name, error))
+                ended.append(Failure("", name, _as_failed_canary(error), regions))
         return ended
 
     measured: dict[tuple[str, str], Canary] = {}
     for region, found in parallel.each(sorted({each.region for each in candidates}), work):
-        for each in [Failure(region, "", found)] if isinstance(found, NodelayerError) else found:
+        if isinstance(found, NodelayerError):
+            report.fail(Failure("", "canary", _as_failed_canary(found), regions))
+            continue
+        for each in found:
             if isinstance(each, Failure):
                 report.fail(each)
             elif each[1] is not None:
@@ -143,12 +152,13 @@ def run(
     return measured
 
 
-def _start(
+def _start(  # noqa: PLR0913, PLR0917 - what a start needs
     functions: Functions,
     candidate: Candidate,
     code: bytes,
     events: Mapping[str, bytes],
     options: CanaryOptions,
+    reporter: Reporter,
 ) -> Canary | None:
     """Start a layer on each runtime. Return the median init duration, if Lambda reports any."""
     inits: list[float] = []
@@ -165,7 +175,7 @@ def _start(
             _TIMEOUT_S,
             (("nodelayer", "canary"),),
         )
-        with _function(functions, spec):
+        with _function(functions, spec, reporter):
             first = _check(functions, spec, candidate.artifact, events)
             inits += _init_ms(first)
             for number in range(1, options.starts):
@@ -183,16 +193,16 @@ def _start(
 
 
 @contextmanager
-def _function(functions: Functions, spec: FunctionSpec) -> Iterator[None]:
+def _function(functions: Functions, spec: FunctionSpec, reporter: Reporter) -> Iterator[None]:
     """Create a function, and delete it afterwards, also if its creation fails."""
     try:
         functions.create(spec, READY_S)
         yield
-    except BaseException:
-        with suppress(NodelayerError):  # the first error says more
+    finally:
+        try:
             functions.delete(spec.name)
-        raise
-    functions.delete(spec.name)
+        except NodelayerError as error:
+            reporter.warn(f"{error}. The next canary deletes the function")
 
 
 def _check(
@@ -214,6 +224,13 @@ def _check(
     if not failed.failed or message != json.loads(events["fail"])["fail"]:
         raise _wrong("the event that fails", spec, failed)
     return first
+
+
+def _as_failed_canary(error: NodelayerError) -> NodelayerError:
+    """Return the error with the exit code of a failed canary, unless the user stopped it."""
+    if isinstance(error, (FunctionError, StoppedError)):
+        return error
+    return FunctionError(f"the canary cannot run: {error.what}", where=error.where, todo=error.todo)
 
 
 def _compare(  # noqa: PLR0913 - what the answer depends on

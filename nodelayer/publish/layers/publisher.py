@@ -17,7 +17,7 @@ from nodelayer.aws.account import Account
 from nodelayer.aws.errors import NoEndpointError, NotEnabledError
 from nodelayer.aws.layers import PRIVATE, Payload, prepare
 from nodelayer.aws.regions import Selection
-from nodelayer.errors import NodelayerError, NotVerifiedError, RefusedError, machine_error
+from nodelayer.errors import FunctionError, NodelayerError, NotVerifiedError, RefusedError, machine_error
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest import store
 from nodelayer.manifest.model import Manifest
@@ -249,20 +249,22 @@ class Publisher:
             return bool(options.access and done)
         changed = {each.step.artifact.layer_name for each in done.values() if each.new or not each.step.idle}
         candidates = []
+        regions = tuple(sorted({region for region, _ in done}))
         for region in options.canary.regions:
             for name in sorted(changed):
                 if (found := done.get((region, name))) is None:
-                    missing = NotVerifiedError(
-                        "the canary has no layer version", todo="see the failure above"
+                    missing = FunctionError(
+                        f"the canary cannot run: there is no layer version in {region}",
+                        todo="the layer stays private; see the failure of that region",
                     )
-                    self._report.fail(Failure(region, name, missing))
+                    self._report.fail(Failure("", name, missing, (*regions, region)))
                     return False
                 candidates.append(Candidate(region, found.step.artifact, found.published.arn))
         if not candidates:
             return False
         self._reporter.say(canary.estimate(candidates, options.canary.starts))
         before = len(self._report.failures)
-        measured = canary.run(self._account, candidates, options.canary, self._stop, self._report)
+        measured = canary.run(self._account, candidates, options.canary, regions, self._stop, self._report)
         for key, each in measured.items():
             entry = metadata.entry(done[key].step.artifact, key[0], done[key].published)
             recorder.add(msgspec.structs.replace(entry, canary=each))
