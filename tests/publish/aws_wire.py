@@ -51,6 +51,7 @@ _SUBRESOURCES = {
     "location": "BucketLocation",
 }
 _LAYER_PATH = re.compile(rf"{_LAYER}/([^/?]+)/versions(?:/(\d+))?")
+_FUNCTION_PATH = re.compile(r"/\d{4}-\d\d-\d\d/functions(?:/([^/?]+))?")
 _QUERY_SERVICES = {"sts", "iam", "cloudformation"}
 _JSON_SERVICES = {"ssm", "dynamodb", "logs"}
 
@@ -114,7 +115,7 @@ def asked(method, target, headers, body=b""):
     account, region, service = _scope(target, headers)
     size = int(headers.get("content-length") or 0)
     operation = _operation(method, target, headers, service, body)
-    return Asked(method, region, service, operation, account, size, _resources(target, service, body))
+    return Asked(method, region, service, operation, account, size, _resources(method, target, service, body))
 
 
 def tells_in_body(headers):
@@ -139,11 +140,14 @@ def _scope(target, headers):
     return account, region or headers.get("x-amz-region-set", ""), service
 
 
-def _resources(target, service, body):
+def _resources(method, target, service, body):
     parts = urlsplit(target)
     if service == "lambda":
         if named := parse_qs(parts.query).get("Arn"):
             return (named[0],)
+        if named := _FUNCTION_PATH.match(parts.path):
+            # The name of a new function is in the body, which is not read.
+            return (f"function:{named[1] or 'nodelayer-canary-new'}",) if method != "GET" or named[1] else ()
         found = _LAYER_PATH.match(parts.path)
         return (":".join(["layer", *filter(None, found.groups())]),) if found else ()
     if service == "s3":

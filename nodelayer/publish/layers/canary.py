@@ -176,11 +176,11 @@ def _start(  # noqa: PLR0913, PLR0917 - what a start needs
             (("nodelayer", "canary"),),
         )
         with _function(functions, spec, reporter):
-            first = _check(functions, spec, candidate.artifact, events)
-            inits += _init_ms(first)
+            inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
             for number in range(1, options.starts):
                 functions.restart(spec.name, str(number), READY_S)
-                inits += _init_ms(functions.invoke(spec.name, events["hello"]))
+                inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
+            _check(functions, spec, candidate.artifact, events)
     if not inits:
         return None
     return Canary(
@@ -205,16 +205,19 @@ def _function(functions: Functions, spec: FunctionSpec, reporter: Reporter) -> I
             reporter.warn(f"{error}. The next canary deletes the function")
 
 
-def _check(
-    functions: Functions, spec: FunctionSpec, artifact: Artifact, events: Mapping[str, bytes]
-) -> Invocation:
-    """Invoke the function with every event; return the first invocation, which is the cold start.
+def _started(functions: Functions, spec: FunctionSpec, artifact: Artifact, event: bytes) -> Invocation:
+    """Return the first invocation after a cold start."""
+    found = functions.invoke(spec.name, event)
+    _compare("the sample event", found, spec, artifact, event)
+    return found
+
+
+def _check(functions: Functions, spec: FunctionSpec, artifact: Artifact, events: Mapping[str, bytes]) -> None:
+    """Invoke the function with the other events.
 
     Raises:
         FunctionError: An answer differs from that of the sample function on this layer.
     """
-    first = functions.invoke(spec.name, events["hello"])
-    _compare("the sample event", first, spec, artifact, events["hello"])
     over_http = functions.invoke(spec.name, events["http"])
     _compare("the HTTP event", over_http, spec, artifact, events["http"], over_http=True)
     streamed = functions.invoke_streaming(spec.name, events["hello"])
@@ -223,7 +226,6 @@ def _check(
     message = _json(failed.payload).get("errorMessage")
     if not failed.failed or message != json.loads(events["fail"])["fail"]:
         raise _wrong("the event that fails", spec, failed)
-    return first
 
 
 def _as_failed_canary(error: NodelayerError) -> NodelayerError:
