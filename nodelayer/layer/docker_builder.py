@@ -13,7 +13,7 @@ import tarfile
 import tempfile
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,6 +23,7 @@ from typing import IO, Any
 import docker
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
 from docker.models.images import Image
 
 from nodelayer.architecture import ARM64, Architecture
@@ -167,20 +168,45 @@ class Engine:
             )
         return image
 
+    def run(  # noqa: PLR0913, PLR0917 - every input of a container
+        self,
+        base: str,
+        architecture: Architecture,
+        files: bytes,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        result: str,
+    ) -> tuple[str, tarfile.TarFile]:
+        """Run a command in a container with added files (a tar archive); return stdout and the path `result`.
+
+        Raises:
+            UnreachableError: The daemon or the image's registry does not answer.
+        """
+        self.base_image(base, architecture)
+        try:
+            container = self._client.containers.create(
+                base, list(command), entrypoint=[], environment=dict(environ), platform=architecture.docker
+            )
+            try:
+                container.put_archive("/", files)
+                container.start()
+                container.wait()
+                output = container.logs(stdout=True, stderr=False).decode(errors="replace")
+                return output, _archive(container, result)
+            finally:
+                container.remove(force=True)
+        except (DockerException, requests.RequestException) as error:
+            raise _explained(error, base) from error
+
     def _export(self, image: str) -> tarfile.TarFile:
         try:
             container = self._client.containers.create(image, command=["none"])
             try:
-                chunks, _ = container.get_archive(f"{_OUT}/.")
-                spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
-                for chunk in chunks:
-                    spool.write(chunk)
+                return _archive(container, f"{_OUT}/.")
             finally:
                 container.remove(force=True)
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, image) from error
-        spool.seek(0)
-        return tarfile.open(fileobj=spool)
 
     def _clean(self, build: str, image: str, empty_rounds: int) -> None:
         """Remove the containers and images of a build, until `empty_rounds` rounds in a row find none.
@@ -204,6 +230,15 @@ class Engine:
                 if empty >= empty_rounds:
                     return
             time.sleep(_CLEANUP_PAUSE_S)
+
+
+def _archive(container: Container, path: str) -> tarfile.TarFile:
+    chunks, _ = container.get_archive(path)
+    spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
+    for chunk in chunks:
+        spool.write(chunk)
+    spool.seek(0)
+    return tarfile.open(fileobj=spool)
 
 
 def connect(reporter: Reporter) -> Engine:
