@@ -136,10 +136,13 @@ def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Acco
     asked = home if wanted is None or home in wanted else wanted[0]
     try:
         return Account(session, _identity(session, asked, wanted), known, home)
-    except (NotEnabledError, UnreachableError):  # that region may be disabled or down; the others may not
+    except (NotEnabledError, UnreachableError) as error:  # the region may be disabled or down; others may not
         if asked == home:
             raise
-        return Account(session, _identity(session, home, wanted), known, home)
+        try:
+            return Account(session, _identity(session, home, wanted), known, home)
+        except UnreachableError:
+            raise error from None
 
 
 def _identity(session: boto3.Session, region: str, named: Collection[str] | None) -> str:
