@@ -398,7 +398,7 @@ def summary(plan: Plan, account: str, partition: str) -> str:
         if any(step.missing_access for step in plan.steps)
         else "",
         f"{sum(1 for step in plan.steps if step.idle)} need no change",
-        f"{megabytes(adds)} of code storage in total{_fullest(plan)}" if adds else "",
+        f"{megabytes(adds)} of code storage{_fullest(plan)}" if adds else "",
         f"{len(plan.skipped)} regions skipped" if plan.skipped else "",
         f"{len(plan.failures)} regions fail" if plan.failures else "",
     ]
@@ -412,8 +412,7 @@ def _fullest(plan: Plan) -> str:
     if not asked:
         return ""
     storage, region = min(asked, key=lambda each: (each[0].limit - each[0].used, each[1]))
-    used = f"{megabytes(storage.used)} of {megabytes(storage.limit)} are used in {region}"
-    return f" ({used})" if len({region for _, region in asked}) == 1 else f" ({used}, the fullest region)"
+    return f" ({region} uses {storage.used / 1e9:.1f} of {storage.limit / 1e9:.1f} GB)"
 
 
 def as_json(plan: Plan, account: str, partition: str) -> Mapping[str, object]:
