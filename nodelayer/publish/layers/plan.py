@@ -344,7 +344,7 @@ def _contents(known: Manifest, name: str, region: str) -> dict[int, str]:
     }
 
 
-def check_access(*, public: bool, organization: str, accounts: str) -> Access:
+def check_access(*, public: bool, organization: str = "", accounts: str = "") -> Access:
     """Return the access that the flags ask for.
 
     Raises:

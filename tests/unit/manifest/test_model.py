@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 import nodelayer
@@ -17,7 +18,15 @@ from nodelayer.errors import (
 )
 from nodelayer.manifest import store
 from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.model import (
+    Canary,
+    Layer,
+    Manifest,
+    Published,
+    RuntimeVersion,
+    Source,
+    Withdrawal,
+)
 from nodelayer.manifest.store import open_manifest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -278,6 +287,36 @@ def test_the_sample_in_the_docs_matches_the_schema():
 
 def test_a_deleted_layer_version_is_not_in_the_text():
     assert Manifest.of([layer(deleted="2026-02-03T04:05:06Z")]).text() == ""
+
+
+def test_new_records_survive_a_merge_in_any_order_and_match_the_schema():
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:2"
+    withdrawn = Withdrawal(time="2026-02-03T04:05:06Z", reason="answers are cut", successor=arn)
+    canary = Canary(date="2026-02-03", region="eu-west-1", memory_mb=512, init_ms=118.2)
+    bare = layer()
+    full = msgspec.structs.replace(
+        layer(withdrawn=withdrawn, accounts=["210987654321"], parameters=True),
+        canary=canary,
+        source=Source(name="npm", method="checksum"),
+    )
+    runtime = RuntimeVersion(
+        node_version="12.16.1",
+        nodelayer_version="1.0.0",
+        architectures=["arm64", "x86_64"],
+        image="x@sha256:1",
+        published="2026-01-02T03:04:05Z",
+    )
+    one, other = Manifest.of([bare], {"arn:runtime": runtime}), Manifest.of([full])
+    assert one.merge(other) == other.merge(one)
+    (merged,) = one.merge(other).layers
+    kept = merged.regions["eu-west-1"]
+    assert (merged.canary, merged.source.name) == (canary, "npm")
+    assert (kept.withdrawn, kept.accounts, kept.parameters) == (withdrawn, ["210987654321"], True)
+    assert one.merge(other).runtimes == {"arn:runtime": runtime}
+    jsonschema.validate(json.loads(one.merge(other).json_text()), json.loads(SCHEMA.read_text()))
+    assert one.merge(other).text() == ""
+    with pytest.raises(NotFoundError):
+        found(one.merge(other), "12")
 
 
 def test_a_manifest_of_schema_1_is_read(tmp_path):
