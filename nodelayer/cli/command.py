@@ -189,7 +189,7 @@ def confirm(question: str, todo: str = "use --yes to skip this question") -> Non
         raise InvalidInputError(question, where="no terminal", todo=todo)
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Exit("nodelayer: nothing was deleted", code=1)
+        raise Exit("nodelayer: nothing was changed", code=1)
 
 
 def built_layers(

@@ -9,7 +9,7 @@ import msgspec
 from nodelayer.errors import NodelayerError, NotVerifiedError
 from nodelayer.manifest.model import Manifest
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 
 def parse(data: bytes, where: str) -> Manifest:
@@ -38,7 +38,8 @@ def parse(data: bytes, where: str) -> Manifest:
     try:
         for older in range(version, SCHEMA_VERSION):
             raw = _MIGRATIONS[older](raw)
-        return Manifest.of(msgspec.convert(raw, Manifest).layers)
+        known = msgspec.convert(raw, Manifest)
+        return Manifest.of(known.layers, known.runtimes)
     except (ValueError, NodelayerError, TypeError, AttributeError) as error:
         raise NotVerifiedError(
             f"the manifest is not valid ({_reason(error)})", where=where, todo="restore its last commit"
@@ -76,7 +77,12 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     return {"schema_version": 2, "layers": layers}
 
 
-_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(raw: dict[str, Any]) -> dict[str, Any]:
+    """Convert schema version 2, whose fields are all in version 3."""
+    return {**raw, "schema_version": 3}
+
+
+_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 
 
 def _reason(error: Exception) -> str:

@@ -318,6 +318,30 @@ def test_deploy_by_arn_runs_the_function_on_that_layer(cloud, deployed):
     assert "REPORT RequestId" in invoked.err
 
 
+@pytest.mark.docker
+@pytest.mark.usefixtures("image")
+def test_canary_starts_the_layer_before_it_becomes_public(cloud, layer):
+    regions = ("eu-central-1", "eu-north-1")
+    built = layer(NEW).zip  # it runs on provided.al2023 only, for which there is an image
+    done = cloud.ran(
+        "publish",
+        f"--node={NEW}",
+        f"--out={built.parent}",
+        f"--regions={','.join(regions)}",
+        "--public",
+        f"--canary={regions[0]}",
+        "--canary-starts=2",
+    )
+    assert "Canary: 1 functions, 5 invocations" in done.err
+    assert re.search(rf"{regions[0]}: nodejs-\S+ starts in \d+ ms on 512 MB", done.err)
+    manifest = json.loads(cloud.manifest.read_text())
+    (entry,) = [each for each in manifest["layers"] if each["node_version"] == NEW]
+    assert [entry["regions"][region]["public"] for region in regions] == [True, True]
+    assert (entry["canary"]["region"], entry["canary"]["starts"]) == (regions[0], 2)
+    assert entry["canary"]["init_ms"] > 0
+    assert cloud.running.client("lambda", regions[0]).list_functions()["Functions"] == []
+
+
 def outputs(done):
     return dict(line.split(maxsplit=1) for line in done.out.splitlines())
 

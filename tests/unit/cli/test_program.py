@@ -25,6 +25,7 @@ LISTED = [
     "verify",
     "backfill",
     "prune",
+    "withdraw",
     "catalog",
     "sam-build",
     "deploy",
