@@ -52,6 +52,20 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         )
 
 
+class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the Node.js binary came from, and how the download was verified."""
+
+    name: Annotated[str, Meta(description="The source: nodejs.org or npm")]
+    verified: Annotated[
+        Literal["openpgp", "checksum"],
+        Meta(description="openpgp: a signature of the Node.js release team; checksum: the source's own only"),
+    ]
+    key: Annotated[
+        Annotated[str, Meta(pattern="^[0-9A-F]{40,64}$", max_length=64)] | None,
+        Meta(description="Fingerprint of the key that signed the release"),
+    ] = None
+
+
 class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer zip, identified by its content, and its layer version in each region. Sizes are in bytes."""
 
@@ -72,6 +86,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None, Meta(description="Size of the unzipped files in bytes")
     ] = None
     compatible_runtimes: list[str]
+    source: Annotated[Source | None, Meta(description="Where Node.js came from")] = None
     regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}
 
     def __post_init__(self) -> None:
@@ -103,6 +118,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return replace(
             self,
             unzipped_size=max(sizes, default=None),
+            source=max(filter(None, (self.source, other.source)), key=_strength, default=None),
             compatible_runtimes=sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
             regions=regions,
         )
@@ -154,6 +170,10 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             for region, published in layer.live()
         ]
         return "".join(line for _, line in sorted(lines))
+
+
+def _strength(source: Source) -> tuple[bool, str, str]:
+    return source.verified == "openpgp", source.name, source.key or ""
 
 
 def _order(layer: Layer) -> tuple[Version, str, Version, str]:
