@@ -111,9 +111,16 @@ def check(folder: Path, target: LayerTarget, expectation: Expectation) -> None:
         raise NotVerifiedError(
             f"the build record is not what the zip shows: {', '.join(wrong)}", where=path.name, todo=_TODO
         )
-    if record.runtime_sha256 != contents.digest(contents.client(expectation.runtime)):
+    own = [*contents.client(expectation.runtime), *contents.settings(target.version)]
+    others = sorted(entry.path for entry in entries if entry not in own)
+    libraries = (f"lib/{name}" for name in record.builder.libraries)
+    if others != sorted([contents.NODE, contents.LICENSE, *libraries]) or len(entries) != len(own) + len(
+        others
+    ):
         raise NotVerifiedError(
-            "the zip does not contain the runtime client of this commit", where=zipped.name, todo=_TODO
+            f"the zip is not Node.js and the runtime client of this commit: {', '.join(others)}",
+            where=zipped.name,
+            todo=_TODO,
         )
     signer = record.source.signed_by
     if signer not in openpgp.pinned_fingerprints():

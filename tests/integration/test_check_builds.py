@@ -6,7 +6,11 @@ import shutil
 
 import pytest
 
+from nodelayer.architecture import X86_64
+from nodelayer.layer import archive
+from nodelayer.layer.archive import Entry
 from nodelayer.layer.docker_builder import base_reference
+from nodelayer.layer.record import LayerTarget, describe, load
 from nodelayer.node import openpgp
 
 pytestmark = pytest.mark.network
@@ -78,6 +82,25 @@ def grow_zip(folder):
     forge(folder, sha256=digest, size=path.stat().st_size)
 
 
+def add_file(folder):
+    """Add a file to the zip, with a record that says so."""
+    path = folder / f"{STEM}.zip"
+    entries = [*archive.read(path), Entry("nodejs/more.js", b"")]
+    with path.open("wb") as stream:
+        archive.write(entries, stream, "fast")
+    old = load(folder / f"{STEM}.json")
+    new = describe(
+        LayerTarget(OLD, X86_64),
+        entries,
+        path,
+        runtimes=old.compatible_runtimes,
+        compression=old.compression,
+        source=old.source,
+        builder=old.builder,
+    )
+    (folder / f"{STEM}.json").write_text(new.json_text())
+
+
 @pytest.mark.parametrize(
     ("change", "why"),
     [
@@ -98,6 +121,7 @@ def grow_zip(folder):
             "what the zip shows: compatible_runtimes",
         ),
         (lambda *both: [grow_zip(each) for each in both], "what the zip shows: code_sha256"),
+        (lambda *both: [add_file(each) for each in both], "nodejs/LICENSE, nodejs/bin/node, nodejs/more.js"),
         (
             lambda *both: [
                 forge(each, source={"name": "npm", "sha256": "0" * 64, "integrity": "x", "signature": "none"})
