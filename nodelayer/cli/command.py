@@ -33,6 +33,12 @@ SPEC = "Node.js version: 12.16.1, 24, '^12.16 || >=24', lts, lts/erbium or lates
 FILE_SPEC = SPEC + "; file reads it from .nvmrc, .node-version, .tool-versions or package.json"
 
 
+FUNCTION = "folder of the function (default: the sample function)"
+
+
+HANDLER = "handler of the function, as file.export (default: function.handler)"
+
+
 COMMAS = "; separate several with commas"
 
 
