@@ -23,7 +23,7 @@ venv: $(STAMP)
 # Jobs that publish install exactly the versions in requirements.txt; tests use what pyproject.toml allows.
 PIP := $(VENV)/bin/python -m pip install -qq --disable-pip-version-check
 ifeq ($(EXTRAS),)
-INSTALL = $(PIP) --require-hashes -r requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
+INSTALL = $(PIP) --require-hashes --only-binary :all: -r requirements.txt && $(PIP) --no-deps --no-build-isolation --editable .
 else
 INSTALL = $(PIP) --editable '.[$(EXTRAS)]'
 endif

@@ -21,10 +21,14 @@ for soname in "$@"; do
   if [ "$manager" = apt-get ]; then packages="$packages $deb"; else packages="$packages $rpm"; fi
 done
 
+# The release of the base image, so that two builds get the same packages: Amazon Linux 2023 keeps the repository of
+# each release. dnf uses it by default; with a variable of dnf, an image could ask for the newest instead.
+release=$(rpm --query --queryformat '%{VERSION}' --whatprovides system-release 2>/dev/null) || release=
+
 # The names come from the case statement above, so word splitting is safe.
 # shellcheck disable=SC2086
 case $manager in
-  dnf) dnf install -y --setopt=install_weak_deps=False $packages ;;
+  dnf) dnf install -y --setopt=install_weak_deps=False ${release:+--releasever="$release"} $packages ;;
   microdnf | yum) "$manager" install -y $packages ;;
   apt-get)
     apt-get update

@@ -1,7 +1,8 @@
 """Entries of a manifest for the tests of the catalogue."""
 
-from nodelayer.manifest.model import Layer, Published
+from nodelayer.manifest.model import Layer, Published, Source
 
+KEY = "C4F0DFFF4E8C1A8236409D08E73BC641CC11F4C8"
 EVIL = "</script><script>alert(1)</script><img src=x onerror=\"document.title='run'\">\"'&<!--"
 
 
@@ -32,6 +33,7 @@ def layer(  # noqa: PLR0913 - what differs between entries
         size=13_754_321,
         unzipped_size=38_400_512,
         compatible_runtimes=runtimes,
+        source=Source(name="nodejs.org", verified="openpgp", key=KEY),
         regions={
             region: Published(
                 version=version + number,

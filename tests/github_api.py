@@ -92,8 +92,8 @@ class State:
 
     @property
     def config(self):
-        """`immutable`: releases are, once published; `token`: the one that is accepted;
-        `workflows`: those that are there without a run yet, and can be started.
+        """`environments`, `checks`: see below; `immutable`: releases are, once published; `token`: the one
+        that is accepted; `workflows`: those that are there without a run yet, and can be started.
         """
         return self._read(self.folder / "config.json", {})
 
@@ -329,6 +329,24 @@ def move_ref(state, _query, body, name):
         raise RefusalError(422, "Reference does not exist")
     state.git("update-ref", f"refs/{name}", body["sha"])
     return 200, one(each for each in refs(state, name) if each["ref"] == f"refs/{name}")
+
+
+@route("GET", r"environments/([\w.-]+)")
+def environment(state, _query, _body, name):
+    """By default every environment exists, limited to some tags."""
+    policy = {"protected_branches": False, "custom_branch_policies": True}
+    found = state.config.get("environments", {}).get(name, {"deployment_branch_policy": policy})
+    return (200, found) if found else (404, {"message": "Not Found"})
+
+
+@route("GET", r"commits/([0-9a-f]{40})/check-runs")
+def check_runs(state, query, _body, sha):
+    """By default each check passed. With several lists in `checks`, each request gets the next one."""
+    passed = [[{"status": "completed", "conclusion": "success"}]]
+    lists = state.config.get("checks", passed)
+    state.write(state.folder / "config.json", {**state.config, "checks": lists[1:] or lists})
+    name = {"name": query["check_name"], "html_url": f"{WEB}/{REPOSITORY}/runs/{sha[:7]}"}
+    return 200, {"total_count": len(lists[0]), "check_runs": [{**name, **each} for each in lists[0]]}
 
 
 @route("GET", r"actions/workflows/([\w.-]+)/runs")

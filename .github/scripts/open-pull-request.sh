@@ -1,19 +1,27 @@
 #!/bin/sh
-# open-pull-request.sh BODY_FILE: commit the work tree to the branch refresh, and open a pull request for it.
+# open-pull-request.sh PATCH BODY_FILE: apply a patch, commit it to the branch refresh, and open a pull request for it.
 #
+# The patch may only change the content of files that .github/refresh-paths.txt lists.
 # If the pull request is already open, its title and body are updated. The branch is overwritten each time.
 # Needs gh with GH_TOKEN, GITHUB_REPOSITORY, and GITHUB_REF_NAME, the branch to change.
 set -eu
-body=$1
+patch=$1
+body=$2
 branch=refresh
 title="Refresh pinned facts"
 pulls=repos/$GITHUB_REPOSITORY/pulls
 
 git switch --quiet --force-create "$branch"
-git add --all
-if git diff --cached --quiet; then
-  echo "Nothing has changed: no pull request"
-  exit
+allowed=$(cat .github/refresh-paths.txt)
+git apply --index "$patch"
+if unexpected=$(git diff --cached --name-only --no-renames | grep --fixed-strings --line-regexp --invert-match -e "$allowed"); then
+  echo "::error::The patch changes a file that .github/refresh-paths.txt does not list:" $unexpected
+  exit 5
+fi
+summary=$(git diff --cached --summary)
+if [ "$summary" ]; then
+  echo "::error::The patch does more than change the content of files:$summary"
+  exit 5
 fi
 # With the date of the base commit, the same changes give the same commit, and the push does nothing.
 date=$(git log -1 --format=%cI)

@@ -1,7 +1,8 @@
 #!/bin/sh
 # report-outcome.sh LABEL: keep one issue with this label open while a workflow fails.
 #
-# RESULTS has the results of the jobs. If a job failed, the script opens an issue, or comments on the open one.
+# RESULTS has the results of the jobs. If a job failed, the script opens an issue, or comments on the open one, and
+# mentions NOTIFY, for example @octocat or @org/team: GitHub's mail about a run goes to whoever started it, here a bot.
 # If no job failed, it closes the open issue. Needs gh with GH_TOKEN, and the variables of a job.
 set -eu
 label=$1
@@ -16,9 +17,9 @@ number=$(gh api "$issues?state=open&labels=$label" --jq '.[0].number // empty')
 case $RESULTS in
   *failure* | *cancelled*) # GitHub cancels a job that exceeds its timeout
     if [ "$number" ]; then
-      comment "Failed again: $run"
+      comment "Failed again: $run ${NOTIFY:-}"
     else
-      gh api --method POST "$issues" --raw-field title="$GITHUB_WORKFLOW fails" --raw-field body="Failed: $run" \
+      gh api --method POST "$issues" --raw-field title="$GITHUB_WORKFLOW fails" --raw-field body="Failed: $run ${NOTIFY:-}" \
         --raw-field labels[]="$label" --jq .html_url
     fi ;;
   *)

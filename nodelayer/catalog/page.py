@@ -10,18 +10,20 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TypeVar
 
+from msgspec import to_builtins
+
 from nodelayer import architecture
 from nodelayer.aws import runtimes
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.catalog import snippets, templates
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.model import Layer, Manifest, Published, Source
 from nodelayer.node import versions
 
 _TEMPLATE = "page.html"
 _ARCHITECTURES = tuple(each.name for each in architecture.ALL)
 _COLUMNS = (
     *("node", "arch", "build", "name", "size", "unzipped", "runtimes"),
-    *("places", "accounts", "versions", "time", "later", "access", "sha256"),
+    *("places", "accounts", "versions", "time", "later", "access", "sha256", "source"),
 )
 _BUILD_FILES = (("SBOM (CycloneDX)", "cdx.json"), ("Build record", "json"), ("Zip", "zip"))
 
@@ -65,6 +67,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
     access: dict[tuple[bool, tuple[str, ...]], int] = {}
     places: dict[tuple[int, ...], int] = {}
     runtime_sets: dict[tuple[str, ...], int] = {}
+    sources: dict[Source | None, int] = {}
     rows = []
     for layer, live in layers:
         arns = [LayerVersionArn.parse(each.arn) for each in live.values()]
@@ -88,6 +91,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
                     [_index(access, (each.public, tuple(each.organizations))) for each in live.values()]
                 ),
                 layer.code_sha256,
+                _index(sources, layer.source),
             )
         )
     return {
@@ -102,6 +106,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
         "access": list(access),
         "places": list(places),
         "runtimeSets": list(runtime_sets),
+        "sources": to_builtins(list(sources)),
         "runtimes": _runtime_dates(runtime_sets),
         "snippets": [[name, each.title, each.template] for name, each in snippets.FORMATS.items()],
         "words": _snippet_words(runtime_sets),

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import shutil
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,13 +12,14 @@ from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
-from nodelayer.cli.command import COMMAS, ROOT, SOURCE, SPEC, build_context, command
+from nodelayer.cli.command import COMMAS, PATHS, ROOT, SOURCE, SPEC, build_context, command
 from nodelayer.errors import InvalidInputError, NotFoundError, machine_error
 from nodelayer.github import step_outputs
 from nodelayer.util import tables
 from nodelayer.util.console import Reporter
 
 if TYPE_CHECKING:
+    from nodelayer.github.builds import Expectation
     from nodelayer.github.matrix import Matrix, MatrixRequest
 
 
@@ -139,9 +141,10 @@ def watch(
     dry_run: bool = False,  # noqa: FBT001, FBT002
     repository: str = "",
 ) -> None:
-    """Start the release workflow for the release targets that are not published yet.
+    """Start the release workflow for the release targets that are not published or not released yet.
 
-    Needs the gh program.
+    A layer is complete if the manifest has it in every region, and the newest release has its zip, build
+    record, SBOM and attestation. Needs the gh program.
     """
     from nodelayer.github import watch as watching
     from nodelayer.github.api import open_github
@@ -152,11 +155,12 @@ def watch(
     reporter = Reporter()
     place = open_github(os.environ, reporter, repository)
     known = open_manifest(manifest)
-    tag = watching.newest_tag(place)
-    if tag is None:
+    release = watching.newest_release(place)
+    if release is None:
         reporter.say("nodelayer has no release yet, so there is no release to add layers to")
         return
-    request = MatrixRequest(missing=known, by=version_of(tag))
+    tag = str(release["tag_name"])
+    request = MatrixRequest(missing=known, released=watching.assets(place, release), by=version_of(tag))
     planned = _plan(request, source, architecture.ALL, reporter)
     versions = planned.versions
     if not versions:
@@ -254,6 +258,121 @@ def check_tag(
         watching.check_released(open_github(os.environ, Reporter()), tag)
     step_outputs.write(outputs, checked.outputs)
     print(checked.version)
+
+
+@command(
+    name="check-builds",
+    help={
+        "node": f"(required) {SPEC}{COMMAS}",
+        "arch": "architecture: x86_64 (default) or arm64",
+        "first": "(required) folder of the first build",
+        "second": "(required) folder of the second build",
+        "out": "folder for the files, if they are accepted (default: dist)",
+    },
+)
+def check_builds(
+    _ctx: Context, node: str, first: str, second: str, arch: str = "x86_64", out: str = "dist"
+) -> None:
+    """Compare two builds of the same layers, and check that each build record says what its zip shows.
+
+    Executes nothing of the layers. Exit code 5 if the builds differ, or if a file is missing, unexpected or
+    forged.
+    """
+    from nodelayer.github import builds
+    from nodelayer.node.versions import split
+
+    (of,) = architecture.parse(arch)
+    targets = builds.chosen(Path(first), split(node), of)
+    builds.compare(Path(first), Path(second), targets, _expectation())
+    try:
+        shutil.copytree(first, out, dirs_exist_ok=True)
+    except OSError as error:
+        raise machine_error(error, Path(out), "--out") from error
+    for target in targets:
+        print(Path(out) / f"{target.stem}.zip")
+
+
+@command(
+    name="accept-layers",
+    bare_value_flag="folder",
+    help={
+        "folder": "(required) folder with the files of all layers and their attestations; --folder may be "
+        "omitted",
+        "matrix": "(required) the planned layers, as github.matrix prints them",
+        "out": "folder to which accepted layers are moved (default: dist)",
+        "outputs": step_outputs.HELP + " Name: any (true if a layer was accepted)",
+    },
+)
+def accept_layers(_ctx: Context, folder: str, matrix: str, out: str = "dist", outputs: str = "") -> None:
+    """Accept exactly the planned layers that layer.yml attested at the commit of this job.
+
+    A refused layer does not stop the others; exit code 5 if there is any. Needs the gh program and the
+    variables of a GitHub Actions job.
+    """
+    from nodelayer.github import builds
+    from nodelayer.github import matrix as matrices
+    from nodelayer.github.api import open_github
+
+    reporter = Reporter()
+    github = open_github(os.environ, reporter)
+    accepted, failures = builds.accept(
+        Path(folder),
+        matrices.read(matrix),
+        Path(out),
+        subjects=lambda file, bundle: builds.attested(
+            file, bundle, program=github.program, environ=github.environ
+        ),
+        expectation=_expectation(),
+        reporter=reporter,
+    )
+    step_outputs.write(outputs, {"any": "true" if accepted else "false"})
+    for job in accepted:
+        print(Path(out) / f"{job.target.stem}.zip")
+    if failures:
+        raise Exit(code=failures[0].code)
+
+
+@command(
+    name="check-environment",
+    bare_value_flag="name",
+    help={"name": "(required) name of the environment; --name may be omitted", "repository": _REPOSITORY},
+)
+def check_environment(_ctx: Context, name: str, repository: str = "") -> None:
+    """Check that a GitHub environment exists, and that not every branch can use it. Needs the gh program."""
+    from nodelayer.github import gates
+    from nodelayer.github.api import open_github
+
+    reporter = Reporter()
+    if not gates.check_environment(open_github(os.environ, reporter, repository), name):
+        reporter.warn(f"the environment {name} was not checked, because the token may not read it")
+
+
+@command(
+    name="wait-for-check",
+    bare_value_flag="name",
+    help={
+        "name": "(required) name of the check, for example required; --name may be omitted",
+        "commit": "(required) commit of the check",
+        "minutes": "longest time to wait (default: 90)",
+        "repository": _REPOSITORY,
+    },
+)
+def wait_for_check(_ctx: Context, name: str, commit: str, minutes: int = 90, repository: str = "") -> None:
+    """Wait until a check of a commit has passed, and print its address. Needs the gh program."""
+    from nodelayer.github import gates
+    from nodelayer.github.api import open_github
+
+    print(
+        gates.wait_for_check(open_github(os.environ, Reporter(), repository), name, commit, minutes=minutes)
+    )
+
+
+def _expectation() -> "Expectation":
+    from nodelayer.github.builds import Expectation
+    from nodelayer.layer.docker_builder import base_reference
+
+    override = os.environ.get("NODELAYER_BASE_IMAGE")
+    return Expectation(PATHS.runtime, lambda runtime, of: base_reference(runtime, override, of))
 
 
 def _read_text(file: str, flag: str) -> str:

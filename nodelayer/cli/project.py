@@ -102,7 +102,6 @@ def lint(_ctx: Context) -> None:
     help={
         "only": "pins to refresh, separated by commas, for example base-images,rie (default: all); an "
         "unknown name prints the names of all pins",
-        "keep": "pins to compare and not change, separated by commas",
         "compare": "change nothing; exit code 1 if a pin is outdated",
         "summary": "file for a summary of changes and failures, in Markdown",
         "outputs": step_outputs.HELP + " Name: changed (true or false)",
@@ -111,7 +110,6 @@ def lint(_ctx: Context) -> None:
 def refresh(
     _ctx: Context,
     only: str = "",
-    keep: str = "",
     compare: bool = False,  # noqa: FBT001, FBT002
     summary: str = "",
     outputs: str = "",
@@ -128,7 +126,7 @@ def refresh(
     outcomes = pins.refresh(
         ROOT,
         chosen,
-        kept=chosen if compare else pins.choose(keep, "--keep"),
+        kept=chosen if compare else (),
         daemon=lambda: docker_builder.connect(reporter),
         reporter=reporter,
     )

@@ -53,6 +53,8 @@ _OUT = "folder with built layers (default: dist)"
         "out": _OUT,
         "align": "use the same layer version number in every region; where a region is behind, private "
         "layer versions with the same content fill the gap",
+        "require-signature": "refuse a layer whose Node.js was not verified by an OpenPGP signature of the "
+        "release team, for example one from npm",
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
         "canary": "regions, separated by commas, where each new layer is started on Lambda before access is "
@@ -79,6 +81,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     manifest: str = "layers.json",
     out: str = "dist",
     align: bool = False,  # noqa: FBT001, FBT002
+    require_signature: bool = False,  # noqa: FBT001, FBT002
     ssm: bool = False,  # noqa: FBT001, FBT002
     canary: str = "",
     canary_starts: int = 1,
@@ -95,7 +98,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.github import step_outputs
     from nodelayer.layer import artifact
     from nodelayer.node.versions import split
-    from nodelayer.publish.layers.plan import PublishOptions, check_access, never_invoked
+    from nodelayer.publish.layers.plan import PublishOptions, check_access, never_invoked, not_signed
     from nodelayer.publish.layers.publisher import outputs
     from nodelayer.publish.layers.report import Failure
     from nodelayer.publish.layers.run import run
@@ -120,6 +123,9 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         artifacts, errors = artifact.each_built(split(node), names, Path(out))
     errors += [never_invoked(each) for each in artifacts if not each.invoked]
     artifacts = [each for each in artifacts if each.invoked]
+    if require_signature:
+        errors += [not_signed(each) for each in artifacts if not each.signed]
+        artifacts = [each for each in artifacts if each.signed]
     for error in errors:
         report.fail(Failure("", "", error))
     outcome = None

@@ -14,7 +14,7 @@ import stamina.instrumentation
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
 from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
 from nodelayer.manifest.schema import parse, schema_text
-from nodelayer.manifest.store import open_manifest
+from nodelayer.manifest.store import accept, open_manifest
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import Git, failed, scratch
 
@@ -95,7 +95,7 @@ def push(new: Manifest, place: ManifestBranch, message: str, reporter: Reporter)
 
 def _push_once(git: Git, new: Manifest, place: ManifestBranch, address: str, message: str) -> Pushed:
     known, tip = _read(git, place, address)
-    merged = known.merge(new)
+    merged = accept(known, new)
     tree = _tree(git, merged)
     if tip and tree == git.run("rev-parse", f"{tip}^{{tree}}"):
         return Pushed((), "")

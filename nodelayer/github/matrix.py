@@ -13,12 +13,16 @@ from nodelayer import architecture
 from nodelayer.architecture import Architecture
 from nodelayer.errors import InvalidInputError, NotFoundError
 from nodelayer.github.targets import ReleaseTargets, maintained
+from nodelayer.layer.record import LayerTarget
 from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import OLDEST, Release, is_stable, nearest, resolve, sort_key
 from nodelayer.version import __version__
 
 FIRST = OLDEST
 """The oldest release that `every` includes: the runtime client supports Node.js 12 and later."""
+
+ENDINGS = (".zip", ".json", ".cdx.json")
+"""The endings of the files of a layer: zip, build record, SBOM."""
 
 EVERY = "every"
 """The spec for all releases; it cannot be combined with others."""
@@ -61,6 +65,16 @@ class Job:
         return f"{self.version}-{self.architecture}"
 
     @property
+    def target(self) -> LayerTarget:
+        """The layer."""
+        return LayerTarget(self.version, self.architecture)
+
+    @property
+    def assets(self) -> set[str]:
+        """The names of its files in the release of its tag."""
+        return {*(f"{self.target.stem}{end}" for end in ENDINGS), f"attestation-{self.id}.jsonl"}
+
+    @property
     def order(self) -> tuple[object, int]:
         """A sort key: version, then architecture."""
         return sort_key(self.version), architecture.ALL.index(self.architecture)
@@ -71,11 +85,13 @@ class MatrixRequest:
     """The layers to plan.
 
     No `specs` means the release targets. With a manifest in `missing`, layers that the nodelayer version `by`
-    has published in every region of it are skipped.
+    has published in every region of it are skipped; with `released`, the assets of its release, only if all
+    of their files are among them.
     """
 
     specs: tuple[str, ...] = ()
     missing: Manifest | None = None
+    released: frozenset[str] | None = None
     by: str = __version__
     batch: int = 1
 
@@ -135,6 +151,17 @@ class Matrix:
         return [f"{start} -f batch={n}" for n in range(1, self.batches + 1) if n != self.batch]
 
 
+def read(line: str) -> list[Job]:
+    """Return the jobs of a matrix that `Matrix.line` gave. Raises InvalidInputError."""
+    try:
+        rows = json.loads(line)["include"]
+        return [Job(str(row["node"]), architecture.parse(str(row["arch"]))[0]) for row in rows]
+    except (ValueError, LookupError, TypeError) as error:
+        raise InvalidInputError(
+            "the value is not a matrix", where="--matrix", todo="pass the output matrix of github.matrix"
+        ) from error
+
+
 def plan(
     targets: ReleaseTargets,
     releases: Mapping[Architecture, Sequence[Release]],
@@ -158,7 +185,12 @@ def plan(
         )
     chosen = batches[request.batch - 1] if batches else []
     if request.missing is not None:
-        chosen = lacking(chosen, request.missing, request.by)
+        unpublished = set(lacking(chosen, request.missing, request.by))
+        chosen = [
+            job
+            for job in chosen
+            if job in unpublished or (request.released is not None and not job.assets <= request.released)
+        ]
     return Matrix(
         jobs=tuple(sorted(chosen, key=lambda job: job.order)),
         runners=targets.runners,

@@ -1,9 +1,9 @@
-"""Start the release workflow for new Node.js releases that the manifest does not have.
+"""Start the release workflow for layers that the manifest or the newest release does not have.
 
 https://docs.github.com/rest/actions/workflows#create-a-workflow-dispatch-event
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import quote
 
@@ -15,10 +15,16 @@ _ACTIVE = frozenset({"requested", "queued", "pending", "in_progress"})
 _RUNS = 50
 
 
-def newest_tag(github: GitHub) -> str | None:
-    """Return the tag of the latest release, which is no draft and no prerelease; None without releases."""
-    release = github.find("releases/latest")
-    return str(release["tag_name"]) if release else None
+def newest_release(github: GitHub) -> dict[str, Any] | None:
+    """Return the latest release, which is no draft and no prerelease; None without releases."""
+    release: dict[str, Any] | None = github.find("releases/latest")
+    return release
+
+
+def assets(github: GitHub, release: Mapping[str, Any]) -> frozenset[str]:
+    """Return the names of the complete assets of a release."""
+    listed = github.every(f"releases/{release['id']}/assets")
+    return frozenset(str(each["name"]) for each in listed if each["state"] == "uploaded")
 
 
 def check_released(github: GitHub, tag: str) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.layer.record import BuildRecord, load, matches
+from nodelayer.node.sources.base import SourceRecord
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
 from nodelayer.project_paths import PROGRAM
 
@@ -30,6 +31,12 @@ class Artifact:
     size: int
     unzipped_size: int | None
     invoked: bool = True
+    source: SourceRecord | None = None
+
+    @property
+    def signed(self) -> bool:
+        """Whether an OpenPGP signature of the Node.js release was verified."""
+        return self.source is not None and self.source.signed_by is not None
 
 
 def built(spec: str, architectures: Sequence[str], out: Path) -> list[Artifact]:
@@ -141,6 +148,7 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         size=record.size,
         unzipped_size=record.unzipped_size,
         invoked=record.builder.invoked,
+        source=record.source,
     )
     check_zip(artifact)
     return artifact

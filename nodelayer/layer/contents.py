@@ -11,7 +11,7 @@ from nodelayer.node.sources.base import NodeFiles
 from nodelayer.node.versions import sort_key
 
 NODE = "nodejs/bin/node"
-_LICENSE = "nodejs/LICENSE"
+LICENSE = "nodejs/LICENSE"
 _SCRIPTS = ("bin/node", "bootstrap")
 _MAJOR = "aws/major"
 _HEAP = "aws/heap"
@@ -25,7 +25,7 @@ def assemble(runtime: Path, files: NodeFiles) -> list[Entry]:
         *client(runtime),
         *settings(files.version),
         Entry(NODE, elf.strip(files.node, name=NODE), EXECUTABLE),
-        Entry(_LICENSE, files.license),
+        Entry(LICENSE, files.license),
     ]
 
 

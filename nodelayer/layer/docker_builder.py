@@ -22,6 +22,8 @@ from typing import IO, Any
 
 import docker
 import requests
+import stamina
+import stamina.instrumentation
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
 from docker.models.containers import Container
 from docker.models.images import Image
@@ -41,6 +43,10 @@ from nodelayer.util.console import Reporter
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER_LINES = ("--->", "Removing intermediate container")
 _UNREACHABLE = re.compile(r"no such host|dial tcp|i/o timeout|TLS handshake timeout|network is unreachable")
+_BUSY = re.compile(r"toomanyrequests|rate exceeded|too many requests", re.IGNORECASE)
+_PULL_TRIES = 8
+_FIRST_WAIT_S = 1.0
+_MOST_WAIT_S = 30.0
 _NO_DAEMON = {"FileNotFoundError": "no socket", "ConnectionRefusedError": "connection refused"}
 _CLEANUP_ROUNDS = 40
 _CLEANUP_PAUSE_S = 0.5
@@ -95,7 +101,7 @@ class Engine:
         try:
             self._reporter.say(f"Pulling {short(reference)} for {architecture.docker}")
             with self._reporter.work(f"pulling {reference}"):
-                image = self._client.images.pull(reference, platform=architecture.docker)
+                image = self._pull(reference, architecture)
         except (DockerException, requests.RequestException) as error:
             if image is not None:
                 raise _wrong_architecture(image, reference, architecture) from error
@@ -108,6 +114,23 @@ class Engine:
             raise _wrong_architecture(image, reference, architecture)
         return image
 
+    def _pull(self, reference: str, architecture: Architecture) -> Image:
+        """Pull an image; retry if its registry limits the requests (ECR Public: one pull a second)."""
+        stamina.instrumentation.set_on_retry_hooks([])  # the reporter prints each retry
+        for attempt in stamina.retry_context(
+            on=_is_busy,
+            attempts=_PULL_TRIES,
+            timeout=None,
+            wait_initial=_FIRST_WAIT_S,
+            wait_max=_MOST_WAIT_S,
+            wait_jitter=_FIRST_WAIT_S,  # so that jobs that start at once do not retry at once
+        ):
+            with attempt:
+                if attempt.num > 1:
+                    self._reporter.say("The registry limits the requests, pulling again")
+                return self._client.images.pull(reference, platform=architecture.docker)
+        raise AssertionError("the last attempt returns or raises")
+
     def prove(
         self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext
     ) -> LayerProof:
@@ -119,7 +142,7 @@ class Engine:
             MachineError: The disk is full, or this machine cannot run the architecture.
             NotVerifiedError: The build changed a file.
         """
-        base_id = self.base_image(request.base, request.architecture).id or ""
+        self.base_image(request.base, request.architecture)
         build = uuid.uuid4().hex
         image = ""
         empty_rounds = _EMPTY_ROUNDS_AFTER_INTERRUPTION
@@ -130,7 +153,7 @@ class Engine:
             empty_rounds = 1
         finally:
             self._clean(build, image, empty_rounds)
-        return _proof(exported, entries, request, base_id)
+        return _proof(exported, entries, request)
 
     def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
         lines: list[str] = []
@@ -300,9 +323,7 @@ def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[byte
     return spool
 
 
-def _proof(
-    exported: tarfile.TarFile, sent: Sequence[Entry], request: ProofRequest, base_id: str
-) -> LayerProof:
+def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], request: ProofRequest) -> LayerProof:
     with exported:
         found: dict[str, tuple[bytes, int]] = {}
         for member in exported:
@@ -325,7 +346,6 @@ def _proof(
         builder=BuilderRecord(
             name="docker",
             base_image=request.base,
-            base_image_id=base_id,
             system=system,
             amazon_linux=report["system"].get("ID") == _ID_OF_AMAZON_LINUX,
             executed=True,
@@ -335,6 +355,10 @@ def _proof(
         libraries={soname: found[f"opt/lib/{soname}"][0] for soname in request.libraries},
         versions=report["versions"],
     )
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, DockerException) and _BUSY.search(str(error)) is not None
 
 
 def _reason(error: Exception) -> str:

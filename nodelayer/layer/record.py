@@ -54,7 +54,6 @@ class BuilderRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
 
     name: Literal["docker", "local"]
     base_image: str | None = None
-    base_image_id: str | None = None
     system: str | None = None
     amazon_linux: bool = False
     executed: bool = False

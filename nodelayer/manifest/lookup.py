@@ -4,6 +4,8 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from msgspec import to_builtins
+
 from nodelayer.errors import NodelayerError, NotFoundError
 from nodelayer.manifest.model import MANIFEST_FILE, Layer, Manifest, Published
 from nodelayer.manifest.store import open_manifest
@@ -31,6 +33,7 @@ class Found:
             "code_sha256": self.layer.code_sha256,
             "size": self.layer.size,
             "compatible_runtimes": self.layer.compatible_runtimes,
+            "source": to_builtins(self.layer.source),
             "public": self.published.public,
             "published": self.published.published,
         }

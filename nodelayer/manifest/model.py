@@ -79,11 +79,17 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Where the Node.js binary came from, and how it was verified."""
+    """Where the Node.js binary came from, and how the download was verified."""
 
-    name: Annotated[str, Meta(description="nodejs.org or npm")]
-    method: Annotated[str, Meta(description="How it was verified: signature, checksum")]
-    key: Annotated[str | None, Meta(description="The fingerprint of the key that signed it")] = None
+    name: Annotated[str, Meta(description="The source: nodejs.org or npm")]
+    verified: Annotated[
+        Literal["openpgp", "checksum"],
+        Meta(description="openpgp: a signature of the Node.js release team; checksum: the source's own only"),
+    ]
+    key: Annotated[
+        Annotated[str, Meta(pattern="^[0-9A-F]{40,64}$", max_length=64)] | None,
+        Meta(description="Fingerprint of the key that signed the release"),
+    ] = None
 
 
 class Canary(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,7 +124,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0)] | None, Meta(description="Size of the unzipped files in bytes")
     ] = None
     compatible_runtimes: list[str]
-    source: Source | None = None
+    source: Annotated[Source | None, Meta(description="Where Node.js came from")] = None
     canary: Canary | None = None
     regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}
 
@@ -160,8 +166,8 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return replace(
             self,
             unzipped_size=max(sizes, default=None),
+            source=max(filter(None, (self.source, other.source)), key=_strength, default=None),
             compatible_runtimes=sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
-            source=_greatest(self.source, other.source),
             canary=_greatest(self.canary, other.canary),
             regions=regions,
         )
@@ -256,6 +262,10 @@ def _greatest(one: _T | None, other: _T | None) -> _T | None:
 
 def _text(record: Struct) -> str:
     return json.dumps(to_builtins(record))
+
+
+def _strength(source: Source) -> tuple[bool, str, str]:
+    return source.verified == "openpgp", source.name, source.key or ""
 
 
 def _order(layer: Layer) -> tuple[Version, str, Version, str]:

@@ -8,9 +8,11 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO
 
-from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, machine_error
+from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
 from nodelayer.manifest.schema import parse, schema_text
+from nodelayer.node.versions import sort_key
+from nodelayer.version import __version__
 
 _MOST_BYTES = 64 * 1024 * 1024  # of a manifest from a URL
 _LOCK_SECONDS = 60
@@ -120,6 +122,23 @@ def update(path: Path, change: Callable[[Manifest], Manifest], reserve: Reserve 
                 unfinished.unlink(missing_ok=True)
             _replace(path.with_name(name), text)
     return changed
+
+
+def accept(known: Manifest, new: Manifest) -> Manifest:
+    """Merge new entries into a manifest.
+
+    Raises:
+        NotVerifiedError: A new entry names a newer nodelayer than this one, which it would hide from then on.
+    """
+    keys = {layer.key for layer in known.layers}
+    for layer in new.layers:
+        if layer.key not in keys and sort_key(layer.nodelayer_version) > sort_key(__version__):
+            raise NotVerifiedError(
+                f"a new entry for {layer.layer_name} names nodelayer {layer.nodelayer_version}, "
+                f"but this is {__version__}",
+                todo="do not use this manifest; or update nodelayer",
+            )
+    return known.merge(new)
 
 
 def copy_into(folder: Path, known: Manifest) -> None:

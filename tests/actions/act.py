@@ -10,6 +10,7 @@ environment waits for approval, permissions and concurrency are not enforced.
 """
 
 import functools
+import hashlib
 import json
 import os
 import re
@@ -23,6 +24,10 @@ from pathlib import Path
 
 import yaml
 from github_api import REPOSITORY
+from support import ROOT
+
+from nodelayer.util import venv
+from nodelayer.util.console import Reporter
 
 HERE = Path(__file__).resolve().parent
 DOUBLES = HERE / "doubles"
@@ -32,6 +37,13 @@ ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-publisher"
 _RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
 _A_RUN_S = 900
 _CALLED = ".github/workflows"
+_UNKNOWN_TO_ACT = {
+    "uses: $/": "uses: ./",
+    "job.workflow_repository": "'nodelayer/nodelayer'",
+    "job.workflow_sha": "'main'",
+    "job.check_run_id": "format('{0}-{1}', github.job, inputs.id || inputs.regions)",
+}
+"""What GitHub has and act does not, with what act takes in its place."""
 _USES = re.compile(r"([\w.-]+/[\w.-]+)@([0-9a-f]{40})")
 _KEPT = ("PATH", "HOME", "LANG", "TMPDIR", "DOCKER_HOST")
 _OF_CLIENTS = ("PIP_", "NPM_", "npm_", "NODE_EXTRA_CA_CERTS", "SSL_CERT_FILE", "REQUESTS_CA_BUNDLE")
@@ -63,6 +75,38 @@ def _steps(document):
     yield from (document.get("runs") or {}).get("steps") or ()
 
 
+def fit_to_act(folder):
+    """Replace what act does not know in the workflows of a checkout."""
+    for file in (folder / _CALLED).glob("*.yml"):
+        text = file.read_text()
+        for unknown, known in _UNKNOWN_TO_ACT.items():
+            text = text.replace(unknown, known)
+        file.write_text(re.sub(r"(?m)^ +queue: max.*\n", "", text))
+
+
+def runner_venv(cache):
+    """A folder with the .venv of `make venv EXTRAS=`, and of EXTRAS=docs too: it takes a minute to make."""
+    facts = [(ROOT / name).read_bytes() for name in ("Makefile", "pyproject.toml", "requirements.txt")]
+
+    def make(folder):
+        (folder / "origin").write_text(str(ROOT))
+        in_folder = f"VENV={folder / '.venv'}"
+        with_docs = [str(folder / ".venv/bin/python"), "-m", "pip", "install", "-qq", "--editable", ".[docs]"]
+        for command in (["make", "--always-make", "venv", "EXTRAS=", in_folder], with_docs):
+            done = subprocess.run(
+                command,
+                cwd=ROOT,
+                env=_of_the_machine() | {"PIP_NO_COMPILE": "1"},
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
+
+    name = f"workflows-{hashlib.sha256(b''.join(facts)).hexdigest()[:16]}"
+    return venv.kept(name, make, cache=cache, reporter=Reporter(quiet=True), folder="tests")[0]
+
+
 def copy_checkout(source, folder):
     """What git knows of a checkout, and what it would take up, as it lies there."""
     line = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
@@ -92,11 +136,11 @@ class Stage:
     def bare(self):
         return self.home / "repositories" / f"{self.repository}.git"
 
-    def offer(self, name, source):
-        """Another repository that workflows can check out: the files of a folder."""
+    def offer(self, name, source, files):
+        """Another repository that workflows can check out: some files over those of a folder."""
         other = Stage(self.folder / name.replace("/", "-"), act=self._act, variables={}, repository=name)
         other.home = self.home
-        other.begin({}, source=source)
+        other.begin(files, source=source)
 
     def begin(self, files, source=None):
         """Put files on the branch main, by name their text, over those of a checkout if one is given."""
@@ -118,16 +162,10 @@ class Stage:
         self.git("remote", "add", "origin", str(self.bare))
         self.git("fetch", "-q", "origin")
 
-    def prepare(self):
-        """Run `make venv` once, for EXTRAS= and EXTRAS=docs alike: each job begins with a copy."""
-        ready = self.home / "runner"
-        self.git("clone", "-q", str(self.bare), str(ready), folder=self.folder)
-        with_docs = [".venv/bin/python", "-m", "pip", "install", "-qq", "--editable", ".[docs]"]
-        for command in (["make", "venv", "EXTRAS="], with_docs):
-            done = subprocess.run(
-                command, cwd=ready, env=_of_the_machine(), capture_output=True, text=True, check=False
-            )
-            assert done.returncode == 0, done.stderr
+    def prepare(self, ready, job=""):
+        """Let each job, or one, begin with a .venv: of this folder with .venv and `origin`, its checkout."""
+        self.home.mkdir(parents=True, exist_ok=True)
+        (self.home / f"runner{job and '-'}{job}").symlink_to(ready)
 
     def git(self, *arguments, folder=None):
         done = subprocess.run(
@@ -162,6 +200,7 @@ class Stage:
         self.git("checkout", "-q", at, folder=tree)
         # act takes the repository's name from here; whoever fetches or pushes has another remote, its job's
         self.git("remote", "set-url", "origin", f"https://github.com/{self.repository}.git", folder=tree)
+        fit_to_act(tree)
         event |= {"repository": {"full_name": self.repository, "default_branch": "main"}}
         event_file = self.folder / "event.json"
         event_file.write_text(json.dumps(event))
@@ -171,7 +210,7 @@ class Stage:
         line += ["--secret", "GITHUB_TOKEN=a-token-of-this-run"]
         for runner in _RUNNERS:
             line += ["--platform", f"{runner}=-self-hosted"]
-        used = [tree / ".github" / "workflows" / workflow]
+        used = [*(tree / ".github" / "workflows").glob("*.yml")]
         used += [file for where in self.actions.values() for file in where.glob(f"{_CALLED}/*.yml")]
         for action, sha in sorted(uses_in(*used)):
             if (double := DOUBLES / action.partition("/")[2]).is_dir():
@@ -182,8 +221,7 @@ class Stage:
             line += ["--var", f"{key}={value}"]
         self._runs += 1
         tell = functools.partial(self._tell, self._runs, workflow, event["ref"])
-        # Each job installs nodelayer again: without compiling, a sixth faster.
-        given = self._environment() | {"GITHUB_RUN_ID": str(self._runs), "PIP_NO_COMPILE": "1"}
+        given = self._environment() | {"GITHUB_RUN_ID": str(self._runs)}
         for key, value in given.items():
             line += ["--env", f"{key}={value}"]
         run = _watched(line, tree, _of_the_machine() | {"PATH": given.get("PATH", os.environ["PATH"])}, tell)

@@ -6,18 +6,21 @@ act puts a composite action of doubles/NAME/ in the place of each action that a 
 given is appended to $DOUBLES/steps.jsonl. Below the folder $DOUBLES:
 
     repositories/OWNER/NAME.git   what can be checked out
-    artifacts/NAME/               artifacts of the run
+    artifacts/ID/                 artifacts of the run: the file name, and the folder files
+    poison.py                     what a compromised job does to an artifact, if it is there
     pages/                        the site that was deployed
-    runner/                       a checkout whose .venv each job gets a copy of, if it is there
+    runner/, runner-JOB/          a folder whose .venv each job or one job gets, if it is there
     sigstore/                     the signers of attestations (sigstore.py)
 
 Behaviour: README.md of each action at the version that the workflows name.
 """
 
+import contextlib
 import fnmatch
 import hashlib
 import json
 import os
+import random
 import shutil
 import subprocess
 import sys
@@ -26,6 +29,7 @@ import uuid
 from pathlib import Path
 
 import sigstore  # beside this script
+import venv_links
 
 HOME = Path(os.environ["DOUBLES"])
 WORKSPACE = Path(os.environ.get("GITHUB_WORKSPACE", "."))
@@ -66,20 +70,10 @@ def checkout(given):
 
 def prepare(folder):
     """Put in place what `make venv` made once: it takes a quarter of a minute and is always the same."""
-    ready = HOME / "runner"
-    if not (ready / ".venv").is_dir() or not (folder / "Makefile").is_file():
-        return
-    run(["cp", "--archive", "--link", str(ready / ".venv"), str(folder)])
-    own = folder / ".venv"
-    naming = [*(own / "bin").iterdir(), *own.glob("lib/*/site-packages/*nodelayer*")]
-    for file in naming:
-        if file.is_symlink() or not file.is_file() or b"\0" in (data := file.read_bytes()):
-            continue
-        file.unlink()  # not the other's
-        file.write_bytes(data.replace(os.fsencode(ready), os.fsencode(folder)))
-        file.chmod(0o755)
-    (own / ".made-from-pyproject").unlink()
-    (own / ".made-from-pyproject").touch()
+    named = HOME / f"runner-{os.environ.get('GITHUB_JOB')}"
+    ready = (named if named.exists() else HOME / "runner").resolve()
+    if (ready / ".venv").is_dir() and (folder / "Makefile").is_file():
+        venv_links.link(ready, folder)
 
 
 def setup_python(given):
@@ -95,31 +89,55 @@ def upload_artifact(given):
             raise StepError(f"No files were found with the provided path: {given['path']}")
         say(f"No files were found with the provided path: {given['path']}")
         return {}
-    target = HOME / "artifacts" / given["name"]
-    if target.exists():
+    if set(given["name"]) & set('":<>|*?\r\n\\/'):
+        raise StepError("The artifact name is not valid: " + given["name"])
+    for old in artifacts(given["name"]):
         if given["overwrite"] != "true":
             raise StepError("(409) Conflict: an artifact with this name already exists on the workflow run")
-        shutil.rmtree(target)
+        shutil.rmtree(old)
+    target = new_artifact(given["name"])
     for file in files:
-        put = target / file.relative_to(root)
+        put = target / "files" / file.relative_to(root)
         put.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, put)
-    return {"artifact-id": str(abs(hash(given["name"]))), "artifact-digest": ""}
+    if (HOME / "poison.py").exists():
+        run([sys.executable, str(HOME / "poison.py"), given["name"], str(target / "files")])
+    return {"artifact-id": target.name, "artifact-digest": ""}
+
+
+def artifacts(pattern):
+    """The folders of the artifacts of the run whose names match."""
+    named = {each: (each / "name").read_text() for each in sorted((HOME / "artifacts").glob("[0-9]*"))}
+    return [each for each, name in named.items() if fnmatch.fnmatchcase(name, pattern)]
+
+
+def new_artifact(name):
+    while True:
+        target = HOME / "artifacts" / str(random.randrange(10**9, 10**10))
+        with contextlib.suppress(FileExistsError):
+            target.mkdir(parents=True)
+            (target / "name").write_text(name)
+            (target / "files").mkdir()
+            return target
 
 
 def download_artifact(given):
     into = WORKSPACE / (given["path"] or ".")
-    artifacts = HOME / "artifacts"
-    if given["name"]:
-        if not (artifacts / given["name"]).is_dir():
+    flat = given["merge-multiple"] == "true"
+    if given["artifact-ids"]:
+        chosen = [HOME / "artifacts" / each.strip() for each in given["artifact-ids"].split(",")]
+        if missing := [each.name for each in chosen if not each.is_dir()]:
+            raise StepError(f"None of the provided artifact IDs were found: {missing}")
+        flat = flat or len(chosen) == 1
+    elif given["name"]:
+        chosen, flat = artifacts(given["name"]), True
+        if not chosen:
             raise StepError("Unable to download artifact(s): Artifact not found for name: " + given["name"])
-        chosen, flat = [given["name"]], True
     else:
-        names = sorted(each.name for each in artifacts.iterdir()) if artifacts.is_dir() else []
-        chosen = [name for name in names if fnmatch.fnmatchcase(name, given["pattern"] or "*")]
-        flat = given["merge-multiple"] == "true"
-    for name in chosen:
-        shutil.copytree(artifacts / name, into if flat else into / name, dirs_exist_ok=True)
+        chosen = artifacts(given["pattern"] or "*")
+    for each in chosen:
+        target = into if flat else into / (each / "name").read_text()
+        shutil.copytree(each / "files", target, dirs_exist_ok=True)
     say(f"Total of {len(chosen)} artifact(s) downloaded")
     return {"download-path": str(into)}
 
@@ -128,8 +146,9 @@ def attest(given):
     _, files = found(given["subject-path"])
     if not files:
         raise StepError("Could not find subject at path " + given["subject-path"])
+    file = {"attest": "layer.yml"}.get(os.environ["GITHUB_JOB"], "release.yml")
     run = sigstore.Workflow(
-        os.environ["GITHUB_REPOSITORY"], "release.yml", os.environ["GITHUB_REF"], os.environ["GITHUB_SHA"]
+        os.environ["GITHUB_REPOSITORY"], file, os.environ["GITHUB_REF"], os.environ["GITHUB_SHA"]
     )
     statement = (sigstore.PROVENANCE, sigstore.provenance(run))
     if given["sbom-path"]:
@@ -165,28 +184,21 @@ def configure_aws_credentials(given):
     return {"aws-account-id": account}
 
 
-def create_github_app_token(given):
-    if not given["client-id"] or not given["private-key"]:
-        raise StepError("The 'client-id' and 'private-key' inputs must be set to a non-empty string")
-    return {"token": "a-token-of-the-app"}
-
-
 def upload_pages_artifact(given):
-    target = HOME / "artifacts" / given["name"]
-    if target.exists():
+    if artifacts(given["name"]):
         raise StepError(f'Multiple artifacts named "{given["name"]}" would be found for this workflow run')
-    target.mkdir(parents=True)
-    with tarfile.open(target / "artifact.tar", "w") as opened:
+    target = new_artifact(given["name"])
+    with tarfile.open(target / "files" / "artifact.tar", "w") as opened:
         opened.add(WORKSPACE / given["path"], ".")
     return {"artifact_id": "1"}
 
 
 def deploy_pages(given):
-    made = HOME / "artifacts" / given["artifact_name"] / "artifact.tar"
-    if not made.is_file():
+    made = artifacts(given["artifact_name"])
+    if not made:
         raise StepError(f"No artifacts named '{given['artifact_name']}' were found for this workflow run")
     shutil.rmtree(HOME / "pages", ignore_errors=True)
-    with tarfile.open(made) as opened:
+    with tarfile.open(made[0] / "files" / "artifact.tar") as opened:
         opened.extractall(HOME / "pages", filter="data")
     return {"page_url": "https://pages.example.org/"}
 
@@ -224,7 +236,7 @@ ACTIONS = {
     function.__name__.replace("_", "-"): function
     for function in (
         *(checkout, setup_python, upload_artifact, download_artifact, attest, configure_aws_credentials),
-        *(create_github_app_token, upload_pages_artifact, deploy_pages),
+        *(upload_pages_artifact, deploy_pages),
     )
 }
 

@@ -4,9 +4,11 @@ import json
 import zipfile
 
 import pytest
-from actions.act import ROLE, Stage, copy_checkout
-from actions.conftest import REGIONS
+from actions.act import ROLE, Stage, copy_checkout, fit_to_act
+from actions.conftest import LINE, REGIONS, changed_files
 from support import ROOT
+
+from actions import venv_links
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
@@ -45,20 +47,27 @@ jobs:
       contents: read
       id-token: write
     with:
-      nodelayer: nodelayer/nodelayer
-      ref: main
       node-version: ^12.16.1 <12.17
       regions: sa-east-1,us-east-1
       public: true
       role-to-assume: ROLE
+  other:  # another version of the same architecture, in the same run
+    uses: nodelayer/nodelayer/.github/workflows/publish.yml@v1
+    permissions:
+      contents: read
+      id-token: write
+    with:
+      node-version: "OTHER"
+      regions: eu-west-1
+      role-to-assume: ROLE
   use:
-    needs: layer
+    needs: [layer, other]
     runs-on: ubuntu-24.04
     steps:
       - env:
-          ARN: ${{ needs.layer.outputs.layer-arn }}
-        run: printf 'arn=%s\\n' "$ARN"
-""".replace("ROLE", ROLE)
+          ARNS: ${{ needs.layer.outputs.layer-arn }} ${{ needs.other.outputs.layer-arn }}
+        run: printf 'arns=%s\\n' "$ARNS"
+""".replace("ROLE", ROLE).replace("OTHER", LINE[0])
 HOSTILE = """\
 on: workflow_dispatch
 permissions: {}
@@ -73,15 +82,20 @@ jobs:
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory, act, variables):
+def app(tmp_path_factory, act, variables, index, runner):
     """Another repository with an .nvmrc and workflows that use the action by its major version."""
     folder = tmp_path_factory.mktemp("app")
     checkout = folder / "nodelayer"
     copy_checkout(ROOT, checkout)
+    for name, text in changed_files(index).items():
+        (checkout / name).write_text(text)
+    fit_to_act(checkout)
+    venv_links.link(runner, checkout)
     kept = folder / "kept.zip"
     made = Stage(folder, act=act, variables=variables | {"KEPT": str(kept)}, repository="somebody/app")
     made.actions["nodelayer/nodelayer@v1"] = checkout
-    made.offer("nodelayer/nodelayer", ROOT)
+    made.offer("nodelayer/nodelayer", ROOT, changed_files(index))
+    made.prepare(runner)
     made.begin(
         {
             ".nvmrc": "12.16.1\n",
@@ -122,18 +136,20 @@ def test_action_publishes_to_the_named_regions_and_outputs_the_arns(used, minist
 
 
 @pytest.mark.long
-def test_reusable_workflow_builds_without_credentials_and_publishes_with_them(app, ministack):
+def test_two_calls_of_the_reusable_workflow_in_a_run_publish_each_its_own_layer(app, ministack):
     made, _ = app
     run = made.dispatch("calling.yml", ref="main")
     assert run.code == 0, run.text
     assert {step["job"] for step in made.steps() if step["action"] == "configure-aws-credentials"} == {
         "publish"
     }
-    arn = run.log["use"].strip().removeprefix("arn=")
-    assert arn.split(":")[3] == "us-east-1"
+    arns = [each.split(":") for each in run.log["use"].strip().removeprefix("arns=").split()]
+    assert [(each[3], each[6]) for each in arns] == [
+        ("us-east-1", "nodejs-12-16-1-x86_64"),
+        ("eu-west-1", f"nodejs-{LINE[0].replace('.', '-')}-x86_64"),
+    ]
     client = ministack.client("lambda", "us-east-1")
-    name, _, number = arn.partition(":layer:")[2].partition(":")
-    policy = client.get_layer_version_policy(LayerName=name, VersionNumber=int(number))["Policy"]
+    policy = client.get_layer_version_policy(LayerName=arns[0][6], VersionNumber=int(arns[0][7]))["Policy"]
     assert json.loads(policy)["Statement"][0]["Principal"] == "*"
 
 

@@ -1,5 +1,7 @@
 """The weekly refresh workflow with one outdated fact."""
 
+import sys
+
 import pytest
 from actions.act import Stage
 from support import ROOT
@@ -20,10 +22,15 @@ def stage(tmp_path_factory, act, variables, github):
             file.unlink()
     made.git("commit", "-qam", "Fewer tests")
     made.push("main")
+    # The environment that runs these tests is what `make venv` would make.
+    environment = tmp_path_factory.mktemp("environment")
+    (environment / ".venv").symlink_to(sys.prefix)
+    (environment / "origin").write_text(str(ROOT))
+    made.prepare(environment, job="compute")
     return made
 
 
-def test_refresh_opens_a_pull_request_for_an_outdated_fact(stage, github):
+def test_refresh_hands_a_patch_to_the_job_that_opens_a_pull_request(stage, github):
     run = stage.dispatch("refresh.yml", ref="main", inputs={"only": "runtimes"})
     assert run.code == 0, run.text
     (pull,) = github.pulls()
@@ -31,4 +38,5 @@ def test_refresh_opens_a_pull_request_for_an_outdated_fact(stage, github):
     assert "~ provided.al2023 deprecated 2029-06-29 -> 2029-06-30" in pull["body"]
     changed = stage.git("diff", "--name-only", "main", "refresh", folder=stage.bare)
     assert changed.split() == [FACTS]
-    assert "passed" in run.log["refresh pinned facts"]
+    assert "passed" in run.log["compute"]
+    assert "invoke" not in run.log["propose"]

@@ -2,7 +2,9 @@
 
 import base64
 import hashlib
+import re
 import subprocess
+import sys
 
 import pytest
 from actions.act import ROLE
@@ -10,20 +12,19 @@ from actions.conftest import LINE, REGIONS
 from publish.faults import Rule, dead
 
 from nodelayer.manifest import schema
+from nodelayer.manifest.model import Source
 
 pytestmark = [pytest.mark.docker, pytest.mark.network, pytest.mark.full]
 
 UNREACHABLE = "sa-east-1"
 BUILT = {"12.16.1-x86_64", f"{LINE[0]}-x86_64"}
-OWN = {"plan", "wheel", "attest wheel", "publish", "record", "release", "docs", "site"}
+OWN = {"plan", "ci", "wheel", "attest wheel", "publish", "record", "release", "docs", "site"}
 
 
 def release(stage, step):
     """Run `invoke release` and push the tag, like a maintainer."""
-    invoke = stage.home / "runner" / ".venv" / "bin" / "invoke"
-    done = subprocess.run(
-        [invoke, "release", step], cwd=stage.work, capture_output=True, text=True, check=False
-    )
+    line = [f"{sys.prefix}/bin/invoke", "release", step]
+    done = subprocess.run(line, cwd=stage.work, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     tag = stage.git("describe", "--tags", "--exact-match").strip()
     stage.push("main", tag)
@@ -57,7 +58,8 @@ def first(stage):
 
 
 @pytest.fixture(scope="module")
-def again(stage, first, github):
+def again(stage, poisoned, first, github):
+    assert poisoned
     before = (recorded(stage), stage.git("rev-parse", "layers", folder=stage.bare), github.state())
     return before, stage.push_tag(first[0])
 
@@ -78,13 +80,12 @@ def broken(stage, again, proxy):
 @pytest.fixture(scope="module")
 def recovered(stage, broken, proxy):
     proxy.clear()
-    proxy.calls.clear()
     return stage.dispatch("release.yml", ref=broken[0], inputs={"regions": UNREACHABLE})
 
 
 def test_release_tag_runs_every_job(first):
     _, run, _ = first
-    builds = {f"build {each}" for each in BUILT}
+    builds = {f"{job} {each}" for each in BUILT for job in ("first build", "second build", "attest")}
     assert run.code == 0, run.text
     assert {name: result for name, result in run.jobs.items() if result != "success"} == {}
     assert builds | OWN <= set(run.jobs)
@@ -132,7 +133,7 @@ def test_gh_verifies_the_attestation_of_a_released_zip(first, github, gh, stage)
         *("--bundle", str(assets / "attestation-12.16.1-x86_64.jsonl")),
         *("--custom-trusted-root", str(stage.home / "sigstore" / "trusted_root.jsonl")),
         *("--repo", stage.repository),
-        *("--signer-workflow", f"{stage.repository}/.github/workflows/release.yml"),
+        *("--signer-workflow", f"{stage.repository}/.github/workflows/layer.yml"),
     ]
     done = subprocess.run(
         line, env={"GH_TOKEN": "x", "HOME": str(stage.folder)}, capture_output=True, text=True, check=False
@@ -156,11 +157,11 @@ def test_actions_get_only_the_inputs_they_need(first):
     assert {each["persist-credentials"] for each in given["checkout"]} == {"false"}
     assert {each["role-to-assume"] for each in given["configure-aws-credentials"]} == {ROLE}
     assert {each["aws-access-key-id"] for each in given["configure-aws-credentials"]} == {""}
-    uploads = {each["name"] for each in given["upload-artifact"]}
-    assert uploads == {"recorded", "docs", "wheel", "attestation-wheel"} | {
-        f"{what}-{each}" for each in BUILT for what in ("layer", "attestation")
-    }
-    assert {each["overwrite"] for each in given["upload-artifact"]} == {"true"}
+    assert {each["overwrite"] for each in given["upload-artifact"]} == {"false"}
+    assert {each["name"] for each in given["download-artifact"]} == {
+        ""
+    }  # by ID; the attested layers by pattern
+    assert {each["pattern"] for each in given["download-artifact"]} == {"", "layer-*"}
     sboms = {each["sbom-path"] for each in given["attest"] if each["sbom-path"]}
     assert sboms == {f"dist/nodejs-{each}.cdx.json" for each in BUILT}
 
@@ -170,14 +171,80 @@ def test_only_the_publish_job_requests_credentials(first):
     assert jobs == {"publish"}
 
 
-def test_the_attesting_job_runs_nothing_that_was_built(first):
+def test_only_jobs_that_build_nothing_attest(first):
     jobs = {step["job"] for step in first[2] if step["action"] == "attest"}
     assert jobs == {"attest", "attest-wheel"}
-    assert {step["action"] for step in first[2] if step["job"] in jobs} == {
-        "download-artifact",
-        "attest",
-        "upload-artifact",
-    }
+
+
+def test_both_builds_of_each_layer_are_equal_and_nobody_believes_one_alone(first):
+    _, run, _ = first
+    for each in BUILT:
+        digests = {_digest(run.log[f"{which} build {each}"], each) for which in ("first", "second")}
+        assert len(digests) == 1
+        assert f"dist/nodejs-{each}.zip" in run.log[f"attest {each}"]
+        assert f"dist/nodejs-{each}.zip" in run.log["publish"]
+
+
+def _digest(log, layer):
+    (found,) = re.findall(rf"nodejs-{re.escape(layer)}\.zip: .* sha256 ([0-9a-f]{{64}})", log)
+    return found
+
+
+def test_the_manifest_says_how_nodejs_was_verified(stage, first, index):
+    assert first[1].code == 0
+    source = Source(name="nodejs.org", verified="openpgp", key=index.fingerprint)
+    assert {layer.source for layer in recorded(stage).layers} == {source}
+
+
+POISON = """\
+import json, pathlib, sys
+name, files = sys.argv[1], pathlib.Path(sys.argv[2])
+if name.startswith("layer-12.16.1-x86_64"):  # another zip, and one of a layer that nobody planned
+    for zipped in ("nodejs-12.16.1-x86_64.zip", "nodejs-99.0.0-x86_64.zip"):
+        (files / zipped).write_bytes(b"malware")
+    planted = files.parent.parent / "1"
+    (planted / "files").mkdir(parents=True)
+    (planted / "name").write_text("recorded-publish-")
+    manifest = pathlib.Path("MANIFEST").read_text().replace("VERSION", "99.0.0")
+    (planted / "files" / "layers.json").write_text(manifest)
+if name.startswith("layer-OTHER-x86_64"):
+    record = files / "nodejs-OTHER-x86_64.json"
+    forged = {"layer_name": "somebody-elses-layer", "nodelayer_version": "99.0.0"}
+    record.write_text(json.dumps(json.loads(record.read_text()) | forged))
+"""
+"""What a job that executes downloaded programs can do: replace and add artifacts of its run."""
+
+
+@pytest.fixture(scope="module")
+def poisoned(stage, first, github, proxy, tmp_path_factory):
+    """The first release once more, with a poisoned artifact, record and manifest: state before, and run."""
+    tag, _, _ = first
+    manifest = tmp_path_factory.mktemp("poison") / "layers.json"
+    manifest.write_text(recorded(stage).json_text())
+    text = POISON.replace("OTHER", LINE[0]).replace("MANIFEST", str(manifest))
+    (stage.home / "poison.py").write_text(text.replace("VERSION", tag.removeprefix("v")))
+    before = (recorded(stage), github.state())
+    proxy.clear()
+    run = stage.push_tag(tag)
+    (stage.home / "poison.py").unlink()
+    return before, run, stage.steps()
+
+
+def test_poisoned_artifacts_publish_nothing(stage, poisoned, github, proxy):
+    before, run, steps = poisoned
+    assert run.code != 0
+    assert (recorded(stage), github.state()) == before
+    assert proxy.calls == []
+    assert "configure-aws-credentials" not in {step["action"] for step in steps}
+    assert run.jobs["publish"] == "failure"
+    assert run.jobs.keys() & {"record", "release", "site"} == set()
+
+
+def test_log_says_which_check_refused_a_poisoned_artifact(poisoned):
+    publish = poisoned[1].log["publish"]
+    assert "the attestation is not valid" in publish
+    assert "the attestation does not name these files" in publish
+    assert "not planned: nodejs-99.0.0-x86_64.zip" in publish
 
 
 @pytest.mark.long

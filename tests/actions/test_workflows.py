@@ -16,11 +16,12 @@ WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.y*ml"))
 FILES = [*WORKFLOWS, *sorted((ROOT / "actions").glob("*/action.y*ml"))]
 SCRIPTS = {f".github/scripts/{file.name}" for file in (ROOT / ".github" / "scripts").iterdir()}
 PROGRAMS = {
+    "git",
     "make",
     "sudo",
-    "pipx",
     ".venv/bin/invoke",
     ".venv/bin/python",
+    ".venv/bin/uv",
     "cp",
     "cat",
     "printf",
@@ -30,6 +31,9 @@ PROGRAMS = {
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
+OWN = "$/.github/workflows/"
+"""The beginning of a `uses:` that names a workflow of this repository, at the same commit."""
+
 _RUNNER = re.compile(r"ubuntu-\d\d\.04(-arm)?")
 _CHOSEN = re.compile(r"'([^']+)'(?: \|\||$)")
 _VARIABLE = re.compile(r"\$\w+")
@@ -59,9 +63,11 @@ def steps(file):
 
 
 def used(file):
-    """Return every third-party `uses:` with its step or job."""
-    found = [each for each in [*jobs(file).values(), *steps(file)] if "uses" in each]
-    return [(each["uses"], each) for each in found if not each["uses"].startswith("./")]
+    """Return every third-party `uses:` with its step or job; steps that an alias repeats count once."""
+    whole = read(file)
+    several = [*whole.get("jobs", {}).values(), whole.get("runs", {})]
+    every = {id(each): each for one in several for each in (one, *one.get("steps", ()))}.values()
+    return [(each["uses"], each) for each in every if not each.get("uses", OWN).startswith(OWN)]
 
 
 def pins(file):
@@ -84,9 +90,9 @@ def labels(job):
     """Return the runners that a job can use."""
     label = job["runs-on"]
     matrix = job.get("strategy", {}).get("matrix", {})
-    if label != "${{ matrix.runner }}":
+    if label not in {"${{ matrix.runner }}", "${{ inputs.runner }}"}:
         return _CHOSEN.findall(label.removesuffix(" }}")) if "${{" in label else [label]
-    if isinstance(matrix, dict):
+    if isinstance(matrix, dict) and matrix:
         return [row["runner"] for row in matrix["include"]]
     return list(targets.load(ROOT / targets.FILE).runners.values())
 
@@ -95,6 +101,43 @@ def labels(job):
 def test_each_action_is_pinned_by_commit_with_its_version_in_a_comment(file):
     assert [uses for uses, _ in used(file) if not _PINNED.fullmatch(uses)] == []
     assert len(pins(file)) == len(used(file))
+
+
+@each_workflow
+def test_each_rule_of_rights_holds_in_every_job(file):
+    """Jobs with rights install only hashed wheels, and take artifacts by ID or check their attestations."""
+    for name, job in jobs(file).items():
+        rights = {right for right, level in job.get("permissions", {}).items() if level == "write"}
+        for step in job.get("steps", ()):
+            given = step.get("with", {})
+            if rights and "make venv" in step.get("run", ""):
+                assert step["run"] == "make venv EXTRAS=", name
+            if step.get("uses", "").startswith("actions/download-artifact@"):
+                assert "artifact-ids" in given or (name, given["pattern"]) == ("publish", "layer-*"), name
+            if step.get("uses", "").startswith("actions/upload-artifact@"):
+                assert given["name"].endswith("${{ job.check_run_id }}"), name
+                assert "overwrite" not in given, name
+    assert "--require-hashes --only-binary :all: -r requirements.txt" in (ROOT / "Makefile").read_text()
+
+
+def test_every_publish_of_a_workflow_requires_the_signature():
+    found = [
+        words
+        for file in FILES
+        for words, _ in lines(file)
+        if "publish" in words and words[0] != ".venv/bin/uv"
+    ]
+    assert len(found) == 3
+    assert [words for words in found if "--require-signature" not in words] == []
+
+
+def test_code_owners_exist_for_files_that_decide_what_is_published():
+    lines = (ROOT / ".github" / "CODEOWNERS").read_text().splitlines()
+    owned = [line.split() for line in lines if line and not line.startswith("#")]
+    assert [place for place, _ in owned if not (ROOT / place.strip("/")).exists()] == []
+    assert {"/.github/", "/nodelayer/node/release_keys.json", "/nodelayer/layer/policies/"} <= {
+        place for place, _ in owned
+    }
 
 
 @each_file
@@ -111,6 +154,8 @@ def test_each_input_exists_in_its_action(file):
 @each_workflow
 def test_each_job_has_a_timeout_and_a_fixed_runner_version(file):
     for name, job in jobs(file).items():
+        if job.get("uses", "").startswith(OWN):
+            continue
         assert type(job.get("timeout-minutes")) is int, name
         assert labels(job), name
         assert [label for label in labels(job) if not _RUNNER.fullmatch(label)] == [], name

@@ -5,7 +5,7 @@ import re
 
 import pytest
 from browser.conftest import EVERYWHERE, VARIED, layer
-from catalog_fixtures import EVIL
+from catalog_fixtures import EVIL, KEY
 from playwright.sync_api import Error, expect
 from tools import Tools
 
@@ -203,6 +203,7 @@ def test_page_shows_the_facts_from_the_manifest(look, varied):
         expect(fact(page, "Who may use it")).to_have_text(expected)
     entry = look_up(VARIED, "12.16.1", "us-east-1", "x86_64")
     expect(fact(page, "Size")).to_have_text("13.8 MB zipped, 38.4 MB unpacked")
+    expect(fact(page, "Node.js from")).to_have_text(f"nodejs.org, OpenPGP signature by {KEY}")
     expect(fact(page, "CodeSha256")).to_contain_text(entry.layer.code_sha256)
     expect(fact(page, "Published").locator("time")).to_have_attribute("datetime", entry.published.published)
 

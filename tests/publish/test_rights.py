@@ -441,6 +441,12 @@ def assume(endpoint, role, web_identity):
         ({}, "pruner", "repo:octo/nodelayer:environment:prune", True),
         ({}, "pruner", "repo:octo/nodelayer:ref:refs/tags/v1.2.3", False),
         (
+            {"Repository": "octo@1/nodelayer@2", "Environment": "release"},
+            "publisher",
+            "repo:octo@1/nodelayer@2:environment:release",
+            True,
+        ),
+        (
             {"Repository": "octo@1/nodelayer@2"},
             "publisher",
             "repo:octo@1/nodelayer@2:ref:refs/tags/v1.2.3",

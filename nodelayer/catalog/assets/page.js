@@ -37,6 +37,7 @@
       runtimes: names,
       places: data.places[c.places[i]],
       sha256: c.sha256[i],
+      source: data.sources[c.source[i]],
       line,
       tokens: [version, `v${version}`, arch, ...ALIASES[arch], ...names, ...names.map((name) => name.slice(name.indexOf('.') + 1))]
         .concat((c.name[i] || `nodejs-${version.replaceAll('.', '-')}-${arch}`).toLowerCase())
@@ -391,6 +392,12 @@
       });
       fact('Files of this build', element('span', { class: 'links' }, ...links));
     }
+    if (layer.source) {
+      const { name, verified, key } = layer.source;
+      const how = verified === 'openpgp' ? 'OpenPGP signature by' : 'checksum verified, no OpenPGP signature';
+      fact('Node.js from', row(`${name}, ${how} `, key ? element('code', { class: 'sum', translate: 'no' }, key) : ''));
+      facts[facts.length - 1].className = 'whole';
+    }
     fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
     facts[facts.length - 1].className = 'whole runtimes';
     const button = element('button', { type: 'button', class: 'copy small', 'aria-label': 'Copy the checksum' }, 'Copy');
@@ -405,7 +412,7 @@
     return JSON.stringify({
       arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch,
       nodelayer_version: layer.build, layer_name: layer.name, layer_version: shown.version,
-      code_sha256: layer.sha256, size: layer.size, compatible_runtimes: layer.runtimes,
+      code_sha256: layer.sha256, size: layer.size, compatible_runtimes: layer.runtimes, source: layer.source,
       public: shown.open, published: shown.published,
     }, null, 2);
   };

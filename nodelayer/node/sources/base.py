@@ -37,10 +37,16 @@ class SourceRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
             raise ValueError(f"unknown source {self.name!r}")
 
     @property
+    def signed_by(self) -> str | None:
+        """The fingerprint of the key whose OpenPGP signature was verified, in hex; None without one."""
+        verified, _, fingerprint = self.signature.partition("verified by ")
+        return fingerprint if fingerprint and not verified else None
+
+    @property
     def checks(self) -> str:
         """What was verified, in a few words."""
         checked = "integrity" if self.integrity else "checksum"
-        if self.signature.startswith("verified"):
+        if self.signed_by:
             return f"{checked} and OpenPGP signature {self.signature}"
         if self.signature == NOT_CHECKED:
             return f"{checked} checked, OpenPGP signature {self.signature}"

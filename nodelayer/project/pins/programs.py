@@ -14,7 +14,7 @@ from nodelayer.util import venv
 
 FOLDERS = ("nodelayer", "tests")
 
-_PIN = re.compile(
+PINNED = re.compile(
     r'"(?P<name>[A-Za-z0-9][\w.-]*)(?P<extras>\[[\w,-]+\])?==(?P<version>\d+(?:\.\d+)+)"', re.ASCII
 )
 _RELEASE = re.compile(r"\d+(?:\.\d+)+", re.ASCII)
@@ -24,7 +24,7 @@ def refresh(root: Path, *, newest: Callable[[str], str] = venv.newest) -> Change
     """Compare each pinned program with the newest version that pip finds."""
     files = [path for folder in FOLDERS for path in sorted((root / folder).rglob("*.py"))]
     texts = {path.relative_to(root).as_posix(): path.read_bytes().decode() for path in files}
-    pinned = {(found["name"], found["version"]) for text in texts.values() for found in _PIN.finditer(text)}
+    pinned = {(found["name"], found["version"]) for text in texts.values() for found in PINNED.finditer(text)}
     known: dict[str, str] = {}
     failures: list[NodelayerError] = []
     for name in sorted({name for name, _ in pinned}):
@@ -58,4 +58,4 @@ def repinned(text: str, newest: Mapping[str, str]) -> str:
         version = max(found["version"], newest.get(found["name"], ""), key=number)
         return f'"{found["name"]}{found["extras"] or ""}=={version}"'
 
-    return _PIN.sub(replace, text)
+    return PINNED.sub(replace, text)

@@ -7,7 +7,6 @@ from pathlib import Path
 from nodelayer.errors import InvalidInputError, NodelayerError, UnreachableError, machine_error
 from nodelayer.project.pins import (
     abi_policies,
-    actions,
     base_images,
     lts_lines,
     programs,
@@ -28,7 +27,6 @@ PINS = (
     rie.PIN,
     programs.PIN,
     requirements.PIN,
-    actions.PIN,
 )
 
 

@@ -3,7 +3,7 @@
 from nodelayer.aws.layers import PRIVATE, Access, Content, LayerMetadata, LayerVersionSummary
 from nodelayer.aws.quotas import COMPATIBLE_RUNTIMES, DESCRIPTION
 from nodelayer.layer.artifact import Artifact
-from nodelayer.manifest.model import Layer, Published
+from nodelayer.manifest.model import Layer, Published, Source
 
 PADDING = " (fills the numbering)"
 """Suffix of the description of padding: a layer version that is published only for its number."""
@@ -42,8 +42,16 @@ def entry(artifact: Artifact, region: str, published: Published) -> Layer:
         size=artifact.size,
         unzipped_size=artifact.unzipped_size,
         compatible_runtimes=list(for_artifact(artifact).runtimes),
+        source=_source(artifact),
         regions={region: published},
     )
+
+
+def _source(artifact: Artifact) -> Source | None:
+    if artifact.source is None:
+        return None
+    key = artifact.source.signed_by
+    return Source(name=artifact.source.name, verified="openpgp" if key else "checksum", key=key)
 
 
 def published(version: int, arn: str, created: str, access: Access, *, parameters: bool = False) -> Published:

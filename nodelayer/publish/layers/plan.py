@@ -154,6 +154,16 @@ def never_invoked(artifact: Artifact) -> NotVerifiedError:
     )
 
 
+def not_signed(artifact: Artifact) -> NotVerifiedError:
+    """Return the error for a layer whose Node.js has no verified OpenPGP signature."""
+    return NotVerifiedError(
+        f"{artifact.path.name} contains a Node.js without a verified OpenPGP signature",
+        where="--require-signature",
+        todo=f"build it from nodejs.org: {PROGRAM} build-layer --node {artifact.node_version} "
+        f"--arch {artifact.architecture} --source nodejs.org",
+    )
+
+
 def check_account(known: Manifest, account: Account) -> None:
     """Raise RefusedError if the manifest records layer versions of another account in the partition."""
     for layer in known.layers:

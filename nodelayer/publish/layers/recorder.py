@@ -58,7 +58,7 @@ class Recorder:
         began = time.monotonic()
         new = Manifest.of(self._waiting)
         try:
-            store.update(self._path, lambda known: known.merge(new), self._reserve)
+            store.update(self._path, lambda known: store.accept(known, new), self._reserve)
             self._waiting = []
         finally:
             ended = time.monotonic()

@@ -10,22 +10,24 @@ from support import Outcome, command, environment
 from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
 from nodelayer.github import manifest_branch
 from nodelayer.github.manifest_branch import ManifestBranch
+from nodelayer.manifest import store
 from nodelayer.manifest.model import Layer, Manifest, Published
 from nodelayer.manifest.schema import parse
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import open_git
+from nodelayer.version import __version__
 
 QUIET = Reporter(quiet=True)
 REGIONS = ("eu-west-1", "us-east-1", "ap-northeast-1")
 
 
-def entry(node, region="eu-west-1", version=1):
+def entry(node, region="eu-west-1", version=1, nodelayer=__version__):
     name = f"nodejs-{node.replace('.', '-')}-x86_64"
     arn = f"arn:aws:lambda:{region}:123456789012:layer:{name}:{version}"
     return Layer(
         node_version=node,
         architecture="x86_64",
-        nodelayer_version="1.0.0",
+        nodelayer_version=nodelayer,
         layer_name=name,
         code_sha256="A" * 43 + "=",
         size=1,
@@ -175,6 +177,17 @@ def test_a_refused_push_is_not_retried(remote, clone):
     with pytest.raises(RefusedError, match="pre-receive hook declined"):
         manifest_branch.push(Manifest.of([entry("24.1.0")]), branch_of(clone), "", QUIET)
     assert (remote / "calls").read_text() == "called\n"
+
+
+def test_new_entry_of_a_newer_nodelayer_is_refused_and_an_old_one_stays(remote, clone, tmp_path):
+    newer = tmp_path / "newer.json"
+    newer.write_text(Manifest.of([entry("24.1.0", nodelayer="99.0.0")]).json_text())
+    outcome = run(*command("github.push-manifest", newer), cwd=clone)
+    assert outcome.code == 5
+    assert "a new entry for nodejs-24-1-0-x86_64 names nodelayer 99.0.0, but this is " in outcome.err
+    assert git(remote, "branch", "--list", "layers") == ""
+    known = Manifest.of([entry("24.1.0", nodelayer="99.0.0")])  # a newer nodelayer wrote the branch
+    assert len(store.accept(known, Manifest.of([*known.layers, entry("12.16.1")])).layers) == 2
 
 
 def test_a_branch_with_other_files_is_not_changed(remote, clone):

@@ -73,6 +73,26 @@ def test_an_unknown_version_is_an_error_and_the_others_are_planned():
     assert str(found.failures[0]) == "no Node.js 99 for x86_64 or arm64: nearest: 26.1.0"
 
 
+def test_layer_without_an_asset_is_missing_even_if_it_is_published():
+    target = ReleaseTargets(maintenance=False, versions=("12.16.1",), runners={X86_64: "ubuntu-24.04"})
+    known = Manifest.of([entry("12.16.1")])
+    (job,) = plan(targets=target).jobs
+    complete = frozenset(job.assets)
+    assert f"attestation-{job.id}.jsonl" in complete
+    for released, missing in ((complete, ()), (complete - {f"attestation-{job.id}.jsonl"}, (job,))):
+        request = MatrixRequest(missing=known, released=released)
+        assert plan(request, targets=target).jobs == missing
+
+
+def test_matrix_is_read_back_from_its_line():
+    found = plan()
+    assert [(job.version, job.architecture) for job in matrix.read(found.line)] == [
+        (job.version, job.architecture) for job in found.jobs
+    ]
+    with pytest.raises(InvalidInputError, match="the value is not a matrix"):
+        matrix.read('{"include": [{"node": "12.16.1"}]}')
+
+
 def test_every_starts_with_the_oldest_supported_release():
     releases = {
         X86_64: [Release("11.15.0"), Release("12.0.0"), Release("12.0.0-rc.1"), Release("13.0.0-rc.1")]

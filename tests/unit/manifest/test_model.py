@@ -297,7 +297,7 @@ def test_new_records_survive_a_merge_in_any_order_and_match_the_schema():
     full = msgspec.structs.replace(
         layer(withdrawn=withdrawn, accounts=["210987654321"], parameters=True),
         canary=canary,
-        source=Source(name="npm", method="checksum"),
+        source=Source(name="npm", verified="checksum"),
     )
     runtime = RuntimeVersion(
         node_version="12.16.1",

@@ -7,9 +7,21 @@ import pytest
 from support import ROOT, command, environment
 
 from nodelayer.errors import InvalidInputError, MachineError, NotVerifiedError, UnreachableError
-from nodelayer.project.pins import refresh
+from nodelayer.project.pins import (
+    abi_policies,
+    base_images,
+    lts_lines,
+    programs,
+    refresh,
+    release_keys,
+    requirements,
+    rie,
+    runtimes,
+)
 from nodelayer.project.pins.pin import Changes, Pin
 from nodelayer.util.console import Reporter
+
+ONE_FILE = (base_images, lts_lines, release_keys, requirements, rie, runtimes)
 
 
 def changes(root, *failures, line="~ fact 1 -> 2"):
@@ -118,8 +130,8 @@ def test_write_summary_fails_if_the_file_cannot_be_written(tmp_path):
 def test_choose_returns_the_named_pins_in_the_order_of_the_list():
     assert [each.name for each in refresh.choose("rie, abi", "--only")] == ["abi", "rie"]
     assert refresh.choose("", "--only") == ()
-    with pytest.raises(InvalidInputError, match=r"unknown pin 'regoins' \[--keep\]: use base-images, abi"):
-        refresh.choose("regoins", "--keep")
+    with pytest.raises(InvalidInputError, match=r"unknown pin 'regoins' \[--only\]: use base-images, abi"):
+        refresh.choose("regoins", "--only")
 
 
 def test_every_pin_module_is_listed_and_documented():
@@ -131,10 +143,17 @@ def test_every_pin_module_is_listed_and_documented():
         assert f"| `{each.name}` |" in page
 
 
-def test_the_workflow_keeps_pins_that_its_token_cannot_change():
-    workflow = (ROOT / ".github" / "workflows" / "refresh.yml").read_text()
-    assert "vars.REFRESH_APP_CLIENT_ID == '' && 'actions'" in workflow
-    assert refresh.choose("actions", "--keep")
+def test_refresh_paths_lists_every_file_that_a_pin_can_change():
+    text = (ROOT / ".github" / "refresh-paths.txt").read_text()
+    listed = [line for line in text.splitlines() if not line.startswith("#")]
+    assert listed == sorted(set(listed))
+    files = {base_images.DOCKERFILE, *(each.FILE for each in ONE_FILE)}
+    files |= {path.relative_to(ROOT).as_posix() for path in (ROOT / abi_policies.FOLDER).glob("*.json")}
+    pinned = [path for folder in programs.FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    files |= {
+        path.relative_to(ROOT).as_posix() for path in pinned if programs.PINNED.search(path.read_text())
+    }
+    assert set(listed) == files
 
 
 # ---- as a command
