@@ -210,7 +210,7 @@ def built_layers(
     return found, failures
 
 
-def build_context(source: str, *, signature: bool) -> "build.BuildContext":
+def build_context(source: str, *, signature: bool, active_keys: bool = False) -> "build.BuildContext":
     """Return the build context for the flags and the environment."""
     from nodelayer.emulation import invoke, rie
     from nodelayer.layer import build, docker_builder
@@ -223,7 +223,7 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=open_source(source, SourceContext(cache, reporter, os.environ, signature)),
+        source=open_source(source, SourceContext(cache, reporter, os.environ, signature, active_keys)),
         reporter=reporter,
         emulator=lambda arch: rie.rie(arch, cache=cache, reporter=reporter),
         invoke=lambda layer, version, arch: invoke.check_unpacked(

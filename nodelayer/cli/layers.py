@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         "compression": COMPRESSION,
         "source": SOURCE,
         "signature": SIGNATURE,
+        "active_keys": "accept no signature by a retired key of the release team, for unattended builds",
         "json": "print the build records as a JSON array instead of the paths of the zips",
         "outputs": step_outputs.HELP
         + " Names: node-version (separated by commas); zip, record, sbom, layer-name, sha256, code-sha256 "
@@ -59,6 +60,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     compression: str = "best",
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002 - invoke makes --no-signature of it
+    active_keys: bool = False,  # noqa: FBT001, FBT002
     json: bool = False,  # noqa: FBT001, FBT002
     outputs: str = "",
 ) -> None:
@@ -73,7 +75,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util.attempts import attempt_each
 
     options = build.BuildOptions(Path(out), builder, compression, _base_image())
-    context = build_context(source, signature=signature)
+    context = build_context(source, signature=signature, active_keys=active_keys)
     chosen, failures = _choose(node, arch, context)
     for version in dict.fromkeys(version for version, _ in chosen):
         if why := outdated(version):

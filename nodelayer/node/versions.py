@@ -70,6 +70,14 @@ def lts_lines() -> dict[int, LtsLine]:
     }
 
 
+@cache
+def release_dates() -> dict[str, str]:
+    """Return the ISO 8601 date of each release in release_dates.json."""
+    text = Path(__file__).with_name("release_dates.json").read_text(encoding="utf-8")
+    dates: dict[str, str] = json.loads(text)["releases"]
+    return dates
+
+
 def lts_codename(version: str, published: str | None = None) -> str | None:
     """Return the codename of an LTS release, for sources that do not provide it; `published` is ISO 8601."""
     line = lts_lines().get(sort_key(version).major)

@@ -95,7 +95,7 @@ class Npm:
         package = architecture.npm_package
         document = f"npm/{package}/versions.json"
         try:
-            seen = self._view(package, "time", "versions")
+            seen = self.view(package, "time", "versions")
         except UnreachableError as error:
             kept = self._cache.read_document(document)
             if kept is None:
@@ -156,7 +156,7 @@ class Npm:
 
     def _integrity(self, package: str) -> str:
         # Asking for the version too distinguishes a package without integrity from one that does not exist.
-        seen = self._view(package, "version", "dist.integrity")
+        seen = self.view(package, "version", "dist.integrity")
         integrity = seen.get("dist.integrity") if isinstance(seen, dict) else None
         if not isinstance(integrity, str) or not _sha512(integrity):
             raise NotVerifiedError(
@@ -212,7 +212,8 @@ class Npm:
         )
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
 
-    def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
+    def view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
+        """Return fields of a package in the registry. Raises NodelayerError."""
         text = self._npm("view", package, *fields, "--json")
         if not text.strip():
             raise NotFoundError("npm has no data about it", where=package, todo=_CHECK_REGISTRY)

@@ -353,7 +353,7 @@ def test_a_subkey_has_no_pinned_fingerprint_but_belongs_to_its_key():
 
 
 def test_the_pinned_fingerprints_are_complete_unique_and_active_ones_first():
-    pinned = openpgp.pinned_fingerprints()
+    pinned = [key.fingerprint for key in openpgp.pinned_keys()]
     assert len(pinned) == len(set(pinned)) == 29
     assert all(len(each) == 40 and each == each.upper() for each in pinned)
     assert pinned[0] == "5BE8A3F6C8A5C01D106C0AD820B1A390B168D356"
@@ -372,7 +372,7 @@ def genuine():
 
 def test_checksums_of_a_real_release_verify_with_the_pinned_key():
     text, key = genuine()
-    assert RELEASER in openpgp.pinned_fingerprints()
+    assert openpgp.ReleaseKey(RELEASER) in openpgp.pinned_keys()
     data, verified = openpgp.verify_cleartext(text, [key], where="14.2.0")
     assert verified.fingerprint == RELEASER
     assert verified.note == openpgp.PINNED_ALONE
