@@ -154,8 +154,11 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
             from nodelayer.util.console import Reporter
 
             Reporter.all_quiet = True
+        from nodelayer.util.console import escaped_output
+
         try:
-            body(*args, **kwargs)
+            with escaped_output():
+                body(*args, **kwargs)
         except NodelayerError as error:
             raise Exit(f"nodelayer: {error}", code=error.code) from error
         except KeyboardInterrupt:

@@ -89,7 +89,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
     failures += attempt_each(chosen, build_one, context.reporter, name=_name)
     if len(chosen) > 1 and records and context.reporter.on_terminal:  # where rows took the place of lines
-        context.reporter.say(tables.columns(map(build.row, records)).rstrip("\n"))
+        context.reporter.say_lines(tables.columns(map(build.row, records)))
     if json:
         print(f"[{', '.join(record.json_text().rstrip() for record in records)}]")
     step_outputs.write(outputs, build.outputs(records, options.out))
