@@ -8,7 +8,7 @@ from pathlib import Path
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.layer.record import BuildRecord, load, matches
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
-from nodelayer.project_paths import PROGRAM
+from nodelayer.project_paths import PROGRAM, command
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: P
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} is built",
             where=str(out),
-            todo=f"run {PROGRAM} build-layer --node '{spec}' --arch {architecture}"
+            todo=f"run {command('build-layer', '--node', spec, '--arch', architecture)}"
             + (f"; built versions: {', '.join(available)}" if available else ""),
         ) from error
 
@@ -118,7 +118,7 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         NotVerifiedError: The zip is missing, or does not match the record.
     """
     path = folder / record.zip
-    todo = f"run {PROGRAM} build-layer --node {record.node_version} --arch {record.architecture}"
+    todo = f"run {command('build-layer', '--node', record.node_version, '--arch', record.architecture)}"
     try:
         if not matches(record, folder):
             raise NotVerifiedError(

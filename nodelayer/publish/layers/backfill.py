@@ -14,7 +14,7 @@ from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, Un
 from nodelayer.layer.artifact import Artifact, built_records, check_zip, of_record
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.node.versions import sort_key
-from nodelayer.project_paths import PROGRAM
+from nodelayer.project_paths import command
 from nodelayer.publish.layers import download
 from nodelayer.publish.layers.metadata import access_of
 from nodelayer.publish.layers.plan import PublishOptions
@@ -56,7 +56,8 @@ def new_regions(
     new = tuple(region for region in selection.regions if region not in used)
     behind = {region for each in missing(known, selection.regions, wanted=wanted) for region in each.regions}
     if others := ",".join(sorted(behind - set(new))):
-        reporter.say(f"{others} have only some of the layers. Run: {PROGRAM} backfill --regions {others}")
+        again = command("backfill", "--regions", others)
+        reporter.say(f"{others} have only some of the layers. Run: {again}")
     return replace(selection, regions=new)
 
 
