@@ -14,7 +14,6 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pysequoia
 import pytest
-import requests
 from rich.console import Console
 
 from nodelayer.architecture import ARM64, X86_64
@@ -22,7 +21,6 @@ from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError,
 from nodelayer.node.openpgp import ReleaseKey
 from nodelayer.node.sources.base import NOT_CHECKED, SourceContext
 from nodelayer.node.sources.nodejs_org import NodejsOrg
-from nodelayer.util import http as web
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
@@ -585,17 +583,6 @@ def test_an_unknown_host_name_fails_at_once(nodejs):
 def test_a_host_without_a_certificate_is_never_asked_over_http(nodejs, base, site):
     refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
     assert site.asked == []
-
-
-def test_a_redirect_from_https_to_http_is_refused():
-    response = requests.Response()
-    response.status_code, response.url = 302, "https://nodejs.org/dist/index.json"
-    response.headers["location"] = "http://nodejs.org/dist/index.json"
-    session = web._Session()
-    with pytest.raises(requests.exceptions.InvalidSchema):
-        session.get_redirect_target(response)
-    response.headers["location"] = "https://nodejs.org/download/release/index.json"
-    assert session.get_redirect_target(response) == response.headers["location"]
 
 
 def test_a_temporarily_busy_host_is_asked_again(nodejs, base, site):

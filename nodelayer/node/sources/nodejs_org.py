@@ -46,6 +46,7 @@ _TODO_KEYS = (
     "or pass --no-signature to verify the checksum only"
 )
 _TODO_AGAIN = "try again; if it fails again, do not use this host"
+_STRONG_TAG = re.compile(r'"[!#-~]*"')
 _SUM = re.compile(r"([0-9a-fA-F]{64}) [ *](\S+)")
 
 
@@ -360,7 +361,7 @@ class DistSource:
         if start:
             headers["Range"] = f"bytes={start}-"
             # If-Range requires a strong entity tag (RFC 9110, 13.1.5)
-            headers.update({"If-Range": etag} if etag.startswith('"') else {})
+            headers.update({"If-Range": etag} if _STRONG_TAG.fullmatch(etag) else {})
         with web.stream(url, headers) as response:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(
