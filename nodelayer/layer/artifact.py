@@ -1,11 +1,11 @@
 """Open built layer zips by their build records, and check that each record matches its zip."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
+from nodelayer.layer import archive
 from nodelayer.layer.record import BuildRecord, load, matches
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
 from nodelayer.project_paths import PROGRAM, command
@@ -152,14 +152,7 @@ def check_zip(artifact: Artifact) -> None:
     Raises:
         NotVerifiedError: It is not.
     """
-    try:
-        with zipfile.ZipFile(artifact.path) as opened:
-            names = set(opened.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise NotVerifiedError(
-            "the file is not a zip", where=str(artifact.path), todo="build the layer again"
-        ) from error
-    if "bootstrap" not in names:
+    if "bootstrap" not in archive.names(artifact.path):
         raise NotVerifiedError(
             "the zip is not a layer with a runtime: it has no bootstrap",
             where=str(artifact.path),

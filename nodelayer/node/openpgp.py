@@ -226,22 +226,30 @@ def _signed_by_primary(data: bytes, signature: bytes, key: Key, kind: SignatureT
     """Check a signature of a primary RSA key that Sequoia cannot judge."""
     try:
         primary, *rest = PacketPile.from_bytes(key.data)
-        signatures = [packet for packet in PacketPile.from_bytes(signature) if packet.tag == Tag.Signature]
+        signatures = [packet for packet in PacketPile.from_bytes(signature) if _tag(packet) == Tag.Signature]
+        if (
+            len(signatures) != 1
+            or _tag(primary) != Tag.PublicKey
+            or (primary.fingerprint or "").upper() != key.fingerprint
+        ):
+            return False
+        return _may_sign(primary, rest, signatures[0]) and _rsa_valid(data, primary, signatures[0], kind)
     except _BROKEN:
         return False
-    if (
-        len(signatures) != 1
-        or primary.tag != Tag.PublicKey
-        or (primary.fingerprint or "").upper() != key.fingerprint
-    ):
-        return False
-    return _may_sign(primary, rest, signatures[0]) and _rsa_valid(data, primary, signatures[0], kind)
+
+
+def _tag(packet: Packet) -> Tag | None:
+    """Return the type of a packet; None if pysequoia does not know it."""
+    try:
+        return packet.tag
+    except _BROKEN:
+        return None
 
 
 def _may_sign(primary: Packet, rest: Sequence[Packet], signature: Packet) -> bool:
     """Check whether the self-signatures allow signing at that time, if Sequoia can use none of them."""
     key_id = (primary.fingerprint or "")[-16:]
-    signatures = [packet for packet in rest if packet.tag == Tag.Signature]
+    signatures = [packet for packet in rest if _tag(packet) == Tag.Signature]
     own = [
         packet
         for packet in signatures

@@ -261,7 +261,7 @@ def test_publish_refuses_a_file_that_is_not_a_zip(workspace):
         made.record, sha256=digest.hexdigest(), code_sha256=code_sha256(digest.digest()), size=9
     )
     made.record_path.write_text(record.json_text())
-    assert "not a zip" in refused(workspace.command("publish", "--node", "12"), 5)
+    assert "the layer is damaged" in refused(workspace.command("publish", "--node", "12"), 5)
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ from nodelayer.errors import (
 )
 from nodelayer.node import openpgp
 from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceContext, SourceRecord
-from nodelayer.node.tarball import WANTED, check_binary, members
+from nodelayer.node.tarball import MOST_ARCHIVE, WANTED, check_binary, members
 from nodelayer.node.versions import Release, is_version, nearest, release_dates
 from nodelayer.util.http import Web, shown
 
@@ -38,7 +38,6 @@ _MEGABYTE = 1_000_000
 _MOST_INDEX = 20 * _MEGABYTE
 _MOST_SUMS = 1 * _MEGABYTE
 _MOST_KEY = 1 * _MEGABYTE
-_MOST_ARCHIVE = 500 * _MEGABYTE
 _TRIES = 5  # of a download that is interrupted
 _CHUNK = 1 << 14  # bytes that an interruption may lose: requests returns complete chunks only
 _TODO_KEYS = (
@@ -377,7 +376,7 @@ class DistSource:
             )
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else None
-            if total is not None and total > _MOST_ARCHIVE:
+            if total is not None and total > MOST_ARCHIVE:
                 raise self._too_large(url)
             name = url.rpartition("/")[2]
             with self._reporter.transfer(name, total) as done:
@@ -395,7 +394,7 @@ class DistSource:
                 if isinstance(chunk, requests.RequestException):
                     return chunk
                 size += len(chunk)
-                if size > _MOST_ARCHIVE:
+                if size > MOST_ARCHIVE:
                     stream.truncate(0)
                     raise self._too_large(url)
                 stream.write(chunk)
@@ -404,7 +403,7 @@ class DistSource:
 
     def _too_large(self, url: str) -> UnreachableError:
         return UnreachableError(
-            f"{self._host} sent more than {_MOST_ARCHIVE // _MEGABYTE} MB, so it is not a release",
+            f"{self._host} sent more than {MOST_ARCHIVE // _MEGABYTE} MB, so it is not a release",
             where=shown(url),
             todo="use another mirror, or --source npm",
         )

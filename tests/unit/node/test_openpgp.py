@@ -394,3 +394,16 @@ def test_an_inserted_line_in_genuine_checksums_is_rejected():
     for changed in (line + text, inside, header):
         with pytest.raises(NotVerifiedError):
             openpgp.verify_cleartext(changed, [key], where="14.2.0")
+
+
+@pytest.mark.parametrize("tag", [19, 25, 39, 60, 63])
+def test_a_packet_of_an_unknown_type_in_a_key_is_ignored(tag):
+    text, key = genuine()
+    packet = bytes((0xC0 | tag, 1)) + b"x"
+    data = bytes(pysequoia.Cert.from_bytes(key.data)) + packet
+    longer = openpgp.Key(key.fingerprint, data, key.certificate)
+    assert openpgp.verify_cleartext(text, [longer], where="14.2.0")[1].fingerprint == RELEASER
+    assert not openpgp.is_of(signed_by(made()), [longer])
+    for call in (openpgp.signer_among, openpgp.is_of):
+        with pytest.raises(NotVerifiedError, match="not an OpenPGP signature"):
+            call(packet, [])
