@@ -5,7 +5,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -119,15 +119,19 @@ def command(
     help: Mapping[str, str] | None = None,  # noqa: A002 - Invoke's word
     name: str | None = None,
     bare_value_flag: str = "",
+    repeated: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Return a decorator that makes a command of a function.
 
-    Parameters become flags; a parameter without a default becomes a required flag.
+    Parameters become flags; a parameter without a default becomes a required flag. Each of `repeated` may be
+    given several times.
     """
 
     def made(body: Callable[..., None]) -> Command:
         texts = {**(help or {}), "quiet": QUIET}
-        result = Command(_guarded(body), name=name, help=texts, positional=[], auto_shortflags=False)
+        result = Command(
+            _guarded(body), name=name, help=texts, positional=[], auto_shortflags=False, iterable=repeated
+        )
         result.bare_value_flag = bare_value_flag
         return result
 
@@ -148,7 +152,7 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
         given_flags.update(
             (f"--{name.replace('_', '-')}", value if value is True else str(value))
             for name, value in kwargs.items()
-            if value != known.parameters[name].default
+            if value not in (known.parameters[name].default, [])
         )
         if quiet:
             from nodelayer.util.console import Reporter

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -98,10 +99,14 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
 @command(
     name="run",
+    repeated=["env"],
     help={
         "node": f"{FILE_SPEC} (default: the newest version in --out)",
         "layer-arn": "ARN of a published layer version to download, verify and run, instead of --node",
-        "profile": f"{PROFILE}; only for --layer-arn",
+        "env": "environment variable of the function, as NAME=value; may be repeated",
+        "env_file": "file with environment variables of the function, one NAME=value on each line",
+        "aws_credentials": "give the function your AWS credentials and region; not with --layer-arn",
+        "profile": f"{PROFILE}, for --layer-arn, or to give its credentials to the function",
         "event": "JSON file with the event, or - for standard input (default: a greeting)",
         "out": "folder with built layers; a missing layer is built there (default: dist)",
         "function": "folder of the function (default: the sample function)",
@@ -119,24 +124,43 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     timeout: int = 30,
     layer_arn: str = "",
     profile: str = "",
+    env: Sequence[str] | None = None,
+    env_file: str = "",
+    aws_credentials: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Run a function on a layer in AWS's Runtime Interface Emulator, without Docker, and print its answer.
 
-    Exit code 8 means that the function returned an error. Example: run --node 24 --event event.json
+    The function gets the variables that Lambda sets and those that you name. With --layer-arn, it also has
+    no network and sees no other files, if this machine can do that. Exit code 8 means that the function
+    returned an error. Example: run --node 24 --event event.json
     """
     from nodelayer.emulation import invoke
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
     from nodelayer.node.releases import choose_one
     from nodelayer.node.versions import parse_specs
+    from nodelayer.util import confined
     from nodelayer.util.temporary import temporary_folder
 
-    if node and layer_arn:
-        raise InvalidInputError("--node and --layer-arn are mutually exclusive", todo="use one")
+    if layer_arn and (node or aws_credentials):
+        other = "--node" if node else "--aws-credentials"
+        raise InvalidInputError(f"{other} and --layer-arn are mutually exclusive", todo="use one")
+    variables = invoke.variables(env or (), env_file)
+    if aws_credentials or (profile and not layer_arn):
+        from nodelayer.aws.credentials import variables as aws_variables
+
+        variables = aws_variables(profile or None) | variables
     data = invoke.read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     context = build_context("auto", signature=True)
     host = invoke.host_architecture()
-    request = invoke.InvokeRequest(Path(function or PATHS.function), data, handler, timeout)
+    folder, why = Path(function or PATHS.function), confined.available() if layer_arn else ""
+    if why:
+        context.reporter.warn(
+            f"the layer runs with network and with your files, because of this machine: {why}"
+        )
+    request = invoke.InvokeRequest(
+        folder, data, handler, timeout, variables, confined=bool(layer_arn) and not why
+    )
     with temporary_folder("nodelayer-run-") as scratch:
         if layer_arn:
             label, zipped = layer_arn, scratch / "layer.zip"
