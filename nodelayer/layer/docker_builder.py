@@ -11,6 +11,7 @@ import json
 import re
 import tarfile
 import tempfile
+import threading
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -21,8 +22,10 @@ from pathlib import Path
 from typing import IO, Any
 
 import docker
+import msgspec
 import requests
 from docker.errors import APIError, DockerException, ImageNotFound, NotFound
+from docker.models.containers import Container
 from docker.models.images import Image
 
 from nodelayer.architecture import ARM64, Architecture
@@ -44,7 +47,21 @@ _NO_DAEMON = {"FileNotFoundError": "no socket", "ConnectionRefusedError": "conne
 _CLEANUP_ROUNDS = 40
 _CLEANUP_PAUSE_S = 0.5
 _EMPTY_ROUNDS_AFTER_INTERRUPTION = 3
-_OUT = "/nodelayer/out"
+_PROOF = "nodelayer-proof: "
+_PROOF_S = 300  # an emulated architecture is slow
+_MOST_OUTPUT = 1_000_000  # bytes
+_CONFINED: dict[str, Any] = {
+    "network_mode": "none",
+    "user": "65534:65534",
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=64m"},  # noqa: S108 - in the container
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "mem_limit": "2g",
+    "memswap_limit": "2g",
+    "pids_limit": 256,
+}
+"""What keeps the downloaded binary from everything except computing."""
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
 
@@ -67,6 +84,11 @@ class ProofRequest:
     architecture: Architecture
     base: str
     libraries: Sequence[str] = ()
+
+
+class _Report(msgspec.Struct):
+    versions: dict[str, str]
+    system: dict[str, str]
 
 
 class Engine:
@@ -110,7 +132,7 @@ class Engine:
     def prove(
         self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext
     ) -> LayerProof:
-        """Run the stages of docker/Dockerfile with these files; afterwards remove its containers and images.
+        """Build docker/Dockerfile with these files and test them in a container; remove both afterwards.
 
         Raises:
             UnreachableError: The daemon or the image's registry does not answer.
@@ -125,11 +147,11 @@ class Engine:
         try:
             with _context(entries, docker_context) as context:
                 image = self._build(context, build, request)
-            exported = self._export(image)
+            found, report = self._test(image, request)
             empty_rounds = 1
         finally:
             self._clean(build, image, empty_rounds)
-        return _proof(exported, entries, request, base_id)
+        return _proof(found, report, entries, request, base_id)
 
     def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
         lines: list[str] = []
@@ -139,11 +161,10 @@ class Engine:
                 fileobj=context,
                 custom_context=True,
                 dockerfile="docker/Dockerfile",
-                target="export",
+                target="proof",
                 platform=request.architecture.docker,
                 buildargs={
                     "BASE_IMAGE": request.base,
-                    "NODE_VERSION": request.node_version,
                     "LIBRARIES": " ".join(request.libraries),
                     "BUILD_ID": build,
                 },
@@ -167,11 +188,33 @@ class Engine:
             )
         return image
 
-    def _export(self, image: str) -> tarfile.TarFile:
+    def _test(self, image: str, request: ProofRequest) -> tuple[tarfile.TarFile, bytes]:
+        """Test the layer in a container; return the files of /opt and the report as JSON."""
+        lines: list[str] = []
+        report = b""
         try:
-            container = self._client.containers.create(image, command=["none"])
+            container = self._client.containers.create(
+                image, ["sh", "/nodelayer/prove.sh", request.node_version], **_CONFINED
+            )
             try:
-                chunks, _ = container.get_archive(f"{_OUT}/.")
+                container.start()
+                timer = threading.Timer(_PROOF_S, lambda: _kill(container))
+                timer.start()
+                try:
+                    output = _limited(container.logs(stream=True, follow=True))
+                finally:
+                    timer.cancel()
+                    _kill(container)
+                for line in output.decode(errors="replace").splitlines():
+                    if line.startswith(_PROOF):
+                        report = line.removeprefix(_PROOF).encode()
+                    elif line.strip():
+                        lines.append(line.rstrip())
+                        self._reporter.say(f"  docker: {line.rstrip()}")
+                code = container.wait()["StatusCode"]
+                if code or not report:
+                    raise _failed(f"the test ended with exit code {code}", lines, request)
+                chunks, _ = container.get_archive("/opt/.")
                 spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
                 for chunk in chunks:
                     spool.write(chunk)
@@ -180,7 +223,7 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, image) from error
         spool.seek(0)
-        return tarfile.open(fileobj=spool)
+        return tarfile.open(fileobj=spool), report
 
     def _clean(self, build: str, image: str, empty_rounds: int) -> None:
         """Remove the containers and images of a build, until `empty_rounds` rounds in a row find none.
@@ -204,6 +247,21 @@ class Engine:
                 if empty >= empty_rounds:
                     return
             time.sleep(_CLEANUP_PAUSE_S)
+
+
+def _kill(container: Container) -> None:
+    with suppress(DockerException, requests.RequestException):  # it has ended
+        container.kill()
+
+
+def _limited(chunks: Iterable[bytes]) -> bytes:
+    """Return the beginning of the output of a container, until it ends or prints too much."""
+    output = bytearray()
+    for chunk in chunks:
+        output += chunk
+        if len(output) > _MOST_OUTPUT:
+            break
+    return bytes(output[:_MOST_OUTPUT])
 
 
 def connect(reporter: Reporter) -> Engine:
@@ -266,7 +324,7 @@ def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[byte
 
 
 def _proof(
-    exported: tarfile.TarFile, sent: Sequence[Entry], request: ProofRequest, base_id: str
+    exported: tarfile.TarFile, report: bytes, sent: Sequence[Entry], request: ProofRequest, base_id: str
 ) -> LayerProof:
     with exported:
         found: dict[str, tuple[bytes, int]] = {}
@@ -274,31 +332,35 @@ def _proof(
             stream = exported.extractfile(member) if member.isfile() else None
             if stream is not None:
                 found[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
-    expected = {f"opt/{entry.path}": (entry.data, entry.mode) for entry in sent}
-    added = {f"opt/lib/{soname}" for soname in request.libraries}
-    returned = {name for name in found if name.startswith("opt/")}
+    expected = {entry.path: (entry.data, entry.mode) for entry in sent}
+    added = {f"lib/{soname}" for soname in request.libraries}
     changed = sorted(name for name in expected if found.get(name) != expected[name])
-    if changed or returned - expected.keys() != added:
-        unexpected = ", ".join(changed + sorted((returned - expected.keys()) ^ added))
+    if changed or found.keys() - expected.keys() != added:
+        unexpected = ", ".join(changed + sorted((found.keys() - expected.keys()) ^ added))
         raise NotVerifiedError(
             f"the Docker build changed files of the layer: {unexpected}",
             todo="use a base image whose /opt is empty",
         )
-    report: dict[str, Any] = json.loads(found["proof.json"][0])
-    system = report["system"].get("PRETTY_NAME", "an unnamed system")
+    try:
+        told = msgspec.json.decode(report, type=_Report)
+    except ValueError as error:
+        raise NotVerifiedError(
+            f"the report of the test is not valid ({error})", todo="use another --source"
+        ) from error
+    system = told.system.get("PRETTY_NAME", "an unnamed system")
     return LayerProof(
         builder=BuilderRecord(
             name="docker",
             base_image=request.base,
             base_image_id=base_id,
             system=system,
-            amazon_linux=report["system"].get("ID") == _ID_OF_AMAZON_LINUX,
+            amazon_linux=told.system.get("ID") == _ID_OF_AMAZON_LINUX,
             executed=True,
             invoked=True,
             libraries=dict.fromkeys(request.libraries, f"packages of {system}"),
         ),
-        libraries={soname: found[f"opt/lib/{soname}"][0] for soname in request.libraries},
-        versions=report["versions"],
+        libraries={soname: found[f"lib/{soname}"][0] for soname in request.libraries},
+        versions=told.versions,
     )
 
 
