@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -201,16 +201,15 @@ class Engine:
                 timer = threading.Timer(_PROOF_S, lambda: _kill(container))
                 timer.start()
                 try:
-                    output = _limited(container.logs(stream=True, follow=True))
+                    for line in _lines(container.logs(stream=True, follow=True)):
+                        if line.startswith(_PROOF):
+                            report = line.removeprefix(_PROOF).encode()
+                        elif line:
+                            lines.append(line)
+                            self._reporter.say(f"  docker: {line}")
                 finally:
                     timer.cancel()
                     _kill(container)
-                for line in output.decode(errors="replace").splitlines():
-                    if line.startswith(_PROOF):
-                        report = line.removeprefix(_PROOF).encode()
-                    elif line.strip():
-                        lines.append(line.rstrip())
-                        self._reporter.say(f"  docker: {line.rstrip()}")
                 code = container.wait()["StatusCode"]
                 if code or not report:
                     raise _failed(f"the test ended with exit code {code}", lines, request)
@@ -254,14 +253,16 @@ def _kill(container: Container) -> None:
         container.kill()
 
 
-def _limited(chunks: Iterable[bytes]) -> bytes:
-    """Return the beginning of the output of a container, until it ends or prints too much."""
-    output = bytearray()
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a container's output, until it ends or has printed too much."""
+    size, rest = 0, b""
     for chunk in chunks:
-        output += chunk
-        if len(output) > _MOST_OUTPUT:
-            break
-    return bytes(output[:_MOST_OUTPUT])
+        size += len(chunk)
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip() for line in whole)
+        if size > _MOST_OUTPUT:
+            return
+    yield rest.decode(errors="replace").rstrip()
 
 
 def connect(reporter: Reporter) -> Engine:
