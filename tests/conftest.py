@@ -68,6 +68,7 @@ _TOGETHER = {
     "runtime": "tests/runtime/",
     "layers": (
         "tests/integration/test_build_layer.py",
+        "tests/integration/test_code_cache.py",
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
     ),

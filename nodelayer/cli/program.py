@@ -15,7 +15,8 @@ from nodelayer.cli.command import Command
 from nodelayer.version import __version__
 
 LISTED = (
-    *("build-layer", "run", "test-layer", "publish", "arn", "verify", "backfill", "prune", "catalog"),
+    *("build-layer", "run", "test-layer", "code-cache"),
+    *("publish", "arn", "verify", "backfill", "prune", "catalog"),
     *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
     *("release", "test", "test-all", "lint", "bench"),
 )

@@ -14,7 +14,7 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -188,6 +188,41 @@ class Engine:
             )
         return image
 
+    def run(  # noqa: PLR0913, PLR0917 - every input of a container
+        self,
+        base: str,
+        architecture: Architecture,
+        files: bytes,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        result: str,
+    ) -> tuple[str, tarfile.TarFile]:
+        """Run a command in a container with added files (a tar archive); return stdout and the path `result`.
+
+        Raises:
+            UnreachableError: The daemon or the image's registry does not answer.
+        """
+        self.base_image(base, architecture)
+        try:
+            container = self._client.containers.create(
+                base,
+                list(command),
+                entrypoint=[],
+                environment=dict(environ),
+                platform=architecture.docker,
+                **{**_CONFINED, "read_only": False, "user": ""},  # it gets files and leaves one
+            )
+            try:
+                container.put_archive("/", files)
+                container.start()
+                container.wait()
+                output = container.logs(stdout=True, stderr=False).decode(errors="replace")
+                return output, _archive(container, result)
+            finally:
+                container.remove(force=True)
+        except (DockerException, requests.RequestException) as error:
+            raise _explained(error, base) from error
+
     def _test(self, image: str, request: ProofRequest) -> tuple[tarfile.TarFile, bytes]:
         """Test the layer in a container; return the files of /opt and the report as JSON."""
         lines: list[str] = []
@@ -213,16 +248,11 @@ class Engine:
                 code = container.wait()["StatusCode"]
                 if code or not report:
                     raise _failed(f"the test ended with exit code {code}", lines, request)
-                chunks, _ = container.get_archive("/opt/.")
-                spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
-                for chunk in chunks:
-                    spool.write(chunk)
+                return _archive(container, "/opt/."), report
             finally:
                 container.remove(force=True)
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, image) from error
-        spool.seek(0)
-        return tarfile.open(fileobj=spool), report
 
     def _clean(self, build: str, image: str, empty_rounds: int) -> None:
         """Remove the containers and images of a build, until `empty_rounds` rounds in a row find none.
@@ -263,6 +293,15 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
         if size > _MOST_OUTPUT:
             return
     yield rest.decode(errors="replace").rstrip()
+
+
+def _archive(container: Container, path: str) -> tarfile.TarFile:
+    chunks, _ = container.get_archive(path)
+    spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
+    for chunk in chunks:
+        spool.write(chunk)
+    spool.seek(0)
+    return tarfile.open(fileobj=spool)
 
 
 def connect(reporter: Reporter) -> Engine:

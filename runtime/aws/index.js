@@ -9,6 +9,7 @@ const log = load('./log.js');
 const invocationLoop = load('./invocation-loop.js');
 
 const env = process.env;
+const CODE_CACHE = '/var/task/.nodelayer/code-cache';
 
 // Returns a require() for the client's own files that skips Node.js's search for a file, which takes most of their load
 // time. The require() inside those files does the same.
@@ -55,7 +56,15 @@ function startConcurrent(address) {
 }
 
 function loadHandler() {
-  return load('./handler-loader.js').load(env.LAMBDA_TASK_ROOT || process.cwd(), env._HANDLER || '');
+  const root = env.LAMBDA_TASK_ROOT || process.cwd();
+  // The code cache has Lambda's absolute paths. If the environment variable is set, Node.js uses that cache.
+  if (root === '/var/task' && !env.NODE_COMPILE_CACHE && isFolder(CODE_CACHE)) load('./code-cache.js').enable(CODE_CACHE);
+  return load('./handler-loader.js').load(root, env._HANDLER || '');
+}
+
+function isFolder(path) {
+  const stat = module.constructor._stat; // loading fs takes 3 ms on Node.js 18
+  return typeof stat === 'function' && stat(path) === 1;
 }
 
 // Sets the globals that AWS's managed Node.js runtimes set.

@@ -6,7 +6,7 @@ const threads = require('worker_threads');
 const log = require('./log.js');
 
 const WORKERS_PER_CPU = 8; // as AWS's runtime
-const NOT_FOR_WORKERS = /^--(expose-gc|max-old-space-size|max-semi-space-size)/; // flags that a worker refuses
+const NOT_FOR_WORKERS = /^--(expose-gc|max-old-space-size|max-semi-space-size|v8-pool-size)/; // flags that a worker refuses
 const RESTART_DELAY_MS = 100;
 
 // Returns false in a worker itself. Throws if this Node.js does not support concurrent invocations.

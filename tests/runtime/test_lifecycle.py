@@ -259,6 +259,19 @@ def test_heap_limit_is_90_percent_of_memory_from_nodejs_18_or_the_configured_sha
     assert ([flag for flag in seen["flags"] if "old-space" in flag], raw.err) == (flags, "")
 
 
+@pytest.mark.parametrize(
+    ("variables", "flags"),
+    [
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1769"}, ["--v8-pool-size=1"]),
+        ({"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "1770"}, []),
+        ({"NODE_OPTIONS": "--v8-pool-size=3"}, []),
+    ],
+)
+def test_function_with_at_most_one_vcpu_starts_one_helper_thread(run, variables, flags):
+    (seen,) = answers(run(NEW, "environment", variables=variables))
+    assert [flag for flag in seen["flags"] if "pool" in flag] == flags
+
+
 @pytest.mark.parametrize("percent", ["08", "all", "101", "-1", "a[$(id >&2)]"])
 def test_invalid_heap_percentage_is_replaced_by_the_default_with_a_warning(run, percent):
     raw = run(NEW, "environment", variables={"NODELAYER_HEAP_PERCENT": percent})
@@ -277,7 +290,7 @@ def wrapper(tmp_path):
 
 def test_exec_wrapper_starts_the_runtime(run, wrapper):
     (seen,) = answers(run(NEW, "environment", variables={"AWS_LAMBDA_EXEC_WRAPPER": str(wrapper)}))
-    assert seen["wrapped"] == "3"  # node, its heap, index.js
+    assert seen["wrapped"] == "4"  # node, its helper threads, its heap, index.js
 
 
 def test_exec_wrapper_can_start_the_bootstrap_again(run, runtimes, wrapper):

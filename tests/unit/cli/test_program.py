@@ -19,6 +19,7 @@ LISTED = [
     "build-layer",
     "run",
     "test-layer",
+    "code-cache",
     "publish",
     "arn",
     "verify",

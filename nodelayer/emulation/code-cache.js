@@ -1,0 +1,148 @@
+'use strict';
+// code-cache.js CACHE HANDLER EVENT [FILE ...]: fill the folder CACHE with the code that Node.js compiles to load HANDLER, and to
+// answer the JSON in the file EVENT if that is not empty. It starts /opt/bootstrap with the function in /var/task, and serves the
+// Runtime API to it. With FILEs, it compiles those instead, without running them. The last line of stdout is a JSON object: {}, or
+// { error } with why the function failed. Runs on the Node.js of the layer.
+//
+// Node.js saves a module's code as it is before the module runs, without the functions that V8 compiles when they are called. So
+// the code cache is switched on at the end, and each module is compiled again: V8 then finds the functions that it has compiled.
+
+const { spawn } = require('child_process');
+const fs = require('fs');
+const http = require('http');
+const Module = require('module');
+const path = require('path');
+const { fileURLToPath, pathToFileURL } = require('url');
+const { setFlagsFromString } = require('v8');
+
+const [cache, handler, eventFile, ...files] = process.argv.slice(2);
+const TASK = '/var/task/';
+const API = '/2018-06-01/runtime';
+const HEADERS = {
+  'Aws-Request-Id': '00000000-0000-4000-8000-000000000000',
+  'Deadline-Ms': String(Date.now() + 60000),
+  'Invoked-Function-Arn': 'arn:aws:lambda:us-east-1:123456789012:function:function',
+};
+const SAVE = 'SIGUSR2'; // makes the function's process save the code and end
+
+if (process.env.NODELAYER_SAVE_CODE_TO) preload();
+else if (files.length > 0) compileFiles();
+else runFunction();
+
+// In the function's process, before everything else. V8 rejects code that was compiled with other flags, so they have their
+// defaults while code is saved.
+function preload() {
+  const folder = process.env.NODELAYER_SAVE_CODE_TO;
+  for (const name of ['NODELAYER_SAVE_CODE_TO', 'AWS_LAMBDA_EXEC_WRAPPER']) delete process.env[name];
+  process.env.NODE_COMPILE_CACHE = folder; // so that the client ignores an older code cache
+  setFlagsFromString('--no-flush-bytecode'); // V8 forgets functions that were not called for a while, at no fixed time
+  process.on(SAVE, () => {
+    setFlagsFromString('--flush-bytecode');
+    enableCodeCache(folder);
+    compileAgain();
+    process.exit(0);
+  });
+}
+
+function enableCodeCache(folder) {
+  setFlagsFromString('--hash-seed=0');
+  Module.enableCompileCache(folder);
+}
+
+// Compiles the modules of the function without running them again.
+function compileAgain() {
+  const isEsModule = require('util').types.isModuleNamespaceObject;
+  const commonJs = Object.values(require.cache).filter(({ exports }) => !isEsModule(exports));
+  const names = new Set(commonJs.map(({ filename }) => filename).filter((name) => !name.endsWith('.mjs')));
+  for (const name of names) if (name.startsWith(TASK)) compileCommonJs(name);
+  const { loadCache } = require('internal/modules/esm/loader').getOrInitializeCascadedLoader();
+  for (const href of loadCache.keys()) {
+    const file = href.startsWith('file:') ? fileURLToPath(href) : '';
+    if (file.startsWith(TASK) && !names.has(file) && /\.m?js$/.test(file)) compileEsModule(href, file);
+  }
+}
+
+function compileCommonJs(file) {
+  const load = Module._extensions[path.extname(file)] || Module._extensions['.js'];
+  try {
+    load(neverRun(file), file);
+  } catch (_) {
+    // compiled, or an ES module that replaces what require() returns, which is not saved
+  }
+}
+
+// Returns a module that throws when it is about to run: after Node.js has compiled it, it reads `exports`.
+function neverRun(file) {
+  return Object.defineProperty(new Module(file, null), 'exports', {
+    get() {
+      throw new Error('compiled');
+    },
+  });
+}
+
+function compileEsModule(href, file) {
+  const { SourceTextModuleTypes, compileSourceTextModule } = require('internal/modules/esm/utils');
+  const type = SourceTextModuleTypes ? SourceTextModuleTypes.kUser : {}; // before Node.js 26, an object
+  compileSourceTextModule(href, fs.readFileSync(file, 'utf8'), type);
+}
+
+function compileFiles() {
+  enableCodeCache(cache);
+  for (const file of files) {
+    try {
+      compileFile(TASK + file);
+    } catch (error) {
+      return report({ error: `${file}: ${error}` });
+    }
+  }
+  report({});
+}
+
+function compileFile(file) {
+  const source = fs.readFileSync(file, 'utf8');
+  try {
+    Module.prototype._compile.call(neverRun(file), source, file, 'commonjs');
+  } catch (error) {
+    if (error.name === 'SyntaxError') compileEsModule(pathToFileURL(file).href, file);
+  }
+}
+
+// Starts the function, gives it the event, and lets it save its code.
+function runFunction() {
+  const events = eventFile ? [fs.readFileSync(eventFile, 'utf8')] : [];
+  let failure = null;
+  let child;
+  const server = http.createServer((request, response) => {
+    const chunks = [];
+    request.on('data', (chunk) => chunks.push(chunk));
+    request.on('end', () => {
+      if (request.url === `${API}/invocation/next`) {
+        if (events.length === 0 || failure) return child.kill(SAVE);
+        for (const [name, value] of Object.entries(HEADERS)) response.setHeader(`Lambda-Runtime-${name}`, value);
+        return response.end(events.shift());
+      }
+      if (request.url.endsWith('/error')) failure = Buffer.concat(chunks).toString();
+      response.writeHead(202);
+      response.end();
+    });
+  });
+  server.listen(0, '127.0.0.1', () => {
+    const env = Object.assign({}, process.env, {
+      AWS_LAMBDA_EXEC_WRAPPER: `${__dirname}/wrapper`,
+      AWS_LAMBDA_RUNTIME_API: `127.0.0.1:${server.address().port}`,
+      LAMBDA_TASK_ROOT: '/var/task',
+      NODELAYER_SAVE_CODE_TO: cache,
+      _HANDLER: handler,
+    });
+    child = spawn('/opt/bootstrap', { env, cwd: '/var/task', stdio: ['ignore', 2, 2] });
+    child.on('exit', (code, signal) => {
+      if (!failure && code !== 0) failure = `its process ended with ${signal || `exit status ${code}`}`;
+      report(failure ? { error: failure } : {});
+      process.exit();
+    });
+  });
+}
+
+function report(outcome) {
+  console.log(JSON.stringify(outcome));
+}

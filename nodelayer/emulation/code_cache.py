@@ -1,0 +1,239 @@
+"""Write V8's code cache of a function, with which its code starts faster on a layer.
+
+The function runs on the layer as on Lambda, in /var/task, because Node.js finds code by its absolute path:
+https://nodejs.org/api/module.html#module-compile-cache. code-cache.js does that, in mount namespaces of this
+machine or in a Docker container. runtime/aws/code-cache.js uses the result.
+"""
+
+import io
+import json
+import re
+import shutil
+import subprocess
+import tarfile
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from importlib.resources import files as resources
+from pathlib import Path
+
+from nodelayer.architecture import Architecture
+from nodelayer.errors import FunctionError, IncompatibleError, InvalidInputError, MachineError, machine_error
+from nodelayer.layer import archive
+from nodelayer.layer.contents import NODE
+from nodelayer.layer.docker_builder import Engine, base_reference
+from nodelayer.node.versions import sort_key
+from nodelayer.util.temporary import temporary_folder
+
+FOLDER = ".nodelayer/code-cache"
+WORTHWHILE = 100_000
+"""Bytes of a code cache below which a function does not start faster (docs/runtime.md)."""
+_FIRST = "22.8.0"  # has module.enableCompileCache()
+_TIMEOUT_S = 300.0
+_CACHE = "/var/work/cache"
+_DRIVER = "/var/work/code-cache.js"
+_WRAPPER = "/var/work/wrapper"
+_WRAPPER_TEXT = f"""#!/bin/sh
+# V8 saves the hashes of strings, which depend on a random number, so this number is fixed.
+node=$1
+shift
+exec "$node" --hash-seed=1 --expose-internals ${{NODELAYER_SAVE_CODE_TO:+--require={_DRIVER}}} "$@"
+"""
+_EVENT = "/var/work/event.json"
+_SUBFOLDER = re.compile(r"(?P<name>v[\d.]+-(?P<arch>\w+)-[0-9a-f]{8})-\d+")
+_NAMESPACES = (
+    ("unshare", "--user", "--map-root-user", "--mount"),
+    ("unshare", "--mount"),
+)
+# $1 becomes /var, with the function $2 in task (read-only if possible) and $4 in work; $3 becomes /opt.
+_MOUNT = """set -e
+mount -t tmpfs nodelayer "$1"
+mkdir "$1/task" "$1/work"
+mount --bind "$2" "$1/task"
+mount -o remount,bind,ro "$1/task" 2>/dev/null || true
+mount --bind "$3" /opt
+mount --bind "$4" "$1/work"
+mount --rbind "$1" /var
+cd /var/task
+shift 4
+exec "$@"
+"""
+
+Sandbox = Callable[[Path, Path, Path, Sequence[str]], str]
+"""Run a command with a function in /var/task, a layer in /opt, a folder in /var/work; return its stdout."""
+
+
+@dataclass(frozen=True)
+class CodeCacheRequest:
+    """A function's folder and handler, and an event as JSON; or files to compile without running them."""
+
+    function: Path
+    handler: str
+    event: bytes | None = None
+    files: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CodeCache:
+    """The folder of a written code cache, the number of its files and their size in bytes."""
+
+    folder: Path
+    files: int
+    size: int
+
+
+def check(version: str, request: CodeCacheRequest) -> None:
+    """Check what can be checked before a layer is built.
+
+    Raises:
+        IncompatibleError: This Node.js version has no code cache.
+        InvalidInputError: The folder, or a file in it, does not exist.
+    """
+    if sort_key(version) < sort_key(_FIRST):
+        raise IncompatibleError(
+            f"Node.js {version} cannot read a code cache", todo=f"use Node.js {_FIRST} or later"
+        )
+    if not request.function.is_dir():
+        raise InvalidInputError(
+            "the folder of the function does not exist", where=str(request.function), todo="name a folder"
+        )
+    for file in request.files:
+        path = request.function / file
+        if Path(file).is_absolute() or not path.is_file():
+            raise InvalidInputError(
+                "the file does not exist", where=str(path), todo="name files relative to --function"
+            )
+
+
+def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], Sandbox]) -> CodeCache:
+    """Write the code cache of a function on a layer; replace an older one for the same architecture.
+
+    Docker is used if this machine has no mount namespaces or cannot run the layer's Node.js.
+
+    Raises:
+        FunctionError: The handler cannot be loaded, or fails.
+        MachineError: The folder of the function is not writable.
+    """
+    with temporary_folder("nodelayer-code-cache-") as scratch:
+        layer, work = scratch / "layer", scratch / "work"
+        archive.unpack(archive.read(zipped), layer)
+        work.mkdir()
+        shutil.copy(str(resources("nodelayer.emulation") / "code-cache.js"), work)
+        (work / "wrapper").write_text(_WRAPPER_TEXT, encoding="utf-8")
+        (work / "wrapper").chmod(0o755)
+        if request.event is not None:
+            (work / "event.json").write_bytes(request.event)
+        event = "" if request.event is None else _EVENT
+        command = (_WRAPPER, f"/opt/{NODE}", _DRIVER, _CACHE, request.handler, event, *request.files)
+        sandbox = _local_sandbox(layer) or docker_sandbox()
+        _check_outcome(sandbox(request.function.resolve(), layer, work, command), request)
+        (written,) = (work / "cache").iterdir()
+        return _put_in_place(written, request.function)
+
+
+def _check_outcome(output: str, request: CodeCacheRequest) -> None:
+    try:
+        failure = str(json.loads(output.splitlines()[-1]).get("error", ""))
+    except (ValueError, IndexError):
+        failure = "it ended without a result"
+    if not failure:
+        return
+    if request.files:
+        raise InvalidInputError("a file cannot be compiled", where="--files", todo=failure)
+    try:
+        report = json.loads(failure)
+        failure = f"{report['errorType']}: {report['errorMessage']}"
+    except (ValueError, KeyError, TypeError):
+        pass
+    raise FunctionError(
+        f"{request.handler} failed, without the variables and permissions that it has on Lambda: {failure}",
+        todo="correct it, or compile its files without running them: --files index.js,lib/other.js",
+    )
+
+
+def _put_in_place(written: Path, function: Path) -> CodeCache:
+    match = _SUBFOLDER.fullmatch(written.name)
+    if match is None:
+        raise MachineError(f"Node.js wrote the code cache to a folder of an unknown form: {written.name}")
+    folder = function / FOLDER
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".new-", dir=folder) as staging:
+            new = Path(staging, match["name"])
+            shutil.copytree(written, new, copy_function=shutil.copyfile)
+            for file in new.iterdir():
+                file.chmod(0o644)  # Lambda's user reads them
+            new.chmod(0o755)
+            for old in folder.glob(f"v*-{match['arch']}-*"):
+                shutil.rmtree(old)
+            new.replace(folder / match["name"])
+    except OSError as error:
+        raise machine_error(error, folder, "--function") from error
+    sizes = [file.stat().st_size for file in (folder / match["name"]).iterdir()]
+    return CodeCache(folder / match["name"], len(sizes), sum(sizes))
+
+
+def _local_sandbox(layer: Path) -> Sandbox | None:
+    """Return a sandbox in mount namespaces, if this machine has them and can run the layer's Node.js."""
+    probe = 'mount -t tmpfs nodelayer /var && mount --bind /var /opt && exec "$0" --version'
+    environ = _environ() | {"LD_LIBRARY_PATH": str(layer / "lib")}
+    for prefix in _NAMESPACES:
+        try:
+            command = [*prefix, "sh", "-c", probe, str(layer / NODE)]
+            subprocess.run(command, check=True, capture_output=True, env=environ)
+        except (OSError, subprocess.CalledProcessError):
+            continue
+        return partial(_run_in, prefix)
+    return None
+
+
+def _run_in(prefix: Sequence[str], function: Path, layer: Path, work: Path, command: Sequence[str]) -> str:
+    root = work.with_name("var")
+    root.mkdir()
+    shell = ("sh", "-c", _MOUNT, "sh", str(root), str(function), str(layer), str(work))
+    try:
+        done = subprocess.run(
+            [*prefix, *shell, *command],
+            env=_environ(),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
+    except subprocess.TimeoutExpired as error:
+        raise FunctionError(f"the function was not loaded within {_TIMEOUT_S:.0f} s") from error
+    return done.stdout
+
+
+def docker_sandbox(engine: Engine, architecture: Architecture, base_image: str | None) -> Sandbox:
+    """Return a sandbox in a container of the target's image."""
+    base = base_reference("provided.al2023", base_image, architecture)
+
+    def run(function: Path, layer: Path, work: Path, command: Sequence[str]) -> str:
+        packed = io.BytesIO()
+        with tarfile.open(fileobj=packed, mode="w") as tar:
+            for folder, name in ((layer, "opt"), (function, "var/task"), (work, "var/work")):
+                tar.add(folder, name)
+        output, exported = engine.run(base, architecture, packed.getvalue(), command, _environ(), _CACHE)
+        with exported:
+            exported.extractall(work, filter="data")
+        return output
+
+    return run
+
+
+def _environ() -> dict[str, str]:
+    """Return the variables that every function on Lambda has, without credentials."""
+    return {
+        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+        "LD_LIBRARY_PATH": "/opt/lib",
+        "LANG": "en_US.UTF-8",
+        "TZ": ":UTC",
+        "AWS_REGION": "us-east-1",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_LAMBDA_FUNCTION_NAME": "function",
+        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
+        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
+    }

@@ -1,0 +1,206 @@
+"""code-cache: what it writes, and functions that start with it in /var/task as another user, as on Lambda."""
+
+import json
+import os
+import re
+import subprocess
+
+import pytest
+from runtime.runtime_api import Event, RuntimeApi
+
+pytestmark = pytest.mark.network
+
+VERSIONS = [
+    "24.21.0",
+    *(pytest.param(version, marks=pytest.mark.full) for version in ("22.8.0", "22.23.3", "26.10.0")),
+]
+FILES = {
+    "index.js": "exports.handler = async (event) => (await import('./module.mjs')).triple(event.n);",
+    "module.mjs": "import { double } from './lib/double.js'; export const triple = (n) => n + double(n);",
+    "lib/double.js": "exports.double = (n) => n * 2;",
+    "broken.js": "throw new Error('no TABLE_NAME');",
+    "throws.js": "exports.handler = async () => { throw new TypeError('no such item'); };",
+    "syntax.js": "exports.handler = (;",
+}
+CODE = {"index.js", "module.mjs", "lib/double.js"}
+EVENT, ANSWER = {"n": 14}, 42
+SANDBOX_USER = "993"
+MOUNT = """set -e
+mount -t tmpfs test "$1"; mkdir "$1/task"
+mount --bind "$2" "$1/task"; mount --bind "$3" /opt; mount --rbind "$1" /var
+mount -t tmpfs -o mode=1777 test /tmp
+cd /var/task; exec setpriv --reuid "$4" --clear-groups /opt/bootstrap
+"""
+
+
+@pytest.fixture
+def function(tmp_path):
+    folder = tmp_path / "function"
+    for name, text in FILES.items():
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    return folder
+
+
+@pytest.fixture
+def write(invoke, layer, function, tmp_path):
+    """Run code-cache, with an event unless flags name files, and return its outcome."""
+    event = tmp_path / "event.json"
+    event.write_text(json.dumps(EVENT))
+
+    def run(version, *flags, **changes):
+        out = layer(version).zip.parent
+        flags = flags or ("--handler=index.handler", f"--event={event}")
+        named = (f"--function={function}", f"--node={version}", f"--out={out}")
+        return invoke("code-cache", *named, *flags, **changes)
+
+    return run
+
+
+@pytest.fixture
+def call(layer, function, tmp_path_factory):
+    """Invoke the function in /var/task on a layer, as Lambda's user; return its answer and its output."""
+    if os.geteuid() != 0:
+        pytest.skip("not root: mounts and another user need it")
+
+    def run(version, memory="512"):
+        opt, root = tmp_path_factory.mktemp("opt"), tmp_path_factory.mktemp("root")
+        layer(version).unpacked(opt).chmod(0o755)
+        with RuntimeApi([Event(json.dumps(EVENT).encode())]) as api:
+            process = subprocess.Popen(
+                ["unshare", "--mount", "sh", "-c", MOUNT, "sh", root, function, opt, SANDBOX_USER],
+                env={
+                    "PATH": os.environ["PATH"],
+                    "AWS_LAMBDA_RUNTIME_API": api.address,
+                    "AWS_LAMBDA_FUNCTION_MEMORY_SIZE": memory,
+                    "LAMBDA_TASK_ROOT": "/var/task",
+                    "_HANDLER": "index.handler",
+                    "NODE_DEBUG_NATIVE": "COMPILE_CACHE",
+                },
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            try:
+                assert api.wait_until_done(20), process.communicate(timeout=5)
+            finally:
+                process.kill()
+            (answer,) = [each for each in api.received if each.path.endswith("/response")]
+            return json.loads(answer.body), process.communicate()[0]
+
+    return run
+
+
+def accepted(log):
+    return set(re.findall(r"cache for (?:\w+ )?(?:file://)?/var/task/(\S+) was accepted", log))
+
+
+def compiled(log):
+    return set(re.findall(r"cache for (?:\w+ )?(?:file://)?/var/task/(\S+) was (?:not init|rejected)", log))
+
+
+def contents(function):
+    folder = function / ".nodelayer" / "code-cache"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): path.read_bytes() for path in files}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_function_starts_with_its_code_cache_as_another_user(write, call, function, version):
+    outcome = write(version)
+    assert outcome.code == 0, outcome.err
+    (folder,) = (function / ".nodelayer" / "code-cache").iterdir()
+    assert outcome.out.strip() == str(folder)
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o644}
+    for memory in ("512", "3008"):
+        answer, log = call(version, memory=memory)
+        assert answer == ANSWER
+        assert (accepted(log), compiled(log)) == (CODE, set()), log
+
+
+def test_second_code_cache_is_the_same_and_a_failure_keeps_it(write, function):
+    assert write("24.21.0").code == 0
+    before = contents(function)
+    assert write("24.21.0").code == 0
+    assert contents(function) == before != {}
+    for flags, code, words in (
+        (["--handler=broken.handler"], 8, "Error: no TABLE_NAME"),
+        (["--files=syntax.js"], 2, "a file cannot be compiled [--files]: syntax.js: SyntaxError"),
+        (["--files=none.js"], 2, "the file does not exist"),
+    ):
+        outcome = write("24.21.0", *flags)
+        assert (outcome.code, outcome.out) == (code, ""), outcome.err
+        assert words in outcome.lines[-1]
+    assert contents(function) == before
+
+
+def test_stale_or_damaged_code_cache_does_not_break_the_start(write, call, function):
+    write("24.21.0")
+    (folder,) = (function / ".nodelayer" / "code-cache").iterdir()
+    for file in folder.iterdir():
+        file.write_bytes(file.read_bytes()[:-20])
+    answer, log = call("24.21.0")
+    assert (answer, compiled(log)) == (ANSWER, CODE)
+    folder = folder.rename(folder.with_name("v24.21.0-x64-00000000"))
+    answer, log = call("24.21.0")
+    assert answer == ANSWER
+    unused = "DEBUG\tnodelayer: the code cache in /var/task/.nodelayer/code-cache is not used: "
+    assert f"{unused}it is for other flags of V8" in log
+    folder.rename(folder.with_name("v24.0.0-x64-00000000"))
+    answer, log = call("24.21.0")
+    assert answer == ANSWER
+    assert f"{unused}it is not for Node.js v24.21.0 on x64" in log
+
+
+def test_files_are_compiled_without_running_them(write, call):
+    outcome = write("24.21.0", "--files=broken.js,lib/double.js,index.js,module.mjs")
+    assert outcome.code == 0, outcome.err
+    answer, log = call("24.21.0")
+    assert (answer, accepted(log)) == (ANSWER, CODE)
+
+
+@pytest.mark.full
+def test_event_that_fails_is_named(write, tmp_path):
+    outcome = write("24.21.0", "--handler=throws.handler", f"--event={tmp_path / 'event.json'}")
+    assert (outcome.code, outcome.out) == (8, "")
+    assert "throws.handler failed, without the variables" in outcome.lines[-1]
+    assert "TypeError: no such item" in outcome.lines[-1]
+
+
+@pytest.mark.parametrize(
+    ("node", "code", "words"),
+    [
+        ("20.20.2", 6, "Node.js 20.20.2 cannot read a code cache: use Node.js 22.8.0 or later"),
+        ("24,22", 2, "this command takes one version [--node]: name one"),
+    ],
+)
+def test_versions_without_a_code_cache_are_rejected(invoke, function, node, code, words):
+    outcome = invoke("code-cache", f"--function={function}", f"--node={node}")
+    assert outcome.code == code
+    assert words in outcome.err
+
+
+@pytest.mark.docker
+@pytest.mark.full
+def test_docker_writes_the_same_where_there_are_no_namespaces(write, function, tmp_path):
+    (tmp_path / "unshare").symlink_to("/bin/false")
+    without = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NODELAYER_BASE_IMAGE": "nodelayer-standin:{arch}"}
+    assert write("24.21.0").code == 0
+    local = contents(function)
+    outcome = write("24.21.0", **without)
+    assert outcome.code == 0, outcome.err
+    assert contents(function) == local
+
+
+@pytest.mark.docker
+@pytest.mark.arm64
+@pytest.mark.long
+def test_emulation_writes_code_for_arm64_beside_that_for_x86_64(write, function):
+    assert write("24.21.0").code == 0
+    base = {"NODELAYER_BASE_IMAGE": "nodelayer-standin:{arch}"}  # this machine lacks arm64's C library
+    outcome = write("24.21.0", "--handler=index.handler", "--arch=arm64", **base)
+    assert outcome.code == 0, outcome.err
+    names = sorted(
+        each.name.rpartition("-")[0] for each in (function / ".nodelayer" / "code-cache").iterdir()
+    )
+    assert names == ["v24.21.0-arm64", "v24.21.0-x64"]
