@@ -257,6 +257,7 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     Interface Emulator. Example: test-layer --node 24
     """
     from nodelayer.emulation import invoke, rie
+    from nodelayer.util import confined
     from nodelayer.util.attempts import attempt_each
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
@@ -264,6 +265,9 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     artifacts, failures = built_layers(node, arch, Path(out))
     reporter, cache = Reporter(), DownloadCache(cache_folder())
     events = {name: PATHS.event.with_name(f"{name}.json").read_bytes() for name in invoke.EVENTS}
+
+    if why := confined.available():
+        reporter.warn(f"the layers run with network and with your files, because of this machine: {why}")
 
     def check_one(each: "Artifact") -> None:
         (wanted,) = architecture.parse(each.architecture)
