@@ -183,9 +183,9 @@ def test_a_mutant_is_read_or_refused_in_one_line(name, count, tmp_path, record_p
     def check(mutations):
         nonlocal slowest
         data = mutant(seed, mutations)
-        started = time.monotonic()
+        started = time.process_time()
         assert refusal(reader, data, tmp_path).isprintable()
-        slowest = max(slowest, time.monotonic() - started)
+        slowest = max(slowest, time.process_time() - started)
 
     check()
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) >> 10

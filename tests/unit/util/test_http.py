@@ -167,4 +167,4 @@ def test_a_compressed_bomb_is_not_unpacked(get):
     started = time.monotonic()
     with pytest.raises(UnreachableError, match="more than 1000000 bytes"):
         get(ok(gzip.compress(bomb), b"Content-Encoding: gzip, gzip"))
-    assert time.monotonic() - started < 2
+    assert time.monotonic() - started < 10
