@@ -12,7 +12,7 @@ from pathlib import Path
 import chromium
 import docker
 import pytest
-from support import REPORT
+from support import REPORT, find_program
 from xdist.scheduler import LoadScopeScheduling
 
 from nodelayer import architecture
@@ -184,3 +184,24 @@ def cache_folder():
     """Return the folder of the download cache, or None for the default of this user."""
     named = os.environ.get("NODELAYER_CACHE_DIR")
     return Path(named) if named else None
+
+
+@pytest.fixture
+def mounted():
+    """Mount small file systems, to fill them; skip the test where that is not allowed."""
+    if os.geteuid() != 0:
+        pytest.skip("not root: only root can mount a small file system")
+    find_program("mount", "mount")
+    points = []
+
+    def mount(point, *arguments):
+        point.mkdir()
+        done = subprocess.run(["mount", *arguments, point], capture_output=True, text=True, check=False)
+        if done.returncode:
+            pytest.skip("no right to mount: run it as root, outside of an unprivileged container")
+        points.append(point)
+        return point
+
+    yield mount
+    for point in points:
+        subprocess.run(["umount", point], check=True)

@@ -23,27 +23,30 @@ class Tools:
         made, _ = venv.environment(*requirements, cache=self._cache, reporter=Reporter(quiet=True))
         return made
 
-    def npm(self, *packages, without=None):
+    def npm(self, *packages, without=None, scripts=True):
         """A folder whose node_modules holds these packages and their dependencies, but not `without`."""
+        flags = ["--no-audit", "--no-fund", "--no-package-lock", *([] if scripts else ["--ignore-scripts"])]
 
         def make(folder):
             (folder / "package.json").write_text("{}")
-            _run("npm", "install", "--no-audit", "--no-fund", "--no-package-lock", *packages, cwd=folder)
+            _run("npm", "install", *flags, *packages, cwd=folder)
             if without:
                 shutil.rmtree(folder / "node_modules" / without)
 
         return self._kept("-".join(packages), make)
 
-    def npm_file(self, package, path):
-        """One file of a package that is too large to keep whole."""
+    def npm_files(self, package, *paths):
+        """A folder with some files of a package that is too large to keep whole."""
 
         def make(folder):
             name = _run("npm", "pack", "--silent", package, cwd=folder).strip()
             with tarfile.open(folder / name) as opened:
-                (folder / "file").write_bytes(opened.extractfile(f"package/{path}").read())
+                for path in paths:
+                    (folder / path).parent.mkdir(parents=True, exist_ok=True)
+                    (folder / path).write_bytes(opened.extractfile(f"package/{path}").read())
             (folder / name).unlink()
 
-        return self._kept(f"{package}-{path}", make) / "file"
+        return self._kept("-".join([package, "files", *paths]), make)
 
     def _kept(self, name, make):
         made, _ = venv.kept(name, make, cache=self._cache, reporter=Reporter(quiet=True), folder="tests")

@@ -4,7 +4,7 @@ botocore retries calls that are safe to repeat (adaptive mode: throttling, 5xx, 
 """
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 from typing import Any
 
@@ -12,20 +12,20 @@ import boto3
 from botocore import exceptions as boto
 from botocore.config import Config
 
-from nodelayer.aws.clients import RegionClients
-from nodelayer.aws.errors import NotEnabledError, translate_errors
+from nodelayer.aws.clients import TRIES, RegionClients
+from nodelayer.aws.errors import NotEnabledError, read
+from nodelayer.aws.functions import Functions
 from nodelayer.aws.layers import Layers
-from nodelayer.aws.regions import Partition, partition_of
+from nodelayer.aws.regions import Partition, check_known, partition_of, regions_of
 from nodelayer.aws.s3 import StagingBuckets
 from nodelayer.aws.ssm import Parameters
 from nodelayer.aws.stacks import Stacks
-from nodelayer.errors import InvalidInputError
+from nodelayer.errors import InvalidInputError, NodelayerError, UnreachableError
 from nodelayer.version import __version__
 
 _CONNECT_S = 10
-_READ_S = 20
-_PUBLISH_S = 180  # Lambda unpacks the zip before it answers
-_TRIES = 5
+_READ_S = 10  # these answers take less than a second
+_PUBLISH_S = 60  # Lambda unpacks the zip before it answers; then the layer version is looked up
 _HOME = {"aws": "us-east-1", "aws-cn": "cn-north-1", "aws-us-gov": "us-gov-west-1"}
 
 
@@ -43,17 +43,24 @@ class Account:
     def statuses(self) -> Mapping[str, str] | None:
         """Return the status of each region, as AWS reports it; None if the credentials may not ask."""
         client = self.client("account", self._home)
-        try:
+
+        def ask() -> dict[str, str]:
             pages = client.get_paginator("list_regions").paginate()
-            found = [region for page in pages for region in page["Regions"]]
-        except (boto.ClientError, boto.BotoCoreError):
+            return {each["RegionName"]: each["RegionOptStatus"] for page in pages for each in page["Regions"]}
+
+        try:
+            return read("account:ListRegions", "", self._home, ask)
+        except NodelayerError:
             return None
-        return {region["RegionName"]: region["RegionOptStatus"] for region in found}
 
     def region(self, name: str) -> "Region":
         """Return the account in one region."""
         with self._lock:
-            return self._regions.setdefault(name, Region(RegionClients(name, self.id, self.client)))
+            return self._regions.setdefault(name, self.open_region(name))
+
+    def open_region(self, name: str) -> "Region":
+        """Return the account in one region, with clients for a thread of its own."""
+        return Region(RegionClients(name, self.id, self.client))
 
     def client(self, service: str, region: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
         """Return a boto3 client; with `once`, one that never retries a call."""
@@ -63,7 +70,7 @@ class Account:
             read_timeout=_PUBLISH_S if once else _READ_S,
             retries={
                 "mode": "standard" if once else "adaptive",
-                "total_max_attempts": 1 if once else _TRIES,
+                "total_max_attempts": 1 if once else TRIES,
             },
             tcp_keepalive=True,
             user_agent_extra=f"nodelayer/{__version__}",
@@ -96,6 +103,11 @@ class Region:
         return Parameters(self._clients)
 
     @cached_property
+    def functions(self) -> Functions:
+        """The functions."""
+        return Functions(self._clients)
+
+    @cached_property
     def stacks(self) -> Stacks:
         """The CloudFormation stacks."""
         return Stacks(self._clients)
@@ -112,24 +124,43 @@ def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Acco
     """
     session = _session(profile)
     name = _partition(session.region_name, wanted)
-    known = Partition(name, tuple(session.get_available_regions("lambda", partition_name=name)))
+    known = Partition(
+        name,
+        regions_of(name),
+        frozenset(session.get_available_regions("lambda", partition_name=name)),
+    )
+    check_known(wanted or (), known)
     home = session.region_name or ""
     if home not in known.regions:
         home = _HOME.get(name) or known.regions[0]
-    asked = [region for region in wanted or () if region in known.regions]
-    if not asked or home in asked:
-        return Account(session, _identity(session, home), known, home)
+    asked = home if wanted is None or home in wanted else wanted[0]
     try:
-        return Account(session, _identity(session, asked[0]), known, home)
-    except NotEnabledError:  # that region may be disabled; the others may not
-        return Account(session, _identity(session, home), known, home)
+        return Account(session, _identity(session, asked, wanted), known, home)
+    except (NotEnabledError, UnreachableError) as error:  # the region may be disabled or down; others may not
+        if asked == home:
+            raise
+        try:
+            return Account(session, _identity(session, home, wanted), known, home)
+        except UnreachableError:
+            raise error from None
 
 
-def _identity(session: boto3.Session, region: str) -> str:
-    """Return the ID of the account."""
-    config = Config(region_name=region, connect_timeout=_CONNECT_S, retries={"mode": "standard"})
-    with translate_errors("sts:GetCallerIdentity", "", region):
-        return session.client("sts", config=config).get_caller_identity()["Account"]
+def _identity(session: boto3.Session, region: str, named: Collection[str] | None) -> str:
+    """Return the ID of the account. Errors contain the region only if the user named it."""
+    config = Config(
+        region_name=region, connect_timeout=_CONNECT_S, read_timeout=_READ_S, retries={"mode": "standard"}
+    )
+    try:
+        return read(
+            "sts:GetCallerIdentity",
+            "",
+            region if region in (named or ()) else "",
+            lambda: str(session.client("sts", config=config).get_caller_identity()["Account"]),
+        )
+    except NotEnabledError as error:
+        raise NotEnabledError(
+            "AWS does not accept the credentials", todo="check the access key and the profile"
+        ) from error
 
 
 def configured_region(profile: str | None) -> str | None:

@@ -2,11 +2,18 @@
 
 import threading
 import time
+from collections.abc import Callable
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
-from nodelayer.aws.errors import translate_errors
+from nodelayer.aws.errors import read, translate_errors
 from nodelayer.aws.quotas import REQUESTS_A_SECOND
+
+TRIES = 4
+"""Attempts of a call that is safe to repeat."""
+_THROTTLED = (429, 503)
+_LONGEST_WAIT_S = 30.0
+_T = TypeVar("_T")
 
 
 class OpenClient(Protocol):
@@ -28,6 +35,8 @@ class RegionClients:
     def client(self, service: str, *, once: bool = False) -> Any:  # noqa: ANN401 - any service's
         """Return a boto3 client of this region; requests to Lambda stay within its quota."""
         client = self._open_client(service, self.region, once=once)
+        if not once:
+            client.meta.events.register_first(f"needs-retry.{service}", wait_as_told)
         if service == "lambda":
             client.meta.events.register("request-created.lambda", self._pace.wait)
         return client
@@ -35,6 +44,18 @@ class RegionClients:
     def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:
         """Translate the errors of a call in this region, see `nodelayer.aws.errors`."""
         return translate_errors(action, what, self.region)
+
+    def read(self, action: str, what: str, ask: Callable[[], _T]) -> _T:
+        """Call `ask`, which is safe to repeat, see `nodelayer.aws.errors.read`."""
+        return read(action, what, self.region, ask)
+
+
+def wait_as_told(response: tuple[Any, object] | None, attempts: int, **_event: object) -> float | None:
+    """Return the seconds of the header Retry-After of a throttled response; None if botocore decides."""
+    if response is None or attempts >= TRIES or response[0].status_code not in _THROTTLED:
+        return None
+    seconds = response[0].headers.get("Retry-After", "")
+    return min(float(seconds), _LONGEST_WAIT_S) if seconds.isdecimal() else None
 
 
 class Pace:

@@ -7,6 +7,7 @@ import base64
 import hashlib
 import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
     from nodelayer.aws.clients import RegionClients
 
+_ACCOUNT = re.compile(r"\b\d{12}\b", re.ASCII)
 _BASE64_CHUNK = 3 << 20  # bytes; a multiple of 3, so that the encoded chunks can be joined
 
 
@@ -33,18 +35,31 @@ class Access:
 
     public: bool = False
     organizations: frozenset[str] = frozenset()
+    accounts: frozenset[str] = frozenset()
 
     def __sub__(self, other: "Access") -> "Access":
-        return Access(self.public and not other.public, self.organizations - other.organizations)
+        return Access(
+            self.public and not other.public,
+            self.organizations - other.organizations,
+            self.accounts - other.accounts,
+        )
 
     def __or__(self, other: "Access") -> "Access":
-        return Access(self.public or other.public, self.organizations | other.organizations)
+        return Access(
+            self.public or other.public,
+            self.organizations | other.organizations,
+            self.accounts | other.accounts,
+        )
 
     def __bool__(self) -> bool:
-        return self.public or bool(self.organizations)
+        return self.public or bool(self.organizations or self.accounts)
 
     def __str__(self) -> str:
-        parts = [*(["public"] if self.public else []), *sorted(self.organizations)]
+        parts = [
+            *(["public"] if self.public else []),
+            *sorted(self.organizations),
+            *(f"account {each}" for each in sorted(self.accounts)),
+        ]
         return ", ".join(parts) or "private"
 
 
@@ -60,7 +75,6 @@ class LayerVersionSummary:
     arn: str
     description: str
     created: str
-    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -68,6 +82,7 @@ class Content:
     """The content of a layer version: sha256 in base64, size in bytes, URL of the zip (valid ten minutes).
 
     `runtimes` and `architectures` are the compatible ones; empty means that its publisher named none.
+    `created` is UTC, as in the manifest.
     """
 
     version: int
@@ -78,6 +93,8 @@ class Content:
     created: str
     runtimes: tuple[str, ...] = ()
     architectures: tuple[str, ...] = ()
+    description: str = ""
+    license: str = ""
 
 
 @dataclass(frozen=True)
@@ -122,42 +139,50 @@ class Layers:
 
     def versions(self, layer: str) -> list[LayerVersionSummary]:
         """Return the versions of a layer, oldest first."""
-        with self._clients.translate_errors("lambda:ListLayerVersions", layer):
+
+        def ask() -> list[LayerVersionSummary]:
             pages = self._client.get_paginator("list_layer_versions").paginate(LayerName=layer)
-            found = [
+            return [
                 LayerVersionSummary(
                     item["Version"],
                     item["LayerVersionArn"],
                     item.get("Description", ""),
                     _time(item["CreatedDate"]),
-                    item.get("LicenseInfo", ""),
                 )
                 for page in pages
                 for item in page["LayerVersions"]
             ]
+
+        found = self._clients.read("lambda:ListLayerVersions", layer, ask)
         return sorted(found, key=lambda each: each.version)
 
     def content(self, layer: str, version: int) -> Content | None:
         """Return the content of a layer version; None if it does not exist."""
-        with self._clients.translate_errors("lambda:GetLayerVersion", f"{layer}:{version}"):
+
+        def ask() -> Content | None:
             try:
                 answer = self._client.get_layer_version(LayerName=layer, VersionNumber=version)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND:
                     return None
                 raise
-        return _content(answer)
+            return _content(answer)
+
+        return self._clients.read("lambda:GetLayerVersion", f"{layer}:{version}", ask)
 
     def content_by_arn(self, arn: str) -> Content | None:
         """Return the content of any account's layer version; None if this account cannot read it."""
-        with self._clients.translate_errors("lambda:GetLayerVersion", arn):
+
+        def ask() -> Content | None:
             try:
                 answer = self._client.get_layer_version_by_arn(Arn=arn)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND | DENIED:
                     return None
                 raise
-        return _content(answer)
+            return _content(answer)
+
+        return self._clients.read("lambda:GetLayerVersion", arn, ask)
 
     def publish(
         self,
@@ -182,11 +207,11 @@ class Layers:
                 answer = self._publisher.publish_layer_version(
                     LayerName=metadata.name, Content=content, **_metadata(metadata)
                 )
+                return _content(answer)
         finally:
             self._body = None
             if self._stream is not None:
                 self._stream.close()
-        return _content(answer)
 
     def get_ready(self) -> None:
         """Create the client that publishes before it is needed, because that takes long."""
@@ -194,31 +219,63 @@ class Layers:
 
     def access(self, layer: str, version: int) -> Access:
         """Return who may use a layer version."""
-        with self._clients.translate_errors("lambda:GetLayerVersionPolicy", f"{layer}:{version}"):
+
+        def ask() -> Access:
             try:
                 answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
             except ClientError as error:
                 if error_code(error) in NOT_FOUND:
                     return PRIVATE
                 raise
-        return _access(json.loads(answer["Policy"]))
+            return _access(json.loads(answer["Policy"]))
+
+        return self._clients.read("lambda:GetLayerVersionPolicy", f"{layer}:{version}", ask)
 
     def permit(self, layer: str, version: int, access: Access) -> None:
         """Add permissions to a layer version; existing ones stay."""
-        for organization in [*([""] if access.public else []), *sorted(access.organizations)]:
-            more = {"OrganizationId": organization} if organization else {}
+        statements: list[tuple[str, dict[str, str]]] = [
+            *([("public", {"Principal": "*"})] if access.public else []),
+            *(
+                (f"organization-{each}", {"Principal": "*", "OrganizationId": each})
+                for each in sorted(access.organizations)
+            ),
+            *((f"account-{each}", {"Principal": each}) for each in sorted(access.accounts)),
+        ]
+        for name, who in statements:
             with self._clients.translate_errors("lambda:AddLayerVersionPermission", f"{layer}:{version}"):
                 try:
                     self._client.add_layer_version_permission(
                         LayerName=layer,
                         VersionNumber=version,
-                        StatementId=f"organization-{organization}" if organization else "public",
+                        StatementId=name,
                         Action="lambda:GetLayerVersion",
-                        Principal="*",
-                        **more,
+                        **who,
                     )
                 except ClientError as error:
                     if error_code(error) != "ResourceConflictException":  # the permission already exists
+                        raise
+
+    def forbid(self, layer: str, version: int) -> None:
+        """Remove every permission of a layer version: only its account may use it."""
+        what = f"{layer}:{version}"
+
+        def ask() -> list[str]:
+            try:
+                answer = self._client.get_layer_version_policy(LayerName=layer, VersionNumber=version)
+            except ClientError as error:
+                if error_code(error) in NOT_FOUND:
+                    return []
+                raise
+            return [each["Sid"] for each in json.loads(answer["Policy"]).get("Statement", [])]
+
+        for statement in self._clients.read("lambda:GetLayerVersionPolicy", what, ask):
+            with self._clients.translate_errors("lambda:RemoveLayerVersionPermission", what):
+                try:
+                    self._client.remove_layer_version_permission(
+                        LayerName=layer, VersionNumber=version, StatementId=statement
+                    )
+                except ClientError as error:
+                    if error_code(error) not in NOT_FOUND:  # another run removed it
                         raise
 
     def delete(self, layer: str, version: int) -> None:
@@ -228,14 +285,17 @@ class Layers:
 
     def storage(self) -> Storage | None:
         """Return the quota and use of code storage; None if the credentials may not ask."""
+
+        def ask() -> Storage:
+            answer = self._client.get_account_settings()
+            return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
+
         try:
-            with self._clients.translate_errors("lambda:GetAccountSettings", ""):
-                answer = self._client.get_account_settings()
+            return self._clients.read("lambda:GetAccountSettings", "", ask)
         except (NotEnabledError, ExpiredError):
             raise
         except (RefusedError, MissingError):
             return None
-        return Storage(answer["AccountLimit"]["TotalCodeSize"], answer["AccountUsage"]["TotalCodeSize"])
 
     @cached_property
     def _publisher(self) -> "LambdaClient":
@@ -291,25 +351,19 @@ def _time(text: str) -> str:
 
 
 def _content(answer: Any) -> Content:  # noqa: ANN401 - the responses of two operations
-    """Raise RefusedError if a field that nodelayer needs is missing."""
-    try:
-        content = answer["Content"]
-        return Content(
-            answer["Version"],
-            answer["LayerVersionArn"],
-            content["CodeSha256"],
-            content["CodeSize"],
-            content.get("Location", ""),
-            _time(answer["CreatedDate"]),
-            tuple(answer.get("CompatibleRuntimes", ())),
-            tuple(answer.get("CompatibleArchitectures", ())),
-        )
-    except KeyError as error:
-        raise RefusedError(
-            f"AWS's description of the layer version lacks {error.args[0]}",
-            where=answer.get("LayerVersionArn", ""),
-            todo="try again; if it fails again, use another layer version",
-        ) from error
+    content = answer["Content"]
+    return Content(
+        answer["Version"],
+        answer["LayerVersionArn"],
+        content["CodeSha256"],
+        content["CodeSize"],
+        content.get("Location", ""),
+        _time(answer["CreatedDate"]),
+        tuple(answer.get("CompatibleRuntimes", ())),
+        tuple(answer.get("CompatibleArchitectures", ())),
+        answer.get("Description", ""),
+        answer.get("LicenseInfo", ""),
+    )
 
 
 def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
@@ -325,11 +379,15 @@ def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
 
 
 def _access(policy: Mapping[str, Any]) -> Access:
-    """Return what the statements for everyone and for organizations allow; others are ignored."""
+    """Return what the statements for everyone, for organizations and for accounts allow."""
     public = False
     organizations: set[str] = set()
+    accounts: set[str] = set()
     for statement in policy.get("Statement", []):
-        if statement.get("Effect") != "Allow" or statement.get("Principal") not in ("*", {"AWS": "*"}):
+        if statement.get("Effect") != "Allow":
+            continue
+        if statement.get("Principal") not in ("*", {"AWS": "*"}):
+            accounts |= set(_ACCOUNT.findall(json.dumps(statement.get("Principal"))))
             continue
         condition = statement.get("Condition")
         if not condition:
@@ -337,4 +395,4 @@ def _access(policy: Mapping[str, Any]) -> Access:
             continue
         named = condition.get("StringEquals", {}).get("aws:PrincipalOrgID", [])
         organizations |= set([named] if isinstance(named, str) else named)
-    return Access(public, frozenset(organizations))
+    return Access(public, frozenset(organizations), frozenset(accounts))

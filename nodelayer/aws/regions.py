@@ -14,10 +14,14 @@ _ON = frozenset({"ENABLED", "ENABLED_BY_DEFAULT"})
 
 @dataclass(frozen=True)
 class Partition:
-    """A partition of AWS: its name, and its regions where botocore lists Lambda."""
+    """A partition of AWS: its name, its regions, and those of them where botocore lists Lambda.
+
+    Lambda may exist in the other regions too: botocore's data of endpoints lags behind its data of regions.
+    """
 
     name: str
     regions: tuple[str, ...]
+    lambda_regions: frozenset[str]
 
 
 @dataclass(frozen=True)
@@ -25,13 +29,15 @@ class Selection:
     """The regions to work in, and the skipped ones with the reason for each.
 
     `certain` is false if the account could not be asked: a region may then turn out not to be enabled.
-    `named` is true if the user named the regions: skipping one is then a failure.
+    `named` is true if the user named the regions: skipping one is then a failure. `unsure` are the regions
+    that may not have Lambda.
     """
 
     regions: tuple[str, ...]
     skipped: Mapping[str, str] = field(default_factory=dict)
     certain: bool = True
     named: bool = False
+    unsure: frozenset[str] = frozenset()
 
 
 def parse(text: str) -> tuple[str, ...] | None:
@@ -62,38 +68,57 @@ def select(
     known in the partition are used.
 
     Raises:
-        InvalidInputError: A wanted region is neither in `statuses` nor in the partition.
+        InvalidInputError: A wanted region is not in the partition.
     """
-    known = set(partition.regions)
     if wanted is not None:
-        _check_known(wanted, known | set(statuses or ()), partition)
+        check_known(wanted, partition)
         return Selection(wanted, certain=statuses is not None, named=True)
     if statuses is None:
-        return Selection(partition.regions, certain=False)
-    skipped = {
-        region: f"not enabled in this account ({status.lower()})"
-        for region, status in statuses.items()
-        if status not in _ON
-    }
-    skipped |= {
-        region: "not known to have Lambda: name it in --regions to try"
-        for region, status in statuses.items()
-        if status in _ON and region not in known
-    }
-    on = sorted(region for region in known if statuses.get(region, "") in _ON)
-    skipped |= dict.fromkeys(known - set(statuses), "not offered to this account")
-    return Selection(tuple(on), dict(sorted(skipped.items())))
+        on, skipped = set(partition.regions), {}
+    else:
+        on = {region for region, status in statuses.items() if status in _ON}
+        skipped = {
+            region: f"not enabled in this account ({status.lower()})"
+            for region, status in statuses.items()
+            if status not in _ON
+        }
+        skipped |= dict.fromkeys(set(partition.regions) - set(statuses), "not offered to this account")
+    return Selection(
+        tuple(sorted(on)),
+        dict(sorted(skipped.items())),
+        certain=statuses is not None,
+        unsure=frozenset(on - partition.lambda_regions),
+    )
 
 
-def _check_known(wanted: Iterable[str], known: set[str], partition: Partition) -> None:
+def check_known(wanted: Iterable[str], partition: Partition) -> None:
+    """Check that the partition has the regions, without asking AWS.
+
+    Raises:
+        InvalidInputError: It lacks one of them.
+    """
+    known = sorted(partition.regions)
     for region in wanted:
         if region not in known:
-            near = difflib.get_close_matches(region, sorted(known), n=2)
+            near = difflib.get_close_matches(region, known, n=2)
             raise InvalidInputError(
                 f"the partition {partition.name} has no region {region}",
                 where="--regions",
-                todo=f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(sorted(known))}",
+                todo=f"did you mean {' or '.join(near)}?" if near else f"use {', '.join(known)}",
             )
+
+
+def regions_of(partition: str) -> tuple[str, ...]:
+    """Return the regions of a partition, sorted."""
+    return tuple(
+        sorted(
+            name
+            for each in _partitions()
+            if each["id"] == partition
+            for name in each["regions"]
+            if _REGION.fullmatch(name)  # not aws-global
+        )
+    )
 
 
 def names() -> dict[str, str]:

@@ -31,8 +31,11 @@ class StagingBuckets:
         """
         owner = {"Bucket": bucket, "ExpectedBucketOwner": self._clients.account_id}
         try:
-            with self._clients.translate_errors("s3:GetLifecycleConfiguration", bucket):
-                self._client.get_bucket_lifecycle_configuration(**owner)
+            self._clients.read(
+                "s3:GetLifecycleConfiguration",
+                bucket,
+                lambda: self._client.get_bucket_lifecycle_configuration(**owner)["Rules"],
+            )
         except MissingError:
             pass
         else:
@@ -95,16 +98,19 @@ class StagingBuckets:
             sent += more
             progress(sent / size)
 
-        with self._clients.translate_errors("s3:GetObject", f"{bucket}/{key}"):
+        def uploaded() -> bool:
             try:
                 head = self._client.head_object(
                     Bucket=bucket, Key=key, ExpectedBucketOwner=self._clients.account_id
                 )
-                if head["ContentLength"] == size:
-                    return
             except ClientError as error:
                 if error_code(error) not in NOT_FOUND | {"403"}:
                     raise
+                return False
+            return head["ContentLength"] == size
+
+        if self._clients.read("s3:GetObject", f"{bucket}/{key}", uploaded):
+            return
         with self._clients.translate_errors("s3:PutObject", f"{bucket}/{key}"):
             self._client.upload_file(
                 str(path),

@@ -18,12 +18,15 @@ class Parameters:
 
     def get(self, names: Sequence[str]) -> dict[str, str]:
         """Return the values of those parameters that exist."""
-        found: dict[str, str] = {}
-        with self._clients.translate_errors("ssm:GetParameters", ""):
+
+        def ask() -> dict[str, str]:
+            found: dict[str, str] = {}
             for start in range(0, len(names), 10):  # the most that the API accepts
                 answer = self._client.get_parameters(Names=list(names[start : start + 10]))
                 found |= {each["Name"]: each["Value"] for each in answer["Parameters"]}
-        return found
+            return found
+
+        return self._clients.read("ssm:GetParameters", "", ask)
 
     def put(self, name: str, value: str, description: str) -> None:
         """Create or overwrite a parameter."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.catalog import templates
-from nodelayer.manifest.model import Layer, Manifest
+from nodelayer.manifest.model import Layer, Manifest, Withdrawal
 from nodelayer.node import versions
 
 FILE = "feed.atom"
@@ -22,12 +22,18 @@ class _Entry:
     regions: Sequence[str]
     published: str
     updated: str
+    withdrawal: Withdrawal | None
+
+    @property
+    def time(self) -> str:
+        """When it became news."""
+        return self.withdrawal.time if self.withdrawal else self.published
 
 
 def render(manifest: Manifest, page_url: str, page_file: str) -> str:
     """Render the feed of the newest layers. It links to `page_url`, or else to `page_file` in its folder."""
     entries = [entry for layer in manifest.layers if (entry := _entry(layer))]
-    entries.sort(key=lambda each: (each.published, versions.sort_key(each.layer.node_version)), reverse=True)
+    entries.sort(key=lambda each: (each.time, versions.sort_key(each.layer.node_version)), reverse=True)
     arns = [LayerVersionArn.parse(each.arn) for layer in manifest.layers for each in layer.regions.values()]
     return templates.render(
         FILE,
@@ -42,8 +48,12 @@ def render(manifest: Manifest, page_url: str, page_file: str) -> str:
 def _entry(layer: Layer) -> _Entry | None:
     """Return the entry of a layer, or None if no region has it. Its id stays the same in later feeds."""
     live = dict(layer.live())
+    if not live:
+        return None
     times = sorted(each.published for each in live.values())
-    return _Entry(_urn(*layer.key), layer, tuple(live), times[0], times[-1]) if live else None
+    withdrawal = next((each.withdrawn for each in live.values() if each.withdrawn), None)
+    updated = withdrawal.time if withdrawal else times[-1]
+    return _Entry(_urn(*layer.key), layer, tuple(live), times[0], updated, withdrawal)
 
 
 def _urn(*words: str) -> str:

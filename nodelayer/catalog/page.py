@@ -44,6 +44,13 @@ def render(manifest: Manifest, region_names: Mapping[str, str], assets_url: str 
         script_hash=_csp_hash(script),
         data=page_data(manifest, region_names, assets_url),
         newest=_newest_of_each_line(manifest),
+        withdrawn=[
+            (layer, each)
+            for layer in manifest.layers
+            for each in sorted({one.withdrawn for one in layer.regions.values() if one.withdrawn}, key=str)[
+                :1
+            ]
+        ],
         runtimes=runtimes.known().values(),
     )
 
@@ -103,7 +110,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
 
 
 def _live_layers(manifest: Manifest) -> list[LiveLayer]:
-    return [(layer, live) for layer in manifest.layers if (live := dict(layer.live()))]
+    return [(layer, live) for layer in manifest.layers if (live := dict(layer.offered()))]
 
 
 def _lts_nodes(layers: Sequence[LiveLayer]) -> list[str]:

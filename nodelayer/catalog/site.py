@@ -78,7 +78,7 @@ def write(manifest: Manifest, out: Path, options: SiteOptions, *, source: Path |
     if source is not None and source.resolve() == (out / MANIFEST_FILE).resolve():
         files = {}  # a running publisher may write them
     _replace_all(out, {**files, feed.FILE: feed.render(manifest, options.url, PAGE_FILE), PAGE_FILE: text})
-    live = [sum(1 for _ in layer.live()) for layer in manifest.layers]
+    live = [sum(1 for _ in layer.offered()) for layer in manifest.layers]
     return WrittenSite(out / PAGE_FILE, sum(map(bool, live)), sum(live), len(text.encode()))
 
 

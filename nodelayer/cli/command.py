@@ -33,6 +33,12 @@ SPEC = "Node.js version: 12.16.1, 24, '^12.16 || >=24', lts, lts/erbium or lates
 FILE_SPEC = SPEC + "; file reads it from .nvmrc, .node-version, .tool-versions or package.json"
 
 
+FUNCTION = "folder of the function (default: the sample function)"
+
+
+HANDLER = "handler of the function, as file.export (default: function.handler)"
+
+
 COMMAS = "; separate several with commas"
 
 
@@ -190,7 +196,7 @@ def confirm(question: str, todo: str = "use --yes to skip this question") -> Non
         raise InvalidInputError(question, where="no terminal", todo=todo)
     print(f"{question} [y/N] ", end="", file=sys.stderr, flush=True)
     if sys.stdin.readline().strip().lower() not in {"y", "yes"}:
-        raise Exit("nodelayer: nothing was deleted", code=1)
+        raise Exit("nodelayer: nothing was changed", code=1)
 
 
 def built_layers(

@@ -14,6 +14,8 @@ from nodelayer.cli.command import (
     COMMAS,
     COMPRESSION,
     FILE_SPEC,
+    FUNCTION,
+    HANDLER,
     PATHS,
     PROFILE,
     SIGNATURE,
@@ -110,8 +112,8 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
         "profile": f"{PROFILE}, for --layer-arn, or to give its credentials to the function",
         "event": "JSON file with the event, or - for standard input (default: a greeting)",
         "out": "folder with built layers; a missing layer is built there (default: dist)",
-        "function": "folder of the function (default: the sample function)",
-        "handler": "handler of the function, as file.export (default: function.handler)",
+        "function": FUNCTION,
+        "handler": HANDLER,
         "timeout": "timeout of the function in seconds (default: 30)",
     },
 )
@@ -184,7 +186,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     name="code-cache",
     help={
         "function": "(required) folder of the function, as it is packaged",
-        "node": f"(required) {FILE_SPEC}; 22.8 or later",
+        "node": f"(required) {FILE_SPEC}",
         "arch": ARCH,
         "handler": "handler of the function, as file.export (default: function.handler)",
         "event": "JSON file with an event, which the function answers before its code is saved, so that its "
@@ -221,11 +223,11 @@ def code_cache(  # noqa: PLR0913, PLR0917 - each is a flag
     request = caches.CodeCacheRequest(Path(function), handler, data, names)
     options = build.BuildOptions(Path(out), base_image=_base_image())
     context = build_context("auto", signature=True)
+    caches.check(request)
     chosen, failures = _choose(node, arch, context)
 
     def write_one(choice: "Choice") -> None:
         version, machine = choice
-        caches.check(version, request)
         record = build.built_or_build(LayerTarget(version, machine), options, context)
 
         def in_docker() -> caches.Sandbox:

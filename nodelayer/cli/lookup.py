@@ -35,7 +35,7 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
     node: str = "",
     region: str = "",
     newer_than: str = "",
-    arch: str = "x86_64",
+    arch: str = "",
     format: str = "arn",  # noqa: A002 - the flag's name
     manifest: str = "layers.json",
 ) -> None:
@@ -49,16 +49,18 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.node.versions import outdated
 
     if newer_than:
-        if region:
-            raise InvalidInputError(
-                "--newer-than and --region are mutually exclusive", todo="omit --region: the ARN contains it"
-            )
+        for flag, value in (("--region", region), ("--arch", arch)):
+            if value:
+                raise InvalidInputError(
+                    f"--newer-than and {flag} are mutually exclusive",
+                    todo=f"omit {flag}: the layer version of the ARN has one",
+                )
         print(snippets.render(format, _values(look_up_newer(open_manifest(manifest), newer_than, node))))
         return
     for flag, value in (("--node", node), ("--region", region)):
         if not value:
             raise InvalidInputError(f"{flag} is missing", todo=f"{PROGRAM} arn --node 24 --region eu-west-1")
-    wanted = architecture.parse(arch)
+    wanted = architecture.parse(arch or "x86_64")
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
     known = open_manifest(manifest)

@@ -10,13 +10,13 @@ from contextlib import contextmanager
 from invoke import Collection, Exit, ParseError, Program
 from invoke.parser import Argument, Parser, ParserContext
 
-from nodelayer.cli import layers, lookup, publish, tour
+from nodelayer.cli import layers, lookup, publish, sam, tour
 from nodelayer.cli.command import Command
 from nodelayer.version import __version__
 
 LISTED = (
     *("build-layer", "run", "test-layer", "code-cache"),
-    *("publish", "arn", "verify", "backfill", "prune", "catalog"),
+    *("publish", "arn", "verify", "backfill", "prune", "withdraw", "catalog"),
     *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
     *("release", "test", "test-all", "lint", "bench"),
 )
@@ -153,12 +153,12 @@ def _collection(*modules: object) -> Collection:
 
 def installed() -> Collection:
     """Return the commands that work outside a checkout."""
-    return _collection(layers, publish, lookup, tour)
+    return _collection(layers, publish, lookup, sam, tour)
 
 
 def checkout() -> Collection:
     """Return all commands, with those of workflows (`github.`) and of maintainers (`project.`)."""
-    from nodelayer.cli import github, project, sam  # the installed program does not have them
+    from nodelayer.cli import github, project  # the installed program does not have them
 
     made = _collection(layers, publish, lookup, sam, tour)
     workflows, rest = Collection("github", *_of(github)), Collection("project")

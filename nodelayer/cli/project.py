@@ -64,7 +64,7 @@ def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
     help={
         **_SELECTION,
         "rest": "only the tests that `test` leaves out",
-        "long": "also the tests that take minutes each: more kills, more random transfers",
+        "long": "also the tests that take minutes each: more kills and random transfers, packages from npm",
     },
 )
 def run_all_tests(

@@ -3,6 +3,7 @@
 import json as jsons
 import os
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,7 @@ from nodelayer.cli.command import (
     ARCH,
     COMMAS,
     MANIFEST,
+    PATHS,
     PROFILE,
     REGIONS,
     SPEC,
@@ -25,6 +27,7 @@ from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
     from nodelayer.manifest.model import Layer, Manifest
+    from nodelayer.publish.layers.canary import CanaryOptions
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
 
@@ -44,12 +47,19 @@ _OUT = "folder with built layers (default: dist)"
         "(default: only your account)",
         "organization-id": "let an AWS Organization use the layer versions, also those that are already "
         "published, for example o-a1b2c3d4e5",
+        "account-id": "let these AWS accounts use the layer versions, also those that are already published; "
+        "separate several IDs with commas",
         "dry-run": "print the plan and publish nothing; read permissions are enough",
         "out": _OUT,
         "align": "use the same layer version number in every region; where a region is behind, private "
         "layer versions with the same content fill the gap",
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
+        "canary": "regions, separated by commas, where each new layer is started on Lambda before access is "
+        "granted anywhere; if that fails, every layer version stays private (exit code 8)",
+        "canary-starts": "cold starts to measure for each layer and runtime in these regions (default: 1)",
+        "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
+        "nodelayer-canary)",
         "json": _JSON,
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -63,12 +73,16 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     built: bool = False,  # noqa: FBT001, FBT002
     public: bool = False,  # noqa: FBT001, FBT002
     organization_id: str = "",
+    account_id: str = "",
     dry_run: bool = False,  # noqa: FBT001, FBT002
     json: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
     out: str = "dist",
     align: bool = False,  # noqa: FBT001, FBT002
     ssm: bool = False,  # noqa: FBT001, FBT002
+    canary: str = "",
+    canary_starts: int = 1,
+    canary_role: str = "",
     profile: str = "",
 ) -> None:
     """Publish built layers to every region, and record their ARNs in the manifest.
@@ -93,7 +107,9 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
             "--node or --built is required", todo="use --node VERSION, or --built for every layer in --out"
         )
     options = PublishOptions(
-        check_access(public=public, organization=organization_id), align=align, parameters=ssm
+        check_access(public=public, organization=organization_id, accounts=account_id),
+        align=align,
+        parameters=ssm,
     )
     target = _target(regions, manifest, profile)
     report = _report("publish")
@@ -109,11 +125,16 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     outcome = None
     if artifacts:
         account = target.open_account()
+        selection = target.select(account)
+        if canary:
+            options = replace(
+                options, canary=_canary(account, selection.regions, canary, canary_starts, canary_role)
+            )
         outcome = run(
             artifacts,
             options,
             account=account,
-            selection=target.select(account),
+            selection=selection,
             manifest=target.manifest,
             report=report,
             results=_print_unless(json),
@@ -161,6 +182,7 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import backfill as backfilling
     from nodelayer.publish.layers.plan import check_account
+    from nodelayer.publish.layers.verify import without_deleted
 
     target = _target("all" if regions == "new" else regions, manifest, profile)
     known = open_manifest(manifest)
@@ -169,10 +191,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     account = target.open_account()
     check_account(known, account)
     selection = target.select(account)
+    existing = without_deleted(known, account, selection.regions, wanted, report)
     if regions == "new":
-        selection = backfilling.new_regions(known, selection, wanted, report.reporter)
-    missing = backfilling.missing(known, selection.regions, wanted=wanted)
-    if not missing:
+        selection = backfilling.new_regions(known, existing, selection, wanted, report.reporter)
+    missing = backfilling.missing(known, existing, selection.regions, wanted=wanted)
+    if not missing and not report.failures:
         report.reporter.say("Nothing is missing in these regions")
     document = backfilling.backfill(
         missing,
@@ -196,22 +219,29 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         "regions": _RECORDED_REGIONS,
         "json": "print the problems as JSON",
         "reader-profile": "AWS profile of a second account, to check that it can read the public layers",
+        "fix": "repair what differs: publish what is missing, add lost permissions, write SSM parameters",
+        "out": "with --fix: folder with built layers (default: dist); other layers are downloaded from a "
+        "region",
         "profile": PROFILE,
     }
 )
-def verify(
+def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     manifest: str = "layers.json",
     regions: str = "all",
     json: bool = False,  # noqa: FBT001, FBT002
     reader_profile: str = "",
+    fix: bool = False,  # noqa: FBT001, FBT002
+    out: str = "dist",
     profile: str = "",
 ) -> None:
     """Check that every layer version in the manifest exists in the account, unchanged and still public.
 
-    Prints the region, ARN and problem of each layer version that differs; exit code 5 if there is any.
+    SSM parameters that publish --ssm wrote are compared, too. Prints the region, ARN and problem of each
+    layer version that differs; exit code 5 if there is any, and with --fix if one is left.
     """
     from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import repair
     from nodelayer.publish.layers import verify as verifying
     from nodelayer.util import tables
 
@@ -222,12 +252,16 @@ def verify(
     recorded = {region for layer in known.layers for region, _ in layer.live()}
     _check_recorded(target.regions, recorded)
     chosen = sorted(recorded & set(target.regions or account.partition.regions))
+    reader = _reader(reader_profile, target, account)
     with report.reporter.work(f"comparing {len(chosen)} regions"):
+        problems, compared = verifying.verify(known, account, chosen, report, reader)
+    if fix and problems:
+        repair.repair(known, problems, account, manifest=target.manifest, out=Path(out), report=report)
         problems, compared = verifying.verify(
-            known, account, chosen, report, _reader(reader_profile, target, account)
+            open_manifest(manifest), account, sorted({each.region for each in problems}), report, reader
         )
     if json:
-        print(jsons.dumps([vars(problem) for problem in problems], indent=2))
+        print(jsons.dumps([problem.as_json() for problem in problems], indent=2))
     else:
         print(tables.columns((each.region, each.arn, each.kind) for each in problems), end="")
     others = sorted(recorded - set(account.partition.regions)) if regions == "all" else []
@@ -236,6 +270,8 @@ def verify(
         f"{compared} layer versions in {len(chosen) - report.count} regions compared, "
         f"{len(problems)} problems{more}"
     )
+    if not fix and any(problem.healed for problem in problems):
+        report.reporter.say(f"To repair them, run: {report.again({'--fix': True})}")
     _exit(report, NotVerifiedError.code if problems else 0)
 
 
@@ -246,6 +282,7 @@ def verify(
         "node": f"{SPEC}; every version in the manifest that matches (default: all)",
         "arch": _ALL_ARCHITECTURES,
         "regions": _RECORDED_REGIONS,
+        "public": "delete public layer versions, too",
         "dry-run": "print what would be deleted, and delete nothing",
         "json": "print the layer versions to delete as JSON",
         "yes": "delete without asking",
@@ -259,6 +296,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     node: str = "",
     arch: str = "all",
     regions: str = "all",
+    public: bool = False,  # noqa: FBT001, FBT002
     dry_run: bool = False,  # noqa: FBT001, FBT002
     json: bool = False,  # noqa: FBT001, FBT002
     yes: bool = False,  # noqa: FBT001, FBT002
@@ -267,7 +305,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
 ) -> None:
     """Delete old layer versions, and mark them as deleted in the manifest.
 
-    Functions that use a deleted layer version keep working. Example: prune --keep 3 --dry-run
+    Public layer versions, and those that an SSM parameter names, are kept. Functions that use a deleted layer
+    version keep working. Example: prune --keep 3 --dry-run
     """
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import prune as pruning
@@ -288,7 +327,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         known, _wanted(node, arch, known), target.regions or account.partition.regions
     )
     with report.reporter.work(f"listing layer versions in {len(names)} regions"):
-        planned = pruning.plan(known, account, names, keep, report)
+        planned = pruning.plan(known, account, names, keep, report, public=public)
     if json:
         print(jsons.dumps([vars(old) for old in planned.old], indent=2))
     else:
@@ -296,8 +335,11 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
         print(tables.columns(rows), end="")
     for arn in planned.gone:
         report.reporter.say(f"{arn}: already deleted, will be marked")
+    for arn, why in planned.kept.items():
+        report.reporter.say(f"{arn} is kept: {why}")
     if not planned.old and not planned.gone:
-        report.reporter.say(f"Nothing to delete: no layer has more than {keep} versions in a region")
+        more = "" if planned.kept else f": no layer has more than {keep} versions in a region"
+        report.reporter.say(f"Nothing to delete{more}")
     elif not dry_run:
         report.reporter.say(
             "Functions that use these layer versions keep working; they cannot be added to other functions."
@@ -308,6 +350,98 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
             )
         pruning.prune(account, planned, target.manifest, Stop(), report)
     _exit(report)
+
+
+@command(
+    help={
+        "reason": "(required) why, in one sentence; consumers read it in the manifest and the catalogue",
+        "arn": "ARN of a layer version: its layer is withdrawn in every region",
+        "node": "Node.js version of the layers, for example 12.16.1, together with --nodelayer",
+        "nodelayer": "version of nodelayer that built the layers, for example 1.2.0",
+        "arch": _ALL_ARCHITECTURES,
+        "successor": "ARN to use instead (default: in each region the newest other layer of the same major)",
+        "regions": _RECORDED_REGIONS,
+        "dry-run": "print what would be withdrawn, and change nothing",
+        "json": "print the layer versions as JSON",
+        "yes": "withdraw without asking",
+        "manifest": MANIFEST,
+        "profile": PROFILE,
+    }
+)
+def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    reason: str = "",
+    arn: str = "",
+    node: str = "",
+    nodelayer: str = "",
+    arch: str = "all",
+    successor: str = "",
+    regions: str = "all",
+    dry_run: bool = False,  # noqa: FBT001, FBT002
+    json: bool = False,  # noqa: FBT001, FBT002
+    yes: bool = False,  # noqa: FBT001, FBT002
+    manifest: str = "layers.json",
+    profile: str = "",
+) -> None:
+    """Withdraw a bad layer: make it private in every region, and name its successor in the manifest.
+
+    Functions that use it keep working. If a run is interrupted, run the command again.
+    Example: withdraw --node 12.16.1 --nodelayer 1.2.0 --reason "answers are cut"
+    """
+    from nodelayer.aws.arn import LayerVersionArn
+    from nodelayer.manifest.store import open_manifest
+    from nodelayer.publish.layers import withdraw as withdrawing
+    from nodelayer.util import tables
+
+    if bool(arn) == bool(node) or bool(node) != bool(nodelayer):
+        raise InvalidInputError("name the layers", todo="use --arn, or --node together with --nodelayer")
+    if not reason:
+        raise InvalidInputError("--reason is missing", todo="say in one sentence why the layer is withdrawn")
+    for each in (arn, successor):
+        if each:
+            LayerVersionArn.parse(each)
+    known = open_manifest(manifest)
+    target = _target(regions, manifest, profile)
+    report = _report("withdraw")
+    account = target.open_account(known)
+    architectures = {each.name for each in architecture.parse(arch)}
+    layers = [
+        each
+        for each in withdrawing.layers_of(known, arn, node, nodelayer)
+        if each.architecture in architectures
+    ]
+    _check_recorded(target.regions, {region for layer in layers for region in layer.regions})
+    planned = withdrawing.plan(known, account, layers, successor or None)
+    if json:
+        print(jsons.dumps([vars(each) for each in planned], indent=2))
+    else:
+        rows = ((each.region, each.arn, each.successor or "no successor") for each in planned)
+        print(tables.columns(rows), end="")
+    if planned and not dry_run:
+        if not yes:
+            confirm(
+                f"Withdraw {len(planned)} layer versions? Other accounts cannot add them to a function "
+                "any more.",
+                "use --yes to skip this question, or --dry-run",
+            )
+        chosen = frozenset(target.regions or account.partition.regions)
+        count = withdrawing.withdraw(account, planned, reason, target.manifest, chosen, report)
+        report.reporter.say(f"{count} layer versions withdrawn")
+    _exit(report)
+
+
+def _canary(
+    account: "Account", selected: Sequence[str], regions: str, starts: int, role: str
+) -> "CanaryOptions":
+    from nodelayer.aws.regions import parse
+    from nodelayer.publish.layers import canary
+
+    chosen = parse(regions)
+    if chosen is None:
+        raise InvalidInputError("name the regions", where="--canary", todo="for example --canary eu-west-1")
+    canary.check(chosen, selected, starts)
+    default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
+    return canary.CanaryOptions(chosen, role or default, starts, PATHS.function)
 
 
 def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":

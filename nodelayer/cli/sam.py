@@ -1,4 +1,4 @@
-"""Commands for the sample function on AWS: sam-build, deploy, invoke-function, logs, destroy."""
+"""Commands for a function on AWS: sam-build, deploy, invoke-function, logs, destroy."""
 
 import os
 import sys
@@ -8,12 +8,24 @@ from typing import TYPE_CHECKING
 from invoke import Context, Exit
 
 from nodelayer import architecture
-from nodelayer.cli.command import PATHS, PROFILE, ROOT, SPEC, cache_folder, command, confirm
+from nodelayer.cli.command import (
+    FUNCTION,
+    HANDLER,
+    PATHS,
+    PROFILE,
+    ROOT,
+    SPEC,
+    cache_folder,
+    command,
+    confirm,
+)
 from nodelayer.errors import InvalidInputError
+from nodelayer.project_paths import PROGRAM
 
 if TYPE_CHECKING:
     from nodelayer.aws import account as aws
     from nodelayer.sam.application import SamApplication
+    from nodelayer.sam.function import Function
     from nodelayer.sam.stack import StackTarget
 
 _STACK = "name of the CloudFormation stack (default: nodelayer-sample)"
@@ -28,31 +40,38 @@ _OUT = "folder with built layers (default: dist)"
         "node": f"{SPEC} (default: the newest version in --out)",
         "arch": _ARCH,
         "layer-arn": "ARN of a published layer version; only the function is built",
+        "function": FUNCTION,
+        "handler": HANDLER,
         "out": _OUT,
         "build-dir": "folder for the build (default: .aws-sam/build, where the SAM CLI looks for it)",
     },
 )
-def sam_build(
+def sam_build(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
     node: str = "",
     arch: str = "x86_64",
     layer_arn: str = "",
+    function: str = "",
+    handler: str = "function.handler",
     out: str = "dist",
     build_dir: str = "",
 ) -> None:
-    """Build the sample function and its layer with the SAM CLI, to run them on this machine.
+    """Build a function and its layer with the SAM CLI, to run them on this machine.
 
-    Prints the command that runs the function. Example: sam-build --node 24
+    Installs the dependencies in package.json, and bundles a handler in TypeScript. Prints the command that
+    runs the function. Example: sam-build --node 24
     """
     from nodelayer.sam.application import built_layer
+    from nodelayer.sam.function import node_version_of
     from nodelayer.sam.stack import StackOptions
     from nodelayer.util.console import Reporter
 
     options = StackOptions(layer_arn, _one_architecture(arch))
     layer = None if layer_arn else built_layer(node, options.architecture, Path(out))
-    folder = Path(build_dir).resolve() if build_dir else ROOT / ".aws-sam" / "build"
+    version = layer.node_version if layer else node_version_of(layer_arn)
+    folder = Path(build_dir or ".aws-sam/build").resolve()
     application = _application()
-    application.build(options, layer, folder)
+    application.build(_function(function, handler, version), options, layer.path if layer else None, folder)
     Reporter().say(f"Run it: {application.local_invoke(folder, PATHS.event)}")
 
 
@@ -64,6 +83,8 @@ def sam_build(
         "node": f"{SPEC}; the ARN comes from the manifest, or with --built the layer from --out",
         "built": "deploy a built layer together with the function: the newest in --out, or that of --node",
         "arch": _ARCH,
+        "function": FUNCTION,
+        "handler": HANDLER,
         "http": "HTTP endpoint: none (default), api (API Gateway HTTP API) or url (Lambda function URL)",
         "public": "let everyone call the endpoint (default: only requests signed with AWS credentials)",
         "manifest": "file or URL of the manifest (default: layers.json)",
@@ -79,15 +100,18 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     node: str = "",
     built: bool = False,  # noqa: FBT001, FBT002
     arch: str = "x86_64",
+    function: str = "",
+    handler: str = "function.handler",
     http: str = "none",
     public: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
     out: str = "dist",
     profile: str = "",
 ) -> None:
-    """Build and deploy the sample function with the SAM CLI, on a published or a built layer.
+    """Build and deploy a function with the SAM CLI, on a published or a built layer.
 
-    Set --layer-arn, --node or --built. Prints the outputs of the stack.
+    Set --layer-arn, --node or --built. Installs the dependencies in package.json, and bundles a handler in
+    TypeScript. Prints the outputs of the stack.
     Example: deploy --node 24 --region eu-west-1 --http url
     """
     from dataclasses import replace
@@ -95,6 +119,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.manifest.lookup import look_up
     from nodelayer.manifest.store import open_manifest
     from nodelayer.sam.application import built_layer
+    from nodelayer.sam.function import node_version_of
     from nodelayer.sam.stack import StackOptions
     from nodelayer.util.console import Reporter
     from nodelayer.util.tables import columns
@@ -107,17 +132,20 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     reporter = Reporter()
     options = StackOptions(layer_arn, _one_architecture(arch), http, public)
     target = _target(stack_name, region, profile, layer_arn)
+    version = node_version_of(layer_arn) if layer_arn else ""
     if node and not built:
         found = look_up(open_manifest(manifest), node, target.region, options.architecture)
         options = replace(options, layer_arn=found.published.arn)
-        reporter.say(f"Node.js {found.layer.node_version}: {options.layer_arn}")
+        version = found.layer.node_version
+        reporter.say(f"Node.js {version}: {options.layer_arn}")
     layer = built_layer(node, options.architecture, Path(out)) if built else None
+    source = _function(function, handler, layer.node_version if layer else version)
     account = _account(target)
     if public:
         reporter.warn("everyone on the internet will be able to call the function (--public)")
-    outputs = _application().deploy(options, layer, target, account)
+    outputs = _application().deploy(source, options, layer.path if layer else None, target, account)
     print(columns(sorted(outputs.items())), end="")
-    reporter.say(f"Call it: invoke invoke-function {target.our_flags}")
+    reporter.say(f"Call it: {PROGRAM} invoke-function {target.our_flags}")
 
 
 @command(
@@ -132,7 +160,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
 def invoke_function(
     _ctx: Context, event: str = "", stack_name: str = "nodelayer-sample", region: str = "", profile: str = ""
 ) -> None:
-    """Invoke the deployed sample function and print its response.
+    """Invoke the deployed function and print its response.
 
     Its log goes to standard error. Exit code 8 means that the function returned an error.
     """
@@ -167,7 +195,7 @@ def logs(
     region: str = "",
     profile: str = "",
 ) -> None:
-    """Print the log of the deployed sample function."""
+    """Print the log of the deployed function."""
     from nodelayer.sam.stack import function_name
 
     target = _target(stack_name, region, profile)
@@ -183,7 +211,7 @@ def destroy(
     yes: bool = False,  # noqa: FBT001, FBT002
     profile: str = "",
 ) -> None:
-    """Delete the stack of the sample function and its uploaded files; published layers are kept."""
+    """Delete the stack of a function and its uploaded files; published layers are kept."""
     from nodelayer.sam.stack import check_ours
 
     target = _target(stack_name, region, profile)
@@ -199,6 +227,12 @@ def _one_architecture(arch: str) -> str:
     if len(wanted) > 1:
         raise InvalidInputError("a function has one architecture", where="--arch", todo="use x86_64 or arm64")
     return wanted[0].name
+
+
+def _function(folder: str, handler: str, node_version: str) -> "Function":
+    from nodelayer.sam.function import Function
+
+    return Function(Path(folder or PATHS.function), handler, node_version)
 
 
 def _application() -> "SamApplication":

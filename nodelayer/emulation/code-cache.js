@@ -13,7 +13,7 @@ const http = require('http');
 const Module = require('module');
 const path = require('path');
 const { fileURLToPath, pathToFileURL } = require('url');
-const { setFlagsFromString } = require('v8');
+const { cachedDataVersionTag, setFlagsFromString } = require('v8');
 
 const [cache, handler, eventFile, ...files] = process.argv.slice(2);
 const TASK = '/var/task/';
@@ -25,6 +25,10 @@ const HEADERS = {
 };
 const SAVE = 'SIGUSR2'; // makes the function's process save the code and end
 
+// Node.js before 22.8 has no code cache, but a module's script can save its code after it has run.
+const scriptCache = Module.enableCompileCache ? null : require('/opt/aws/code-cache-scripts.js');
+const scripts = [];
+
 if (process.env.NODELAYER_SAVE_CODE_TO) preload();
 else if (files.length > 0) compileFiles();
 else runFunction();
@@ -35,18 +39,34 @@ function preload() {
   const folder = process.env.NODELAYER_SAVE_CODE_TO;
   for (const name of ['NODELAYER_SAVE_CODE_TO', 'AWS_LAMBDA_EXEC_WRAPPER']) delete process.env[name];
   process.env.NODE_COMPILE_CACHE = folder; // so that the client ignores an older code cache
+  if (scriptCache) scriptCache.install(keepScript);
   setFlagsFromString('--no-flush-bytecode'); // V8 forgets functions that were not called for a while, at no fixed time
   process.on(SAVE, () => {
     setFlagsFromString('--flush-bytecode');
     enableCodeCache(folder);
-    compileAgain();
+    if (scriptCache) saveScripts(folder);
+    else compileAgain();
     process.exit(0);
   });
 }
 
 function enableCodeCache(folder) {
   setFlagsFromString('--hash-seed=0');
-  Module.enableCompileCache(folder);
+  if (!scriptCache) Module.enableCompileCache(folder);
+}
+
+function keepScript(file, source) {
+  if (!file.startsWith(TASK) || scriptCache.NOT_FOR_SCRIPTS.test(source)) return null;
+  const script = scriptCache.compile(file, source);
+  scripts.push([scriptCache.nameOf(file, source), script]);
+  return script;
+}
+
+function saveScripts(folder) {
+  const tag = cachedDataVersionTag().toString(16).padStart(8, '0');
+  const target = path.join(folder, `${process.version}-${process.arch}-${tag}-${process.getuid()}`);
+  fs.mkdirSync(target, { recursive: true });
+  for (const [name, script] of scripts) fs.writeFileSync(path.join(target, name), script.createCachedData());
 }
 
 // Compiles the modules of the function without running them again.
@@ -95,11 +115,13 @@ function compileFiles() {
       return report({ error: `${file}: ${error}` });
     }
   }
+  if (scriptCache) saveScripts(cache);
   report({});
 }
 
 function compileFile(file) {
   const source = fs.readFileSync(file, 'utf8');
+  if (scriptCache) return keepScript(file, source);
   try {
     Module.prototype._compile.call(neverRun(file), source, file, 'commonjs');
   } catch (error) {

@@ -19,17 +19,15 @@ from importlib.resources import files as resources
 from pathlib import Path
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import FunctionError, IncompatibleError, InvalidInputError, MachineError, machine_error
+from nodelayer.errors import FunctionError, InvalidInputError, MachineError, machine_error
 from nodelayer.layer import archive
 from nodelayer.layer.contents import NODE
 from nodelayer.layer.docker_builder import Engine, base_reference
-from nodelayer.node.versions import sort_key
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
 WORTHWHILE = 100_000
 """Bytes of a code cache below which a function does not start faster (docs/runtime.md)."""
-_FIRST = "22.8.0"  # has module.enableCompileCache()
 _TIMEOUT_S = 300.0
 _CACHE = "/var/work/cache"
 _DRIVER = "/var/work/code-cache.js"
@@ -83,17 +81,12 @@ class CodeCache:
     size: int
 
 
-def check(version: str, request: CodeCacheRequest) -> None:
+def check(request: CodeCacheRequest) -> None:
     """Check what can be checked before a layer is built.
 
     Raises:
-        IncompatibleError: This Node.js version has no code cache.
         InvalidInputError: The folder, or a file in it, does not exist.
     """
-    if sort_key(version) < sort_key(_FIRST):
-        raise IncompatibleError(
-            f"Node.js {version} cannot read a code cache", todo=f"use Node.js {_FIRST} or later"
-        )
     if not request.function.is_dir():
         raise InvalidInputError(
             "the folder of the function does not exist", where=str(request.function), todo="name a folder"

@@ -4,6 +4,7 @@ The branch holds layers.json, layers.txt and layers.schema.json only, so the raw
 git works in a temporary repository and does not change the user's.
 """
 
+import functools
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -64,7 +65,7 @@ def read_fragments(place: Path) -> Manifest:
         raise NotFoundError(
             "no manifest found", where=str(place), todo="use a folder that has manifest files"
         )
-    return Manifest.of(layer for path in found for layer in open_manifest(str(path)).layers)
+    return functools.reduce(Manifest.merge, (open_manifest(str(path)) for path in found))
 
 
 def fetch(place: ManifestBranch) -> Manifest:

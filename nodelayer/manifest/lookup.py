@@ -46,9 +46,7 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
     found = [
         Found(layer, region, layer.regions[region])
         for layer in manifest.layers
-        if layer.architecture == architecture
-        and region in layer.regions
-        and layer.regions[region].deleted is None
+        if layer.architecture == architecture and region in dict(layer.offered())
     ]
     try:
         release = resolve(spec, _releases(found))
@@ -67,7 +65,7 @@ def look_up_everywhere(manifest: Manifest, spec: str, architecture: str) -> tupl
         InvalidInputError: The spec is not valid.
         NotFoundError: No layer matches.
     """
-    regions = {region for layer in manifest.layers for region, _ in layer.live()}
+    regions = {region for layer in manifest.layers for region, _ in layer.offered()}
     found = []
     for region in sorted(regions):
         try:
@@ -158,7 +156,7 @@ def _alternatives(manifest: Manifest, spec: str, region: str, architecture: str)
     elsewhere: dict[str, set[str]] = {}
     here: set[str] = set()
     for layer in manifest.layers:
-        for other, _ in layer.live():
+        for other, _ in layer.offered():
             if other == region:
                 here.add(f"{layer.node_version}" if layer.architecture == architecture else "")
             if _means(spec, layer.node_version):

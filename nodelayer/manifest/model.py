@@ -6,9 +6,9 @@ never lose each other's entries.
 """
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, field, to_builtins
 from msgspec.structs import force_setattr, replace
@@ -22,6 +22,22 @@ SCHEMA_FILE = "layers.schema.json"
 
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)]
 """UTC, to the second. In Python, `$` also matches before a final newline, so each needs a maximum length."""
+
+AccountId = Annotated[str, Meta(pattern=r"^\d{12}$", max_length=12)]
+
+_T = TypeVar("_T", bound=Struct)
+
+
+class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Why a layer version is no longer offered, and which one replaces it."""
+
+    time: Annotated[Time, Meta(description="When it was withdrawn, UTC")]
+    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    successor: Annotated[str | None, Meta(description="The ARN to use instead")] = None
+
+    def __post_init__(self) -> None:
+        if self.successor is not None:
+            LayerVersionArn.parse(self.successor)
 
 
 Runtime = Annotated[str, Meta(pattern=r"^(provided|nodejs)[a-z0-9.]*$", max_length=40)]
@@ -38,7 +54,10 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     organizations: Annotated[
         list[Organization], Meta(description="The AWS Organizations that may use it")
     ] = []
+    accounts: Annotated[list[AccountId], Meta(description="The AWS accounts that may use it")] = []
+    parameters: Annotated[bool, Meta(description="Whether SSM parameters name the newest layer here")] = False
     deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
+    withdrawn: Annotated[Withdrawal | None, Meta(description="Why it is no longer offered")] = None
 
     def __post_init__(self) -> None:
         for time in (self.published, self.deleted or self.published):
@@ -46,19 +65,46 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         if LayerVersionArn.parse(self.arn).version != self.version:
             raise ValueError(f"{self.arn} is not version {self.version}")
         force_setattr(self, "organizations", sorted(set(self.organizations)))
+        force_setattr(self, "accounts", sorted(set(self.accounts)))
 
     def join(self, other: "Published") -> "Published":
         """Return the later layer version; if both are the same one, merge them."""
         if self.arn != other.arn:
-            return max(self, other, key=lambda each: (each.version, each.published, each.arn))
+            later = max(self, other, key=lambda each: (each.version, each.published, each.arn))
+            return replace(later, parameters=self.parameters or other.parameters)
         return Published(
             version=self.version,
             arn=self.arn,
             published=min(self.published, other.published),
             public=self.public or other.public,
             organizations=sorted({*self.organizations, *other.organizations}),
+            accounts=sorted({*self.accounts, *other.accounts}),
+            parameters=self.parameters or other.parameters,
             deleted=min((each.deleted for each in (self, other) if each.deleted), default=None),
+            withdrawn=min(
+                (each.withdrawn for each in (self, other) if each.withdrawn), key=_text, default=None
+            ),
         )
+
+
+class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where the Node.js binary came from, and how it was verified."""
+
+    name: Annotated[str, Meta(description="nodejs.org or npm")]
+    method: Annotated[str, Meta(description="How it was verified: signature, checksum")]
+    key: Annotated[str | None, Meta(description="The fingerprint of the key that signed it")] = None
+
+
+class Canary(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How the layer started on Lambda before it was made public."""
+
+    date: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", max_length=10)]
+    region: str
+    memory_mb: Annotated[int, Meta(ge=128)]
+    init_ms: Annotated[float, Meta(ge=0, description="Median init duration in milliseconds")]
+    starts: Annotated[int, Meta(ge=1)] = 1
+    aws_runtime: Annotated[str | None, Meta(description="AWS's runtime that was measured with it")] = None
+    aws_init_ms: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="Its median")] = None
 
 
 class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -81,6 +127,8 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         Annotated[int, Meta(ge=0, le=2**53)] | None, Meta(description="Size of the unzipped files in bytes")
     ] = None
     compatible_runtimes: list[Runtime]
+    source: Source | None = None
+    canary: Canary | None = None
     regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}
 
     def __post_init__(self) -> None:
@@ -99,9 +147,18 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """The values that identify an entry."""
         return self.node_version, self.architecture, self.nodelayer_version, self.code_sha256
 
+    @property
+    def withdrawn(self) -> bool:
+        """Whether the layer was withdrawn in some region."""
+        return any(each.withdrawn for each in self.regions.values())
+
     def live(self) -> Iterator[tuple[str, Published]]:
         """Return the regions and layer versions that are not deleted."""
         return ((region, each) for region, each in sorted(self.regions.items()) if each.deleted is None)
+
+    def offered(self) -> Iterator[tuple[str, Published]]:
+        """Return the regions and layer versions that are neither deleted nor withdrawn."""
+        return ((region, each) for region, each in self.live() if each.withdrawn is None)
 
     def join(self, other: "Layer") -> "Layer":
         """Merge two entries that have the same key."""
@@ -113,56 +170,101 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             self,
             unzipped_size=max(sizes, default=None),
             compatible_runtimes=sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
+            source=_greatest(self.source, other.source),
+            canary=_greatest(self.canary, other.canary),
             regions=regions,
         )
 
 
+class RuntimeVersion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A version of a customer-managed Lambda runtime with Node.js, in one region."""
+
+    node_version: str
+    nodelayer_version: str
+    architectures: list[str]
+    image: Annotated[str, Meta(description="The URI of its image, with the digest")]
+    published: Annotated[Time, Meta(description="When it was published, UTC")]
+    deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
+
+
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The manifest; `layers` are sorted by Node.js version, architecture, nodelayer version and content."""
+    """The manifest; `layers` are sorted by Node.js version, architecture, nodelayer version and content.
+
+    `runtimes` are the runtime versions by ARN.
+    """
 
     schema_: Annotated[str | None, Meta(description="Path of the JSON Schema")] = field(
         default=SCHEMA_FILE, name="$schema"
     )
-    schema_version: Literal[2] = 2
+    schema_version: Literal[3] = 3
     layers: list[Layer] = []
+    runtimes: dict[str, RuntimeVersion] = {}
 
     @classmethod
-    def of(cls, layers: Iterable[Layer]) -> "Manifest":
-        """Create a manifest of these layers; entries for the same zip are merged."""
+    def of(cls, layers: Iterable[Layer], runtimes: Mapping[str, RuntimeVersion] | None = None) -> "Manifest":
+        """Create a manifest of these layers and runtimes; entries for the same zip are merged."""
         joined: dict[tuple[str, str, str, str], Layer] = {}
         for layer in layers:
             joined[layer.key] = joined[layer.key].join(layer) if layer.key in joined else layer
-        return cls(layers=sorted(joined.values(), key=_order))
+        return cls(
+            layers=sorted(joined.values(), key=_order), runtimes=dict(sorted((runtimes or {}).items()))
+        )
 
     def merge(self, other: "Manifest") -> "Manifest":
         """Return a manifest with the entries of both. Order and repetition make no difference."""
-        return Manifest.of([*self.layers, *other.layers])
+        runtimes = dict(self.runtimes)
+        for arn, runtime in other.runtimes.items():
+            joined = _greatest(runtimes.get(arn), runtime)
+            runtimes[arn] = joined or runtime
+        return Manifest.of([*self.layers, *other.layers], runtimes)
 
     def of_nodelayer(self, version: str) -> "Manifest":
         """Return a manifest of the layers that one version of nodelayer built."""
-        return Manifest.of(layer for layer in self.layers if layer.nodelayer_version == version)
+        return Manifest.of(
+            (layer for layer in self.layers if layer.nodelayer_version == version),
+            {arn: each for arn, each in self.runtimes.items() if each.nodelayer_version == version},
+        )
 
     def json_text(self) -> str:
         """Return the JSON text: sorted, indented by two spaces, with a newline at the end."""
         data: dict[str, Any] = to_builtins(self)
+        if not self.runtimes:
+            del data["runtimes"]
         for layer in data["layers"]:
+            for name in ("source", "canary"):
+                if layer[name] is None:
+                    del layer[name]
             layer["regions"] = {
-                region: {name: value for name, value in published.items() if value not in (None, [])}
+                region: {
+                    name: value
+                    for name, value in published.items()
+                    if value not in (None, []) and (name, value) != ("parameters", False)
+                }
                 for region, published in sorted(layer["regions"].items())
             }
         return json.dumps(data, indent=2) + "\n"
 
     def text(self) -> str:
-        """Return a line `region node architecture arn` for each layer version that is not deleted."""
+        """Return a line `region node architecture arn` for each layer version that is offered."""
         lines = [
             (
                 (sort_key(layer.node_version), layer.architecture, region, published.version),
                 f"{region} {layer.node_version} {layer.architecture} {published.arn}\n",
             )
             for layer in self.layers
-            for region, published in layer.live()
+            for region, published in layer.offered()
         ]
         return "".join(line for _, line in sorted(lines))
+
+
+def _greatest(one: _T | None, other: _T | None) -> _T | None:
+    """Return the greater of two records, whatever their order: of canaries the later one."""
+    found = [each for each in (one, other) if each is not None]
+    return max(found, key=_text, default=None)
+
+
+def _text(record: Struct) -> str:
+    return json.dumps(to_builtins(record))
 
 
 def _order(layer: Layer) -> tuple[Version, str, Version, str]:

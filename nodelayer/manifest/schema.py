@@ -9,7 +9,7 @@ import msgspec
 from nodelayer.errors import NodelayerError, NotVerifiedError
 from nodelayer.manifest.model import Manifest
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 MOST_BYTES = 64 * 1024 * 1024
 
 
@@ -48,11 +48,13 @@ def parse(data: bytes, where: str) -> Manifest:
         )
     try:
         if version == SCHEMA_VERSION:
-            return Manifest.of(msgspec.json.decode(data, type=Manifest).layers)
+            known = msgspec.json.decode(data, type=Manifest)
+            return Manifest.of(known.layers, known.runtimes)
         raw = msgspec.json.decode(data)
         for older in range(version, SCHEMA_VERSION):
             raw = _MIGRATIONS[older](raw)
-        return Manifest.of(msgspec.convert(raw, Manifest).layers)
+        known = msgspec.convert(raw, Manifest)
+        return Manifest.of(known.layers, known.runtimes)
     except (ValueError, NodelayerError, TypeError, AttributeError, RecursionError) as error:
         raise NotVerifiedError(
             f"the manifest is not valid ({_reason(error)})", where=where, todo="restore its last commit"
@@ -90,7 +92,12 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     return {"schema_version": 2, "layers": layers}
 
 
-_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1}
+def _from_2(raw: dict[str, Any]) -> dict[str, Any]:
+    """Convert schema version 2, whose fields are all in version 3."""
+    return {**raw, "schema_version": 3}
+
+
+_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
 
 
 def _reason(error: Exception) -> str:

@@ -4,8 +4,9 @@ import glob
 import os
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import IO
 
 from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, machine_error
 from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
@@ -13,6 +14,7 @@ from nodelayer.manifest.schema import MOST_BYTES, parse, schema_text
 
 _LOCK_SECONDS = 60
 _UNFINISHED = ".unfinished"
+_SCHEMA_BYTES = 8 * 1024  # more than a new manifest, or the schema, has
 
 
 def open_manifest(location: str) -> Manifest:
@@ -56,16 +58,55 @@ def read(path: Path) -> Manifest:
         raise machine_error(error, path, "--manifest") from error
 
 
-def update(path: Path, change: Callable[[Manifest], Manifest]) -> Manifest:
+class Reserve:
+    """Disk space for the next writes of a manifest, which then has `growth` bytes more.
+
+    An unnamed file occupies the space, so it is free again when the program ends.
+    """
+
+    def __init__(self, path: Path, growth: int) -> None:
+        self._path = path.resolve()
+        self._growth = growth
+        self._file: IO[bytes] | None = None
+
+    def take(self) -> None:
+        """Occupy the space.
+
+        Raises:
+            MachineError: The disk is full, or the folder is not writable.
+        """
+        if self._file is not None:
+            return
+        size = self._growth
+        for path in (self._path, self._path.with_suffix(".txt"), self._path.with_name(SCHEMA_FILE)):
+            size += path.stat().st_size if path.exists() else _SCHEMA_BYTES
+        try:
+            self._file = tempfile.TemporaryFile(dir=self._path.parent)  # noqa: SIM115 - free() closes it
+            self._file.write(bytes(size))
+            self._file.flush()
+        except OSError as error:
+            self.free()
+            raise machine_error(error, self._path, "--manifest") from error
+
+    def free(self) -> None:
+        """Release the space."""
+        if self._file is not None:
+            with suppress(OSError):  # what it could not write when the disk is full
+                self._file.close()
+            self._file = None
+
+
+def update(path: Path, change: Callable[[Manifest], Manifest], reserve: Reserve | None = None) -> Manifest:
     """Read, change and write a manifest, its text and its schema, while other writers are locked out.
 
-    Each file is replaced as a whole, or not at all.
+    Each file is replaced as a whole, or not at all. The writes use the space of the `reserve`; afterwards it
+    takes space again if it can.
 
     Raises:
         NodelayerError: The manifest is not valid, or a file cannot be written.
     """
     path = path.resolve()
-    with _locked(path):
+    with _locked(path), _freed(reserve):
         changed = change(read(path))
         files = {
             path.name: changed.json_text(),
@@ -112,6 +153,19 @@ def check_writable(path: Path) -> None:
                 pass
         except OSError as error:
             raise machine_error(error, path, "--manifest") from error
+
+
+@contextmanager
+def _freed(reserve: Reserve | None) -> Iterator[None]:
+    if reserve is None:
+        yield
+        return
+    reserve.free()
+    try:
+        yield
+    finally:
+        with suppress(MachineError):
+            reserve.take()
 
 
 @contextmanager

@@ -1,1 +1,1 @@
-"""The sample function as a SAM application."""
+"""A function on a layer as a SAM application: the sample function, or the user's."""

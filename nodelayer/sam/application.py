@@ -1,6 +1,5 @@
-"""Build, deploy and delete the sample function with SAM."""
+"""Build, deploy and delete a function on a layer with SAM."""
 
-import json
 import os
 import shlex
 import tempfile
@@ -12,13 +11,13 @@ from pathlib import Path
 from nodelayer.aws.account import Account
 from nodelayer.errors import NodelayerError, RefusedError
 from nodelayer.layer import artifact
+from nodelayer.project_paths import PROGRAM
 from nodelayer.sam import stack
+from nodelayer.sam.function import Function
 from nodelayer.sam.program import SamProgram
 from nodelayer.sam.stack import StackOptions, StackTarget
 
 FUNCTION = "Function"
-CONTENT = "ContentUri: dist/layer.zip"
-"""The layer's content in template.yaml, which these commands replace."""
 
 
 class StoppedError(NodelayerError):
@@ -39,16 +38,16 @@ class SamApplication:
         """The `sam` program; it is installed on first use if necessary."""
         return self.find_program()
 
-    def build(self, options: StackOptions, layer: Path | None, out: Path) -> None:
+    def build(self, function: Function, options: StackOptions, layer: Path | None, out: Path) -> None:
         """Run `sam build` with the zip of a layer; None if the layer is already published."""
         template = self.root / "template.yaml"
         # SAM uploads the content of a layer even if a condition leaves the layer out of the stack.
-        content = f"ContentUri: {json.dumps(str(layer or self.root / 'function'))}"
+        content = layer or self.root / "function"
         with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
             rendered = Path(folder) / template.name
-            rendered.write_text(template.read_text("utf-8").replace(CONTENT, content), "utf-8")
+            rendered.write_text(function.render(template.read_text("utf-8"), content), "utf-8")
             line = ["build", f"--template-file={rendered}", f"--base-dir={self.root}", f"--build-dir={out}"]
-            self._run(*line, *_overrides(options))
+            self._run(*line, *_overrides(options), variables=function.variables)
 
     def local_invoke(self, out: Path, event: Path) -> str:
         """Return a command that runs the built function on this machine."""
@@ -56,7 +55,12 @@ class SamApplication:
         return f"{self.program.command} local invoke {FUNCTION} --template {files[0]} --event {files[1]}"
 
     def deploy(
-        self, options: StackOptions, layer: Path | None, target: StackTarget, account: Account
+        self,
+        function: Function,
+        options: StackOptions,
+        layer: Path | None,
+        target: StackTarget,
+        account: Account,
     ) -> Mapping[str, str]:
         """Build and deploy without asking for confirmation, and return the outputs of the stack.
 
@@ -69,14 +73,14 @@ class SamApplication:
         if options.layer_arn:
             stack.check_layer(options, account)
         with tempfile.TemporaryDirectory(prefix="nodelayer-sam-") as folder:
-            self.build(options, layer, Path(folder))
+            self.build(function, options, layer, Path(folder) / "build")
             flags = [
                 "--capabilities=CAPABILITY_IAM",
                 "--no-confirm-changeset",
                 "--no-fail-on-empty-changeset",
                 f"--s3-prefix={target.stack}",
             ]
-            line = ["deploy", f"--template-file={folder}/template.yaml", *flags]
+            line = ["deploy", f"--template-file={folder}/build/template.yaml", *flags]
             self._run_on_stack(target, *line, *_overrides(options))
         return stack.check_ours(target, region.stacks.get(target.stack)).outputs
 
@@ -109,22 +113,22 @@ class SamApplication:
             raise StoppedError(
                 "stopped, but CloudFormation continues the operation",
                 where=str(target),
-                todo=f"when it ends, run invoke destroy {target.our_flags} to delete the stack",
+                todo=f"when it ends, run {PROGRAM} destroy {target.our_flags} to delete the stack",
             ) from None
 
-    def _run(self, *line: str, to_stdout: bool = False) -> None:
+    def _run(self, *line: str, variables: Mapping[str, str] | None = None, to_stdout: bool = False) -> None:
         config = f"--config-file={self.root / 'samconfig.toml'}"
-        self.program.run([*line, config], cwd=self.root, to_stdout=to_stdout)
+        self.program.run([*line, config], variables=variables, to_stdout=to_stdout)
 
 
-def built_layer(spec: str, architecture: str, out: Path) -> Path:
-    """Return the absolute path of a built layer's zip.
+def built_layer(spec: str, architecture: str, out: Path) -> artifact.Artifact:
+    """Return a built layer.
 
     Raises:
         NotFoundError: No built layer matches.
     """
     (found,) = artifact.built(spec or "latest", [architecture], out)
-    return found.path.resolve()
+    return found
 
 
 def _overrides(options: StackOptions) -> list[str]:

@@ -38,10 +38,12 @@ class SamProgram:
         self,
         line: Sequence[str],
         *,
-        cwd: Path,
+        variables: Mapping[str, str] | None = None,
         to_stdout: bool = False,
     ) -> None:
         """Run a SAM command. Its output goes to standard error, or to standard output with `to_stdout`.
+
+        `variables` are added to the environment variables.
 
         Raises:
             MachineError: A build failed.
@@ -49,8 +51,7 @@ class SamProgram:
         """
         with subprocess.Popen(
             [str(self.path), *line],
-            cwd=cwd,
-            env={**self.environ, "SAM_CLI_TELEMETRY": "0", "PYTHONUNBUFFERED": "1"},
+            env={**self.environ, **(variables or {}), "SAM_CLI_TELEMETRY": "0", "PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=None if to_stdout else sys.stderr,
         ) as process:

@@ -1,4 +1,4 @@
-"""The CloudFormation stack of the sample function: its name, its parameters, and checks before each use."""
+"""The CloudFormation stack of a function: its name, its parameters, and checks before each use."""
 
 import re
 import shlex
@@ -8,9 +8,10 @@ from nodelayer.aws.account import Account
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.aws.stacks import Stack
 from nodelayer.errors import InvalidInputError, NotFoundError, RefusedError
+from nodelayer.project_paths import PROGRAM
 
 DEFAULT_NAME = "nodelayer-sample"
-DESCRIPTION = "The sample function of nodelayer, on a Node.js version of your choice"
+DESCRIPTION = "A function on a Node.js version of your choice, deployed by nodelayer"
 """The description in template.yaml, by which deploy and destroy recognize their stacks."""
 RESOURCES = ("Function", "Layer", "Api", "Url")
 """How the logical IDs of the resources in template.yaml begin."""
@@ -130,7 +131,7 @@ def check_layer(options: StackOptions, account: Account) -> None:
         raise RefusedError(
             "this layer version does not exist in this account",
             where=layer_arn,
-            todo="check the layers in this account with invoke verify",
+            todo=f"check the layers in this account with {PROGRAM} verify",
         )
     raise RefusedError(
         f"account {account.id} cannot read the layer: it does not exist or is not shared with this account",
@@ -148,7 +149,7 @@ def check_deployable(target: StackTarget, found: Stack | None) -> None:
         raise RefusedError(
             f"the stack can only be deleted: its status is {found.status}",
             where=str(target),
-            todo=f"run invoke destroy {target.our_flags}, then deploy again",
+            todo=f"run {PROGRAM} destroy {target.our_flags}, then deploy again",
         )
     if found.status.endswith("_IN_PROGRESS"):
         raise RefusedError(
@@ -163,7 +164,7 @@ def check_ours(target: StackTarget, found: Stack | None) -> Stack:
 
     Raises:
         NotFoundError: It does not exist.
-        RefusedError: It is not a stack of the sample function, or it has other resources.
+        RefusedError: nodelayer did not deploy it, or it has other resources.
     """
     if found is None:
         raise NotFoundError(
@@ -175,7 +176,7 @@ def check_ours(target: StackTarget, found: Stack | None) -> Stack:
     if found.description != DESCRIPTION or foreign:
         why = f"it contains {foreign[0]}" if foreign else f"its description is {found.description!r}"
         raise RefusedError(
-            f"this is not a stack of the sample function: {why}",
+            f"nodelayer did not deploy this stack: {why}",
             where=str(target),
             todo="use another --stack-name",
         )
@@ -196,5 +197,5 @@ def function_name(target: StackTarget, found: Stack | None) -> str:
         raise NotFoundError(
             f"the stack has no function: its status is {stack.status}",
             where=str(target),
-            todo=f"run invoke destroy {target.our_flags}, then deploy again",
+            todo=f"run {PROGRAM} destroy {target.our_flags}, then deploy again",
         ) from None

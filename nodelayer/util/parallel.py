@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from types import FrameType
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 from nodelayer.errors import NodelayerError
 
@@ -84,15 +84,55 @@ class Stop:
                 signal.signal(number, old)
 
 
-def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | NodelayerError]]:
-    """Call `work` for each item in threads; yield each item with its result or error as soon as it ends.
+class Running(Generic[T, R]):
+    """Work that runs for each item in threads of its own.
 
-    If the caller stops iterating, running threads are not waited for: they end with the program.
+    Nothing waits for running threads: they end with the program.
     """
 
-    def guarded(item: T) -> R | NodelayerError:
+    def __init__(self, items: Iterable[T], work: Callable[[T], R]) -> None:
+        self.pending = list(items)
+        """The items whose result was not returned yet."""
+        self._work = work
+        self._todo: SimpleQueue[T] = SimpleQueue()
+        self._ended: SimpleQueue[tuple[T, R | NodelayerError]] = SimpleQueue()
+        self._over = threading.Event()
+        for item in self.pending:
+            self._todo.put(item)
+        for _ in range(min(PARALLEL, len(self.pending))):
+            # Not a thread pool: at exit Python waits for its threads, for minutes if a region hangs.
+            threading.Thread(target=self._worker, daemon=True).start()
+
+    def results(
+        self, patience: float | None = None, *, wait: bool = True
+    ) -> Iterator[tuple[T, R | NodelayerError]]:
+        """Yield each item with its result or error as soon as it ends.
+
+        With `patience`, stop when no item has ended for so many seconds; a later call yields the rest. With
+        `wait`, at least one item is waited for.
+        """
+        while self.pending:
+            try:
+                item, result = self._ended.get(timeout=None if wait else patience)
+            except Empty:
+                return
+            wait = False
+            self.pending.remove(item)
+            yield item, result
+
+    def cancel(self) -> None:
+        """Do not start the work of further items."""
+        self._over.set()
+
+    def _worker(self) -> None:
+        with suppress(Empty):
+            while not self._over.is_set():
+                item = self._todo.get_nowait()
+                self._ended.put((item, self._guarded(item)))
+
+    def _guarded(self, item: T) -> R | NodelayerError:
         try:
-            return work(item)
+            return self._work(item)
         except NodelayerError as error:
             return error
         except Exception as error:  # noqa: BLE001 - an unexpected error in one region does not stop the others
@@ -104,25 +144,11 @@ def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | No
                 todo="set NODELAYER_DEBUG=1 to see the traceback, and report it as a bug",
             )
 
-    todo: SimpleQueue[T] = SimpleQueue()
-    count = 0
-    for item in items:
-        todo.put(item)
-        count += 1
-    ended: SimpleQueue[tuple[T, R | NodelayerError]] = SimpleQueue()
-    over = threading.Event()
 
-    def worker() -> None:
-        with suppress(Empty):
-            while not over.is_set():
-                item = todo.get_nowait()
-                ended.put((item, guarded(item)))
-
-    for _ in range(max(1, min(PARALLEL, count))):
-        # Not a thread pool: at exit Python waits for its threads, for minutes if a region does not answer.
-        threading.Thread(target=worker, daemon=True).start()
+def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | NodelayerError]]:
+    """Call `work` for each item in threads; yield each item with its result or error as soon as it ends."""
+    running = Running(items, work)
     try:
-        for _ in range(count):
-            yield ended.get()
+        yield from running.results()
     finally:
-        over.set()
+        running.cancel()

@@ -18,15 +18,19 @@ function enable(folder) {
     const prefix = `${process.version}-${process.arch}-`;
     const name = fs.readdirSync(folder).find((each) => each.startsWith(prefix));
     if (name === undefined) throw new Error(`it is not for Node.js ${process.version} on ${process.arch}`);
-    const expected = `${LINKS}/${name}-${process.getuid()}`;
-    link(`${folder}/${name}`, expected);
     hideHeapFlag();
-    const { message } = enableCompileCache(LINKS);
-    const used = getCompileCacheDir(); // Node.js 22.8 returns LINKS
-    if (used !== expected && used !== LINKS) throw new Error(message || 'it is for other flags of V8');
+    if (enableCompileCache) useOfNode(`${folder}/${name}`, `${LINKS}/${name}-${process.getuid()}`);
+    else require('./code-cache-scripts.js').read(`${folder}/${name}`);
   } catch (error) {
     console.debug(`nodelayer: the code cache in ${folder} is not used: ${error.message}`);
   }
+}
+
+function useOfNode(folder, expected) {
+  link(folder, expected);
+  const { message } = enableCompileCache(LINKS);
+  const used = getCompileCacheDir(); // Node.js 22.8 returns LINKS
+  if (used !== expected && used !== LINKS) throw new Error(message || 'it is for other flags of V8');
 }
 
 function link(target, path) {

@@ -63,8 +63,8 @@ function loadHandler() {
 }
 
 function isFolder(path) {
-  const stat = module.constructor._stat; // loading fs takes 3 ms on Node.js 18
-  return typeof stat === 'function' && stat(path) === 1;
+  const stat = module.constructor._stat || process.binding('fs').internalModuleStat; // loading fs takes 3 ms on Node.js 18
+  return stat(path) === 1;
 }
 
 // Sets the globals that AWS's managed Node.js runtimes set.

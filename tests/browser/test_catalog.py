@@ -178,12 +178,18 @@ def test_each_node_line_shows_its_end_of_life(look, varied):
     page = look(varied.address)
     for node, expected in {
         "12.16.1": "Node.js 12 Erbiumend of life since 2022-04-30",
-        "12.0.0": "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30",
+        "24.20.0": "Node.js 24 Kryptonmaintained until 2028-04-30newer: 24.21.0",
+        "12.0.0": (
+            "Node.js 12 Erbium, a release before it became LTSend of life since 2022-04-30newer: 12.16.1"
+        ),
         "13.14.0": "Node.js 13not an LTS line, end of life not known",
         "24.21.0": "Node.js 24 Kryptonmaintained until 2028-04-30",
     }.items():
         open_choice(page, f"node={node}&region=eu-west-1")
         expect(fact(page, "Node.js line")).to_have_text(expected)
+    open_choice(page, "node=24.20.0&region=eu-west-1")
+    page.get_by_role("link", name="newer: 24.21.0").click()
+    expect(page.locator("#arn")).to_have_text(looked_up("24.21.0", "eu-west-1"))
 
 
 def test_page_shows_the_facts_from_the_manifest(look, varied):
@@ -335,6 +341,24 @@ def test_filter_accepts_versions_regions_architectures_arns_and_checksums(look, 
     for support, majors in {"alive": {"24", "26"}, "ended": {"12"}}.items():
         page.locator("#only-support").select_option(support)
         assert {node.partition(".")[0] for node in rows(page)} == majors
+
+
+def test_filter_by_the_arn_of_an_old_build_shows_the_arn_that_replaces_it(look, varied):
+    page = look(varied.address)
+    newest = looked_up("12.16.1", "eu-west-1")
+    start = newest.rpartition(":")[0]
+    for number in (1, 3):  # 3 is in the manifest
+        page.get_by_label("Filter").fill(f"{start}:{number}")
+        expect(page.locator("#successor")).to_contain_text(
+            "Replaced by the layer version of nodelayer 1.1.0:"
+        )
+        expect(page.locator("#successor code")).to_have_text(newest)
+        assert rows(page) == ["12.16.1", "12.16.1"]
+    page.locator("#successor").get_by_role("button").click()
+    assert pasted(page) == newest
+    for words in (newest, start.replace("123456789012", "210987654321") + ":1", "12.16.1"):
+        page.get_by_label("Filter").fill(words)
+        expect(page.locator("#successor")).to_be_empty()
 
 
 def test_url_contains_the_filter_and_restores_it(look, varied):
@@ -513,7 +537,7 @@ def luminance(color):
 
 @pytest.fixture(scope="session")
 def axe(cache_folder):
-    return Tools(DownloadCache(cache_folder)).npm_file(AXE, "axe.min.js").read_text()
+    return (Tools(DownloadCache(cache_folder)).npm_files(AXE, "axe.min.js") / "axe.min.js").read_text()
 
 
 @pytest.mark.network

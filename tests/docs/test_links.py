@@ -15,6 +15,7 @@ OF_OTHERS = {
     "--max-old-space-size": "Node.js",
     "--permission": "Node.js",
     "--allow-fs-read": "Node.js",
+    "--allow-net": "Node.js",
     "--import": "Node.js",
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",

@@ -227,26 +227,6 @@ def finished(out):
     return sorted(path.name for path in Path(out).glob("*.zip")) if Path(out).exists() else []
 
 
-@pytest.fixture
-def mounted():
-    if os.geteuid() != 0:
-        pytest.skip("not root: only root can mount a small file system")
-    find_program("mount", "mount")
-    points = []
-
-    def mount(point, *arguments):
-        point.mkdir()
-        done = subprocess.run(["mount", *arguments, point], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip("no right to mount: run it as root, outside of an unprivileged container")
-        points.append(point)
-        return point
-
-    yield mount
-    for point in points:
-        subprocess.run(["umount", point], check=True)
-
-
 class RecordingReporter(Reporter):
     """Records the warnings."""
 

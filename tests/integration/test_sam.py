@@ -318,6 +318,30 @@ def test_deploy_by_arn_runs_the_function_on_that_layer(cloud, deployed):
     assert "REPORT RequestId" in invoked.err
 
 
+@pytest.mark.docker
+@pytest.mark.usefixtures("image")
+def test_canary_starts_the_layer_before_it_becomes_public(cloud, layer):
+    regions = ("eu-central-1", "eu-north-1")
+    built = layer(NEW).zip  # it runs on provided.al2023 only, for which there is an image
+    done = cloud.ran(
+        "publish",
+        f"--node={NEW}",
+        f"--out={built.parent}",
+        f"--regions={','.join(regions)}",
+        "--public",
+        f"--canary={regions[0]}",
+        "--canary-starts=2",
+    )
+    assert "Canary: 1 functions, 5 invocations" in done.err
+    assert re.search(rf"{regions[0]}: nodejs-\S+ starts in \d+ ms on 512 MB", done.err)
+    manifest = json.loads(cloud.manifest.read_text())
+    (entry,) = [each for each in manifest["layers"] if each["node_version"] == NEW]
+    assert [entry["regions"][region]["public"] for region in regions] == [True, True]
+    assert (entry["canary"]["region"], entry["canary"]["starts"]) == (regions[0], 2)
+    assert entry["canary"]["init_ms"] > 0
+    assert cloud.running.client("lambda", regions[0]).list_functions()["Functions"] == []
+
+
 def outputs(done):
     return dict(line.split(maxsplit=1) for line in done.out.splitlines())
 
@@ -414,7 +438,7 @@ def test_stack_with_other_resources_is_refused_and_not_changed(cloud):
     named = ("--stack-name=other", f"--region={FIRST_REGION}")
     for line in (("deploy", f"--layer-arn={cloud.arn()}"), ("destroy", "--yes")):
         message = refused(cloud, 9, *line, *named)
-        assert "this is not a stack of the sample function: it contains Only" in message
+        assert "nodelayer did not deploy this stack: it contains Only" in message
     assert status(cloud, "other") == "CREATE_COMPLETE"
 
 
@@ -469,17 +493,49 @@ def status(cloud, name):
     return cloud.cloudformation.describe_stacks(StackName=name)["Stacks"][0]["StackStatus"]
 
 
+SECOND = (f"--region={SECOND_REGION}", "--stack-name=second")
+
+
+@pytest.fixture(scope="session")
+def second(cloud, deployed, layer, tmp_path_factory):
+    """Deploy another stack three times; return the response of a function in TypeScript in it."""
+    assert deployed
+    source = tmp_path_factory.mktemp("my function")
+    for name, text in TYPESCRIPT.items():
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text(text)
+    built = ("--built", f"--out={layer(OLD).zip.parent}")
+    cloud.ran("deploy", *SECOND, *built, f"--node={NEW}")
+    cloud.ran("deploy", *SECOND, f"--layer-arn={cloud.arn(region=SECOND_REGION)}")
+    cloud.ran(
+        "deploy", *SECOND, *built, f"--node={OLD}", f"--function={source}", "--handler=function.handler"
+    )
+    return json.loads(cloud.ran("invoke-function", *SECOND).out)
+
+
+TYPESCRIPT = {
+    "function.ts": """import { words } from './src/words';
+export const handler = async (event: { hello?: string }) =>
+  ({ node: process.version, text: words(event?.hello ?? 'nobody') });
+""",
+    "src/words.ts": "import greet from 'greet';\nexport const words = (name: string) => greet(name);\n",
+    "greet/index.js": "module.exports = (name) => `Hello, ${name?.trim()}`;\n",
+    "greet/package.json": '{"name": "greet", "version": "1.0.0"}',
+    "package.json": '{"dependencies": {"greet": "file:greet"}}',
+}
+
+
 @pytest.mark.docker
-@pytest.mark.usefixtures("deployed")
-def test_destroy_deletes_only_the_files_of_its_stack(cloud, layer):
-    out = layer(OLD).zip.parent
-    named = (f"--region={SECOND_REGION}", "--stack-name=second")
-    cloud.ran("deploy", *named, f"--layer-arn={cloud.arn(region=SECOND_REGION)}")
-    for version in (OLD, NEW):
-        cloud.ran("deploy", *named, "--built", f"--node={version}", f"--out={out}")
+def test_deploy_bundles_a_function_in_typescript_for_the_node_of_its_layer(second):
+    assert second == {"node": f"v{OLD}", "text": "Hello, world"}  # Node.js 12.16.1 does not parse ?. and ??
+
+
+@pytest.mark.docker
+@pytest.mark.usefixtures("second")
+def test_destroy_deletes_only_the_files_of_its_stack(cloud):
     assert {each.partition("/")[0] for each in uploaded(cloud)} == {"nodelayer-sample", "second"}
     first = [each for each in uploaded(cloud) if not each.startswith("second/")]
-    cloud.ran("destroy", "--yes", *named)
+    cloud.ran("destroy", "--yes", *SECOND)
     assert uploaded(cloud) == first != []
 
 

@@ -7,11 +7,12 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 
 import pytest
 from publish import emulators
 from publish.emulators import ACCOUNT
-from support import Outcome
+from support import ROOT, Outcome
 from tools import Tools
 
 from nodelayer.catalog.snippets import SnippetValues, render, render_regions
@@ -23,6 +24,7 @@ SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 AWS_CLI = ("awscli==1.46.3",)
 CDK_PYTHON = ("aws-cdk-lib==2.275.0", "constructs==10.8.1")
 CDK = ("aws-cdk-lib@2.276.0", "constructs@10.8.1", "typescript@7.0.2")
+JSONATA = ("jsonata@2.2.1",)  # the version that Renovate 44 uses
 OSLS = ("osls@4.3.1",)  # a fork of Serverless Framework v3; v4 requires a login
 AWS_PROVIDER = "@cdktf/provider-aws@21.22.1"  # generated from the schema of aws 6.25.0
 
@@ -125,15 +127,6 @@ def test_sam_builds_its_snippet(tools, project, name):
     assert wanted.arn in (project / ".aws-sam" / "build" / "template.yaml").read_text()
 
 
-@each_layer
-def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, name):
-    wanted = LAYERS[name]
-    templates = [tmp_path / "sam.yaml", tmp_path / "cloudformation.yaml"]
-    for template in templates:
-        template.write_text(render(template.stem, wanted) + "\n")
-    assert findings(tools, wanted.region, *templates) <= (set() if name in CURRENT else DEPRECATED)
-
-
 EVERYWHERE = [layer(region=region) for region in ("eu-west-1", "us-east-1")]
 USES_MAPPING = """
 Transform: AWS::Serverless-2016-10-31
@@ -146,21 +139,55 @@ Resources:
       InlineCode: ''
       Layers: [!FindInMap [NodeLayer, !Ref AWS::Region, Arn]]
 """
-USES_MAP = """
+USES_MAP_AND_PARAMETER = """
 import * as lambda from 'aws-cdk-lib/aws-lambda';
-import { Stack } from 'aws-cdk-lib';
+import { App, Stack } from 'aws-cdk-lib';
 import { nodeLayers } from './layers';
+import { NodeLayer } from './parameter';
 
-const stack = new Stack(undefined, 'Stack', { env: { region: 'us-east-1' } });
-const layer = lambda.LayerVersion.fromLayerVersionArn(stack, 'NodeJs', nodeLayers[stack.region]);
-console.log(layer.layerVersionArn);
+const app = new App();
+const stack = new Stack(app, 'Stack', { env: { region: 'us-east-1' } });
+new lambda.Function(stack, 'Function', {
+  runtime: lambda.Runtime.PROVIDED_AL2023,
+  handler: 'function.handler',
+  code: lambda.Code.fromAsset('function'),
+  layers: [
+    lambda.LayerVersion.fromLayerVersionArn(stack, 'FromMap', nodeLayers[stack.region]),
+    new NodeLayer(stack, 'FromParameter', '24').layer,
+  ],
+});
+console.log(JSON.stringify(app.synth().getStackByName('Stack').template));
 """
+PARAMETER = "/nodelayer/24/x86_64/arn"
 
 
-def test_sam_accepts_the_mapping_of_all_regions(tools, tmp_path):
-    template = tmp_path / "sam.yaml"
-    template.write_text(render_regions("sam", EVERYWHERE) + USES_MAPPING)
-    assert findings(tools, "us-east-1", template) == set()
+def documented(mark):
+    """Return the code block of docs/using.md that follows a mark."""
+    page = (ROOT / "docs" / "using.md").read_text("utf-8")
+    return re.search(rf"<!-- {mark} -->\n```\w+\n(.*?)```\n", page, re.DOTALL)[1]
+
+
+@pytest.mark.parametrize(
+    ("region", "names", "accepted"),
+    [
+        ("eu-west-1", ("x86_64", "arm64"), set()),
+        ("cn-north-1", ("China",), set()),
+        ("eu-west-1", ("provided.al2", "provided"), DEPRECATED),
+    ],
+)
+def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, region, names, accepted):
+    texts = [render(each, LAYERS[name]) for each in ("sam", "cloudformation") for name in names]
+    texts += [render_regions("sam", EVERYWHERE) + USES_MAPPING, with_parameter(LAYERS[names[0]])]
+    templates = [tmp_path / f"{number}.yaml" for number in range(len(texts))]
+    for template, text in zip(templates, texts, strict=True):
+        template.write_text(text.rstrip("\n") + "\n")
+    assert findings(tools, region, *templates) <= accepted
+
+
+def with_parameter(wanted):
+    """Return the CloudFormation snippet with the documented parameter in place of the ARN."""
+    text = render("cloudformation", wanted).replace("Parameters:\n", documented("ssm cloudformation"))
+    return text.replace(f"- {wanted.arn}", "- !Ref NodeLayer")
 
 
 @pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
@@ -214,9 +241,14 @@ def test_cdk_typescript_snippets_compile_strictly_and_synthesize(tools, project)
     run_checked("node", "app.js", cwd=project)
     check_synthesized(tools, project / "out", numbered)
     (project / "layers.ts").write_text(render_regions("cdk", EVERYWHERE) + "\n")
-    (project / "map.ts").write_text(USES_MAP)
-    run_checked(modules / ".bin" / "tsc", *flags, "map.ts", cwd=project)
-    assert run_checked("node", "map.js", cwd=project).strip() == EVERYWHERE[1].arn
+    (project / "parameter.ts").write_text(documented("ssm cdk"))
+    (project / "both.ts").write_text(USES_MAP_AND_PARAMETER)
+    run_checked(modules / ".bin" / "tsc", *flags, "both.ts", cwd=project)
+    template = json.loads(run_checked("node", "both.js", cwd=project))
+    (name,) = [name for name, each in template["Parameters"].items() if each["Default"] == PARAMETER]
+    assert template["Parameters"][name]["Type"] == "AWS::SSM::Parameter::Value<String>"
+    (function,) = [each for each in template["Resources"].values() if "Layers" in each["Properties"]]
+    assert function["Properties"]["Layers"] == [EVERYWHERE[1].arn, {"Ref": name}]
 
 
 CDK_PYTHON_APP = """
@@ -281,10 +313,21 @@ def test_terraform_snippet_uses_only_attributes_of_the_aws_provider(tools, proje
     assert [given["runtime"], given["handler"], given["role"]] == [wanted.runtime, "function.handler", ROLE]
 
 
+@pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
+def test_terraform_data_source_of_the_parameter_has_only_attributes_of_the_aws_provider(tools, tmp_path):
+    text = documented("ssm terraform")
+    (tmp_path / "main.tf").write_text(text)
+    assert run_checked(TERRAFORM, "fmt", "-check", "-diff", cwd=tmp_path) == ""
+    declared = provider(tools, "data-aws-ssm-parameter")
+    assert f'name = "{PARAMETER}"' in text
+    assert "set name(value: string)" in declared
+    assert "data.aws_ssm_parameter.node_layer.insecure_value" in text
+    assert "get insecureValue(): string" in declared
+
+
 def lambda_function_of_provider(tools):
     """Return the attributes of aws_lambda_function with their types, and the required ones."""
-    text = tools.npm_file(AWS_PROVIDER, "lib/lambda-function/index.d.ts").read_text()
-    resource, _, _ = text.partition("\n}\n")
+    resource, _, _ = provider(tools, "lambda-function").partition("\n}\n")
     declared = re.findall(
         r"LambdaFunction#(\w+)\}(?:(?!\*/).)*\*/\s*readonly \w+(\??): ([^;]+);", resource, re.DOTALL
     )
@@ -292,19 +335,30 @@ def lambda_function_of_provider(tools):
     return {name: kind for name, _, kind in declared}, {name for name, maybe, _ in declared if not maybe}
 
 
+def provider(tools, name):
+    """Return the declarations of a resource or a data source."""
+    files = {each: f"lib/{each}/index.d.ts" for each in ("lambda-function", "data-aws-ssm-parameter")}
+    return (tools.npm_files(AWS_PROVIDER, *files.values()) / files[name]).read_text()
+
+
 @pytest.fixture(scope="session")
 def cloud(cache_folder):
     """An emulated account with the layers, whose content does not matter."""
+    with emulators.ministack(cache_folder) as running:
+        for name in CREATED:
+            assert publish(running, LAYERS[name]) == LAYERS[name].arn
+        yield running
+
+
+def publish(cloud, wanted):
+    """Publish a layer version; return its ARN."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as packed:
         packed.writestr("bootstrap", "")
-    with emulators.ministack(cache_folder) as running:
-        for name in CREATED:
-            published = running.client("lambda", LAYERS[name].region).publish_layer_version(
-                LayerName=LAYERS[name].arn.split(":")[6], Content={"ZipFile": content.getvalue()}
-            )
-            assert published["LayerVersionArn"] == LAYERS[name].arn
-        yield running
+    published = cloud.client("lambda", wanted.region).publish_layer_version(
+        LayerName=wanted.arn.split(":")[6], Content={"ZipFile": content.getvalue()}
+    )
+    return published["LayerVersionArn"]
 
 
 def check_created(cloud, wanted, name):
@@ -331,15 +385,36 @@ def test_cli_snippet_creates_a_function_on_the_layer(cloud, tools, project, name
 
 @each_created_layer
 def test_cloudformation_snippet_creates_a_function_on_the_layer(cloud, project, name):
-    wanted = LAYERS[name]
-    stack = name.replace("_", "-")
-    storage = cloud.client("s3", wanted.region)
-    storage.create_bucket(Bucket=stack, CreateBucketConfiguration={"LocationConstraint": wanted.region})
+    _, function = create_stack(cloud, project, name.replace("_", "-"), render("cloudformation", LAYERS[name]))
+    check_created(cloud, LAYERS[name], function)
+
+
+def test_cloudformation_reads_the_parameter_again_at_each_update(cloud, project):
+    wanted = LAYERS["x86_64"]
+    parameters = cloud.client("ssm", wanted.region)
+    parameters.put_parameter(Name=PARAMETER, Value=wanted.arn, Type="String")
+    formation, function = create_stack(cloud, project, "followed", with_parameter(wanted))
+    check_created(cloud, wanted, function)
+
+    newer = publish(cloud, wanted)
+    parameters.put_parameter(Name=PARAMETER, Value=newer, Type="String", Overwrite=True)
+    kept = [{"ParameterKey": key, "UsePreviousValue": True} for key in ("NodeLayer", "CodeBucket", "CodeKey")]
+    capable = {"Capabilities": ["CAPABILITY_IAM"]}
+    formation.update_stack(StackName="followed", UsePreviousTemplate=True, Parameters=kept, **capable)
+    formation.get_waiter("stack_update_complete").wait(StackName="followed", WaiterConfig={"Delay": 1})
+    check_created(cloud, replace(wanted, arn=newer), function)
+
+
+def create_stack(cloud, project, stack, template):
+    """Create a stack in eu-west-1; return the client of CloudFormation, and the name of the function."""
+    storage = cloud.client("s3", layer().region)
+    place = {"LocationConstraint": layer().region}
+    storage.create_bucket(Bucket=stack, CreateBucketConfiguration=place)
     storage.upload_file(str(project / "function.zip"), stack, "function.zip")
-    formation = cloud.client("cloudformation", wanted.region)
+    formation = cloud.client("cloudformation", layer().region)
     formation.create_stack(
         StackName=stack,
-        TemplateBody=render("cloudformation", wanted),
+        TemplateBody=template,
         Capabilities=["CAPABILITY_IAM"],
         Parameters=[
             {"ParameterKey": "CodeBucket", "ParameterValue": stack},
@@ -349,4 +424,43 @@ def test_cloudformation_snippet_creates_a_function_on_the_layer(cloud, project, 
     formation.get_waiter("stack_create_complete").wait(StackName=stack, WaiterConfig={"Delay": 1})
     resources = formation.describe_stack_resources(StackName=stack)["StackResources"]
     ids = {each["LogicalResourceId"]: each["PhysicalResourceId"] for each in resources}
-    check_created(cloud, wanted, ids["Function"])
+    return formation, ids["Function"]
+
+
+# Renovate
+
+TRANSFORM = """
+const jsonata = require('jsonata');
+const [manifest, template, region] = process.argv.slice(1);
+jsonata(template.replaceAll('{{packageName}}', region))
+  .evaluate(JSON.parse(require('fs').readFileSync(manifest)))
+  .then((result) => console.log(JSON.stringify(result)));
+"""
+
+
+def test_renovate_configuration_finds_and_orders_arns_of_a_manifest(tools):
+    config = json.loads(documented("renovate"))
+    (manager,) = config["customManagers"]
+    (template,) = config["customDatasources"]["nodelayer"]["transformTemplates"]
+    sample = ROOT / "docs" / "layers.sample.json"
+    modules = tools.npm(*JSONATA)
+    regions = {
+        "cn-north-1": ["12-16-1-x86_64:1"],  # one layer is not in this region
+        "eu-west-1": ["12-16-1-x86_64:4"],  # one layer version is deleted
+        "us-east-1": ["12-16-1-x86_64:5", "24-21-0-arm64:2"],
+    }
+    for region, names in regions.items():
+        line = ("node", "-e", TRANSFORM, sample, template, region)
+        releases = json.loads(run_checked(*line, cwd=modules))["releases"]
+        partition = "aws-cn" if region == "cn-north-1" else "aws"
+        prefix = f"arn:{partition}:lambda:{region}:{ACCOUNT}:layer:nodejs-"
+        assert [each["version"] for each in releases] == [f"{prefix}{name}" for name in names]
+        assert all(each["releaseTimestamp"].startswith("2026-11-24T") for each in releases)
+        text = f"Layers: ['{releases[0]['version']}']"
+        (pattern,) = (each.replace("(?<", "(?P<") for each in manager["matchStrings"])
+        found = re.search(pattern, text)
+        assert found.groupdict() == {"currentValue": releases[0]["version"], "depName": region}
+        versioning = manager["versioningTemplate"].removeprefix("regex:").replace("(?<", "(?P<")
+        parts = re.fullmatch(versioning, releases[0]["version"]).groupdict()
+        assert parts["compatibility"] == "x86_64"
+        assert [parts[key] for key in ("major", "minor", "patch")] == ["12", "16", "1"]

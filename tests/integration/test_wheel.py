@@ -8,10 +8,14 @@ import venv
 
 import pytest
 from support import ROOT, Outcome, command
+from tools import Tools
+
+from nodelayer.util.cache import DownloadCache
 
 pytestmark = pytest.mark.full
 
 VERSION = "24.21.0"
+SAM_CLI = ("aws-sam-cli==1.170.0", "cfn-lint==1.58.0")
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +31,8 @@ def program(tmp_path_factory):
     return folder / "venv" / "bin" / "nodelayer"
 
 
-def run(line, cwd):
-    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+def run(line, cwd, **variables):
+    environ = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | variables
     done = subprocess.run(
         list(map(str, line)), cwd=cwd, env=environ, capture_output=True, text=True, timeout=300, check=False
     )
@@ -53,6 +57,19 @@ def test_installed_program_builds_the_same_zip_as_the_checkout(program, tmp_path
     assert records[0]["sha256"] == records[1]["sha256"]
     answered = run([program, "test-layer", f"--node={VERSION}"], project / "src")
     assert answered.code == 0, answered.err
+
+
+@pytest.mark.network
+def test_installed_program_builds_a_function_with_sam(program, cache_folder, tmp_path):
+    sam = Tools(DownloadCache(cache_folder)).pip(*SAM_CLI)
+    (tmp_path / "app.mjs").write_text("export const handler = async () => process.version;\n")
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-24-21-0-x86_64:1"
+    line = (program, "sam-build", f"--layer-arn={arn}", "--function=.", "--handler=app.handler")
+    path = f"{sam / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    built = run(line, tmp_path, PATH=path)
+    assert built.code == 0, built.err
+    function = tmp_path / ".aws-sam" / "build" / "Function"
+    assert [each.name for each in function.iterdir()] == ["app.mjs"]
 
 
 @pytest.mark.network

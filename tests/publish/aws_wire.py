@@ -27,7 +27,14 @@ _LAMBDA = [
     ("POST", r"/2015-03-31/functions", "CreateFunction"),
     ("GET", r"/2015-03-31/functions", "ListFunctions"),
     ("GET", r"/2015-03-31/functions/[^/?]+", "GetFunction"),
+    ("GET", r"/2015-03-31/functions/[^/?]+/configuration", "GetFunctionConfiguration"),
+    ("PUT", r"/2015-03-31/functions/[^/?]+/configuration", "UpdateFunctionConfiguration"),
     ("DELETE", r"/2015-03-31/functions/[^/?]+", "DeleteFunction"),
+    (
+        "POST",
+        r"/2021-11-15/functions/[^/?]+/response-streaming-invocations",
+        "InvokeWithResponseStream",
+    ),
     ("POST", r"/2015-03-31/functions/[^/?]+/invocations", "Invoke"),
 ]
 _LAMBDA = [(method, re.compile(rf"{path}/?(?:\?.*)?"), name) for method, path, name in _LAMBDA]
@@ -44,6 +51,7 @@ _SUBRESOURCES = {
     "location": "BucketLocation",
 }
 _LAYER_PATH = re.compile(rf"{_LAYER}/([^/?]+)/versions(?:/(\d+))?")
+_FUNCTION_PATH = re.compile(r"/\d{4}-\d\d-\d\d/functions(?:/([^/?]+))?")
 _QUERY_SERVICES = {"sts", "iam", "cloudformation"}
 _JSON_SERVICES = {"ssm", "dynamodb", "logs"}
 
@@ -65,6 +73,13 @@ _IAM_S3 = {
 }
 
 
+_IAM_LAMBDA = {
+    "CreateFunction": ("lambda:CreateFunction", "lambda:TagResource", "iam:PassRole"),  # nodelayer sends tags
+    "Invoke": ("lambda:InvokeFunction",),
+    "InvokeWithResponseStream": ("lambda:InvokeFunction",),
+}
+
+
 def iam_actions(service, operation):
     """What IAM asks of who calls an operation; of S3 only those that are written down here.
 
@@ -73,6 +88,8 @@ def iam_actions(service, operation):
     """
     if (service, operation) == ("sts", "GetCallerIdentity"):
         return ()  # allowed to everyone, even where a policy denies it
+    if operation in _IAM_LAMBDA:
+        return _IAM_LAMBDA[operation]
     names = _IAM_S3[operation] if service == "s3" else (operation.removesuffix("ByArn"),)
     return tuple(f"{service}:{name}" for name in names)
 
@@ -98,7 +115,7 @@ def asked(method, target, headers, body=b""):
     account, region, service = _scope(target, headers)
     size = int(headers.get("content-length") or 0)
     operation = _operation(method, target, headers, service, body)
-    return Asked(method, region, service, operation, account, size, _resources(target, service, body))
+    return Asked(method, region, service, operation, account, size, _resources(method, target, service, body))
 
 
 def tells_in_body(headers):
@@ -123,11 +140,14 @@ def _scope(target, headers):
     return account, region or headers.get("x-amz-region-set", ""), service
 
 
-def _resources(target, service, body):
+def _resources(method, target, service, body):
     parts = urlsplit(target)
     if service == "lambda":
         if named := parse_qs(parts.query).get("Arn"):
             return (named[0],)
+        if named := _FUNCTION_PATH.match(parts.path):
+            # The name of a new function is in the body, which is not read.
+            return (f"function:{named[1] or 'nodelayer-canary-new'}",) if method != "GET" or named[1] else ()
         found = _LAYER_PATH.match(parts.path)
         return (":".join(["layer", *filter(None, found.groups())]),) if found else ()
     if service == "s3":
@@ -179,12 +199,13 @@ def _of_bucket(method, query, bucket):
 
 @dataclass(frozen=True)
 class Refusal:
-    """An answer that is an error. `more` goes into a JSON body."""
+    """An answer that is an error. `more` goes into a JSON body, `headers` into the head."""
 
     status: int
     error: str
     message: str
     more: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -294,5 +315,6 @@ def encode(refused, request):
         "Content-Type": "application/json",
         "x-amzn-RequestId": identity,
         "x-amzn-ErrorType": refused.error,
+        **dict(refused.headers),
     }
     return headers, body

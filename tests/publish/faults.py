@@ -51,9 +51,10 @@ def throttle():
     return Action("throttle")
 
 
-def status(code, error_type, message=""):
-    """Refuses with this error; the work is not done."""
-    return Action("status", refusal=aws_wire.Refusal(code, error_type, message or error_type))
+def status(code, error_type, message="", **headers):
+    """Refuses with this error; the work is not done. Headers of Lambda's only: Retry_After is Retry-After."""
+    named = tuple((name.replace("_", "-"), str(value)) for name, value in headers.items())
+    return Action("status", refusal=aws_wire.Refusal(code, error_type, message or error_type, headers=named))
 
 
 def error_after():

@@ -14,6 +14,7 @@ import random
 import re
 import signal
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,6 +25,8 @@ import botocore.httpsession  # noqa: E402
 from publish.conftest import make_layer  # noqa: E402 - found where the line above points
 from publish.emulators import Endpoint  # noqa: E402
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace  # noqa: E402
+
+from nodelayer.publish.layers import lease  # noqa: E402
 
 ALIGN_EVERY = 5
 THIRD_EVERY = 4
@@ -114,6 +117,7 @@ def outcome(endpoint, folder, moment, whole_s):
         "valid": workspace.manifest().layers[0].layer_name == LAYER,
         "still": workspace.path.read_bytes() == before,
         "files": sorted(workspace.files()),
+        "temporary": [path.name for path in Path(tempfile.gettempdir()).iterdir()],
     }
 
 
@@ -133,6 +137,7 @@ def _account(text):
 def main():
     endpoint, folder, *moments = sys.argv[1:]
     endpoint, folder = Endpoint(endpoint), Path(folder)
+    lease.LIFETIME_S = 3.0  # so that the next publisher does not wait long for a killed one
     whole_s, events = whole(endpoint, folder)
     for moment in moments or [f"event {number}" for number in range(1, events + 1)]:
         sys.stdout.write(json.dumps(outcome(endpoint, folder, moment, whole_s)) + "\n")

@@ -10,6 +10,7 @@ from publish.conftest import make_layer
 from publish.faults import (
     Rule,
     access_denied,
+    answer,
     cut_request,
     cut_response,
     dead,
@@ -23,9 +24,10 @@ from publish.faults import (
 )
 from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
-from nodelayer.aws import account, layers
+from nodelayer.aws import account, errors, layers
+from nodelayer.errors import MachineError, UnreachableError
 from nodelayer.layer.record import code_sha256
-from nodelayer.publish.layers import region_worker
+from nodelayer.publish.layers import publisher, region_worker
 from nodelayer.publish.layers.plan import PublishOptions
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
@@ -36,6 +38,7 @@ READ_ONLY = "/sys/layers.json"
 @pytest.fixture(autouse=True)
 def short_pauses(monkeypatch):
     monkeypatch.setattr(region_worker, "_PAUSES", (0.05,) * 5)
+    monkeypatch.setattr(errors, "_PAUSES", (0.05,) * 2)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +77,88 @@ def test_every_other_call_is_retried(workspace, proxy, operation, fault):
     result = workspace.publish(["eu-west-1"], access=PUBLIC)
     assert (result.failures, armed.hits) == ((), 1)
     assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
+
+
+def test_retry_after_of_a_throttled_call_is_honoured(workspace, proxy):
+    told = status(429, "TooManyRequestsException", "Rate exceeded", Retry_After=2)
+    proxy.rule(Rule(told, operation="ListLayerVersions", region="eu-west-1", times=1))
+    assert workspace.publish(["eu-west-1"]).failures == ()
+    first, second = [call.when for call in proxy.calls if call.operation == "ListLayerVersions"][:2]
+    assert 1.9 < second - first < 4
+
+
+@pytest.mark.parametrize(
+    "operation", ["GetCallerIdentity", "ListRegions", "GetLayerVersion", "PublishLayerVersion"]
+)
+def test_an_answer_that_is_not_valid_is_asked_for_again(workspace, proxy, operation):
+    armed = proxy.rule(Rule(answer({}), operation=operation, times=1))
+    assert workspace.publish(["eu-west-1"], access=PUBLIC).failures == ()
+    assert armed.hits == 1
+    assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
+
+
+@pytest.mark.parametrize("operation", ["ListLayerVersions", "GetLayerVersionPolicy"])
+def test_answers_that_are_never_valid_are_one_failure_of_the_region(workspace, proxy, operation):
+    proxy.rule(Rule(answer({}), operation=operation, region="eu-west-1"))
+    result = workspace.publish(["eu-west-1", "us-east-1"], access=PUBLIC)
+    (failure,) = result.failures
+    assert (failure.region, failure.error.code) == ("eu-west-1", 4)
+    assert f"AWS's answer to lambda:{operation} is not valid" in failure.error.what
+    assert [access for _, access in workspace.versions("us-east-1").values()] == ["public"]
+
+
+def test_an_answer_about_the_account_that_is_never_valid_is_one_error(workspace, proxy):
+    proxy.rule(Rule(answer({}), operation="GetCallerIdentity"))
+    with pytest.raises(UnreachableError, match="AWS's answer to sts:GetCallerIdentity is not valid"):
+        workspace.publisher(["eu-west-1"])
+
+
+NONE_LISTED = Rule(answer({"LayerVersions": []}), operation="ListLayerVersions")
+
+
+def test_recorded_version_that_the_list_lacks_is_not_published_again(workspace, proxy):
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    proxy.rule(NONE_LISTED)
+    assert [each.new for each in workspace.publish(["eu-west-1"], access=PUBLIC).done] == [False]
+    assert list(workspace.versions("eu-west-1")) == [1]
+
+
+def test_lost_answer_and_a_list_that_lags_leave_one_version(workspace, proxy):
+    proxy.rule(NONE_LISTED)
+    proxy.rule(Rule(error_after, operation="PublishLayerVersion", times=1))
+    assert workspace.publish(["eu-west-1"], access=PUBLIC).failures == ()
+    assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
+
+
+def test_public_version_of_another_publisher_that_the_list_lacks_is_kept(workspace, proxy):
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    workspace.path.unlink()
+    proxy.rule(NONE_LISTED)
+    result = workspace.publish(["eu-west-1"], access=PUBLIC)
+    assert (result.failures, [each.published.version for each in result.done]) == ((), [1])
+    assert [access for _, access in workspace.versions("eu-west-1").values()] == ["public"]
+
+
+def test_regions_that_are_planned_do_not_wait_for_one_that_hangs(workspace, proxy, monkeypatch):
+    monkeypatch.setattr(account, "_READ_S", 1)
+    monkeypatch.setattr(publisher, "_PATIENCE_S", 0.5)
+    proxy.rule(Rule(hang, region="eu-west-1", operation="ListLayerVersions", times=2))
+    publishing, selection = workspace.publisher()
+    planned = publishing.plan(workspace.artifacts(), selection, PublishOptions(), whole=False)
+    assert (planned.regions, planned.pending) == (["ap-south-1", "us-east-1"], ("eu-west-1",))
+    result = publishing.run(workspace.artifacts(), selection, PublishOptions(), planned)
+    assert (result.failures, workspace.recorded()) == ((), dict.fromkeys(THREE, 1))
+    order = [call.region for call in proxy.calls if call.operation == "PublishLayerVersion"]
+    assert order[-1] == "eu-west-1"
+
+
+def test_full_disk_is_found_before_the_first_upload(workspace, proxy, mounted):
+    small = mounted(workspace.folder / "small", "-t", "tmpfs", "-o", "size=12k", "tmpfs")
+    (small / "other").write_bytes(bytes(4096))
+    workspace.path = small / "layers.json"
+    with pytest.raises(MachineError, match="no space left on device"):
+        workspace.publish(None)
+    assert "PublishLayerVersion" not in {call.operation for call in proxy.calls}
 
 
 def test_random_faults_end_in_one_version_in_each_region(workspace, proxy):
@@ -143,7 +228,7 @@ def test_all_skips_a_region_that_rejects_the_credentials_if_the_account_has_no_l
     proxy.rule(Rule(not_enabled, region="me-south-1"))
     planned = workspace.plan(None)
     assert (planned.skipped, planned.failures) == ({"me-south-1": "not enabled in this account"}, ())
-    assert len(planned.steps) == 33
+    assert len(planned.steps) == 35
 
 
 def test_all_fails_in_a_recorded_region_that_is_not_enabled(workspace, proxy):
@@ -160,7 +245,7 @@ def test_publish_fails_if_no_region_of_all_accepts_the_credentials(workspace, pr
     proxy.rule(Rule(not_enabled, service="lambda"))
     outcome = workspace.command("publish", "--node", "12", "--regions", "all")
     assert outcome.code == 9
-    assert "every region (34) rejects the credentials: check the credentials" in outcome.err
+    assert "no region is left: 36 are skipped: check the credentials" in outcome.err
 
 
 def test_plan_fails_if_the_code_storage_of_a_region_is_full(workspace, monkeypatch):
@@ -320,5 +405,5 @@ def test_a_manifest_of_a_newer_version_is_not_changed(workspace):
     future = '{"schema_version": 99, "layers": []}'
     workspace.path.write_text(future)
     words = refused(workspace.command("publish", "--node", "12", "--regions", "eu-west-1"), 5)
-    assert "the manifest has schema version 99, but this nodelayer reads at most 2" in words
+    assert "the manifest has schema version 99, but this nodelayer reads at most 3" in words
     assert workspace.path.read_text() == future

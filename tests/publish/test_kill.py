@@ -37,11 +37,12 @@ def killed(ministack, tmp_path):
     harness = Path(__file__).with_name("kill_harness.py")
 
     def run(number, moments):
-        folder = tmp_path / str(number)
+        folder, temporary = tmp_path / str(number), tmp_path / f"temporary-{number}"
         folder.mkdir()
+        temporary.mkdir()
         done = subprocess.run(
             [sys.executable, harness, ministack.endpoint, folder, *moments],
-            env=ministack.environ(),
+            env=ministack.environ(TMPDIR=temporary),
             capture_output=True,
             text=True,
             check=False,
@@ -63,7 +64,7 @@ def assert_recovered(outcome):
     assert outcome["versions"] == {region: [[outcome["sha256"], "public"]] for region in THREE}, outcome
     assert (set(outcome["recorded"]), outcome["valid"]) == (set(THREE), True), outcome
     files = ["dist", "layers.json", "layers.json.lock", "layers.schema.json", "layers.txt"]
-    assert outcome["files"] == files, outcome
+    assert (outcome["files"], outcome["temporary"]) == (files, []), outcome
     assert (outcome["again"], outcome["third"], outcome["still"]) == (0, 0, True), outcome
 
 

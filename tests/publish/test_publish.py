@@ -1,20 +1,23 @@
 """Publishing on an emulator of AWS: the result, and the effect of a second run."""
 
+import contextlib
 import json
+import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from publish.conftest import make_layer
-from publish.faults import Rule, access_denied, dead, hang, too_large
+from publish.faults import Rule, access_denied, dead, hang, regions, too_large
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace
 from unit.github.test_step_outputs import read
 
 from nodelayer import __version__
+from nodelayer.aws import account
 from nodelayer.aws.layers import Access
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.publish.layers import plan, recorder
+from nodelayer.publish.layers import lease, plan, recorder
 from nodelayer.publish.layers.metadata import PADDING
 from nodelayer.util import parallel
 
@@ -212,6 +215,68 @@ def test_dry_run_prints_the_plan_as_json(workspace):
     assert steps["us-east-1"]["adds_bytes"] == workspace.artifacts()[0].size
 
 
+def test_all_selects_a_region_that_botocore_does_not_list_for_lambda(workspace, proxy):
+    proxy.rule(Rule(regions(["eu-west-1", "me-west-1"]), operation="ListRegions"))
+    assert workspace.publish(None).failures == ()
+    assert workspace.recorded() == {"eu-west-1": 1, "me-west-1": 1}
+
+
+def test_all_skips_an_enabled_region_without_lambda(workspace, proxy, monkeypatch):
+    proxy.rule(Rule(regions(["eu-west-1", "me-west-1"]), operation="ListRegions"))
+    client = account.Account.client
+
+    def without_endpoint(self, service, region, **how):
+        if region == "me-west-1":
+            monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
+        try:
+            return client(self, service, region, **how)
+        finally:
+            monkeypatch.setenv("AWS_ENDPOINT_URL", proxy.endpoint)
+
+    monkeypatch.setattr(account.Account, "client", without_endpoint)
+    planned = workspace.plan(None)
+    assert planned.skipped["me-west-1"] == "AWS Lambda has no endpoint there"
+    assert (planned.failures, planned.regions) == ((), ["eu-west-1"])
+
+
+@pytest.mark.parametrize(
+    ("home", "expected"),
+    [
+        ("cn-north-1", ["cn-north-1", "cn-northwest-1"]),
+        ("eusc-de-east-1", ["eusc-de-east-1"]),
+    ],
+)
+def test_all_selects_every_region_of_another_partition(workspace, proxy, monkeypatch, home, expected):
+    monkeypatch.setenv("AWS_REGION", home)
+    monkeypatch.setenv("AWS_DEFAULT_REGION", home)
+    proxy.rule(Rule(access_denied, operation="ListRegions"))
+    assert workspace.plan(None).regions == expected
+
+
+def test_misspelled_region_is_found_without_credentials_and_network(workspace, proxy):
+    nothing = {"AWS_ACCESS_KEY_ID": None, "AWS_SECRET_ACCESS_KEY": None}
+    outcome = workspace.command("publish", "--node", "12", "--regions", "eu-west-11", **nothing)
+    assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
+    assert "the partition aws has no region eu-west-11 [--regions]: did you mean eu-west-1" in outcome.err
+
+
+def test_plan_names_the_code_storage_of_the_fullest_region(workspace):
+    line = plan.summary(workspace.plan(), workspace.account, "aws")
+    assert re.search(r"0.0 MB of code storage \(ap-south-1 uses 0.0 of \d+.\d GB\)", line)
+
+
+def test_account_ids_get_access(workspace):
+    other = "210987654321"
+    words = ("publish", "--node", "12", "--regions", "eu-west-1", "--account-id", other)
+    outcome = workspace.command(*words)
+    assert outcome.code == 0, outcome.err
+    (published,) = workspace.manifest().layers[0].regions.values()
+    assert (published.accounts, published.public) == ([other], False)
+    reader = workspace.seen.client("lambda", "eu-west-1", other)
+    assert reader.get_layer_version_by_arn(Arn=published.arn)["Version"] == 1
+    assert workspace.plan(["eu-west-1"], access=Access(accounts=frozenset({other}))).idle
+
+
 def test_all_selects_the_enabled_regions_and_names_the_skipped_ones(workspace):
     outcome = workspace.command("publish", "--node", "12", "--dry-run")
     enabled = {
@@ -358,6 +423,47 @@ def test_align_gives_a_new_region_the_number_of_the_others(workspace):
     workspace.publish(["eu-west-1", "us-east-1"], align=True)
     workspace.publish(["ap-south-1"], align=True)
     assert workspace.recorded()["ap-south-1"] == 2
+
+
+@pytest.fixture
+def hidden_history(workspace):
+    """A workspace whose layer had two versions in us-east-1 that were deleted: they are in no list."""
+    for seed in (1, 2):
+        made = make_layer(workspace.folder / "other", seed=seed)
+        workspace.lambda_("us-east-1").publish_layer_version(
+            LayerName=LAYER, Content={"ZipFile": made.zip.read_bytes()}
+        )
+        workspace.lambda_("us-east-1").delete_layer_version(LayerName=LAYER, VersionNumber=seed)
+    return workspace
+
+
+def assert_aligned(workspace):
+    sha256 = workspace.artifacts()[0].code_sha256
+    for region in THREE:
+        private = {} if region == "us-east-1" else dict.fromkeys((1, 2), (sha256, "private"))
+        assert workspace.versions(region) == {**private, 3: (sha256, "public")}
+    assert workspace.recorded() == dict.fromkeys(THREE, 3)
+    assert workspace.versions("ap-south-1", lease.LAYER) == {}
+
+
+def test_two_concurrent_publishers_with_align_agree_on_one_number(hidden_history, proxy, monkeypatch):
+    monkeypatch.setattr(lease, "_POLL_S", 0.2)
+    proxy.latency = 0.02
+    with ThreadPoolExecutor(2) as pool:
+        results = list(pool.map(lambda _: hidden_history.publish(align=True, access=PUBLIC), range(2)))
+    assert [result.failures for result in results] == [(), ()]
+    assert_aligned(hidden_history)
+
+
+def test_align_continues_when_the_lease_of_a_killed_publisher_has_expired(hidden_history, monkeypatch):
+    monkeypatch.setattr(lease, "LIFETIME_S", 1.0)
+    monkeypatch.setattr(lease, "_POLL_S", 0.2)
+    publishing, _ = hidden_history.publisher()
+    left = lease.align_lease(publishing._account, THREE, parallel.Stop(), print)
+    monkeypatch.setattr(lease._Holder, "renewing", lambda _: contextlib.nullcontext())
+    left.__enter__()  # and is killed
+    assert hidden_history.publish(align=True, access=PUBLIC).failures == ()
+    assert_aligned(hidden_history)
 
 
 # ---- parameters

@@ -41,6 +41,7 @@ ALL = {
     "Repository": "octo/nodelayer",
     "Provider": "exists",
     "Parameters": "yes",
+    "Canary": "yes",
     "StagingBucket": "created",
     "PruneEnvironment": "prune",
 }
@@ -49,8 +50,11 @@ PUBLISH = ("publisher", ("publish",))
 PARAMETERS = ("publisher", ("publish", "parameters"))
 DEPLOYED = ("publisher", ("publish", "staging"))
 CREATED = ("publisher", ("publish", "staging", "buckets"))
+CANARY = ("publisher", ("publish", "canary"))
 VERIFY = ("verifier", ("read", "plan"))
-PRUNE = ("pruner", ("prune",))
+VERIFY_PARAMETERS = ("verifier", ("read", "plan", "parameters"))
+PRUNE = ("pruner", ("prune", "parameters"))
+WITHDRAW = ("pruner", ("prune",))
 READ = ("reader", ("read",))
 
 
@@ -80,6 +84,9 @@ def policies(endpoint, account=ACCOUNT):
         for role in iam.list_roles()["Roles"]
         for name in iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
     }
+
+
+ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-canary"
 
 
 def listed(value):
@@ -120,7 +127,7 @@ def used_actions(run):
         (call.account, action, arn)
         for call in run.calls
         for action in iam_actions(call.service, call.operation)
-        for arn in arns(call)
+        for arn in ([ROLE] if action == "iam:PassRole" else arns(call))
     }
 
 
@@ -178,6 +185,13 @@ def run_all(runner):
     runner.run("publish, a duplicate exists", PUBLISH, first)
     assert "DeleteLayerVersion" in {call.operation for call in runner.runs[-1].calls}
 
+    answer = {"node": "v13.0.0", "architecture": "x64", "event": {"hello": "world"}}
+    proxy.rule(Rule(faults.answer(answer), operation="Invoke", times=2))
+    out = f"--out={runner.layer('13.0.0', seed=4).zip.parent}"
+    words = ["publish", "--node=13", out, f"--canary={REGIONS[0]}", "--canary-starts=2"]
+    runner.run("publish --canary", CANARY, words, regions=REGIONS[:1], code=8)  # no answer over HTTP
+    proxy.clear()
+
     aligned = runner.layer("14.0.0", seed=1)
     proxy.client("lambda", REGIONS[0]).publish_layer_version(
         LayerName=aligned.record.layer_name, Content={"ZipFile": small.read_bytes()}
@@ -211,10 +225,17 @@ def run_all(runner):
     runner.run("backfill --ssm", PARAMETERS, [*fill, "--ssm"], regions=("ca-central-1",))
     read = "--reader-profile=other"
     runner.run("publish --dry-run, everything published", VERIFY, [*first, "--dry-run"])
-    runner.run("verify", VERIFY, ["verify"], regions=["all"])
-    runner.run("verify --reader-profile", VERIFY, ["verify", read], regions=["all"])
-    runner.run("prune --dry-run", VERIFY, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    runner.run("verify, parameters differ", VERIFY_PARAMETERS, ["verify"], regions=["all"], code=5)
+    runner.run("verify --fix", PARAMETERS, ["verify", "--fix", nowhere], regions=["all"])
+    runner.run("verify --reader-profile", VERIFY_PARAMETERS, ["verify", read], regions=["all"])
+    runner.layer("12.16.1", seed=3)
+    runner.run("publish, newer content", PUBLISH, first)
+    runner.run("prune --dry-run", VERIFY_PARAMETERS, ["prune", "--keep=1", "--dry-run"], regions=["all"])
     runner.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
+    public = proxy.client("lambda", REGIONS[0]).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")
+    arn = public["LayerVersions"][-1]["LayerVersionArn"]
+    words = ["withdraw", f"--arn={arn}", "--reason=bad", "--yes"]
+    runner.run("withdraw", WITHDRAW, words, regions=REGIONS)
     return runner.runs
 
 
@@ -281,7 +302,7 @@ def test_each_policy_of_the_publisher_is_needed_for_its_parameter(runs, granted)
 
 
 def test_dry_runs_and_verify_only_read(runs):
-    reading = [run for run in runs if run.role == VERIFY]
+    reading = [run for run in runs if run.role[0] == "verifier"]
     assert len(reading) >= 6
     operations = {call.operation for run in reading for call in run.calls}
     assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
@@ -303,7 +324,11 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
         if "*" in listed(statement["Resource"])
         for action in listed(statement["Action"])
     }
-    assert everywhere == {"lambda:GetAccountSettings", "lambda:ListLayerVersions"}
+    assert everywhere == {
+        "lambda:GetAccountSettings",
+        "lambda:ListFunctions",
+        "lambda:ListLayerVersions",
+    }
     for action in everywhere:
         service, name = action.split(":")
         assert not reference[service]["Actions"][name.lower()].get("Resources")
@@ -313,7 +338,11 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
     ("parameters", "expected"),
     [
         ({}, {("publisher", "publish")}),
-        ({"Parameters": "yes"}, {("publisher", "publish"), ("publisher", "parameters")}),
+        (
+            {"Parameters": "yes"},
+            {("publisher", "publish"), ("publisher", "parameters"), ("verifier", "parameters")},
+        ),
+        ({"Canary": "yes"}, {("publisher", "publish"), ("publisher", "canary")}),
         ({"StagingBucket": "deployed"}, {("publisher", "publish"), ("publisher", "staging")}),
         ({"PruneEnvironment": "prune"}, {("publisher", "publish"), ("pruner", "prune")}),
         ({"Publisher": "no"}, set()),
@@ -583,7 +612,7 @@ def test_deployed_bucket_has_the_settings_of_the_created_bucket():
 def test_guide_lists_every_action_and_its_roles(granted):
     rows = re.findall(r"^\| `(\w+:\w+)` \| ([a-z, ]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     documented = {action: set(names.split(", ")) for action, names in rows}
-    names = {("publisher", part): part for part in ("parameters", "staging", "buckets")}
+    names = {("publisher", part): part for part in ("parameters", "canary", "staging", "buckets")}
     expected = {}
     for key, found in granted.items():
         for action in actions(found):

@@ -1,6 +1,7 @@
 """verify, backfill and prune on an emulator of AWS."""
 
 import json
+import shutil
 
 import pytest
 from publish.conftest import make_layer
@@ -9,7 +10,8 @@ from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
 from nodelayer import __version__
 from nodelayer.errors import NotVerifiedError
-from nodelayer.publish.layers import backfill, metadata
+from nodelayer.publish.layers import backfill, metadata, withdraw
+from nodelayer.publish.layers.report import RunReport
 from nodelayer.util.console import Reporter
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
@@ -113,10 +115,10 @@ def test_backfill_prints_one_json_document_for_several_layers(two_layers):
 @pytest.mark.parametrize("words", [("verify",), ("prune", "--keep", "1")])
 def test_a_region_without_recorded_layers_is_not_skipped(workspace, words):
     workspace.publish(["eu-west-1"])
-    outcome = workspace.command(*words, "--regions", "eu-west-11")
+    outcome = workspace.command(*words, "--regions", "eu-west-2")
     assert (outcome.code, outcome.lines) == (
         3,
-        ["nodelayer: the manifest has no layer in eu-west-11 [--regions]: use eu-west-1"],
+        ["nodelayer: the manifest has no layer in eu-west-2 [--regions]: use eu-west-1"],
     )
 
 
@@ -129,6 +131,146 @@ def test_an_error_while_a_zip_is_used_is_not_reported_as_a_bad_zip(workspace):
         backfill.recorded_artifact(layer, workspace.dist, publisher._account, Reporter(quiet=True)),
     ):
         raise NotVerifiedError("of the region, not of the zip")
+
+
+# ---- repair
+
+
+@pytest.fixture
+def deleted_in_aws(workspace):
+    """A workspace without built layers, whose layer was deleted by hand in eu-west-1."""
+    workspace.publish(access=PUBLIC)
+    workspace.lambda_("eu-west-1").delete_layer_version(LayerName=LAYER, VersionNumber=1)
+    shutil.rmtree(workspace.dist)
+    return workspace
+
+
+def test_verify_names_the_command_that_repairs_and_fix_runs_it(deleted_in_aws):
+    deleted_in_aws.lambda_("us-east-1").remove_layer_version_permission(
+        LayerName=LAYER, VersionNumber=1, StatementId="public"
+    )
+    found = deleted_in_aws.command("verify")
+    assert found.code == 5
+    assert "To repair them, run: invoke verify --fix" in found.err
+    fixed = deleted_in_aws.command("verify", "--fix")
+    assert (fixed.code, fixed.out) == (0, ""), fixed.err
+    access = [[each for _, each in deleted_in_aws.versions(region).values()] for region in THREE]
+    assert access == [["public"]] * 3
+    assert deleted_in_aws.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
+
+
+def test_verify_fix_exits_with_the_failure_of_a_region(deleted_in_aws, proxy):
+    proxy.rule(Rule(access_denied, region="eu-west-1", operation="PublishLayerVersion"))
+    outcome = deleted_in_aws.command("verify", "--fix")
+    assert outcome.code == 9
+    assert "eu-west-1: not allowed: lambda:PublishLayerVersion" in outcome.err
+    assert "To retry only these regions, run: invoke verify --fix --regions eu-west-1" in outcome.err
+
+
+def test_backfill_publishes_what_was_deleted_in_aws(deleted_in_aws):
+    outcome = deleted_in_aws.command("backfill", "--regions", ",".join(THREE))
+    assert outcome.code == 0, outcome.err
+    assert [access for _, access in deleted_in_aws.versions("eu-west-1").values()] == ["public"]
+
+
+# ---- SSM parameters
+
+
+def parameter(workspace):
+    client = workspace.seen.client("ssm", "eu-west-1")
+    return client.get_parameter(Name="/nodelayer/12/x86_64/arn")["Parameter"]["Value"].rpartition(":")[2]
+
+
+def test_prune_keeps_what_a_parameter_names_and_verify_finds_the_parameter(workspace):
+    workspace.publish(["eu-west-1"], parameters=True)
+    make_layer(workspace.dist, seed=1)
+    workspace.publish(["eu-west-1"])
+    pruned = workspace.command("prune", "--keep", "1", "--yes")
+    assert pruned.code == 0
+    assert f"{LAYER}:1 is kept: the SSM parameter /nodelayer/" in pruned.err
+    assert set(workspace.versions("eu-west-1")) == {1, 2}
+    found = workspace.command("verify")
+    assert (found.code, found.out.count("the SSM parameter /nodelayer/12/x86_64/arn names arn:aws:")) == (
+        5,
+        1,
+    )
+    assert (workspace.command("verify", "--fix").code, parameter(workspace)) == (0, "2")
+
+
+# ---- withdraw
+
+
+@pytest.fixture
+def two_builds(workspace):
+    """A workspace whose layer was published publicly twice, with different content."""
+    for seed in range(2):
+        make_layer(workspace.dist, seed=seed)
+        workspace.publish(["eu-west-1", "us-east-1"], access=PUBLIC)
+    return workspace
+
+
+def arn(workspace, region, version):
+    return f"arn:aws:lambda:{region}:{workspace.account}:layer:{LAYER}:{version}"
+
+
+def test_withdraw_makes_a_layer_private_and_names_its_successor(two_builds, proxy):
+    bad = arn(two_builds, "eu-west-1", 2)
+    words = ("withdraw", "--arn", bad, "--reason", "answers are cut", "--yes")
+    proxy.rule(Rule(access_denied, region="us-east-1", operation="RemoveLayerVersionPermission"))
+    stopped = two_builds.command(*words)
+    assert stopped.code == 9
+    assert "us-east-1: not allowed: lambda:RemoveLayerVersionPermission" in stopped.err
+    assert "--regions us-east-1" in stopped.err
+    proxy.clear()
+    assert "withdrawn, but still accessible: public" in two_builds.command("verify").out
+    assert two_builds.command(*words, "--regions", "us-east-1").code == 0
+    for region in ("eu-west-1", "us-east-1"):
+        assert [access for _, access in two_builds.versions(region).values()] == ["public", "private"]
+    marks = {
+        each.version: each.withdrawn
+        for layer in two_builds.manifest().layers
+        for region, each in layer.live()
+        if region == "eu-west-1"
+    }
+    assert (marks[1], marks[2].reason, marks[2].successor) == (
+        None,
+        "answers are cut",
+        arn(two_builds, "eu-west-1", 1),
+    )
+    assert two_builds.command("verify").code == 0
+    assert two_builds.path.with_suffix(".txt").read_text().count(f"{LAYER}:1\n") == 2
+    assert f"{LAYER}:2" not in two_builds.path.with_suffix(".txt").read_text()
+
+
+def test_withdrawn_layer_is_not_published_again(two_builds):
+    (bad,) = [each for each in two_builds.manifest().layers if each.regions["eu-west-1"].version == 2]
+    planned = withdraw.plan(
+        two_builds.manifest(), two_builds.publisher(["eu-west-1"])[0]._account, [bad], None
+    )
+    publishing, _ = two_builds.publisher(["eu-west-1"])
+    everywhere = frozenset({"eu-west-1", "us-east-1"})
+    report = RunReport(Reporter(quiet=True), "withdraw")
+    withdraw.withdraw(publishing._account, planned, "bad", two_builds.path, everywhere, report)
+    (failure,) = two_builds.publish(["eu-west-1"], access=PUBLIC).failures
+    assert f"{LAYER} was withdrawn: bad" in str(failure.error)
+    assert two_builds.versions("eu-west-1")[2][1] == "private"
+
+
+def test_prune_deletes_public_versions_only_with_public(two_builds):
+    kept = two_builds.command("prune", "--keep", "1", "--yes")
+    assert (kept.code, set(two_builds.versions("eu-west-1"))) == (0, {1, 2})
+    assert f"{LAYER}:1 is kept: it is public; to delete public layer versions, use --public" in kept.err
+    assert two_builds.command("prune", "--keep", "1", "--yes", "--public").code == 0
+    assert set(two_builds.versions("eu-west-1")) == {2}
+
+
+@pytest.mark.parametrize("words", [("--node", "12.16.1"), ("--arn", "arn:aws:s3:::x")])
+def test_withdraw_refuses_incomplete_flags(workspace, proxy, words):
+    outcome = workspace.command("withdraw", *words, "--reason", "bad")
+    assert (outcome.code, len(outcome.lines), proxy.calls) == (2, 1, [])
+
+
+# ---- prune
 
 
 @pytest.fixture

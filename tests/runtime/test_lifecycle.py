@@ -355,6 +355,27 @@ def test_a_package_of_a_layer_can_be_preloaded(run, node, flag):
     assert answers(raw), raw.err
 
 
+@pytest.mark.parametrize("node", ["22.23.3", "24.21.0", "26.10.0"])
+def test_sqlite_of_nodejs_works(run, node):
+    assert answers(run(node, "sqlite")) == [[{"name": "stored"}]]
+
+
+@pytest.mark.parametrize(
+    ("node", "flags"),
+    [
+        ("24.21.0", "--permission --allow-fs-read=*"),
+        ("26.10.0", "--permission --allow-fs-read=* --allow-net"),  # 24 does not know --allow-net
+    ],
+)
+def test_permission_model_allows_the_client_with_the_documented_flags(run, node, flags):
+    assert answers(run(node, "identities", variables={"NODE_OPTIONS": flags}))
+
+
+def test_permission_model_without_network_is_named_as_the_reason(run):
+    raw = run("26.10.0", "identities", variables={"NODE_OPTIONS": "--permission --allow-fs-read=*"})
+    assert (raw.code, "Use --allow-net" in raw.out) == (1, True)
+
+
 def test_sigterm_listener_can_run_for_a_second(run):
     raw = run(NEW, "withSlowListener", linger_s=5)
     assert raw.code == 0

@@ -371,7 +371,10 @@
       facts.push(element('div', {}, element('dt', {}, title), element('dd', {}, ...children)));
     const row = (...children) => element('span', { class: 'row' }, ...children);
     const [line, lineEnd] = lineWords(layer);
-    fact('Node.js line', row(line, lineEnd));
+    const latest = find(major(layer.node), shown.region, layer.arch)[0];
+    const isOld = latest && order.get(latest.node) > order.get(layer.node);
+    const newer = isOld ? [element('a', { href: link({ ...chosen, node: latest.node, build: '' }) }, `newer: ${latest.node}`)] : [];
+    fact('Node.js line', row(line, lineEnd, ...newer));
     const unpacked = layer.unzipped === null ? '' : `, ${megabytes(layer.unzipped)} unpacked`;
     fact('Size', `${megabytes(layer.size)} zipped${unpacked}`);
     const when = shown.published;
@@ -459,6 +462,16 @@
     return (layer) => layer.tokens.some(begins) || regionTokens[data.columns.places[layer.i]].some(begins);
   };
 
+  /** The newest layer, if any, of the Node.js version, architecture and region of an older ARN; the region. */
+  const successor = (word) => {
+    const [, start, region, number] = /^(arn:[\w-]+:lambda:([\w-]+):\d+:layer:[\w-]+:)(\d+)$/.exec(word) ?? [];
+    if (!regions.includes(region)) return [];
+    const isSame = (layer) => published(layer, region)?.arn.toLowerCase().startsWith(start);
+    const same = layers.find(isSame);
+    const layer = same && find(same.node, region, same.arch)[0];
+    return layer && isSame(layer) && published(layer, region).version > Number(number) ? [layer, region] : [];
+  };
+
   const filter = () => {
     const words = $('words').value.toLowerCase().replace(/([<>]=?)\s+/g, '$1').split(/[\s,]+/).filter(Boolean);
     const tests = words.map(test);
@@ -471,6 +484,9 @@
         (support !== 'ended' || layer.line) &&
         tests.every((means) => means(layer)),
     ).reverse();
+    const [layer, region] = words.map(successor).find((found) => found.length) ?? [];
+    const arn = layer && element('span', { class: 'arn-line' }, ...arnLine(layer, region));
+    $('successor').replaceChildren(...(layer ? [`Replaced by the layer version of nodelayer ${layer.build}:`, arn] : []));
     drawn = 0;
     $('rows').replaceChildren();
     draw();

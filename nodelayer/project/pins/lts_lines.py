@@ -63,10 +63,13 @@ def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], k
     found: Lines = dict(known)
     for name, plan in schedule.items():
         major = name.removeprefix("v")
-        if "lts" not in plan or plan["lts"] > today().isoformat():
-            continue
         kept = known.get(major, {})
-        codename, release = first.get(major, (plan.get("codename") or kept.get("codename"), None))
+        codename, release, published = first.get(
+            major, (plan.get("codename") or kept.get("codename"), None, None)
+        )
+        since = plan.get("lts") or published  # the schedule has no such date from Node.js 27 on
+        if since is None or since > today().isoformat():
+            continue
         if not codename:
             raise NotVerifiedError(
                 f"no source has the codename of {name}", todo="see CODENAMES.md of nodejs/Release"
@@ -74,7 +77,7 @@ def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], k
         found[major] = {
             "codename": str(codename),
             "first": release or kept.get("first"),
-            "since": dt.date.fromisoformat(plan["lts"]).isoformat(),
+            "since": dt.date.fromisoformat(since).isoformat(),
             "end_of_life": dt.date.fromisoformat(plan["end"]).isoformat(),
         }
     if unplanned := sorted(set(first) - set(found), key=int):
@@ -84,10 +87,11 @@ def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], k
     return {major: found[major] for major in sorted(found, key=int)}
 
 
-def _first_releases(index: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str]]:
-    """Return codename and first release of each LTS line in the index, by major version."""
-    found: dict[str, tuple[str, str]] = {}
-    named = [(str(each["version"]).removeprefix("v"), each["lts"]) for each in index if each["lts"]]
-    for version, codename in sorted(named, key=lambda pair: sort_key(pair[0])):
-        found.setdefault(version.partition(".")[0], (str(codename), version))
+def _first_releases(index: Sequence[Mapping[str, Any]]) -> dict[str, tuple[str, str, str | None]]:
+    """Return codename, first release and its date of each LTS line in the index, by major version."""
+    found: dict[str, tuple[str, str, str | None]] = {}
+    releases = [each for each in index if each["lts"]]
+    for each in sorted(releases, key=lambda release: sort_key(str(release["version"]))):
+        version = str(each["version"]).removeprefix("v")
+        found.setdefault(version.partition(".")[0], (str(each["lts"]), version, each.get("date")))
     return found

@@ -1,6 +1,5 @@
 """Publish recorded layers in further regions, with the same content and the same access."""
 
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,6 +20,7 @@ from nodelayer.publish.layers.plan import PublishOptions
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.publish.layers.run import run
 from nodelayer.util.console import Reporter
+from nodelayer.util.temporary import temporary_folder
 
 
 @dataclass(frozen=True)
@@ -32,29 +32,38 @@ class MissingLayer:
 
 
 def missing(
-    known: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
+    known: Manifest, existing: Manifest, regions: Sequence[str], *, wanted: Callable[[Layer], bool]
 ) -> list[MissingLayer]:
-    """Return the wanted layers that some of the regions lack; of each Node.js version the newest build."""
+    """Return the wanted layers that some of the regions lack; of each Node.js version the newest build.
+
+    `existing` is the manifest without the layer versions that the account no longer has.
+    """
+    live = {layer.key: dict(layer.live()) for layer in existing.layers}
     newest: dict[tuple[str, str], Layer] = {}
     for layer in known.layers:
         key = (layer.node_version, layer.architecture)
-        published = wanted(layer) and any(True for _ in layer.live())
+        published = wanted(layer) and any(True for _ in layer.offered())
         if published and (key not in newest or _age(newest[key]) <= _age(layer)):
             newest[key] = layer
     found = [
-        MissingLayer(layer, tuple(region for region in regions if region not in dict(layer.live())))
+        MissingLayer(layer, tuple(region for region in regions if region not in live[layer.key]))
         for layer in newest.values()
     ]
     return [each for each in found if each.regions]
 
 
 def new_regions(
-    known: Manifest, selection: Selection, wanted: Callable[[Layer], bool], reporter: Reporter
+    known: Manifest,
+    existing: Manifest,
+    selection: Selection,
+    wanted: Callable[[Layer], bool],
+    reporter: Reporter,
 ) -> Selection:
     """Return the regions that have no layer yet, and print a command for those that lack only some."""
     used = {region for layer in known.layers for region, _ in layer.live()}
     new = tuple(region for region in selection.regions if region not in used)
-    behind = {region for each in missing(known, selection.regions, wanted=wanted) for region in each.regions}
+    lacking = missing(known, existing, selection.regions, wanted=wanted)
+    behind = {region for each in lacking for region in each.regions}
     if others := ",".join(sorted(behind - set(new))):
         again = command("backfill", "--regions", others)
         reporter.say(f"{others} have only some of the layers. Run: {again}")
@@ -118,8 +127,8 @@ def recorded_artifact(layer: Layer, out: Path, account: Account, reporter: Repor
     if (built := _built(layer, out, reporter)) is not None:
         yield built
         return
-    with tempfile.TemporaryDirectory(prefix="nodelayer-backfill-") as scratch:
-        yield _downloaded(layer, account, Path(scratch) / f"{layer.layer_name}.zip", reporter)
+    with temporary_folder("nodelayer-backfill-") as scratch:
+        yield _downloaded(layer, account, scratch / f"{layer.layer_name}.zip", reporter)
 
 
 def _join(document: dict[str, Any], other: Mapping[str, Any]) -> None:
@@ -165,15 +174,14 @@ def _downloaded(layer: Layer, account: Account, path: Path, reporter: Reporter) 
                     "the layer version's content differs from the manifest", where=published.arn
                 )
             download.download(content, path)
-            listed = {each.version: each for each in layers.versions(layer.layer_name)}[published.version]
         except NodelayerError as error:
             failures.append(f"{name}: {error}")
             continue
         artifact = Artifact(
             path=path,
             layer_name=layer.layer_name,
-            description=listed.description,
-            license=listed.license,
+            description=content.description,
+            license=content.license,
             node_version=layer.node_version,
             nodelayer_version=layer.nodelayer_version,
             architecture=layer.architecture,

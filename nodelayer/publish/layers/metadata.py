@@ -1,6 +1,6 @@
 """Convert a built layer to the metadata of its layer version, and to its entry in the manifest."""
 
-from nodelayer.aws.layers import Access, LayerMetadata, LayerVersionSummary
+from nodelayer.aws.layers import PRIVATE, Access, Content, LayerMetadata, LayerVersionSummary
 from nodelayer.aws.quotas import COMPATIBLE_RUNTIMES, DESCRIPTION
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Layer, Published
@@ -26,9 +26,9 @@ def for_artifact(artifact: Artifact, *, padding: bool = False) -> LayerMetadata:
     )
 
 
-def is_padding(summary: LayerVersionSummary) -> bool:
+def is_padding(version: LayerVersionSummary | Content) -> bool:
     """Tell whether a layer version is padding."""
-    return summary.description.endswith(PADDING)
+    return version.description.endswith(PADDING)
 
 
 def entry(artifact: Artifact, region: str, published: Published) -> Layer:
@@ -46,7 +46,7 @@ def entry(artifact: Artifact, region: str, published: Published) -> Layer:
     )
 
 
-def published(version: int, arn: str, created: str, access: Access) -> Published:
+def published(version: int, arn: str, created: str, access: Access, *, parameters: bool = False) -> Published:
     """Return the manifest's record of one layer version."""
     return Published(
         version=version,
@@ -54,9 +54,13 @@ def published(version: int, arn: str, created: str, access: Access) -> Published
         published=created,
         public=access.public,
         organizations=sorted(access.organizations),
+        accounts=sorted(access.accounts),
+        parameters=parameters,
     )
 
 
 def access_of(published: Published) -> Access:
-    """Return who may use a recorded layer version."""
-    return Access(published.public, frozenset(published.organizations))
+    """Return who may use a recorded layer version: of a withdrawn one, only its account."""
+    if published.withdrawn:
+        return PRIVATE
+    return Access(published.public, frozenset(published.organizations), frozenset(published.accounts))

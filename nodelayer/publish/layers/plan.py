@@ -11,24 +11,26 @@ from datetime import UTC, datetime
 
 from nodelayer.aws.account import Account, Region
 from nodelayer.aws.arn import LayerVersionArn
-from nodelayer.aws.layers import PRIVATE, Access, LayerVersionSummary
+from nodelayer.aws.layers import PRIVATE, Access, LayerVersionSummary, Storage
 from nodelayer.aws.quotas import DIRECT_UPLOAD
 from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.project_paths import PROGRAM, command
+from nodelayer.publish.layers.canary import CanaryOptions
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util.console import megabytes
 
 _FRESH_S = 3600
 """Seconds: a younger duplicate comes from a killed or a concurrent publisher, and is deleted."""
+_ACCOUNT = re.compile(r"\d{12}", re.ASCII)
 _ORGANIZATION = re.compile(r"o-[a-z0-9]{10,32}", re.ASCII)
 
 
 @dataclass(frozen=True)
 class PublishOptions:
-    """The options of a run: access, the same layer version number in all regions, SSM parameters.
+    """The options of a run: access, the same number in all regions, SSM parameters, a canary before access.
 
     The metadata of a layer version is not here: it comes from its artifact.
     """
@@ -36,6 +38,7 @@ class PublishOptions:
     access: Access = PRIVATE
     align: bool = False
     parameters: bool = False
+    canary: CanaryOptions | None = None
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,8 @@ class Step:
     """What is left to do for one artifact in one region.
 
     `latest` is the highest layer version number of the layer there, `wanted_version` the number to reach
-    (None: any), `missing_access` the permissions to add.
+    (None: any), `missing_access` the permissions to add. `storage` is the code storage of the region, if it
+    was asked.
     """
 
     region: str
@@ -53,6 +57,7 @@ class Step:
     recorded: bool = False
     duplicates: tuple[int, ...] = ()
     latest: int = 0
+    storage: Storage | None = None
     wanted_version: int | None = None
     missing_access: Access = PRIVATE
 
@@ -106,11 +111,24 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """The steps by region and layer, the regions that failed, and the skipped ones with the reason."""
+    """The steps by region and layer, the regions that failed, and the skipped ones with the reason.
+
+    `pending` are the regions that have not answered yet.
+    """
 
     steps: tuple[Step, ...]
     failures: tuple[Failure, ...] = ()
     skipped: Mapping[str, str] = field(default_factory=dict)
+    pending: tuple[str, ...] = ()
+
+    def join(self, other: "Plan") -> "Plan":
+        """Return the plan together with that of the pending regions."""
+        return Plan(
+            (*self.steps, *other.steps),
+            (*self.failures, *other.failures),
+            {**self.skipped, **other.skipped},
+            other.pending,
+        )
 
     @property
     def idle(self) -> bool:
@@ -157,15 +175,16 @@ def survey_region(
         NodelayerError: The region cannot be asked, or its code storage is too small.
     """
     steps = [_survey(region, artifact, known, align=align) for artifact in artifacts]
-    _check_storage(region, steps)
-    return steps
+    storage = _check_storage(region, steps)
+    return [replace(step, storage=storage) for step in steps]
 
 
 def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool) -> Step:
     name = artifact.layer_name
     recorded = _recorded(known, artifact, region.name)
+    _check_offered(known, artifact)
     contents = _contents(known, name, region.name)
-    listed = region.layers.versions(name)
+    listed = _listed(region, name, recorded)
     same = []
     for each in listed:
         if each.version not in contents:
@@ -199,6 +218,31 @@ def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool)
     )
 
 
+def _check_offered(known: Manifest, artifact: Artifact) -> None:
+    """Raise RefusedError if this content was withdrawn in a region."""
+    for layer in known.layers:
+        if (layer.layer_name, layer.code_sha256) != (artifact.layer_name, artifact.code_sha256):
+            continue
+        for published in layer.regions.values():
+            if published.withdrawn:
+                raise RefusedError(
+                    f"{artifact.layer_name} was withdrawn: {published.withdrawn.reason}",
+                    todo="publish a layer that another version of nodelayer has built",
+                )
+
+
+def _listed(region: Region, name: str, recorded: Published | None) -> list[LayerVersionSummary]:
+    """Return the versions of a layer, also the recorded one if Lambda's list lags behind."""
+    listed = region.layers.versions(name)
+    if recorded is None or recorded.deleted or any(each.version == recorded.version for each in listed):
+        return listed
+    content = region.layers.content(name, recorded.version)
+    if content is None:
+        return listed
+    found = LayerVersionSummary(content.version, content.arn, content.description, content.created)
+    return sorted([*listed, found], key=lambda each: each.version)
+
+
 def aligned(steps: Sequence[Step], known: Manifest) -> list[Step]:
     """Return the steps with the lowest version number that every region can reach as their target."""
     targets: dict[str, int] = {}
@@ -228,10 +272,10 @@ def needs_bucket(artifact: Artifact) -> bool:
     return artifact.size > DIRECT_UPLOAD
 
 
-def _check_storage(region: Region, steps: Sequence[Step]) -> None:
+def _check_storage(region: Region, steps: Sequence[Step]) -> Storage | None:
     adds = sum(step.artifact.size for step in steps if step.publishes)
     if not adds:
-        return
+        return None
     storage = region.layers.storage()
     if storage is not None and storage.used + adds > storage.limit:
         raise RefusedError(
@@ -240,6 +284,7 @@ def _check_storage(region: Region, steps: Sequence[Step]) -> None:
             where=region.name,
             todo=f"delete old layer versions with {PROGRAM} prune, or ask AWS for a higher quota",
         )
+    return storage
 
 
 def _choose(
@@ -299,23 +344,30 @@ def _contents(known: Manifest, name: str, region: str) -> dict[int, str]:
     }
 
 
-def check_access(*, public: bool, organization: str) -> Access:
+def check_access(*, public: bool, organization: str = "", accounts: str = "") -> Access:
     """Return the access that the flags ask for.
 
     Raises:
         InvalidInputError: The flags contradict each other, or the ID is not valid.
     """
-    if public and organization:
-        raise InvalidInputError(
-            "--public and --organization-id are mutually exclusive", todo="use one: public includes everyone"
-        )
+    for flag, value in (("--organization-id", organization), ("--account-id", accounts)):
+        if public and value:
+            raise InvalidInputError(
+                f"--public and {flag} are mutually exclusive", todo="use one: public includes everyone"
+            )
+    words = accounts.replace(",", " ").split()
+    for word in words:
+        if not _ACCOUNT.fullmatch(word):
+            raise InvalidInputError(
+                f"{word!r} is not the ID of an account", where="--account-id", todo="write its 12 digits"
+            )
     if organization and not _ORGANIZATION.fullmatch(organization):
         raise InvalidInputError(
             f"{organization!r} is not the ID of an organization",
             where="--organization-id",
             todo="write it as o-a1b2c3d4e5",
         )
-    return Access(public, frozenset({organization} if organization else ()))
+    return Access(public, frozenset({organization} if organization else ()), frozenset(words))
 
 
 def rows(plan: Plan) -> list[tuple[str, str, str, str]]:
@@ -346,12 +398,21 @@ def summary(plan: Plan, account: str, partition: str) -> str:
         if any(step.missing_access for step in plan.steps)
         else "",
         f"{sum(1 for step in plan.steps if step.idle)} need no change",
-        f"{megabytes(adds)} of code storage in total" if adds else "",
+        f"{megabytes(adds)} of code storage{_fullest(plan)}" if adds else "",
         f"{len(plan.skipped)} regions skipped" if plan.skipped else "",
         f"{len(plan.failures)} regions fail" if plan.failures else "",
     ]
     named = f"Account {account}, partition {partition}, {len(plan.regions)} regions"
     return f"{named}: {', '.join(part for part in parts if part)}"
+
+
+def _fullest(plan: Plan) -> str:
+    """Return the use of code storage in the region that has least left."""
+    asked = [(step.storage, step.region) for step in plan.steps if step.storage]
+    if not asked:
+        return ""
+    storage, region = min(asked, key=lambda each: (each[0].limit - each[0].used, each[1]))
+    return f" ({region} uses {storage.used / 1e9:.1f} of {storage.limit / 1e9:.1f} GB)"
 
 
 def as_json(plan: Plan, account: str, partition: str) -> Mapping[str, object]:

@@ -1,22 +1,25 @@
 """Delete old layer versions, and mark them in the manifest."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from nodelayer.aws.account import Account
+from nodelayer.aws.account import Account, Region
 from nodelayer.errors import NodelayerError
 from nodelayer.manifest import store
 from nodelayer.manifest.model import Layer, Manifest
+from nodelayer.project_paths import PROGRAM
+from nodelayer.publish.layers import ssm
 from nodelayer.publish.layers.metadata import is_padding
 from nodelayer.publish.layers.plan import check_account
 from nodelayer.publish.layers.report import Failure, RunReport
-from nodelayer.publish.layers.verify import recorded_in
 from nodelayer.util import parallel
 from nodelayer.util.parallel import Stop
+
+_MARK_BYTES = 64  # of the time of a deletion in the manifest, at most
 
 
 @dataclass(frozen=True)
@@ -31,10 +34,11 @@ class PrunableVersion:
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The layer versions to delete, and the recorded ARNs that no longer exist."""
+    """The layer versions to delete, the recorded ARNs that no longer exist, and those kept for a reason."""
 
     old: tuple[PrunableVersion, ...]
     gone: tuple[str, ...]
+    kept: Mapping[str, str] = field(default_factory=dict)
 
 
 def layer_names(
@@ -50,10 +54,18 @@ def layer_names(
     return {region: sorted(each) for region, each in sorted(names.items())}
 
 
-def plan(
-    known: Manifest, account: Account, names: Mapping[str, Sequence[str]], keep: int, report: RunReport
+def plan(  # noqa: PLR0913 - what a plan needs
+    known: Manifest,
+    account: Account,
+    names: Mapping[str, Sequence[str]],
+    keep: int,
+    report: RunReport,
+    *,
+    public: bool,
 ) -> PrunePlan:
     """Plan to delete all but the newest `keep` versions of each layer, recorded or not.
+
+    Versions that an SSM parameter names are kept; so are public ones, unless `public`.
 
     Raises:
         RefusedError: The manifest is another account's. All its layer versions would seem deleted here.
@@ -61,11 +73,13 @@ def plan(
     check_account(known, account)
     old: list[PrunableVersion] = []
     gone: list[str] = []
+    held: dict[str, str] = {}
 
-    def survey(region: str) -> tuple[list[PrunableVersion], list[str]]:
+    def survey(region: str) -> tuple[list[PrunableVersion], list[str], dict[str, str]]:
         prunable, deleted = [], []
+        layers = account.region(region).layers
         for name in names[region]:
-            versions = account.region(region).layers.versions(name)
+            versions = layers.versions(name)
             kept = [each.version for each in versions if not is_padding(each)][-keep:]
             prunable += [
                 PrunableVersion(region, name, each.version, each.arn)
@@ -75,10 +89,12 @@ def plan(
             existing = {each.arn for each in versions}
             deleted += [
                 published.arn
-                for layer, published in recorded_in(known, region)
-                if layer.layer_name == name and published.arn not in existing
+                for layer in known.layers
+                for where, published in layer.live()
+                if (where, layer.layer_name) == (region, name) and published.arn not in existing
             ]
-        return prunable, deleted
+        held_here = _held(account.region(region), known, prunable, public=public)
+        return [each for each in prunable if each.arn not in held_here], deleted, held_here
 
     for region, found in parallel.each(sorted(names), survey):
         if isinstance(found, NodelayerError):
@@ -86,8 +102,28 @@ def plan(
         else:
             old += found[0]
             gone += found[1]
+            held |= found[2]
     old.sort(key=lambda each: (each.region, each.layer_name, each.version))
-    return PrunePlan(tuple(old), tuple(sorted(gone)))
+    return PrunePlan(tuple(old), tuple(sorted(gone)), dict(sorted(held.items())))
+
+
+def _held(
+    region: Region, known: Manifest, prunable: Sequence[PrunableVersion], *, public: bool
+) -> dict[str, str]:
+    """Return the ARNs that are not deleted, with the reason."""
+    if not prunable:
+        return {}
+    wanted = sorted(ssm.wanted_in(known, region.name))
+    values = region.parameters.get(wanted) if wanted else {}
+    held = {
+        arn: f"the SSM parameter {name} names it; to update it, run: {PROGRAM} verify --fix"
+        for name, arn in values.items()
+        if arn in {each.arn for each in prunable}
+    }
+    for each in prunable if not public else ():
+        if each.arn not in held and region.layers.access(each.layer_name, each.version).public:
+            held[each.arn] = "it is public; to delete public layer versions, use --public"
+    return held
 
 
 def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: RunReport) -> None:
@@ -96,6 +132,8 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
     If a run is killed in between, the next run marks the deleted versions.
     """
     store.check_writable(path)
+    reserve = store.Reserve(path, _MARK_BYTES * (len(planned.old) + len(planned.gone)))
+    reserve.take()
     arns = set(planned.gone)
 
     def delete(region: str) -> list[PrunableVersion | Failure]:
@@ -118,15 +156,18 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
                     arns.add(each.arn)
                     report.reporter.say(f"{region}: {each.layer_name}:{each.version} deleted")
         try:
-            store.update(path, lambda known: _marked_deleted(known, arns))
+            store.update(path, lambda known: marked_deleted(known, arns), reserve)
         except NodelayerError as error:
             regions = tuple(sorted({each.region for each in planned.old}))
             report.fail(Failure("", "the manifest", error, regions))
+        finally:
+            reserve.free()
 
 
-def _marked_deleted(known: Manifest, arns: set[str]) -> Manifest:
+def marked_deleted(known: Manifest, arns: set[str]) -> Manifest:
+    """Return the manifest with these layer versions marked as deleted now."""
     now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
-    return Manifest.of(
+    layers = (
         replace(
             layer,
             regions={
@@ -138,3 +179,4 @@ def _marked_deleted(known: Manifest, arns: set[str]) -> Manifest:
         )
         for layer in known.layers
     )
+    return Manifest.of(layers, known.runtimes)

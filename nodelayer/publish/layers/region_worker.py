@@ -6,11 +6,9 @@ own layer version before it grants access.
 
 import base64
 import random
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from nodelayer.architecture import X86_64
 from nodelayer.aws.account import Region
@@ -23,9 +21,13 @@ from nodelayer.publish.layers import metadata
 from nodelayer.publish.layers.plan import Step, needs_bucket
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util.parallel import Stop, StoppedError
+from nodelayer.util.temporary import temporary_folder
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds, roughly, between two attempts of PublishLayerVersion."""
+
+_GAP = 5
+"""How many numbers below a new layer version are searched for those of other publishers."""
 
 
 @dataclass(frozen=True)
@@ -128,8 +130,8 @@ class RegionWorker:
                         raise
                     wanted = replace(wanted, architectures=())
                     if isinstance(payload, Payload):
-                        folder = stack.enter_context(TemporaryDirectory(prefix="nodelayer-publish-"))
-                        payload = prepare(wanted, step.artifact.path, Path(folder) / "body")
+                        folder = stack.enter_context(temporary_folder("nodelayer-publish-"))
+                        payload = prepare(wanted, step.artifact.path, folder / "body")
                 except UnreachableError:
                     if pause is None:
                         raise
@@ -140,21 +142,33 @@ class RegionWorker:
 
     def _published_since(self, step: Step, known: set[int], *, padding: bool) -> list[Content]:
         """Return the layer versions of this content that are not known yet, lowest first."""
+        numbers = {each.version for each in self._layers.versions(step.artifact.layer_name)} - known
+        # The list may lag behind, and Lambda counts up: ask for the next numbers, too.
+        newest = max(known, default=0)
+        numbers |= {newest + 1, newest + 2}
+        return self._same_content(step, numbers, padding=padding)
+
+    def _same_content(self, step: Step, numbers: Iterable[int], *, padding: bool) -> list[Content]:
+        """Return those of the numbers that are layer versions of this content, lowest first."""
         artifact = step.artifact
-        found = []
-        for each in self._layers.versions(artifact.layer_name):
-            if each.version not in known and metadata.is_padding(each) == padding:
-                content = self._layers.content(artifact.layer_name, each.version)
-                if content is not None and content.code_sha256 == artifact.code_sha256:
-                    found.append(content)
-        return found
+        contents = [self._layers.content(artifact.layer_name, number) for number in sorted(numbers)]
+        return [
+            each
+            for each in contents
+            if each is not None
+            and each.code_sha256 == artifact.code_sha256
+            and metadata.is_padding(each) == padding
+        ]
 
     def _resolve_race(self, step: Step, published: Content, known: set[int]) -> Content:
         """Keep the lowest version number if another publisher published the same content."""
-        others = self._published_since(step, {*known, published.version}, padding=False)
+        name = step.artifact.layer_name
+        numbers = {each.version for each in self._layers.versions(name)}
+        # The list may lag behind, but each number in between was given to a layer version.
+        numbers |= set(range(max(published.version - _GAP, step.latest + 1), published.version))
+        others = self._same_content(step, numbers - known - {published.version}, padding=False)
         if not others:
             return published
-        name = step.artifact.layer_name
         # Another publisher may have granted access to its version already: that one is kept.
         used = {each.version for each in others if self._layers.access(name, each.version)}
         kept = min([published, *others], key=lambda each: (each.version not in used, each.version))

@@ -79,11 +79,14 @@ class RunReport:
         """Print the command that retries what is not done, and return the exit code."""
         regions = sorted(self.stopped.union(*(failure.retry for failure in self.failures)))
         if regions:
-            words = [PROGRAM, self.command]
-            given = {flag: value for flag, value in self.flags.items() if flag != "--regions"}
-            for flag, value in {**given, "--regions": ",".join(regions)}.items():
-                words += [flag] if value is True else [flag, str(value)]
-            self.reporter.say(
-                f"Not done: {', '.join(regions)}. To retry only these regions, run: {shlex.join(words)}"
-            )
+            again = self.again({"--regions": ",".join(regions)})
+            self.reporter.say(f"Not done: {', '.join(regions)}. To retry only these regions, run: {again}")
         return self.code
+
+    def again(self, changes: Flags) -> str:
+        """Return the command with some flags added or changed."""
+        words = [PROGRAM, self.command]
+        kept = {flag: value for flag, value in self.flags.items() if flag not in changes}
+        for flag, value in {**kept, **changes}.items():
+            words += [flag] if value is True else [flag, str(value)]
+        return shlex.join(words)

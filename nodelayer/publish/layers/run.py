@@ -64,21 +64,27 @@ def run(  # noqa: PLR0913 - what a run needs
     """
     reporter = report.reporter
     worker = publisher.Publisher(account, manifest, report)
+
+    def show(planned: plan.Plan) -> None:
+        table = tables.columns(plan.rows(planned)).rstrip("\n")
+        if dry_run:
+            results(table)
+        elif not planned.idle and not reporter.on_terminal:
+            reporter.say_lines(table)
+        else:
+            for region, why in planned.skipped.items():
+                reporter.say(f"{region} skipped: {why}")
+        reporter.say(plan.summary(planned, account.id, account.partition.name))
+
     with reporter.rows(selection.regions):
-        planned = worker.plan(artifacts, selection, options)
-    table = tables.columns(plan.rows(planned)).rstrip("\n")
-    if dry_run:
-        results(table)
-    elif not planned.idle and not reporter.on_terminal:
-        reporter.say_lines(table)
-    else:
-        for region, why in planned.skipped.items():
-            reporter.say(f"{region} skipped: {why}")
-    reporter.say(plan.summary(planned, account.id, account.partition.name))
+        planned = worker.plan(artifacts, selection, options, whole=dry_run)
+    show(planned)
     if dry_run:
         return RunOutcome(plan.as_json(planned, account.id, account.partition.name), None)
-    with reporter.rows(planned.regions):
-        result = worker.run(artifacts, selection, options, planned)
+    if planned.pending:
+        reporter.say(f"No answer yet, so published after the others: {', '.join(planned.pending)}")
+    with reporter.rows([*planned.regions, *planned.pending]):
+        result = worker.run(artifacts, selection, options, planned, show)
     for each in result.done:
         results(each.published.arn)
     reporter.say(publisher.summary(result, report.count))

@@ -27,6 +27,16 @@ def of(known: Manifest, node_version: str, architecture: str, region: str) -> di
     return wanted
 
 
+def wanted_in(known: Manifest, region: str) -> dict[str, str]:
+    """Return the parameters that should exist in a region, with their ARNs: those that were once written."""
+    wanted: dict[str, str] = {}
+    for layer in known.layers:
+        published = dict(layer.live()).get(region)
+        if published is not None and published.parameters:
+            wanted |= of(known, layer.node_version, layer.architecture, region)
+    return wanted
+
+
 def write(parameters: Parameters, wanted: Mapping[str, str], stop: Stop) -> int:
     """Write the parameters whose value changes, and return how many."""
     existing = parameters.get(sorted(wanted))

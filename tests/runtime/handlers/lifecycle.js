@@ -110,3 +110,11 @@ exports.compileCache = async () => {
   if (flushCompileCache) flushCompileCache(); // Node.js does so only if the process ends by itself
   return getCompileCacheDir() !== undefined;
 };
+
+exports.sqlite = async () => {
+  const { DatabaseSync } = require('node:sqlite');
+  const database = new DatabaseSync(':memory:');
+  database.exec('CREATE TABLE items (name TEXT)');
+  database.prepare('INSERT INTO items VALUES (?)').run('stored');
+  return database.prepare('SELECT name FROM items').all();
+};

@@ -4,7 +4,11 @@ from nodelayer.aws import regions
 from nodelayer.aws.regions import Partition
 from nodelayer.errors import InvalidInputError
 
-AWS = Partition("aws", ("ap-east-1", "eu-west-1", "us-east-1"))
+AWS = Partition(
+    "aws",
+    ("ap-east-1", "eu-west-1", "me-west-1", "us-east-1"),
+    frozenset({"ap-east-1", "eu-west-1", "us-east-1"}),
+)
 
 
 def test_parse_leaves_all_to_the_account():
@@ -31,7 +35,10 @@ def test_disabled_regions_are_skipped_with_the_reason():
         None, AWS, {"ap-east-1": "DISABLED", "eu-west-1": "ENABLED", "us-east-1": "ENABLED_BY_DEFAULT"}
     )
     assert found.regions == ("eu-west-1", "us-east-1")
-    assert found.skipped == {"ap-east-1": "not enabled in this account (disabled)"}
+    assert found.skipped == {
+        "ap-east-1": "not enabled in this account (disabled)",
+        "me-west-1": "not offered to this account",
+    }
 
 
 @pytest.mark.parametrize("status", ["DISABLED", "ENABLING", "DISABLING"])
@@ -39,15 +46,18 @@ def test_only_enabled_regions_are_selected(status):
     assert regions.select(None, AWS, {"ap-east-1": status}).regions == ()
 
 
-def test_enabled_region_not_known_to_have_lambda_is_skipped_with_the_reason():
-    found = regions.select(None, AWS, {"eu-west-1": "ENABLED", "mars-north-1": "ENABLED"})
-    assert found.regions == ("eu-west-1",)
-    assert found.skipped["mars-north-1"] == "not known to have Lambda: name it in --regions to try"
+def test_enabled_region_that_botocore_does_not_list_for_lambda_is_selected_as_unsure():
+    found = regions.select(
+        None, AWS, {"eu-west-1": "ENABLED", "me-west-1": "ENABLED", "mars-north-1": "ENABLED"}
+    )
+    assert found.regions == ("eu-west-1", "mars-north-1", "me-west-1")
+    assert found.unsure == {"mars-north-1", "me-west-1"}
 
 
-def test_region_that_only_the_account_knows_is_accepted_by_name():
-    found = regions.select(("mars-north-1",), AWS, {"mars-north-1": "ENABLED"})
-    assert (found.regions, found.named) == (("mars-north-1",), True)
+def test_partition_has_the_regions_that_botocore_knows_without_endpoints():
+    known = regions.regions_of("aws")
+    assert {"me-west-1", "sa-west-1", "us-east-1"} <= set(known)
+    assert not any("global" in region for region in known)
 
 
 def test_without_statuses_every_known_region_is_selected():

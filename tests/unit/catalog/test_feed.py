@@ -6,8 +6,8 @@ from xml.etree.ElementTree import fromstring
 import pytest
 from catalog_fixtures import EVIL, layer
 
-from nodelayer.catalog import feed
-from nodelayer.manifest.model import Manifest
+from nodelayer.catalog import feed, page
+from nodelayer.manifest.model import Manifest, Withdrawal
 
 ATOM = "{http://www.w3.org/2005/Atom}"
 
@@ -26,6 +26,21 @@ def words(element, name):
 
 def links(element):
     return {link.get("rel"): link.get("href") for link in element.findall(f"{ATOM}link")}
+
+
+def test_withdrawn_layer_leads_to_its_successor_in_feed_and_page():
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
+    withdrawn = Withdrawal(time="2026-11-27T09:00:00Z", reason=f"answers are cut {EVIL}", successor=arn)
+    bad = layer(node="12.22.12", content="B", withdrawn=withdrawn)
+    first, second = entries(layer(), bad)
+    assert words(first, "title") == ["Withdrawn: Node.js 12.22.12 for x86_64"]
+    assert words(first, "summary") == [f"answers are cut {EVIL}. Use {arn}. nodelayer 1.1.0."]
+    assert words(first, "updated") == ["2026-11-27T09:00:00Z"]
+    assert words(second, "title") == ["Node.js 12.16.1 for x86_64"]
+    text = page.render(Manifest.of([layer(), bad]), {})
+    assert "<h2>Withdrawn layers</h2>" in text
+    assert EVIL not in text
+    assert page.page_data(Manifest.of([layer(), bad]), {})["nodes"] == ["12.16.1"]
 
 
 @pytest.mark.parametrize("layers", [(), (layer(), layer(arch="arm64", content="B"))])

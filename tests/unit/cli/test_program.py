@@ -25,6 +25,7 @@ LISTED = [
     "verify",
     "backfill",
     "prune",
+    "withdraw",
     "catalog",
     "sam-build",
     "deploy",
@@ -42,14 +43,7 @@ LISTED = [
     "github",
     "project",
 ]
-OF_A_CHECKOUT = {
-    "sam-build",
-    "deploy",
-    "invoke-function",
-    "logs",
-    "destroy",
-    *LISTED[LISTED.index("release") :],
-}
+OF_A_CHECKOUT = LISTED[LISTED.index("release") :]
 
 each_program = pytest.mark.parametrize("program", [command(), NODELAYER], ids=["invoke", "nodelayer"])
 
@@ -91,6 +85,17 @@ def test_list_shows_user_commands_in_order_and_hides_workflow_commands():
     assert names(run(*command("--list")).out) == LISTED
     assert ".check-tag" in run(*command("--list", "github")).out
     assert names(run(*NODELAYER, "--list").out) == [name for name in LISTED if name not in OF_A_CHECKOUT]
+
+
+@pytest.mark.parametrize("flag", ["--region=eu-west-1", "--arch=arm64", "--arch=x86_64"])
+def test_newer_than_refuses_flags_that_its_arn_answers(flag, capsys):
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1"
+    with pytest.raises(SystemExit) as ended:
+        NodelayerProgram(name="invoke", namespace=checkout()).run(
+            ["invoke", "arn", "--newer-than", arn, flag]
+        )
+    assert ended.value.code == 2
+    assert f"--newer-than and {flag.partition('=')[0]} are mutually exclusive" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("name", CONTEXTS)

@@ -135,6 +135,14 @@ class TestCheck:
         assert {each.file for each in verdict.problems} == {NODE}
         assert verdict.missing_libraries("provided.al2") == ()
 
+    @pytest.mark.parametrize("architecture", [X86_64, ARM64], ids=str)
+    def test_a_node_that_needs_glibc_2_34_starts_only_on_the_newest_runtime(self, architecture):
+        need = SymbolVersion("libc.so.6", "GLIBC_2.34", ("__libc_start_main",), weak=False)
+        node = replace(NODE_12, libraries=("libc.so.6",), requires=(need,))
+        files = {NODE: node if architecture == X86_64 else arm64(node)}
+        assert check(files, architecture).compatible == ("provided.al2023",)
+        assert abi.choose_runtime(files, architecture).name == "provided.al2023"
+
     def test_node_26_lacks_only_libatomic_on_the_newest_runtime(self):
         verdict = check({NODE: NODE_26})
         assert verdict.compatible == ()

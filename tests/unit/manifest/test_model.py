@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import jsonschema
+import msgspec
 import pytest
 
 import nodelayer
@@ -17,7 +18,15 @@ from nodelayer.errors import (
 )
 from nodelayer.manifest import store
 from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.model import (
+    Canary,
+    Layer,
+    Manifest,
+    Published,
+    RuntimeVersion,
+    Source,
+    Withdrawal,
+)
 from nodelayer.manifest.store import open_manifest
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -280,6 +289,36 @@ def test_a_deleted_layer_version_is_not_in_the_text():
     assert Manifest.of([layer(deleted="2026-02-03T04:05:06Z")]).text() == ""
 
 
+def test_new_records_survive_a_merge_in_any_order_and_match_the_schema():
+    arn = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:2"
+    withdrawn = Withdrawal(time="2026-02-03T04:05:06Z", reason="answers are cut", successor=arn)
+    canary = Canary(date="2026-02-03", region="eu-west-1", memory_mb=512, init_ms=118.2)
+    bare = layer()
+    full = msgspec.structs.replace(
+        layer(withdrawn=withdrawn, accounts=["210987654321"], parameters=True),
+        canary=canary,
+        source=Source(name="npm", method="checksum"),
+    )
+    runtime = RuntimeVersion(
+        node_version="12.16.1",
+        nodelayer_version="1.0.0",
+        architectures=["arm64", "x86_64"],
+        image="x@sha256:1",
+        published="2026-01-02T03:04:05Z",
+    )
+    one, other = Manifest.of([bare], {"arn:runtime": runtime}), Manifest.of([full])
+    assert one.merge(other) == other.merge(one)
+    (merged,) = one.merge(other).layers
+    kept = merged.regions["eu-west-1"]
+    assert (merged.canary, merged.source.name) == (canary, "npm")
+    assert (kept.withdrawn, kept.accounts, kept.parameters) == (withdrawn, ["210987654321"], True)
+    assert one.merge(other).runtimes == {"arn:runtime": runtime}
+    jsonschema.validate(json.loads(one.merge(other).json_text()), json.loads(SCHEMA.read_text()))
+    assert one.merge(other).text() == ""
+    with pytest.raises(NotFoundError):
+        found(one.merge(other), "12")
+
+
 def test_a_manifest_of_schema_1_is_read(tmp_path):
     path = tmp_path / "layers.json"
     path.write_bytes(OLD.read_bytes())
@@ -287,7 +326,7 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
     assert found(known, "12").published.published == "2026-05-06T07:08:09Z"
     assert [each.node_version for each in known.layers] == ["12.16.1", "18.20.8"]
     store.update(path, lambda known: known)
-    assert json.loads(path.read_text())["schema_version"] == 2
+    assert json.loads(path.read_text())["schema_version"] == 3
     assert store.read(path) == known
 
 
@@ -297,7 +336,7 @@ def test_a_manifest_of_schema_1_is_read(tmp_path):
         ("", "not JSON"),
         ("[]", "no schema_version"),
         ('{"schema_version": "2"}', "no schema_version"),
-        ('{"schema_version": 3}', "has schema version 3, but this nodelayer reads at most 2"),
+        ('{"schema_version": 4}', "has schema version 4, but this nodelayer reads at most 3"),
         ('{"schema_version": 2, "layers": [{}]}', "missing required field `node_version`"),
         ('{"schema_version": 2, "layers": [], "more": 1}', "unknown field `more`"),
         ('{"schema_version": 1, "layers": [7]}', "the manifest is not valid"),

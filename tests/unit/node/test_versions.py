@@ -39,6 +39,7 @@ RELEASES = [
     Release("16.20.2", "Gallium"),
     Release("15.14.0"),
     Release("27.0.0-nightly20261101"),
+    Release("27.0.0-alpha.0.0.0"),
     Release("26.2.0-rc.1"),
     Release("12.16.2-rc.1"),
 ]
@@ -80,8 +81,9 @@ class TestExact:
 
     def test_prerelease_is_found_only_by_its_exact_version(self):
         assert selected("27.0.0-nightly20261101") == "27.0.0-nightly20261101"
+        assert selected("v27.0.0-alpha.0.0.0") == "27.0.0-alpha.0.0.0"
         assert selected("v12.16.2-rc.1") == "12.16.2-rc.1"
-        for spec in ("27", ">=27.0.0-0", "^27.0.0-nightly20261101", "27.x", "27.0.0"):
+        for spec in ("27", ">=27.0.0-0", "^27.0.0-nightly20261101", "^27.0.0-alpha.0.0.0", "27.x"):
             refusal(NotFoundError, resolve, spec, RELEASES)
 
     @pytest.mark.parametrize("spec", ["latest", "*", ">=26", "26", ">=26.2.0-rc.0 || 26.1"])

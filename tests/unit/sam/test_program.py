@@ -14,6 +14,7 @@ from support import ROOT
 
 from nodelayer.errors import MachineError, UnreachableError
 from nodelayer.sam.application import SamApplication, StoppedError
+from nodelayer.sam.function import Function
 from nodelayer.sam.program import SamProgram, find
 from nodelayer.sam.stack import StackOptions, StackTarget
 from nodelayer.util.cache import DownloadCache
@@ -44,17 +45,17 @@ def fake_sam(tmp_path):
     return make
 
 
-def test_output_goes_to_stderr_and_telemetry_is_off(fake_sam, tmp_path, capfd):
+def test_output_goes_to_stderr_and_telemetry_is_off(fake_sam, capfd):
     sam = fake_sam("import os; print(os.environ['SAM_CLI_TELEMETRY'])")
-    sam.run(["build"], cwd=tmp_path)
+    sam.run(["build"])
     assert capfd.readouterr() == ("", "0\n")
-    sam.run(["logs"], cwd=tmp_path, to_stdout=True)
+    sam.run(["logs"], to_stdout=True)
     assert capfd.readouterr() == ("0\n", "")
 
 
-def test_a_failure_is_an_error_that_points_to_the_output_of_sam(fake_sam, tmp_path):
+def test_a_failure_is_an_error_that_points_to_the_output_of_sam(fake_sam):
     with pytest.raises(MachineError, match=r"sam build failed with exit code 3.*see the messages of SAM"):
-        fake_sam("raise SystemExit(3)").run(["build"], cwd=tmp_path)
+        fake_sam("raise SystemExit(3)").run(["build"])
 
 
 @pytest.fixture
@@ -85,7 +86,8 @@ def test_stopping_a_deletion_reports_that_cloudformation_continues(fake_sam, tmp
 def test_build_puts_the_chosen_zip_into_the_template(fake_sam, tmp_path, capfd, arn):
     sam = fake_sam("import sys; print(*sys.argv[1:]); print(open(sys.argv[2].partition('=')[2]).read())")
     zipped = tmp_path / "my dist (é)" / "nodejs-12.16.1-x86_64.zip"
-    SamApplication(ROOT, lambda: sam).build(StackOptions(arn), None if arn else zipped, tmp_path)
+    function = Function(ROOT / "function", "function.handler", "12.16.1")
+    SamApplication(ROOT, lambda: sam).build(function, StackOptions(arn), None if arn else zipped, tmp_path)
     line, template = capfd.readouterr().err.split("\n", 1)
     assert line.startswith("build --template-file=")
     assert f'LayerArn="{arn}"' in line

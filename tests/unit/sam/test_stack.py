@@ -94,7 +94,7 @@ def test_a_stack_with_a_running_operation_is_rejected():
 )
 def test_a_stack_with_other_content_is_rejected(other, reason):
     for check in (stack.check_deployable, stack.check_ours, stack.function_name):
-        with pytest.raises(RefusedError, match=f"this is not a stack of the sample function: {reason}"):
+        with pytest.raises(RefusedError, match=f"nodelayer did not deploy this stack: {reason}"):
             check(TARGET, found(**other))
 
 

@@ -125,6 +125,20 @@ def test_new_first_release_and_changed_date_are_listed(bundle, published):
     assert "~ 12 end_of_life 2022-04-01 -> 2022-04-30" in changes.lines
 
 
+def test_line_whose_schedule_has_no_lts_date_is_lts_from_its_first_lts_release(bundle, published):
+    plan = {"start": "2020-04-22", "end": "2023-04-30", "codename": "Neon"}  # as planned from Node.js 27 on
+    published["/schedule.json"] = SCHEDULE | {"v27": plan}
+    published["/index.json"] = [*INDEX, {"version": "v27.0.0", "date": "2020-04-22", "lts": False}]
+    assert "27" not in lines_of(refresh(bundle({}), published))
+    published["/index.json"] = [*INDEX, {"version": "v27.6.0", "date": "2020-10-27", "lts": "Neon"}]
+    assert lines_of(refresh(bundle({}), published))["27"] == {
+        "codename": "Neon",
+        "first": "27.6.0",
+        "since": "2020-10-27",
+        "end_of_life": "2023-04-30",
+    }
+
+
 @pytest.mark.parametrize(
     ("path", "content", "why"),
     [

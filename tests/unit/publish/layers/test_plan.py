@@ -124,8 +124,14 @@ def test_the_summary_counts_steps():
     planned = plan.Plan((step("a", latest=1, wanted_version=4), step("b", existing=1, recorded=True)))
     assert plan.summary(planned, "123456789012", "aws") == (
         "Account 123456789012, partition aws, 2 regions: 1 layer versions to publish, 2 padding "
-        "versions to publish, 1 need no change, 0.0 MB of code storage in total"
+        "versions to publish, 1 need no change, 0.0 MB of code storage"
     )
+
+
+@pytest.mark.parametrize("accounts", ["1234", "12345678901x", "123456789012,1"])
+def test_an_invalid_account_is_rejected(accounts):
+    with pytest.raises(InvalidInputError, match="is not the ID of an account"):
+        plan.check_access(public=False, accounts=accounts)
 
 
 @pytest.mark.parametrize("organization", ["x", "o-", "o-SHOUTED1234", "o-abc\n"])

@@ -1,0 +1,1 @@
+exports.handler = require('@codegenie/serverless-express')({ app: require('./app.js') });

@@ -1,0 +1,1 @@
+exports.handler = require('@vendia/serverless-express')({ app: require('./app.js') });
