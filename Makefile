@@ -2,6 +2,7 @@
 #   make build-layer NODE=24     runs   .venv/bin/invoke build-layer --node=24
 #   make test                    runs   .venv/bin/invoke test
 # NODE, ARCH and BUILDER become flags. Pass other flags with ARGS: make run NODE=24 ARGS="--timeout 5"
+# ARGS is a part of a shell command: never put a value from somebody else into it.
 # make venv EXTRAS= installs only what nodelayer itself needs, with the versions and hashes of requirements.txt.
 
 PYTHON ?= python3
@@ -9,8 +10,11 @@ VENV   ?= .venv
 EXTRAS ?= dev
 STAMP  := $(VENV)/.made-from-pyproject
 
-# Pass values through the environment, so that the shell never evaluates them.
-export NODE ARCH BUILDER
+# Pass values through the environment, so that the shell never evaluates them. $(value) keeps make from expanding them,
+# and without MAKEOVERRIDES no make that a command starts gets them again.
+$(foreach name,NODE ARCH BUILDER,$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
+MAKEOVERRIDES =
+%: export TARGET = $@
 FLAGS := $(if $(NODE),--node="$$NODE") $(if $(ARCH),--arch="$$ARCH") $(if $(BUILDER),--builder="$$BUILDER") $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -41,7 +45,7 @@ Makefile pyproject.toml requirements.txt: ;
 # The message of invoke would name --node, which users of make do not see.
 build-layer test-layer download: $(STAMP)
 	@$(if $(NODE)$(ARGS),,echo "make: NODE is missing; for example: make $@ NODE=24" >&2; exit 2)
-	@$(VENV)/bin/invoke $@ $(FLAGS)
+	@$(VENV)/bin/invoke "$$TARGET" $(FLAGS)
 
 %: $(STAMP)
-	@$(VENV)/bin/invoke $@ $(FLAGS)
+	@$(VENV)/bin/invoke "$$TARGET" $(FLAGS)

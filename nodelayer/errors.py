@@ -3,6 +3,20 @@
 import errno
 from pathlib import Path
 
+_CONTROLS = (*range(0x09), *range(0x0A, 0x20), *range(0x7F, 0xA0))  # all but the tab
+_DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x206A))
+_UNPRINTABLE = {code: f"\\u{code:04x}" for code in (*_CONTROLS, *_DIRECTIONS, *range(0xD800, 0xE000))}
+_UNPRINTABLE_IN_LINES = {code: escaped for code, escaped in _UNPRINTABLE.items() if code != ord("\n")}
+
+
+def printable(text: str, *, lines: bool = False) -> str:
+    r"""Escape characters that a terminal would obey, as `\u001b`; with `lines`, keep newlines.
+
+    These are control characters, and those that change the direction of text or end a line. Lone surrogates,
+    as in file names that are not UTF-8, cannot be printed at all. The escapes keep the meaning of JSON.
+    """
+    return text.translate(_UNPRINTABLE_IN_LINES if lines else _UNPRINTABLE)
+
 
 class NodelayerError(Exception):
     """A failure in one line: `what [where]: todo`. `code` is the exit code."""
@@ -18,7 +32,7 @@ class NodelayerError(Exception):
     def __str__(self) -> str:
         line = f"{self.what} [{self.where}]" if self.where else self.what
         line = f"{line}: {self.todo}" if self.todo else line
-        return " ".join(line.split())
+        return printable(" ".join(line.split()))
 
 
 class InvalidInputError(NodelayerError):

@@ -1,5 +1,6 @@
 """Paths of nodelayer's own files: the runtime client, Docker's files, the sample function."""
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -33,3 +34,8 @@ def project_paths() -> ProjectPaths:
         dockerfiles=root / "docker",
         event=root / "function" / "events" / "hello.json",
     )
+
+
+def command(*words: str) -> str:
+    """Return a command of this program to suggest in a message, with its arguments quoted for a shell."""
+    return shlex.join([PROGRAM, *words])

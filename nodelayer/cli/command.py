@@ -5,7 +5,7 @@ import inspect
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
@@ -125,15 +125,19 @@ def command(
     help: Mapping[str, str] | None = None,  # noqa: A002 - Invoke's word
     name: str | None = None,
     bare_value_flag: str = "",
+    repeated: Sequence[str] = (),
 ) -> Callable[[Callable[..., None]], Command]:
     """Return a decorator that makes a command of a function.
 
-    Parameters become flags; a parameter without a default becomes a required flag.
+    Parameters become flags; a parameter without a default becomes a required flag. Each of `repeated` may be
+    given several times.
     """
 
     def made(body: Callable[..., None]) -> Command:
         texts = {**(help or {}), "quiet": QUIET}
-        result = Command(_guarded(body), name=name, help=texts, positional=[], auto_shortflags=False)
+        result = Command(
+            _guarded(body), name=name, help=texts, positional=[], auto_shortflags=False, iterable=repeated
+        )
         result.bare_value_flag = bare_value_flag
         return result
 
@@ -154,14 +158,17 @@ def _guarded(body: Callable[..., None]) -> Callable[..., None]:
         given_flags.update(
             (f"--{name.replace('_', '-')}", value if value is True else str(value))
             for name, value in kwargs.items()
-            if value != known.parameters[name].default
+            if value not in (known.parameters[name].default, [])
         )
         if quiet:
             from nodelayer.util.console import Reporter
 
             Reporter.all_quiet = True
+        from nodelayer.util.console import escaped_output
+
         try:
-            body(*args, **kwargs)
+            with escaped_output():
+                body(*args, **kwargs)
         except NodelayerError as error:
             raise Exit(f"nodelayer: {error}", code=error.code) from error
         except KeyboardInterrupt:
@@ -216,7 +223,7 @@ def built_layers(
     return found, failures
 
 
-def build_context(source: str, *, signature: bool) -> "build.BuildContext":
+def build_context(source: str, *, signature: bool, active_keys: bool = False) -> "build.BuildContext":
     """Return the build context for the flags and the environment."""
     from nodelayer.emulation import invoke, rie
     from nodelayer.layer import build, docker_builder
@@ -229,7 +236,7 @@ def build_context(source: str, *, signature: bool) -> "build.BuildContext":
     cache = DownloadCache(cache_folder())
     return build.BuildContext(
         paths=PATHS,
-        source=open_source(source, SourceContext(cache, reporter, os.environ, signature)),
+        source=open_source(source, SourceContext(cache, reporter, os.environ, signature, active_keys)),
         reporter=reporter,
         emulator=lambda arch: rie.rie(arch, cache=cache, reporter=reporter),
         invoke=lambda layer, version, arch: invoke.check_unpacked(

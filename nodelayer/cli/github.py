@@ -62,7 +62,7 @@ def matrix(  # noqa: PLR0913, PLR0917 - each is a flag
     request = MatrixRequest(specs=split(node) if node else (), missing=known, batch=batch)
     planned = _plan(request, source, architecture.parse(arch), reporter)
     rows = [(job.id, planned.runners[job.architecture]) for job in planned.jobs]
-    reporter.say(tables.columns([("job", "runner"), *rows]).rstrip("\n"))
+    reporter.say_lines(tables.columns([("job", "runner"), *rows]))
     reporter.say(planned.summary)
     for line in planned.others(shlex.quote(node) if node else ""):
         reporter.say(line)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
         "compression": COMPRESSION,
         "source": SOURCE,
         "signature": SIGNATURE,
+        "active_keys": "accept no signature by a retired key of the release team, for unattended builds",
         "json": "print the build records as a JSON array instead of the paths of the zips",
         "outputs": step_outputs.HELP
         + " Names: node-version (separated by commas); zip, record, sbom, layer-name, sha256, code-sha256 "
@@ -62,6 +64,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     compression: str = "best",
     source: str = "auto",
     signature: bool = True,  # noqa: FBT001, FBT002 - invoke makes --no-signature of it
+    active_keys: bool = False,  # noqa: FBT001, FBT002
     json: bool = False,  # noqa: FBT001, FBT002
     outputs: str = "",
 ) -> None:
@@ -76,7 +79,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util.attempts import attempt_each
 
     options = build.BuildOptions(Path(out), builder, compression, _base_image())
-    context = build_context(source, signature=signature)
+    context = build_context(source, signature=signature, active_keys=active_keys)
     chosen, failures = _choose(node, arch, context)
     for version in dict.fromkeys(version for version, _ in chosen):
         if why := outdated(version):
@@ -90,7 +93,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
     failures += attempt_each(chosen, build_one, context.reporter, name=_name)
     if len(chosen) > 1 and records and context.reporter.on_terminal:  # where rows took the place of lines
-        context.reporter.say(tables.columns(map(build.row, records)).rstrip("\n"))
+        context.reporter.say_lines(tables.columns(map(build.row, records)))
     if json:
         print(f"[{', '.join(record.json_text().rstrip() for record in records)}]")
     step_outputs.write(outputs, build.outputs(records, options.out))
@@ -99,10 +102,14 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
 @command(
     name="run",
+    repeated=["env"],
     help={
         "node": f"{FILE_SPEC} (default: the newest version in --out)",
         "layer-arn": "ARN of a published layer version to download, verify and run, instead of --node",
-        "profile": f"{PROFILE}; only for --layer-arn",
+        "env": "environment variable of the function, as NAME=value; may be repeated",
+        "env_file": "file with environment variables of the function, one NAME=value on each line",
+        "aws_credentials": "give the function your AWS credentials and region; not with --layer-arn",
+        "profile": f"{PROFILE}, for --layer-arn, or to give its credentials to the function",
         "event": "JSON file with the event, or - for standard input (default: a greeting)",
         "out": "folder with built layers; a missing layer is built there (default: dist)",
         "function": FUNCTION,
@@ -120,23 +127,42 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     timeout: int = 30,
     layer_arn: str = "",
     profile: str = "",
+    env: Sequence[str] | None = None,
+    env_file: str = "",
+    aws_credentials: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Run a function on a layer in AWS's Runtime Interface Emulator, without Docker, and print its answer.
 
-    Exit code 8 means that the function returned an error. Example: run --node 24 --event event.json
+    The function gets the variables that Lambda sets and those that you name. With --layer-arn, it also has
+    no network and sees no other files, if this machine can do that. Exit code 8 means that the function
+    returned an error. Example: run --node 24 --event event.json
     """
     from nodelayer.emulation import invoke
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
     from nodelayer.node.releases import choose_one
+    from nodelayer.util import confined
     from nodelayer.util.temporary import temporary_folder
 
-    if node and layer_arn:
-        raise InvalidInputError("--node and --layer-arn are mutually exclusive", todo="use one")
+    if layer_arn and (node or aws_credentials):
+        other = "--node" if node else "--aws-credentials"
+        raise InvalidInputError(f"{other} and --layer-arn are mutually exclusive", todo="use one")
+    variables = invoke.variables(env or (), env_file)
+    if aws_credentials or (profile and not layer_arn):
+        from nodelayer.aws.credentials import variables as aws_variables
+
+        variables = aws_variables(profile or None) | variables
     data = invoke.read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     context = build_context("auto", signature=True)
     host = invoke.host_architecture()
-    request = invoke.InvokeRequest(Path(function or PATHS.function), data, handler, timeout)
+    folder, why = Path(function or PATHS.function), confined.available() if layer_arn else ""
+    if why:
+        context.reporter.warn(
+            f"the layer runs with network and with your files, because of this machine: {why}"
+        )
+    request = invoke.InvokeRequest(
+        folder, data, handler, timeout, variables, confined=bool(layer_arn) and not why
+    )
     with temporary_folder("nodelayer-run-") as scratch:
         if layer_arn:
             label, zipped = layer_arn, scratch / "layer.zip"
@@ -233,6 +259,7 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     Interface Emulator. Example: test-layer --node 24
     """
     from nodelayer.emulation import invoke, rie
+    from nodelayer.util import confined
     from nodelayer.util.attempts import attempt_each
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
@@ -240,6 +267,9 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
     artifacts, failures = built_layers(node, arch, Path(out))
     reporter, cache = Reporter(), DownloadCache(cache_folder())
     events = {name: PATHS.event.with_name(f"{name}.json").read_bytes() for name in invoke.EVENTS}
+
+    if why := confined.available():
+        reporter.warn(f"the layers run with network and with your files, because of this machine: {why}")
 
     def check_one(each: "Artifact") -> None:
         (wanted,) = architecture.parse(each.architecture)

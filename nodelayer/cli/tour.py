@@ -83,9 +83,9 @@ def take(
             words = [
                 word.format(arn=output.strip().splitlines()[-1] if output else "") for word in step.words
             ]
-            reporter.say(f"\n{number}. {step.title}\n$ invoke {shlex.join(words)}")
+            reporter.say_lines(f"\n{number}. {step.title}\n$ invoke {shlex.join(words)}")
             output = _run([*invoke, *words], Path(folder), variables, reporter)
-    reporter.say(
+    reporter.say_lines(
         f"\nThe tour took {time.monotonic() - began:.0f} s. The emulator and the folder are removed."
     )
     return output
@@ -100,7 +100,7 @@ def _run(line: Sequence[str], folder: Path, environ: Mapping[str, str], reporter
             process.terminate()
             raise
     if output:
-        reporter.say(output.rstrip("\n"))
+        reporter.say_lines(output)
     if process.returncode:
         error = NodelayerError(
             "this step of the tour failed", where=shlex.join(line), todo="see the message above"

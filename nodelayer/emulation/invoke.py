@@ -2,8 +2,9 @@
 
 import json
 import platform
-from collections.abc import Mapping
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from pathlib import Path
 
@@ -12,21 +13,29 @@ from nodelayer.emulation import rie as emulator
 from nodelayer.errors import FunctionError, InvalidInputError, MachineError, NotVerifiedError
 from nodelayer.layer import archive
 from nodelayer.layer.artifact import Artifact
+from nodelayer.util import confined
 from nodelayer.util.console import Reporter
 from nodelayer.util.temporary import temporary_folder
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 EVENTS = ("hello", "http")
 """The events of a layer's test, by file name: a plain one, and one of an HTTP API."""
 
 
 @dataclass(frozen=True)
 class InvokeRequest:
-    """The folder of the function, its handler, an event as JSON, and the timeout in seconds."""
+    """The folder of the function, its handler, an event as JSON, and the timeout in seconds.
+
+    `environ` are environment variables of the function. A `confined` function has no network and sees no
+    files except its own and the layer's.
+    """
 
     function: Path
     event: bytes
     handler: str = "function.handler"
     timeout_s: int = 30
+    environ: Mapping[str, str] = field(default_factory=dict)
+    confined: bool = False
 
 
 def read_event(name: str, standard_input: bytes | None = None) -> bytes:
@@ -53,6 +62,32 @@ def read_event(name: str, standard_input: bytes | None = None) -> bytes:
             f"the event is not valid JSON ({error})", where=name, todo="correct the JSON"
         ) from error
     return data
+
+
+def variables(pairs: Sequence[str], file: str) -> dict[str, str]:
+    """Return the environment variables of NAME=value pairs and of a file with one on each line.
+
+    Raises:
+        InvalidInputError: The file cannot be read, or something is not NAME=value.
+    """
+    lines: list[str] = []
+    if file:
+        try:
+            lines = Path(file).read_text(encoding="utf-8").splitlines()
+        except (OSError, ValueError) as error:
+            raise InvalidInputError(
+                "the file of environment variables cannot be read", where=file, todo="correct --env-file"
+            ) from error
+        lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
+    found = {}
+    for each in (*lines, *pairs):
+        name, equals, value = each.partition("=")
+        if not (equals and _NAME.fullmatch(name.strip())) or "\0" in value:
+            raise InvalidInputError(  # without the text, which may be a secret
+                "an environment variable is not NAME=value", where=file if each in lines else "--env"
+            )
+        found[name.strip()] = value
+    return found
 
 
 def host_architecture() -> Architecture:
@@ -82,7 +117,9 @@ def run(zipped: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
 
 
 def _invoke(layer: Path, request: InvokeRequest, rie: Path) -> emulator.Answer:
-    sandbox = emulator.Sandbox(layer, request.function, request.handler, request.timeout_s)
+    sandbox = emulator.Sandbox(
+        layer, request.function, request.handler, request.timeout_s, request.environ, request.confined
+    )
     return emulator.invoke_once(sandbox, request.event, rie=rie)
 
 
@@ -112,7 +149,7 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
     """
     times = []
     for name, event in events.items():
-        answer = _invoke(layer, InvokeRequest(function, event), rie)
+        answer = _invoke(layer, InvokeRequest(function, event, confined=not confined.available()), rie)
         payload = answer.payload.decode(errors="replace")
         if answer.failed:
             raise FunctionError(

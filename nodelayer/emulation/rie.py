@@ -14,13 +14,13 @@ import subprocess
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.client import HTTPConnection, HTTPException
 from importlib.resources import files as resources
 from pathlib import Path
-
-import requests
 
 from nodelayer.architecture import Architecture
 from nodelayer.emulation.loopback import free_ports
@@ -30,7 +30,7 @@ from nodelayer.errors import (
     MachineError,
     NotVerifiedError,
 )
-from nodelayer.util import venv
+from nodelayer.util import confined, venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 from nodelayer.util.temporary import temporary_folder
@@ -38,10 +38,16 @@ from nodelayer.util.temporary import temporary_folder
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _MARK = "NODELAYER_RUN"
 """An environment variable that every process of a run inherits, to find these processes."""
-_PASSED_ON = re.compile(
-    r"PATH|HOME|LANG|LC_\w+|TMPDIR|AWS_(?!LAMBDA_)\w+|https?_proxy|no_proxy", flags=re.IGNORECASE
-)
-"""The variables of this machine that the function gets, so that its AWS calls work as on the command line."""
+_VARIABLES = {
+    "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
+    "LANG": "en_US.UTF-8",
+    "TZ": ":UTC",
+    "AWS_REGION": "us-east-1",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_LAMBDA_FUNCTION_NAME": "function",
+}
+"""What Lambda sets. The function gets no variable of this machine, except those that the user names."""
+_PORTS = (8080, 9001)  # of a confined emulator
 _START_S = 15.0
 _SLACK_S = 60.0
 _TRIES = 3
@@ -70,12 +76,17 @@ class Answer:
 
 @dataclass(frozen=True)
 class Sandbox:
-    """The folders of an unpacked layer and of a function, the handler, and the timeout in seconds."""
+    """The folders of an unpacked layer and of a function, the handler, and the timeout in seconds.
+
+    `environ` are more environment variables. A `confined` sandbox has no network and sees no other files.
+    """
 
     layer: Path
     function: Path
     handler: str
     timeout_s: int
+    environ: Mapping[str, str] = field(default_factory=dict)
+    confined: bool = False
 
 
 def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter) -> Path:
@@ -124,7 +135,7 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
     with running(sandbox, rie=rie) as emulator:
         payload, status = emulator.invoke(event)
         # the emulator writes the times after the answer
-        times = emulator.report(_INVOKE if status == requests.codes.ok else _INIT)
+        times = emulator.report(_INVOKE if status == HTTPStatus.OK else _INIT)
         error_type = _error_type(payload, status)
         logs = "".join(
             line for line in emulator.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
@@ -153,7 +164,7 @@ def _error_type(payload: bytes, status: int) -> str | None:
         return "Runtime.InvalidAnswer"
     if isinstance(answer, dict) and isinstance(answer.get("errorType"), str) and "errorMessage" in answer:
         return str(answer["errorType"])
-    return None if status == requests.codes.ok else f"HTTP {status}"
+    return None if status == HTTPStatus.OK else f"HTTP {status}"
 
 
 def _milliseconds(pattern: re.Pattern[str], report: str) -> float | None:
@@ -164,11 +175,13 @@ def _milliseconds(pattern: re.Pattern[str], report: str) -> float | None:
 class Emulator:
     """A running emulator. Use `running` to create one."""
 
-    def __init__(self, process: "subprocess.Popen[bytes]", port: int, scratch: Path, timeout_s: int) -> None:
+    def __init__(
+        self, process: "subprocess.Popen[bytes]", address: int | str, scratch: Path, timeout_s: int
+    ) -> None:
         self._process = process
         self._scratch = scratch
         self._timeout_s = timeout_s
-        self._url = f"http://127.0.0.1:{port}{_INVOCATIONS}"
+        self._address = address
 
     def invoke(self, event: bytes) -> tuple[bytes, int]:
         """Invoke the function; return the payload and the HTTP status.
@@ -176,23 +189,18 @@ class Emulator:
         Raises:
             FunctionError: The emulator ended or did not answer.
         """
-        with requests.Session() as session:
-            session.trust_env = False  # no proxy for 127.0.0.1
-            try:
-                answer = session.post(
-                    self._url,
-                    data=event,
-                    headers={"Content-Type": "application/json"},
-                    timeout=self._timeout_s + _SLACK_S,
-                )
-            except requests.RequestException as error:
-                why = "ended early" if self._process.poll() is not None else "did not answer"
-                raise FunctionError(
-                    f"the Runtime Interface Emulator {why}",
-                    where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
-                    todo=self.logs().strip()[-300:] or self.report().strip()[-300:],
-                ) from error
-        return answer.content, answer.status_code
+        try:
+            with closing(_connected(self._address, self._timeout_s + _SLACK_S)) as connection:
+                connection.request("POST", _INVOCATIONS, event, {"Content-Type": "application/json"})
+                answer = connection.getresponse()
+                return answer.read(), answer.status
+        except (OSError, HTTPException) as error:
+            why = "ended early" if self._process.poll() is not None else "did not answer"
+            raise FunctionError(
+                f"the Runtime Interface Emulator {why}",
+                where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
+                todo=self.logs().strip()[-300:] or self.report().strip()[-300:],
+            ) from error
 
     def logs(self) -> str:
         """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT."""
@@ -218,55 +226,120 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
         MachineError: It does not start.
     """
     mark = uuid.uuid4().hex
-    variables = {name: value for name, value in os.environ.items() if _PASSED_ON.fullmatch(name)}
-    variables |= {
-        "TZ": ":UTC",
-        "_HANDLER": sandbox.handler,
-        "LAMBDA_TASK_ROOT": str(sandbox.function.resolve()),
-        "AWS_LAMBDA_FUNCTION_NAME": "function",
-        "AWS_LAMBDA_FUNCTION_TIMEOUT": str(sandbox.timeout_s),
-        **(environ or {}),
-        _MARK: mark,
-    }
     with temporary_folder("nodelayer-rie-") as scratch:
+        home = scratch / "home"
+        home.mkdir()
+        variables = {
+            **_VARIABLES,
+            "HOME": str(home),
+            "TMPDIR": str(home),
+            **sandbox.environ,
+            **(environ or {}),
+            "_HANDLER": sandbox.handler,
+            "LAMBDA_TASK_ROOT": str(sandbox.function.resolve()),
+            "AWS_LAMBDA_FUNCTION_TIMEOUT": str(sandbox.timeout_s),
+            _MARK: mark,
+        }
         process = None
         try:
-            process, port = _start(sandbox, rie, variables, scratch)
-            yield Emulator(process, port, scratch, sandbox.timeout_s)
+            start = _start_confined if sandbox.confined else _start
+            process, address = start(sandbox, rie, variables, scratch)
+            yield Emulator(process, address, scratch, sandbox.timeout_s)
         finally:
             _stop(mark)
             if process is not None:
                 process.wait()
 
 
+def _connected(address: int | str, timeout: float) -> HTTPConnection:
+    """Return a connection to a port of this machine, or to a Unix socket in a folder."""
+    connection = HTTPConnection("127.0.0.1", address if isinstance(address, int) else None, timeout=timeout)
+    if isinstance(address, str):
+        connection.sock = socket.socket(socket.AF_UNIX)
+        connection.sock.settimeout(timeout)
+        with _short(Path(address)) as path:
+            connection.sock.connect(path)
+    return connection
+
+
+@contextmanager
+def _short(path: Path) -> Iterator[str]:
+    """Return another path of a Unix socket, because such paths have at most 107 bytes."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)
+
+
+def _command(sandbox: Sandbox, rie: Path, port: int, api_port: int) -> list[str]:
+    command = [str(rie.resolve()), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
+    return [
+        *command,
+        "--runtime-api-address",
+        f"127.0.0.1:{api_port}",
+        str(sandbox.layer.resolve() / "bootstrap"),
+    ]
+
+
+def _started(
+    command: Sequence[str], cwd: Path, environ: Mapping[str, str], scratch: Path, sockets: Sequence[int] = ()
+) -> "subprocess.Popen[bytes]":
+    with (scratch / "stdout").open("wb") as out, (scratch / "stderr").open("wb") as err:
+        try:
+            return subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=err,
+                env=environ,
+                cwd=cwd,
+                pass_fds=sockets,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise MachineError(
+                f"the Runtime Interface Emulator cannot be started ({error.strerror})",
+                where=command[0],
+                todo="check that this machine can execute this file",
+            ) from error
+
+
+def _start_confined(
+    sandbox: Sandbox, rie: Path, environ: Mapping[str, str], scratch: Path
+) -> tuple["subprocess.Popen[bytes]", int | str]:
+    """Start the emulator in namespaces of its own, where each port is free; a Unix socket leads to it."""
+    path = scratch / "invocations"
+    ours, ready = socket.socketpair()
+    with ours, ready, socket.socket(socket.AF_UNIX) as listener:
+        with _short(path) as short:
+            listener.bind(short)
+        listener.listen()
+        sockets = (listener.fileno(), ready.fileno())
+        command = confined.command(
+            _command(sandbox, rie, *_PORTS),
+            scratch=scratch,
+            read=(sandbox.layer, sandbox.function, rie),
+            port=_PORTS[0],
+            sockets=sockets,
+        )
+        process = _started(command, sandbox.function, environ, scratch, sockets)
+        ready.close()
+        ours.settimeout(_START_S)
+        with suppress(OSError):
+            if ours.recv(1):
+                return process, str(path)
+    process.kill()
+    process.wait()
+    raise _not_started(scratch)
+
+
 def _start(
     sandbox: Sandbox, rie: Path, environ: Mapping[str, str], scratch: Path
-) -> tuple["subprocess.Popen[bytes]", int]:
+) -> tuple["subprocess.Popen[bytes]", int | str]:
     for _ in range(_TRIES):  # another program may take a free port before the emulator does
         port, api_port = free_ports(2)
-        command = [str(rie), "--runtime-interface-emulator-address", f"127.0.0.1:{port}"]
-        command += [
-            "--runtime-api-address",
-            f"127.0.0.1:{api_port}",
-            str(sandbox.layer.resolve() / "bootstrap"),
-        ]
-        with (scratch / "stdout").open("wb") as out, (scratch / "stderr").open("wb") as err:
-            try:
-                process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.DEVNULL,
-                    stdout=out,
-                    stderr=err,
-                    env=environ,
-                    cwd=sandbox.function,
-                    start_new_session=True,
-                )
-            except OSError as error:
-                raise MachineError(
-                    f"the Runtime Interface Emulator cannot be started ({error.strerror})",
-                    where=str(rie),
-                    todo="check that this machine can execute this file",
-                ) from error
+        process = _started(_command(sandbox, rie, port, api_port), sandbox.function, environ, scratch)
         deadline = time.monotonic() + _START_S
         while process.poll() is None and time.monotonic() < deadline:
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
@@ -274,8 +347,12 @@ def _start(
             time.sleep(0.005)
         process.kill()
         process.wait()
+    raise _not_started(scratch)
+
+
+def _not_started(scratch: Path) -> MachineError:
     last = (scratch / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    raise MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
+    return MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
 
 
 def _stop(mark: str) -> None:

@@ -123,7 +123,7 @@ def check(folder: Path, target: LayerTarget, expectation: Expectation) -> None:
             todo=_TODO,
         )
     signer = record.source.signed_by
-    if signer not in openpgp.pinned_fingerprints():
+    if signer not in {key.fingerprint for key in openpgp.pinned_keys()}:
         raise NotVerifiedError(
             f"no OpenPGP signature by a pinned key ({record.source.signature})",
             where=path.name,

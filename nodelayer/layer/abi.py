@@ -218,4 +218,4 @@ def refuse(verdict: Verdict) -> IncompatibleError:
 def _natural(version: str) -> tuple[tuple[int, int | str], ...]:
     """Return a sort key that puts GLIBC_2.9 before GLIBC_2.28."""
     parts = re.split(r"(\d+)", version)
-    return tuple((1, int(part)) if part.isdigit() else (0, part) for part in parts)
+    return tuple((1, int(part)) if part.isdecimal() else (0, part) for part in parts)

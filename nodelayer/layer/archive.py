@@ -5,18 +5,21 @@ rather than by the installed zlib. Format: PKWARE's APPNOTE.TXT 6.3.10, without 
 250 MB unpacked).
 """
 
-import io
+import errno
+import os
 import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 import deflate
 
+from nodelayer.aws.quotas import UNZIPPED
 from nodelayer.errors import InvalidInputError, NotVerifiedError
 
 LEVELS = {"best": 12, "fast": 6}
@@ -30,7 +33,23 @@ _MADE_BY_UNIX_20 = 3 << 8 | 20
 _NEEDS_20 = 20
 _UTF8_NAMES = 1 << 11
 _STORED, _DEFLATED = 0, 8
+_ENCRYPTED = 1
 _REGULAR_FILE = 0o100000
+_END = struct.Struct("<4sHHHHIIH")
+MOST_ENTRIES = 1_000
+_MOST_ROW = 1_024  # bytes of an entry in the central directory
+_BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    ValueError,
+    NotImplementedError,
+    RuntimeError,
+    OverflowError,
+    OSError,
+    InvalidInputError,
+)
 
 
 @dataclass(frozen=True)
@@ -98,19 +117,65 @@ def _compress(data: bytes, level: int) -> bytes:
 
 
 def read(path: Path) -> Iterator[Entry]:
-    """Yield the entries of a layer zip.
+    """Yield the entries of a layer zip. Sizes are checked before anything is unpacked.
 
     Raises:
         NotVerifiedError: The zip is damaged, or `write` did not make it.
     """
+    with _opened(path) as archive:
+        for info in archive.infolist():
+            with archive.open(info) as file:
+                data = file.read(info.file_size)  # read() would unpack everything before it counts
+                if len(data) < info.file_size or file.read(1):
+                    raise zipfile.BadZipFile(f"{info.filename!r} has another size")
+            yield Entry(info.filename, data, info.external_attr >> 16 & 0o777)
+
+
+def names(path: Path) -> set[str]:
+    """Return the paths of the entries of a layer zip. Raises NotVerifiedError."""
+    with _opened(path) as archive:
+        return set(archive.namelist())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Open a layer zip whose sizes are within Lambda's limits; raise NotVerifiedError for what is broken."""
     try:
-        with zipfile.ZipFile(io.BytesIO(path.read_bytes())) as archive:
-            for info in archive.infolist():
-                yield Entry(info.filename, archive.read(info), info.external_attr >> 16 & 0o777)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError) as error:
+        with path.open("rb") as stream:
+            _check_directory(stream)
+            with zipfile.ZipFile(stream) as archive:
+                _check_entries(archive.infolist())
+                yield archive
+    except _BROKEN as error:
+        if isinstance(error, OSError) and error.errno != errno.EINVAL:
+            raise  # of the disk; EINVAL is of an offset before the start
         raise NotVerifiedError(
             f"the layer is damaged ({error})", where=str(path), todo="delete it and build it again"
         ) from error
+
+
+def _check_directory(stream: BinaryIO) -> None:
+    """Check the size of the central directory, which zipfile reads as a whole."""
+    size = stream.seek(0, os.SEEK_END)
+    stream.seek(max(0, size - _END.size))
+    end = stream.read()
+    if len(end) < _END.size or not end.startswith(b"PK\x05\x06"):
+        raise zipfile.BadZipFile("it does not end as a layer does")
+    _, _, _, _, entries, length, _, _ = _END.unpack(end)
+    if entries > MOST_ENTRIES or length > MOST_ENTRIES * _MOST_ROW:
+        raise zipfile.BadZipFile(f"it has more than {MOST_ENTRIES} files")
+
+
+def _check_entries(infos: Sequence[zipfile.ZipInfo]) -> None:
+    paths = {info.filename for info in infos}
+    folders = {str(folder) for path in paths for folder in PurePosixPath(path).parents}
+    if len(paths) < len(infos) or paths & folders:
+        raise zipfile.BadZipFile("two files have the same path")
+    if sum(info.file_size for info in infos) > UNZIPPED:
+        raise zipfile.BadZipFile("it unpacks to more than 250 MB")
+    for info in infos:
+        if info.compress_type not in (_STORED, _DEFLATED) or info.flag_bits & _ENCRYPTED:
+            raise zipfile.BadZipFile(f"{info.filename!r} is encrypted, or compressed in another way")
 
 
 def unpack(entries: Iterable[Entry], folder: Path) -> None:

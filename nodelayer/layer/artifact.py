@@ -1,15 +1,15 @@
 """Open built layer zips by their build records, and check that each record matches its zip."""
 
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, machine_error
+from nodelayer.layer import archive
 from nodelayer.layer.record import BuildRecord, load, matches
 from nodelayer.node.sources.base import SourceRecord
 from nodelayer.node.versions import Release, lts_codename, resolve, sort_key
-from nodelayer.project_paths import PROGRAM
+from nodelayer.project_paths import PROGRAM, command
 
 
 @dataclass(frozen=True)
@@ -103,7 +103,7 @@ def _newest(records: Sequence[BuildRecord], spec: str, architecture: str, out: P
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} is built",
             where=str(out),
-            todo=f"run {PROGRAM} build-layer --node '{spec}' --arch {architecture}"
+            todo=f"run {command('build-layer', '--node', spec, '--arch', architecture)}"
             + (f"; built versions: {', '.join(available)}" if available else ""),
         ) from error
 
@@ -125,7 +125,7 @@ def of_record(record: BuildRecord, folder: Path) -> Artifact:
         NotVerifiedError: The zip is missing, or does not match the record.
     """
     path = folder / record.zip
-    todo = f"run {PROGRAM} build-layer --node {record.node_version} --arch {record.architecture}"
+    todo = f"run {command('build-layer', '--node', record.node_version, '--arch', record.architecture)}"
     try:
         if not matches(record, folder):
             raise NotVerifiedError(
@@ -160,14 +160,7 @@ def check_zip(artifact: Artifact) -> None:
     Raises:
         NotVerifiedError: It is not.
     """
-    try:
-        with zipfile.ZipFile(artifact.path) as opened:
-            names = set(opened.namelist())
-    except (OSError, zipfile.BadZipFile) as error:
-        raise NotVerifiedError(
-            "the file is not a zip", where=str(artifact.path), todo="build the layer again"
-        ) from error
-    if "bootstrap" not in names:
+    if "bootstrap" not in archive.names(artifact.path):
         raise NotVerifiedError(
             "the zip is not a layer with a runtime: it has no bootstrap",
             where=str(artifact.path),

@@ -11,9 +11,10 @@ import json
 import re
 import tarfile
 import tempfile
+import threading
 import time
 import uuid
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from importlib.resources import files
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import docker
+import msgspec
 import requests
 import stamina
 import stamina.instrumentation
@@ -51,7 +53,21 @@ _NO_DAEMON = {"FileNotFoundError": "no socket", "ConnectionRefusedError": "conne
 _CLEANUP_ROUNDS = 40
 _CLEANUP_PAUSE_S = 0.5
 _EMPTY_ROUNDS_AFTER_INTERRUPTION = 3
-_OUT = "/nodelayer/out"
+_PROOF = "nodelayer-proof: "
+_PROOF_S = 300  # an emulated architecture is slow
+_MOST_OUTPUT = 1_000_000  # bytes
+_CONFINED: dict[str, Any] = {
+    "network_mode": "none",
+    "user": "65534:65534",
+    "read_only": True,
+    "tmpfs": {"/tmp": "size=64m"},  # noqa: S108 - in the container
+    "cap_drop": ["ALL"],
+    "security_opt": ["no-new-privileges"],
+    "mem_limit": "2g",
+    "memswap_limit": "2g",
+    "pids_limit": 256,
+}
+"""What keeps the downloaded binary from everything except computing."""
 _LABEL = "io.nodelayer.build"
 _ID_OF_AMAZON_LINUX = "amzn"
 
@@ -74,6 +90,11 @@ class ProofRequest:
     architecture: Architecture
     base: str
     libraries: Sequence[str] = ()
+
+
+class _Report(msgspec.Struct):
+    versions: dict[str, str]
+    system: dict[str, str]
 
 
 class Engine:
@@ -134,7 +155,7 @@ class Engine:
     def prove(
         self, entries: Sequence[Entry], request: ProofRequest, docker_context: DockerContext
     ) -> LayerProof:
-        """Run the stages of docker/Dockerfile with these files; afterwards remove its containers and images.
+        """Build docker/Dockerfile with these files and test them in a container; remove both afterwards.
 
         Raises:
             UnreachableError: The daemon or the image's registry does not answer.
@@ -149,11 +170,11 @@ class Engine:
         try:
             with _context(entries, docker_context) as context:
                 image = self._build(context, build, request)
-            exported = self._export(image)
+            found, report = self._test(image, request)
             empty_rounds = 1
         finally:
             self._clean(build, image, empty_rounds)
-        return _proof(exported, entries, request)
+        return _proof(found, report, entries, request)
 
     def _build(self, context: IO[bytes], build: str, request: ProofRequest) -> str:
         lines: list[str] = []
@@ -163,11 +184,10 @@ class Engine:
                 fileobj=context,
                 custom_context=True,
                 dockerfile="docker/Dockerfile",
-                target="export",
+                target="proof",
                 platform=request.architecture.docker,
                 buildargs={
                     "BASE_IMAGE": request.base,
-                    "NODE_VERSION": request.node_version,
                     "LIBRARIES": " ".join(request.libraries),
                     "BUILD_ID": build,
                 },
@@ -208,7 +228,12 @@ class Engine:
         self.base_image(base, architecture)
         try:
             container = self._client.containers.create(
-                base, list(command), entrypoint=[], environment=dict(environ), platform=architecture.docker
+                base,
+                list(command),
+                entrypoint=[],
+                environment=dict(environ),
+                platform=architecture.docker,
+                **{**_CONFINED, "read_only": False, "user": ""},  # it gets files and leaves one
             )
             try:
                 container.put_archive("/", files)
@@ -221,11 +246,32 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, base) from error
 
-    def _export(self, image: str) -> tarfile.TarFile:
+    def _test(self, image: str, request: ProofRequest) -> tuple[tarfile.TarFile, bytes]:
+        """Test the layer in a container; return the files of /opt and the report as JSON."""
+        lines: list[str] = []
+        report = b""
         try:
-            container = self._client.containers.create(image, command=["none"])
+            container = self._client.containers.create(
+                image, ["sh", "/nodelayer/prove.sh", request.node_version], **_CONFINED
+            )
             try:
-                return _archive(container, f"{_OUT}/.")
+                container.start()
+                timer = threading.Timer(_PROOF_S, lambda: _kill(container))
+                timer.start()
+                try:
+                    for line in _lines(container.logs(stream=True, follow=True)):
+                        if line.startswith(_PROOF):
+                            report = line.removeprefix(_PROOF).encode()
+                        elif line:
+                            lines.append(line)
+                            self._reporter.say(f"  docker: {line}")
+                finally:
+                    timer.cancel()
+                    _kill(container)
+                code = container.wait()["StatusCode"]
+                if code or not report:
+                    raise _failed(f"the test ended with exit code {code}", lines, request)
+                return _archive(container, "/opt/."), report
             finally:
                 container.remove(force=True)
         except (DockerException, requests.RequestException) as error:
@@ -253,6 +299,23 @@ class Engine:
                 if empty >= empty_rounds:
                     return
             time.sleep(_CLEANUP_PAUSE_S)
+
+
+def _kill(container: Container) -> None:
+    with suppress(DockerException, requests.RequestException):  # it has ended
+        container.kill()
+
+
+def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
+    """Yield the lines of a container's output, until it ends or has printed too much."""
+    size, rest = 0, b""
+    for chunk in chunks:
+        size += len(chunk)
+        *whole, rest = (rest + chunk).split(b"\n")
+        yield from (line.decode(errors="replace").rstrip() for line in whole)
+        if size > _MOST_OUTPUT:
+            return
+    yield rest.decode(errors="replace").rstrip()
 
 
 def _archive(container: Container, path: str) -> tarfile.TarFile:
@@ -323,37 +386,43 @@ def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[byte
     return spool
 
 
-def _proof(exported: tarfile.TarFile, sent: Sequence[Entry], request: ProofRequest) -> LayerProof:
+def _proof(
+    exported: tarfile.TarFile, report: bytes, sent: Sequence[Entry], request: ProofRequest
+) -> LayerProof:
     with exported:
         found: dict[str, tuple[bytes, int]] = {}
         for member in exported:
             stream = exported.extractfile(member) if member.isfile() else None
             if stream is not None:
                 found[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
-    expected = {f"opt/{entry.path}": (entry.data, entry.mode) for entry in sent}
-    added = {f"opt/lib/{soname}" for soname in request.libraries}
-    returned = {name for name in found if name.startswith("opt/")}
+    expected = {entry.path: (entry.data, entry.mode) for entry in sent}
+    added = {f"lib/{soname}" for soname in request.libraries}
     changed = sorted(name for name in expected if found.get(name) != expected[name])
-    if changed or returned - expected.keys() != added:
-        unexpected = ", ".join(changed + sorted((returned - expected.keys()) ^ added))
+    if changed or found.keys() - expected.keys() != added:
+        unexpected = ", ".join(changed + sorted((found.keys() - expected.keys()) ^ added))
         raise NotVerifiedError(
             f"the Docker build changed files of the layer: {unexpected}",
             todo="use a base image whose /opt is empty",
         )
-    report: dict[str, Any] = json.loads(found["proof.json"][0])
-    system = report["system"].get("PRETTY_NAME", "an unnamed system")
+    try:
+        told = msgspec.json.decode(report, type=_Report)
+    except ValueError as error:
+        raise NotVerifiedError(
+            f"the report of the test is not valid ({error})", todo="use another --source"
+        ) from error
+    system = told.system.get("PRETTY_NAME", "an unnamed system")
     return LayerProof(
         builder=BuilderRecord(
             name="docker",
             base_image=request.base,
             system=system,
-            amazon_linux=report["system"].get("ID") == _ID_OF_AMAZON_LINUX,
+            amazon_linux=told.system.get("ID") == _ID_OF_AMAZON_LINUX,
             executed=True,
             invoked=True,
             libraries=dict.fromkeys(request.libraries, f"packages of {system}"),
         ),
-        libraries={soname: found[f"opt/lib/{soname}"][0] for soname in request.libraries},
-        versions=report["versions"],
+        libraries={soname: found[f"lib/{soname}"][0] for soname in request.libraries},
+        versions=told.versions,
     )
 
 

@@ -3,16 +3,10 @@
 Formats: System V gABI, chapters 4 and 5; symbol versions: Linux Standard Base Core 5.0, chapter 10.7.
 """
 
-import io
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-
-from elftools.common.exceptions import ELFError
-from elftools.elf.dynamic import DynamicSegment
-from elftools.elf.elffile import ELFFile
-from elftools.elf.segments import InterpSegment, NoteSegment
 
 from nodelayer.errors import NotVerifiedError
 
@@ -20,14 +14,21 @@ _IDENT = b"\x7fELF\x02\x01"  # ELF, 64 bits, little-endian
 _HEADER = struct.Struct("<16sHHIQQQIHHHHHH")
 _PROGRAM = struct.Struct("<IIQQQQQQ")
 _SECTION = struct.Struct("<IIQQQQIIQQ")
+_DYNAMIC = struct.Struct("<qQ")
 _SYMBOL = struct.Struct("<IBBHQQ")
+_NOTE = struct.Struct("<III")
 _NEED = struct.Struct("<HHIII")
 _NEED_NODE = struct.Struct("<IHHII")
 _DEFINITION = struct.Struct("<HHHHIII")
 _DEFINITION_NAME = struct.Struct("<II")
 
+_MACHINES = {3: "EM_386", 62: "EM_X86_64", 183: "EM_AARCH64"}
 _ET_EXEC, _ET_DYN = 2, 3
-_PT_NULL, _PT_LOAD = 0, 1
+_PT_NULL, _PT_LOAD, _PT_DYNAMIC, _PT_INTERP, _PT_NOTE = 0, 1, 2, 3, 4
+_DT_NULL, _DT_NEEDED, _DT_HASH, _DT_STRTAB, _DT_SYMTAB, _DT_SONAME = 0, 1, 4, 5, 6, 14
+_DT_GNU_HASH, _DT_VERSYM = 0x6FFFFEF5, 0x6FFFFFF0
+_DT_VERDEF, _DT_VERDEFNUM, _DT_VERNEED, _DT_VERNEEDNUM = range(0x6FFFFFFC, 0x70000000)
+_NT_GNU_BUILD_ID = 3
 _SHT_STRTAB, _SHT_NOBITS = 3, 8
 _SHF_ALLOC, _SHF_INFO_LINK = 0x2, 0x40
 _SHN_UNDEF = 0
@@ -35,17 +36,14 @@ _VER_FLG_BASE, _VER_FLG_WEAK = 0x1, 0x2
 _VERSION_MASK = 0x7FFF  # the top bit of a version index is a flag: the symbol is hidden
 _ALIGNMENT = 8
 
-_DAMAGE = (
-    ELFError,
-    struct.error,
-    ArithmeticError,
-    AssertionError,
-    AttributeError,
-    LookupError,
-    TypeError,
-    ValueError,
-)
-"""The errors that pyelftools and this module raise for a damaged file."""
+# Limits far above the tables of Node.js: tables may overlap, so a small file may describe very large ones.
+_MOST_ROWS = 4_096  # segments, sections, dynamic tags, notes, version nodes
+_MOST_SYMBOLS = 1_000_000
+_MOST_TEXT = 4_096  # bytes of a name
+_MOST_NAMES = 1 << 20  # bytes of all names of sections
+
+_DAMAGE = (struct.error, ArithmeticError, LookupError, ValueError)
+"""The errors that this module raises for a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -86,46 +84,74 @@ def read(data: bytes, *, name: str) -> Elf:
     """
     _recognise(data, name)
     try:
-        opened = ELFFile(io.BytesIO(data))
-        segments = list(opened.iter_segments())
-        interpreter = [each.get_interp_name() for each in segments if isinstance(each, InterpSegment)]
-        dynamic = [each for each in segments if isinstance(each, DynamicSegment)]
-        linked = _Linked(data, dynamic[0]) if dynamic else None
+        header = _HEADER.unpack_from(data)
+        segments = _segments(data, header)
+        interpreter = [_text(data, at, at + size) for kind, at, _, size in segments if kind == _PT_INTERP]
+        dynamic = [(at, size) for kind, at, _, size in segments if kind == _PT_DYNAMIC]
+        linked = _Linked(data, segments, *dynamic[0]) if dynamic else None
         return Elf(
-            machine=str(opened["e_machine"]),
+            machine=_MACHINES.get(header[2], f"machine {header[2]}"),
             soname=linked.soname if linked else None,
-            interpreter=str(interpreter[0]) if interpreter else None,
+            interpreter=interpreter[0] if interpreter else None,
             libraries=linked.libraries if linked else (),
             requires=tuple(linked.requires()) if linked else (),
             provides=frozenset(linked.provides()) if linked else frozenset(),
-            build_id=_build_id(each for each in segments if isinstance(each, NoteSegment)),
+            build_id=_build_id(data, [(at, size) for kind, at, _, size in segments if kind == _PT_NOTE]),
         )
     except _DAMAGE as error:
         raise _damaged(name, error) from error
 
 
+_Segment = tuple[int, int, int, int]
+"""Type, offset in the file, address, size in the file."""
+
+
+def _segments(data: bytes, header: Sequence[int]) -> list[_Segment]:
+    at, count = header[5], _limited(header[10])
+    rows = (_PROGRAM.unpack_from(data, at + _PROGRAM.size * index) for index in range(count))
+    return [(kind, offset, address, size) for kind, _, offset, address, _, size, _, _ in rows]
+
+
+def _limited(count: int, most: int = _MOST_ROWS) -> int:
+    if count > most:
+        raise ValueError(f"it has a table of {count} rows")
+    return count
+
+
+def _text(data: bytes, start: int, limit: int | None = None) -> str:
+    end = start + _MOST_TEXT
+    return data[start : data.index(b"\0", start, min(end, limit or end))].decode("ascii")
+
+
 class _Linked:
     """The dynamic segment of a file. Tables are found by address, as the loader finds them."""
 
-    def __init__(self, data: bytes, dynamic: DynamicSegment) -> None:
+    def __init__(self, data: bytes, segments: Sequence[_Segment], at: int, size: int) -> None:
         self._data = data
-        self._dynamic = dynamic
-        tags = list(dynamic.iter_tags())
-        self._tags = {str(tag.entry.d_tag): int(tag.entry.d_val) for tag in tags}
-        self._strings = self._table("DT_STRTAB")
-        named = [(tag.entry.d_tag, int(tag.entry.d_val)) for tag in tags]
-        self.libraries = tuple(self._string(at) for tag, at in named if tag == "DT_NEEDED")
-        self.soname = next((self._string(at) for tag, at in named if tag == "DT_SONAME"), None)
+        self._loaded = [segment for segment in segments if segment[0] == _PT_LOAD]
+        tags: list[tuple[int, int]] = []
+        for offset in range(at, at + size - _DYNAMIC.size + 1, _DYNAMIC.size):
+            tag, value = _DYNAMIC.unpack_from(data, offset)
+            if tag == _DT_NULL:
+                break
+            tags.append((tag, value))
+            _limited(len(tags))
+        self._tags = dict(tags)
+        self._strings = self._table(_DT_STRTAB)
+        self.libraries = tuple(self._string(value) for tag, value in tags if tag == _DT_NEEDED)
+        self.soname = self._string(self._tags[_DT_SONAME]) if _DT_SONAME in self._tags else None
 
     def requires(self) -> Iterator[SymbolVersion]:
-        if "DT_VERNEED" not in self._tags:
+        if _DT_VERNEED not in self._tags:
             return
         carried = self._imports_by_version()
-        at = self._table("DT_VERNEED")
-        for _ in range(self._tags["DT_VERNEEDNUM"]):
+        at = self._table(_DT_VERNEED)
+        rows = 0
+        for _ in range(self._tags[_DT_VERNEEDNUM]):
             _, nodes, library, first, following = _NEED.unpack_from(self._data, at)
             node_at = at + first
             for _ in range(nodes):
+                rows = _limited(rows + 1)
                 _, flags, index, version, next_node = _NEED_NODE.unpack_from(self._data, node_at)
                 yield SymbolVersion(
                     library=self._string(library),
@@ -134,15 +160,17 @@ class _Linked:
                     weak=bool(flags & _VER_FLG_WEAK),
                 )
                 node_at += next_node
+            rows = _limited(rows + 1)
             if not following:  # the last one, even if the count is larger
                 return
             at += following
 
     def provides(self) -> Iterator[str]:
-        if "DT_VERDEF" not in self._tags:
+        if _DT_VERDEF not in self._tags:
             return
-        at = self._table("DT_VERDEF")
-        for _ in range(self._tags["DT_VERDEFNUM"]):
+        at = self._table(_DT_VERDEF)
+        for rows in range(self._tags[_DT_VERDEFNUM]):
+            _limited(rows)
             _, flags, _, _, _, first, following = _DEFINITION.unpack_from(self._data, at)
             if not flags & _VER_FLG_BASE:  # the base definition names the file itself
                 version, _ = _DEFINITION_NAME.unpack_from(self._data, at + first)
@@ -153,33 +181,60 @@ class _Linked:
 
     def _imports_by_version(self) -> Mapping[int, list[str]]:
         found: defaultdict[int, list[str]] = defaultdict(list)
-        if "DT_VERSYM" not in self._tags:
+        if _DT_VERSYM not in self._tags:
             return found
-        count = int(self._dynamic.num_symbols())
-        versions = struct.unpack_from(f"<{count}H", self._data, self._table("DT_VERSYM"))
-        symbols = self._table("DT_SYMTAB")
+        count = _limited(self._symbols(), _MOST_SYMBOLS)
+        versions = struct.unpack_from(f"<{count}H", self._data, self._table(_DT_VERSYM))
+        symbols = self._table(_DT_SYMTAB)
         table = memoryview(self._data)[symbols : symbols + count * _SYMBOL.size]
         for index, (name, _, _, section, _, _) in zip(versions, _SYMBOL.iter_unpack(table), strict=True):
             if section == _SHN_UNDEF and name:
                 found[index & _VERSION_MASK].append(self._string(name))
         return found
 
-    def _table(self, tag: str) -> int:
-        _, offset = self._dynamic.get_table_offset(tag)
-        if offset is None or offset >= len(self._data):
-            raise ValueError(f"no segment contains its {tag}")
-        return int(offset)
+    def _symbols(self) -> int:
+        """Return the number of dynamic symbols, which only a hash table tells (gABI, glibc's dl-lookup.c)."""
+        if _DT_HASH in self._tags:
+            return int(struct.unpack_from("<II", self._data, self._table(_DT_HASH))[1])
+        at = self._table(_DT_GNU_HASH)
+        buckets, first, bloom, _ = struct.unpack_from("<IIII", self._data, at)
+        start = at + 16 + 8 * bloom
+        chains = start + 4 * buckets
+        if chains > len(self._data):
+            raise ValueError("its hash table ends outside of it")
+        last = max(memoryview(self._data)[start:chains].cast("I"), default=0)
+        if last < first:
+            return int(first)
+        for index in range(last, _MOST_SYMBOLS):
+            (hashed,) = struct.unpack_from("<I", self._data, chains + 4 * (index - first))
+            if hashed & 1:  # the end of the last chain
+                return index + 1
+        raise ValueError("its hash table has a chain without an end")
+
+    def _table(self, tag: int) -> int:
+        """Return the offset of the table at the address of a tag."""
+        address = self._tags[tag]
+        for _, offset, start, size in self._loaded:
+            if start <= address < start + size and offset + address - start < len(self._data):
+                return offset + address - start
+        raise ValueError(f"no segment contains the table of tag {tag:#x}")
 
     def _string(self, offset: int) -> str:
-        start = self._strings + offset
-        return self._data[start : self._data.index(b"\0", start)].decode("utf-8")
+        return _text(self._data, self._strings + offset)
 
 
-def _build_id(notes: Iterable[NoteSegment]) -> str | None:
-    for segment in notes:
-        for note in segment.iter_notes():
-            if note["n_type"] == "NT_GNU_BUILD_ID":
-                return str(note["n_desc"])
+def _build_id(data: bytes, segments: Iterable[tuple[int, int]]) -> str | None:
+    rows = 0
+    for start, size in segments:
+        at = start
+        while at + _NOTE.size <= start + size:
+            rows = _limited(rows + 1)
+            name_size, length, kind = _NOTE.unpack_from(data, at)
+            name_at = at + _NOTE.size
+            content = name_at + -(-name_size // 4) * 4
+            if kind == _NT_GNU_BUILD_ID and data[name_at : name_at + name_size] == b"GNU\0":
+                return data[content : content + _limited(length)].hex()
+            at = content + -(-length // 4) * 4
     return None
 
 
@@ -241,7 +296,9 @@ _EMPTY = _Section(b"", 0, 0, 0, 0, 0, 0, 0, 0, 0)
 def _stripped(data: bytes) -> bytes:
     header = list(_HEADER.unpack_from(data))
     programs_at, sections_at, programs, sections, names_in = (header[at] for at in (5, 6, 10, 12, 13))
-    rows = [_PROGRAM.unpack_from(data, programs_at + _PROGRAM.size * index) for index in range(programs)]
+    rows = [
+        _PROGRAM.unpack_from(data, programs_at + _PROGRAM.size * index) for index in range(_limited(programs))
+    ]
     if not any(kind == _PT_LOAD for kind, *_ in rows):
         raise ValueError("it has no segment to load")
     kept = _kept(_sections(data, sections_at, sections, names_in))
@@ -266,12 +323,13 @@ def _stripped(data: bytes) -> bytes:
 
 
 def _sections(data: bytes, at: int, count: int, names_in: int) -> list[_Section]:
-    rows = [_SECTION.unpack_from(data, at + _SECTION.size * index) for index in range(count)]
+    rows = [_SECTION.unpack_from(data, at + _SECTION.size * index) for index in range(_limited(count))]
     if not rows:
         return []
     start, size = rows[names_in][4:6]
-    names = data[start : start + size]
-    return [_Section(names[row[0] : names.index(b"\0", row[0])], *row[1:]) for row in rows]
+    names = data[start : start + _limited(size, _MOST_NAMES)]
+    ends = (names.index(b"\0", row[0], row[0] + _MOST_TEXT) for row in rows)
+    return [_Section(names[row[0] : end], *row[1:]) for row, end in zip(rows, ends, strict=True)]
 
 
 def _kept(sections: list[_Section]) -> list[_Section]:

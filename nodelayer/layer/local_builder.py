@@ -1,11 +1,12 @@
 """Test a layer on this machine: run the binary, and invoke the sample function on the unpacked layer."""
 
 import errno
-import json
 import os
 import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import msgspec
 
 from nodelayer.architecture import ARM64, Architecture, of_host
 from nodelayer.errors import (
@@ -19,6 +20,7 @@ from nodelayer.layer import abi, archive, elf, system_library
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.contents import NODE
 from nodelayer.layer.record import BuilderRecord, LayerProof, LayerTarget
+from nodelayer.util import confined
 from nodelayer.util.console import Reporter
 from nodelayer.util.temporary import temporary_folder
 
@@ -91,10 +93,19 @@ def _host_library(soname: str, target: LayerTarget, runtime: abi.RuntimeTarget) 
 
 def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str, str]:
     """Return `process.versions` of the binary in an unpacked layer; empty if this machine cannot run it."""
-    command = [str(layer / NODE), "-p", "JSON.stringify(process.versions)"]
-    environ = {"LD_LIBRARY_PATH": str(layer / "lib"), "PATH": os.environ.get("PATH", os.defpath)}
+    command = [str(layer.resolve() / NODE), "-p", "JSON.stringify(process.versions)"]
+    environ = {"LD_LIBRARY_PATH": str(layer.resolve() / "lib"), "PATH": os.defpath}
     try:
-        done = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=120, check=False)
+        with temporary_folder("nodelayer-") as scratch:
+            if why := confined.available():
+                reporter.say(
+                    f"The binary runs with network and with your files, because of this machine: {why}"
+                )
+            else:
+                command = confined.command(command, scratch=scratch, read=(layer,))
+            done = subprocess.run(
+                command, env=environ, cwd=layer, capture_output=True, text=True, timeout=120, check=False
+            )
     except OSError as error:
         if error.errno in {errno.ENOEXEC, errno.ENOENT, errno.EACCES}:
             reporter.say(f"Not executed: this machine cannot run it ({os.strerror(error.errno)})")
@@ -105,11 +116,19 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
     if done.returncode != 0:
         why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
         foreign = target.architecture != of_host()
-        if foreign or "GLIBC" in why or "cannot open shared object" in why:
+        if (
+            foreign
+            or done.returncode == confined.NOT_STARTED
+            or "GLIBC" in why
+            or "cannot open shared object" in why
+        ):
             reporter.say(f"Not executed: this machine cannot run it ({why})")
             return {}
         raise NotVerifiedError(f"the binary of Node.js {target.version} does not run: {why}", todo=_TODO)
-    versions: dict[str, str] = json.loads(done.stdout)
+    try:
+        versions = msgspec.json.decode(done.stdout, type=dict[str, str])
+    except ValueError as error:
+        raise NotVerifiedError(f"the binary is not Node.js {target.version}", todo=_TODO) from error
     found = versions.get("node")
     if found != target.version:
         raise NotVerifiedError(f"the binary is Node.js {found}, not {target.version}", todo=_TODO)

@@ -9,11 +9,12 @@ from typing import Literal
 
 import msgspec
 
-from nodelayer.architecture import Architecture
+from nodelayer.architecture import ALL, Architecture
 from nodelayer.errors import NotVerifiedError
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.contents import client_digest
 from nodelayer.node.sources.base import SourceRecord
+from nodelayer.node.versions import is_version
 from nodelayer.version import __version__
 
 
@@ -83,6 +84,12 @@ class BuildRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     runtime_sha256: str
     builder: BuilderRecord
     files: list[FileRecord]
+
+    def __post_init__(self) -> None:
+        if not is_version(self.node_version) or self.architecture not in {each.name for each in ALL}:
+            raise ValueError(f"unknown layer {self.node_version!r} {self.architecture!r}")
+        if self.zip != f"nodejs-{self.node_version}-{self.architecture}.zip":
+            raise ValueError(f"its zip has another name: {self.zip!r}")
 
     def json_text(self) -> str:
         """Return the record as JSON."""

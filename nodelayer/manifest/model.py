@@ -7,6 +7,7 @@ never lose each other's entries.
 
 import json
 from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
 from typing import Annotated, Any, Literal, TypeVar
 
 from msgspec import Meta, Struct, field, to_builtins
@@ -39,20 +40,28 @@ class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             LayerVersionArn.parse(self.successor)
 
 
+Runtime = Annotated[str, Meta(pattern=r"^(provided|nodejs)[a-z0-9.]*$", max_length=40)]
+Organization = Annotated[str, Meta(pattern=r"^o-[a-z0-9]{10,32}$", max_length=34)]
+
+
 class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer version in one region. Times are UTC; `deleted` is set if it no longer exists."""
 
-    version: Annotated[int, Meta(ge=1, description="The layer version number")]
+    version: Annotated[int, Meta(ge=1, le=2**53, description="The layer version number")]
     arn: Annotated[str, Meta(description="The ARN of the layer version")]
     published: Annotated[Time, Meta(description="When it was published, UTC")]
     public: Annotated[bool, Meta(description="Whether every AWS account may use it")] = False
-    organizations: Annotated[list[str], Meta(description="The AWS Organizations that may use it")] = []
+    organizations: Annotated[
+        list[Organization], Meta(description="The AWS Organizations that may use it")
+    ] = []
     accounts: Annotated[list[AccountId], Meta(description="The AWS accounts that may use it")] = []
     parameters: Annotated[bool, Meta(description="Whether SSM parameters name the newest layer here")] = False
     deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
     withdrawn: Annotated[Withdrawal | None, Meta(description="Why it is no longer offered")] = None
 
     def __post_init__(self) -> None:
+        for time in (self.published, self.deleted or self.published):
+            datetime.fromisoformat(time)  # the pattern accepts a month 99
         if LayerVersionArn.parse(self.arn).version != self.version:
             raise ValueError(f"{self.arn} is not version {self.version}")
         force_setattr(self, "organizations", sorted(set(self.organizations)))
@@ -110,7 +119,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     node_version: str
     architecture: Annotated[str, Meta(pattern="^(x86_64|arm64)$", max_length=6)]
     nodelayer_version: str
-    layer_name: str
+    layer_name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", max_length=140)]
     code_sha256: Annotated[
         str,
         Meta(
@@ -119,11 +128,11 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             description="SHA-256 of the zip in base64, as Lambda reports it",
         ),
     ]
-    size: Annotated[int, Meta(ge=0, description="Size of the zip in bytes")]
+    size: Annotated[int, Meta(ge=0, le=2**53, description="Size of the zip in bytes")]
     unzipped_size: Annotated[
-        Annotated[int, Meta(ge=0)] | None, Meta(description="Size of the unzipped files in bytes")
+        Annotated[int, Meta(ge=0, le=2**53)] | None, Meta(description="Size of the unzipped files in bytes")
     ] = None
-    compatible_runtimes: list[str]
+    compatible_runtimes: list[Runtime]
     source: Annotated[Source | None, Meta(description="Where Node.js came from")] = None
     canary: Canary | None = None
     regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}

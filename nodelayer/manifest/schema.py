@@ -10,6 +10,11 @@ from nodelayer.errors import NodelayerError, NotVerifiedError
 from nodelayer.manifest.model import Manifest
 
 SCHEMA_VERSION = 3
+MOST_BYTES = 64 * 1024 * 1024
+
+
+class _Head(msgspec.Struct):
+    schema_version: int = 0
 
 
 def parse(data: bytes, where: str) -> Manifest:
@@ -18,14 +23,20 @@ def parse(data: bytes, where: str) -> Manifest:
     Raises:
         NotVerifiedError: It is not a valid manifest, or its schema version is newer.
     """
+    if len(data) > MOST_BYTES:
+        raise NotVerifiedError(
+            f"the manifest has more than {MOST_BYTES} bytes", where=where, todo="correct --manifest"
+        )
     try:
-        raw = json.loads(data)
+        # This builds no value of the rest. msgspec refuses lone surrogates, which cannot be written.
+        version = msgspec.json.decode(data, type=_Head).schema_version
+    except msgspec.ValidationError:
+        version = 0
     except (ValueError, RecursionError) as error:
         raise NotVerifiedError(
-            "the manifest is not JSON", where=where, todo="restore it from its last commit"
+            f"the manifest is not JSON ({error})", where=where, todo="restore it from its last commit"
         ) from error
-    version = raw.get("schema_version") if isinstance(raw, dict) else None
-    if not isinstance(version, int) or version < 1:
+    if version < 1:
         raise NotVerifiedError(
             "this is not a manifest: it has no schema_version", where=where, todo="correct --manifest"
         )
@@ -36,11 +47,15 @@ def parse(data: bytes, where: str) -> Manifest:
             todo="update nodelayer",
         )
     try:
+        if version == SCHEMA_VERSION:
+            known = msgspec.json.decode(data, type=Manifest)
+            return Manifest.of(known.layers, known.runtimes)
+        raw = msgspec.json.decode(data)
         for older in range(version, SCHEMA_VERSION):
             raw = _MIGRATIONS[older](raw)
         known = msgspec.convert(raw, Manifest)
         return Manifest.of(known.layers, known.runtimes)
-    except (ValueError, NodelayerError, TypeError, AttributeError) as error:
+    except (ValueError, NodelayerError, TypeError, AttributeError, RecursionError) as error:
         raise NotVerifiedError(
             f"the manifest is not valid ({_reason(error)})", where=where, todo="restore its last commit"
         ) from error

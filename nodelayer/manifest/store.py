@@ -10,11 +10,10 @@ from typing import IO
 
 from nodelayer.errors import InvalidInputError, MachineError, NotFoundError, NotVerifiedError, machine_error
 from nodelayer.manifest.model import MANIFEST_FILE, SCHEMA_FILE, Manifest
-from nodelayer.manifest.schema import parse, schema_text
+from nodelayer.manifest.schema import MOST_BYTES, parse, schema_text
 from nodelayer.node.versions import sort_key
 from nodelayer.version import __version__
 
-_MOST_BYTES = 64 * 1024 * 1024  # of a manifest from a URL
 _LOCK_SECONDS = 60
 _UNFINISHED = ".unfinished"
 _SCHEMA_BYTES = 8 * 1024  # more than a new manifest, or the schema, has
@@ -31,7 +30,7 @@ def open_manifest(location: str) -> Manifest:
         from nodelayer.util.http import Web, shown  # noqa: PLC0415 - takes long to import
 
         with Web(todo="name another manifest with --manifest, or try again later") as web:
-            answer = web.get(location, most=_MOST_BYTES)
+            answer = web.get(location, most=MOST_BYTES)
         if answer.status == 404:  # noqa: PLR2004 - not found
             raise NotFoundError(
                 "the manifest does not exist", where=shown(location), todo="correct --manifest"

@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 import pysequoia
@@ -59,18 +59,29 @@ _SIGNED_TEXT = re.compile(
 )
 
 
+IsoDate = Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d\Z")]
+
+
 class ReleaseKey(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A releaser's primary key: its fingerprint in upper-case hex, and whether it signs releases today."""
+    """A releaser's primary key: its fingerprint in upper-case hex, and the date by which it was retired.
+
+    A retired key signs no new releases, so nobody would notice that it was stolen. It counts only for
+    releases that were already out at that date.
+    """
 
     fingerprint: Annotated[str, msgspec.Meta(pattern=r"^[0-9A-F]{40}\Z")]
-    status: Literal["active", "retired"]
+    retired: IsoDate | None = None
+
+    def may_sign(self, released: str | None) -> bool:
+        """Check whether the key may sign a release of this ISO 8601 date; None if the date is not known."""
+        return self.retired is None or (released is not None and released <= self.retired)
 
 
 class ReleaseKeys(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """The content of release_keys.json; `as_of` is an ISO 8601 date."""
 
     provenance: str
-    as_of: Annotated[str, msgspec.Meta(pattern=r"^\d{4}-\d\d-\d\d\Z")]
+    as_of: IsoDate
     keys: Annotated[tuple[ReleaseKey, ...], msgspec.Meta(min_length=1)]
 
 
@@ -92,11 +103,11 @@ class Key:
 
 
 @cache
-def pinned_fingerprints() -> tuple[str, ...]:
-    """Return the bundled primary fingerprints in upper-case hex, keys of active releasers first."""
+def pinned_keys() -> tuple[ReleaseKey, ...]:
+    """Return the bundled keys, those of active releasers first."""
     text = resources.files("nodelayer.node").joinpath("release_keys.json").read_text(encoding="utf-8")
     keys = msgspec.json.decode(text, type=ReleaseKeys).keys
-    return tuple(key.fingerprint for key in sorted(keys, key=lambda key: key.status))
+    return tuple(sorted(keys, key=lambda key: key.retired is not None))
 
 
 def load_key(data: bytes, fingerprint: str) -> Key:
@@ -215,22 +226,30 @@ def _signed_by_primary(data: bytes, signature: bytes, key: Key, kind: SignatureT
     """Check a signature of a primary RSA key that Sequoia cannot judge."""
     try:
         primary, *rest = PacketPile.from_bytes(key.data)
-        signatures = [packet for packet in PacketPile.from_bytes(signature) if packet.tag == Tag.Signature]
+        signatures = [packet for packet in PacketPile.from_bytes(signature) if _tag(packet) == Tag.Signature]
+        if (
+            len(signatures) != 1
+            or _tag(primary) != Tag.PublicKey
+            or (primary.fingerprint or "").upper() != key.fingerprint
+        ):
+            return False
+        return _may_sign(primary, rest, signatures[0]) and _rsa_valid(data, primary, signatures[0], kind)
     except _BROKEN:
         return False
-    if (
-        len(signatures) != 1
-        or primary.tag != Tag.PublicKey
-        or (primary.fingerprint or "").upper() != key.fingerprint
-    ):
-        return False
-    return _may_sign(primary, rest, signatures[0]) and _rsa_valid(data, primary, signatures[0], kind)
+
+
+def _tag(packet: Packet) -> Tag | None:
+    """Return the type of a packet; None if pysequoia does not know it."""
+    try:
+        return packet.tag
+    except _BROKEN:
+        return None
 
 
 def _may_sign(primary: Packet, rest: Sequence[Packet], signature: Packet) -> bool:
     """Check whether the self-signatures allow signing at that time, if Sequoia can use none of them."""
     key_id = (primary.fingerprint or "")[-16:]
-    signatures = [packet for packet in rest if packet.tag == Tag.Signature]
+    signatures = [packet for packet in rest if _tag(packet) == Tag.Signature]
     own = [
         packet
         for packet in signatures

@@ -1,6 +1,5 @@
 """Extract files from the archive of a release; reject any archive that does not look like one."""
 
-import gzip
 import io
 import lzma
 import posixpath
@@ -8,26 +7,32 @@ import struct
 import tarfile
 import zlib
 from collections.abc import Mapping
+from typing import Any
 
 from nodelayer.architecture import Architecture
 from nodelayer.errors import NotVerifiedError
 
 MEGABYTE = 1_000_000
-WANTED: Mapping[str, int] = {"bin/node": 500 * MEGABYTE, "LICENSE": 5 * MEGABYTE}
+WANTED: Mapping[str, int] = {"bin/node": 200 * MEGABYTE, "LICENSE": 5 * MEGABYTE}
 """The files to extract and their largest allowed size in bytes (Node.js 26: 130 MB and 0.2 MB)."""
+MOST_ARCHIVE = 100 * MEGABYTE
+"""The largest archive to read, in bytes (Node.js 26: 56 MB)."""
 
-_MOST_BYTES = 2_000 * MEGABYTE
-_MOST_MEMBERS = 100_000
-_MOST_MEMORY = 256 * MEGABYTE  # xz -9 needs 65
-_CHUNK = 1 << 20
-_BROKEN = (
-    tarfile.TarError,
-    EOFError,
-    lzma.LZMAError,
-    zlib.error,
-    gzip.BadGzipFile,
-    OverflowError,
-    ValueError,
+_MOST_BYTES = 600 * MEGABYTE  # unpacked, headers included (Node.js 26: 220 MB)
+_MOST_MEMBERS = 20_000  # Node.js 26: 5,700
+_MOST_HEADER = 16_384  # of a pax header or a long name; paths have at most 4,096 bytes
+_MOST_GLOBAL = 1_024  # of a header for every later member; git's has a comment of 52 bytes
+_MOST_HEADERS = 2 * MEGABYTE
+_MOST_NESTED = 4  # headers before the header of one member
+_MOST_MEMORY = 128 * MEGABYTE  # xz -9 needs 65
+_CHUNK = 1 << 16
+_BROKEN = (tarfile.TarError, EOFError, lzma.LZMAError, zlib.error, OverflowError, ValueError, RecursionError)
+_EXTENDED = (
+    tarfile.XHDTYPE,
+    tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+    tarfile.GNUTYPE_LONGNAME,
+    tarfile.GNUTYPE_LONGLINK,
 )
 
 # e_machine as in the ELF specification's supplements
@@ -45,8 +50,9 @@ def members(archive: bytes, wanted: Mapping[str, int], *, where: str) -> dict[st
         NotVerifiedError: The archive is damaged or unsafe, or lacks a file.
     """
     try:
-        with _decompressed(archive, where) as stream:
-            found = _read(_Measured(stream, where), wanted, where)
+        if len(archive) > MOST_ARCHIVE:
+            raise _refuse("the archive is larger than any release of Node.js", where)
+        found = _read(_Measured(_Decompressed(archive, where), where), wanted, where)
     except _BROKEN as error:
         raise _refuse("the archive is truncated or damaged", where) from error
     missing = [name for name in wanted if name not in found]
@@ -76,41 +82,85 @@ def check_binary(node: bytes, architecture: Architecture, *, where: str) -> None
         raise _refuse("bin/node is an ELF file but not a program", where)
 
 
-def _xz() -> lzma.LZMADecompressor:
-    return lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY)
+class _Decompressed(io.RawIOBase):
+    """Decompresses .xz or .gz. Unlike the standard library's files, it refuses data after the first stream.
 
+    Thousands of empty streams take long to read, and no release of Node.js has more than one.
+    """
 
-class _Xz(io.RawIOBase):
-    """Decompresses .xz. Unlike lzma.LZMAFile, it fails if other data follows the compressed data."""
-
-    def __init__(self, archive: bytes) -> None:
+    def __init__(self, archive: bytes, where: str) -> None:
         super().__init__()
-        self._rest = archive
-        self._stream = _xz()
+        self._archive = memoryview(archive)
+        self._at = 0
+        self._rest = b""
+        self._stream: Any
+        if archive[:2] == b"\x1f\x8b":
+            self._stream = zlib.decompressobj(wbits=31)
+        elif archive[:6] == b"\xfd7zXZ\x00":
+            self._stream = lzma.LZMADecompressor(format=lzma.FORMAT_XZ, memlimit=_MOST_MEMORY)
+        else:
+            raise _refuse("the file is neither .tar.xz nor .tar.gz", where)
 
     def readable(self) -> bool:
         return True
 
     def read(self, size: int = -1) -> bytes:
-        """Return 1 to `size` bytes, or none at the end; raise LZMAError or EOFError."""
-        while True:
-            if self._stream.eof:
-                self._rest = self._stream.unused_data.lstrip(b"\0")
-                if not self._rest:
-                    return b""
-                self._stream = _xz()
-            elif self._stream.needs_input and not self._rest:
-                raise EOFError
-            rest, self._rest = self._rest, b""
-            data = self._stream.decompress(rest, max_length=size)
+        """Return 1 to `size` bytes, or none at the end; raise LZMAError, zlib.error or EOFError."""
+        while not self._stream.eof:
+            # lzma keeps what it does not consume, zlib returns it
+            waiting = self._rest or not getattr(self._stream, "needs_input", True)
+            data: bytes = self._stream.decompress(self._rest if waiting else self._more(), size)
+            self._rest = getattr(self._stream, "unconsumed_tail", b"")
             if data:
                 return data
+        if self._stream.unused_data.strip(b"\0") or bytes(self._archive[self._at :]).strip(b"\0"):
+            raise EOFError
+        return b""
+
+    def _more(self) -> memoryview:
+        """Return the next bytes of the archive. Small parts, because zlib copies what it does not consume."""
+        part = self._archive[self._at : self._at + _CHUNK]
+        if not part:
+            raise EOFError
+        self._at += len(part)
+        return part
+
+
+class _Tar(tarfile.TarFile):
+    """A tar archive with limits for headers that describe a later header."""
+
+    extended = 0
+    nested = 0
+
+
+class _Member(tarfile.TarInfo):
+    """A member whose headers are checked before tarfile reads their content."""
+
+    def _proc_member(self, tar: _Tar) -> tarfile.TarInfo:  # tarfile's extension point
+        if self.type == tarfile.GNUTYPE_SPARSE:
+            raise tarfile.ReadError("it has a sparse file")
+        extended = self.type in _EXTENDED
+        tar.nested = tar.nested + 1 if extended else 0
+        tar.extended += self.size if extended else 0
+        if extended and (
+            self.size > _MOST_HEADER
+            or tar.extended > _MOST_HEADERS
+            or tar.nested > _MOST_NESTED
+            or (self.type == tarfile.XGLTYPE and (tar.pax_headers or self.size > _MOST_GLOBAL))
+        ):
+            raise tarfile.ReadError("its headers are larger than those of any release")
+        return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
+
+    def _sparse(self, *_: object) -> None:
+        raise tarfile.ReadError("it has a sparse file")
+
+    _proc_gnusparse_00 = _proc_gnusparse_01 = _proc_gnusparse_10 = _sparse
 
 
 class _Measured(io.RawIOBase):
     """The stream that tarfile reads: limits its length and records where the last non-zero byte ends."""
 
-    def __init__(self, stream: io.RawIOBase | gzip.GzipFile, where: str) -> None:
+    def __init__(self, stream: _Decompressed, where: str) -> None:
         super().__init__()
         self._stream = stream
         self._where = where
@@ -122,30 +172,24 @@ class _Measured(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._stream.read(size) or b""
+        data = self._stream.read(size)
         filled = data.rstrip(b"\0")
         if filled:
             self.filled = self._length + len(filled)
         self._length += len(data)
-        if self._length > _MOST_BYTES + _MOST_MEMBERS * tarfile.BLOCKSIZE:
+        if self._length > _MOST_BYTES:
             raise _refuse("the archive is larger than any release of Node.js", self._where)
         return data
-
-
-def _decompressed(archive: bytes, where: str) -> gzip.GzipFile | _Xz:
-    if archive[:2] == b"\x1f\x8b":
-        return gzip.GzipFile(fileobj=io.BytesIO(archive))
-    if archive[:6] == b"\xfd7zXZ\x00":
-        return _Xz(archive)
-    raise _refuse("the file is neither .tar.xz nor .tar.gz", where)
 
 
 def _read(stream: _Measured, wanted: Mapping[str, int], where: str) -> dict[str, bytes]:
     found: dict[str, bytes] = {}
     top_folders: set[str] = set()
-    total = 0
-    with tarfile.open(fileobj=stream, mode="r|") as tar:
-        for count, member in enumerate(tar, start=1):
+    total = count = 0
+    with _Tar.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
+        while (member := tar.next()) is not None:
+            tar.members = []  # type: ignore[attr-defined]  # it would keep them all
+            count += 1
             top, inner = _place(member, where)
             top_folders.add(top)
             total += member.size

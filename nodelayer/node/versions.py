@@ -23,6 +23,8 @@ _NUMBERS = re.compile(r"(\d+)(?:\.(\d+))?(?:\.(\d+))?")
 # A number after a wildcard (`12.x.1`) has no meaning: newer versions of semver reject it, older ones drop it.
 # Characters next to a star (`12*`, `*12`, `**`) are rejected too, because semver would silently drop them.
 _BAD_WILDCARD = re.compile(r"(?<![\w-])v*(?:\d+\.)?[xX*]\.\d|\*[v=<>~^]*[\w*]|[0-9A-Za-uw-z]\*")
+_MOST_TEXT = 1_000_000
+_MOST_SPEC = 256
 _HUGE_NUMBER = re.compile(r"\d{10}")  # node-semver rejects it
 
 
@@ -68,6 +70,14 @@ def lts_lines() -> dict[int, LtsLine]:
         int(major): LtsLine(int(major), line["codename"], line["first"], line["since"], line["end_of_life"])
         for major, line in json.loads(text)["lines"].items()
     }
+
+
+@cache
+def release_dates() -> dict[str, str]:
+    """Return the ISO 8601 date of each release in release_dates.json."""
+    text = Path(__file__).with_name("release_dates.json").read_text(encoding="utf-8")
+    dates: dict[str, str] = json.loads(text)["releases"]
+    return dates
 
 
 def lts_codename(version: str, published: str | None = None) -> str | None:
@@ -142,6 +152,8 @@ def resolve(spec: str, releases: Iterable[Release]) -> Release:
         InvalidInputError: It is not a spec.
         NotFoundError: No release matches; the error names the nearest ones.
     """
+    if len(spec) > _MOST_SPEC:
+        raise _invalid_spec(f"{spec[:40]}…")
     every = sorted(releases, key=lambda release: sort_key(release.version))
     stable = [release for release in every if is_stable(release.version)]
     text = spec.strip()
@@ -328,8 +340,14 @@ def _engines(path: Path) -> str | None:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8-sig")
+        with path.open(encoding="utf-8-sig") as stream:
+            text = stream.read(_MOST_TEXT + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise InvalidInputError(
             "the file is not readable UTF-8 text", where=str(path), todo="save it as UTF-8"
         ) from error
+    if len(text) > _MOST_TEXT:
+        raise InvalidInputError(
+            f"the file has more than {_MOST_TEXT} characters", where=str(path), todo="use --node"
+        )
+    return text

@@ -5,6 +5,7 @@ Text from a manifest or a build record is escaped, so it never becomes Markdown 
 
 import base64
 import re
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -183,7 +184,7 @@ def _verify(notes: ReleaseNotes) -> Iterator[str]:
         "",
         "```sh",
         "sha256sum --check --ignore-missing SHA256SUMS",
-        f"gh attestation verify {asset} --repo {notes.repository} \\",
+        f"gh attestation verify {shlex.quote(asset)} --repo {notes.repository} \\",
         f"  --signer-workflow {notes.repository}/.github/workflows/release.yml \\",
         f"  --source-ref refs/tags/v{notes.version}",
         "```",

@@ -3,15 +3,47 @@
 Importing rich takes longer than a look-up, so only the first reporter imports it.
 """
 
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TextIO, cast
+
+from nodelayer.errors import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress, ProgressColumn
 
     from nodelayer.util.rows import Rows
+
+
+class _Escaping:
+    """A text stream that escapes what a terminal would obey; the rest is the stream that it wraps."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.wrapped = stream
+
+    def write(self, text: str) -> int:
+        """Write the text with escapes."""
+        self.wrapped.write(printable(text, lines=True))
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 - whatever the stream has
+        return getattr(self.wrapped, name)
+
+
+@contextmanager
+def escaped_output() -> Iterator[None]:
+    """Escape what the block prints, because text from AWS, a manifest or a file name may control a terminal.
+
+    Reporters escape their lines themselves, because their colors and bars are such control characters.
+    """
+    before = sys.stdout, sys.stderr
+    sys.stdout, sys.stderr = (cast("TextIO", _Escaping(stream)) for stream in before)
+    try:
+        yield
+    finally:
+        sys.stdout, sys.stderr = before
 
 
 class Reporter:
@@ -23,7 +55,8 @@ class Reporter:
     def __init__(self, console: "Console | None" = None, *, quiet: bool = False) -> None:
         from rich.console import Console
 
-        self.console = console or Console(stderr=True, highlight=False, soft_wrap=True)
+        stderr = sys.stderr.wrapped if isinstance(sys.stderr, _Escaping) else None
+        self.console = console or Console(file=stderr, stderr=True, highlight=False, soft_wrap=True)
         self.quiet = quiet or self.all_quiet
         self._rows: Rows | None = None
         self._row = ""
@@ -33,15 +66,23 @@ class Reporter:
         if self._row:
             self.show(self._row, line)
         elif not self.quiet:
-            self.console.print(line, markup=False)
+            self._print(line)
+
+    def say_lines(self, text: str) -> None:
+        """Print a text of several lines, such as a table."""
+        for line in text.splitlines():
+            self.say(line)
 
     def warn(self, line: str) -> None:
         """Print a warning, even with --quiet."""
-        self.console.print(f"warning: {line}", markup=False, style="yellow")
+        self._print(f"warning: {line}", "yellow")
 
     def fail(self, line: str) -> None:
         """Print the line of a failure that does not stop the other work, even with --quiet."""
-        self.console.print(line, markup=False, style="red")
+        self._print(line, "red")
+
+    def _print(self, line: str, style: str | None = None) -> None:
+        self.console.print(printable(line), markup=False, style=style)
 
     @contextmanager
     def rows(self, names: Sequence[str]) -> Iterator[None]:
@@ -57,7 +98,8 @@ class Reporter:
         with Rows(self.console, names) as rows:
             self._rows = rows
             try:
-                yield
+                with escaped_output():  # rows redirect both streams
+                    yield
             finally:
                 self._rows = None
 
@@ -77,12 +119,12 @@ class Reporter:
     def show(self, name: str, state: str, share: float | None = None) -> None:
         """Set the state of a row and the fraction of its work that is done (0 to 1)."""
         if rows := self._rows:
-            rows.show(name, state, share)
+            rows.show(name, printable(state), share)
 
     def end(self, name: str, state: str = "done") -> None:
         """Set the final state of a row: `failed`, `stopped`, or a result."""
         if rows := self._rows:
-            rows.end(name, state)
+            rows.end(name, printable(state))
 
     @contextmanager
     def transfer(self, label: str, total: int | None) -> Iterator[Callable[[int], None]]:
@@ -93,7 +135,7 @@ class Reporter:
             yield lambda done: self.show(row, f"{label}, {megabytes(done)}", done / total if total else None)
             return
         with self._progress(BarColumn(), DownloadColumn(), TransferSpeedColumn()) as bar:
-            task = bar.add_task(label, total=total)
+            task = bar.add_task(printable(label), total=total)
             yield lambda done: bar.update(task, completed=done)
 
     @contextmanager
@@ -106,14 +148,14 @@ class Reporter:
             yield
             return
         with self._progress(SpinnerColumn()) as bar:
-            bar.add_task(label, total=None)
+            bar.add_task(printable(label), total=None)
             yield
 
     def _progress(self, *columns: "ProgressColumn") -> "Progress":
         from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
         return Progress(
-            TextColumn("{task.description}"),
+            TextColumn("{task.description}", markup=False),
             *columns,
             TimeElapsedColumn(),
             console=self.console,

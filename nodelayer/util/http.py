@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
 from typing import Any, Self
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.exceptions import MaxRetryError, NameResolutionError, NewConnectionError
-from urllib3.util import Retry
+from urllib3.exceptions import HTTPError, MaxRetryError, NameResolutionError, NewConnectionError
+from urllib3.util import Retry, parse_url
 
 from nodelayer.errors import UnreachableError
 from nodelayer.version import __version__
@@ -23,6 +23,9 @@ _BUSY = (502, 503, 504)
 _RETRIES = 2
 _BACKOFF = 0.3  # seconds, doubled each time
 _CHUNK = 1 << 16
+_REDIRECTS = 10
+_FAILURES = (requests.RequestException, HTTPError, ValueError)
+"""What requests raises; urllib3's errors and UnicodeError come from malformed headers."""
 _USUAL = (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED, HTTPStatus.NOT_FOUND)
 _STREAMED = (
     HTTPStatus.OK,
@@ -82,7 +85,7 @@ class Web:
                     if len(data) > most:
                         raise self._failed(f"{_host(url)} sent more than {most} bytes", url)
                 return Answer(response.status_code, bytes(data), response.headers.get("ETag"))
-        except requests.RequestException as error:
+        except _FAILURES as error:
             raise self._failed(_reason(error, url), url) from error
 
     @contextmanager
@@ -97,7 +100,7 @@ class Web:
         """
         try:
             response = self._open(url, {"Accept-Encoding": "identity", **headers}, _STREAMED + also)
-        except requests.RequestException as error:
+        except _FAILURES as error:
             raise self._failed(_reason(error, url), url) from error
         with response:
             yield response
@@ -119,13 +122,47 @@ def shown(url: str) -> str:
     return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2], query="", fragment=""))
 
 
+class _RedirectError(requests.RequestException):
+    """The target of a redirect is refused."""
+
+
 class _Session(requests.Session):
+    """Follows redirects to http and https only, never from https to http, and sends them no credentials.
+
+    urllib3, which opens the connection, parses the target too, so both see the same scheme and host.
+    """
+
+    max_redirects = _REDIRECTS
+
     def get_redirect_target(self, resp: requests.Response) -> str | None:
-        """Return the target, but raise InvalidSchema for a redirect from https to http."""
-        target = super().get_redirect_target(resp)
-        if target is not None and resp.url.startswith("https:") and target.lower().startswith("http:"):
-            raise requests.exceptions.InvalidSchema("it redirects from https to http")
-        return target
+        """Return the absolute target. Raises _RedirectError."""
+        if not resp.is_redirect:
+            return None
+        try:
+            return _target(resp.url, resp.headers["location"])
+        except _RedirectError:
+            resp.close()
+            raise
+
+    def rebuild_auth(self, prepared_request: requests.PreparedRequest, response: requests.Response) -> None:
+        """Remove the credentials if the host changes, and look up no others in .netrc."""
+        if self.should_strip_auth(response.request.url, prepared_request.url):  # type: ignore[no-untyped-call]
+            prepared_request.headers.pop("Authorization", None)
+
+
+def _target(base: str, location: str) -> str:
+    """Return the absolute address of a redirect, without credentials. Raises _RedirectError."""
+    if not (location.isascii() and location.isprintable()):
+        raise _RedirectError("it redirects to an invalid address")
+    try:
+        target = parse_url(urljoin(base, location))
+    except (HTTPError, ValueError) as error:
+        raise _RedirectError("it redirects to an invalid address") from error
+    if target.scheme not in ("http", "https") or not target.host:
+        raise _RedirectError("it redirects to something else than a web address")
+    if target.scheme == "http" and parse_url(base).scheme == "https":
+        raise _RedirectError("it redirects from https to http")
+    return target._replace(auth=None).url
 
 
 class _Patience(Retry):
@@ -149,8 +186,10 @@ def _host(url: str) -> str:
     return urlsplit(url).hostname or url
 
 
-def _reason(error: requests.RequestException, url: str) -> str:
+def _reason(error: Exception, url: str) -> str:
     """Return the reason in a few words; the exception's own text may contain a password."""
+    if isinstance(error, _RedirectError):
+        return f"{_host(url)} cannot be reached ({error})"
     causes = list(_causes(error))
     table: tuple[tuple[type[BaseException], str], ...] = (
         (requests.exceptions.ProxyError, "the proxy rejects the connection"),
@@ -164,7 +203,6 @@ def _reason(error: requests.RequestException, url: str) -> str:
         (ConnectionRefusedError, "connection refused"),
         (NewConnectionError, "no connection"),
         (requests.exceptions.TooManyRedirects, "too many redirects"),
-        (requests.exceptions.InvalidSchema, "it redirects from https to http"),
         (requests.exceptions.InvalidURL, "the URL is not valid"),
     )
     for kind, words in table:

@@ -9,6 +9,8 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task, TaskID, Tex
 from rich.table import Column
 from rich.text import Text
 
+from nodelayer.errors import printable
+
 _WAITING, _ACTIVE, _DONE, _FAILED, _STOPPED = "dim", "none", "green", "red", "yellow"
 """The style of each state; it also identifies the state."""
 
@@ -28,7 +30,9 @@ class Rows(Progress):
             transient=True,
             redirect_stdout=sys.stdout.isatty(),  # results for a file or a pipe must not go to the terminal
         )
-        self._ids = {name: self.add_task(name, total=1, state="waiting", style=_WAITING) for name in names}
+        self._ids = {
+            name: self.add_task(printable(name), total=1, state="waiting", style=_WAITING) for name in names
+        }
 
     def show(self, name: str, state: str, share: float | None) -> None:
         """Set the state of a row and the fraction of its work that is done, unless it has failed."""

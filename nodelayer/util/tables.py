@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 
+from nodelayer.errors import printable
+
 
 def columns(rows: Iterable[Sequence[str]]) -> str:
-    """Format rows as lines of columns two spaces apart; nothing is truncated."""
-    every = [[str(cell) for cell in row] for row in rows]
+    """Format rows as lines of columns two spaces apart; nothing is truncated. Cells are escaped."""
+    every = [[printable(str(cell)) for cell in row] for row in rows]
     if not every:
         return ""
     widths = [max(len(row[index]) for row in every) for index in range(len(every[0]))]

@@ -28,7 +28,7 @@ def honest(layer, tmp_path_factory):
         shutil.copy(built.zip.with_name(f"{STEM}{end}"), folder)
     builder = built.record["builder"] | {"name": "docker", "executed": True, "invoked": True}
     builder["base_image"] = base_reference("provided.al2023", None, None)
-    signature = f"verified by {openpgp.pinned_fingerprints()[0]}"
+    signature = f"verified by {openpgp.pinned_keys()[0].fingerprint}"
     source = {
         "name": "nodejs.org",
         "url": "https://nodejs.org/dist/",

@@ -1,7 +1,9 @@
 """build-layer with Docker, in a Debian image in place of Amazon Linux."""
 
+import io
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -13,10 +15,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import docker
 import pytest
+from rich.console import Console
 from support import ROOT, command, environment, start
 
-from nodelayer import architecture
-from nodelayer.errors import UnreachableError
+from nodelayer.architecture import X86_64
+from nodelayer.errors import IncompatibleError, UnreachableError
 from nodelayer.layer import archive, docker_builder
 from nodelayer.util.console import Reporter
 
@@ -202,7 +205,7 @@ def test_pull_is_retried_while_the_registry_limits_the_requests(monkeypatch, cap
         threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True).start()
         engine = docker_builder.connect(Reporter())
         with pytest.raises(UnreachableError, match="the base image cannot be pulled"):
-            engine.base_image(f"127.0.0.1:{server.server_port}/none:1", architecture.X86_64)
+            engine.base_image(f"127.0.0.1:{server.server_port}/none:1", X86_64)
         server.shutdown()
     assert capfd.readouterr().err.count("The registry limits the requests, pulling again") >= 1
 
@@ -269,8 +272,8 @@ def test_missing_permission_for_the_docker_socket_is_one_line():
     "line_to_wait_for",
     [
         "Step 8/",
-        pytest.param("Step 16/", marks=pytest.mark.full),
-        pytest.param("Step 25/", marks=pytest.mark.full),
+        pytest.param("Step 13/", marks=pytest.mark.full),
+        pytest.param("INIT START", marks=pytest.mark.full),
     ],
 )
 def test_stopped_build_leaves_no_containers_or_images(layer, tmp_path, leftovers, line_to_wait_for):
@@ -312,4 +315,37 @@ def test_binary_that_does_not_run_in_the_image_is_refused_with_the_reason(
     assert outcome.code == 6
     assert "libstdc++.so.6" in outcome.lines[-1]
     assert list(tmp_path.iterdir()) == []
+    assert leftovers() == (0, 0)
+
+
+PROBE = """#!/bin/sh
+exec >&2
+id
+grep -E '^(CapEff|NoNewPrivs)' /proc/self/status
+tail -n +3 /proc/net/dev
+touch /opt/x /nodelayer/x /tmp/x
+echo 'nodelayer: probed' >&2
+exit 1
+"""
+
+
+def test_binary_of_a_layer_runs_without_network_and_privileges_and_cannot_write(client, leftovers):
+    """A script in place of the binary tells what it can do."""
+    output = io.StringIO()
+    engine = docker_builder.Engine(client, Reporter(Console(file=output, width=1000)))
+    entries = [
+        archive.Entry("bootstrap", b"", 0o755),
+        archive.Entry("nodejs/bin/node", PROBE.encode(), 0o755),
+    ]
+    request = docker_builder.ProofRequest(OLD, X86_64, STANDIN.format(arch="amd64"))
+    folder = docker_builder.DockerContext(ROOT / "docker", ROOT / "function", b"{}", ROOT / "README.md")
+    with pytest.raises(IncompatibleError, match="nodelayer: probed"):
+        engine.prove(entries, request, folder)
+    lines = [line.removeprefix("  docker: ") for line in output.getvalue().splitlines()]
+    tested = lines[next(index for index, line in enumerate(lines) if line.startswith("uid=")) :]
+    assert tested[0].startswith("uid=65534")
+    assert [line.split() for line in tested[1:3]] == [["CapEff:", "0" * 16], ["NoNewPrivs:", "1"]]
+    devices = [line.split(":")[0].strip() for line in tested if re.match(r" *\w+: +\d+ +\d+ ", line)]
+    assert devices == ["lo"]
+    assert sum("Read-only file system" in line for line in tested) == 2
     assert leftovers() == (0, 0)

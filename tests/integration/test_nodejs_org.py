@@ -14,14 +14,13 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pysequoia
 import pytest
-import requests
 from rich.console import Console
 
 from nodelayer.architecture import ARM64, X86_64
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
+from nodelayer.node.openpgp import ReleaseKey
 from nodelayer.node.sources.base import NOT_CHECKED, SourceContext
 from nodelayer.node.sources.nodejs_org import NodejsOrg
-from nodelayer.util import http as web
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 
@@ -210,14 +209,15 @@ def output():
 def nodejs(tmp_path, team, output):
     """Return a function that opens a source on this test's cache."""
 
-    def opened(base, *, pinned=None, verify_signature=True, **environ):
+    def opened(base, *, pinned=None, verify_signature=True, active_keys_only=False, **environ):
         context = SourceContext(
             DownloadCache(tmp_path / "cache"),
             Reporter(Console(file=output, width=1000, highlight=False)),
             {"NODEJS_ORG_MIRROR": f"{base}/dist", "NODELAYER_RELEASE_KEYS_URL": base, **environ},
             verify_signature,
+            active_keys_only,
         )
-        return NodejsOrg(context, pinned=pinned or [team.fingerprint])
+        return NodejsOrg(context, pinned=pinned or [ReleaseKey(team.fingerprint)])
 
     return opened
 
@@ -365,6 +365,45 @@ def test_an_invalid_download_is_rejected_while_the_key_server_is_unreachable(nod
         site.files = {path: data for path, data in site.files.items() if not path.startswith("/keys/")}
         line = refusal(NotVerifiedError, nodejs(base).fetch, VERSION, ARM64)
     assert "release team" in line
+
+
+# retired keys
+
+
+@pytest.mark.parametrize("mode", ["detached", "cleartext"])
+def test_a_retired_key_counts_only_for_releases_that_were_out_when_it_was_retired(
+    nodejs, base, site, team, mode
+):
+    if mode == "cleartext":
+        del site.files[f"{SUMS}.sig"]
+    later, earlier = (ReleaseKey(team.fingerprint, retired) for retired in ("2020-02-17", "2020-02-18"))
+    line = refusal(NotVerifiedError, nodejs(base, pinned=[later]).fetch, VERSION, X86_64)
+    assert f"signed by {team.fingerprint}, a key that the release team retired by 2020-02-17" in line
+    assert "the release is of 2020-02-18" in line
+    assert site.asked_for(".tar.xz") == []
+    files = nodejs(base, pinned=[earlier]).fetch(VERSION, X86_64)
+    assert files.record.signature == f"verified by {team.fingerprint}"
+
+
+def test_a_new_release_signed_with_a_retired_key_is_refused_and_refresh_is_named(nodejs, base, site, team):
+    new = {path.replace(VERSION, "12.99.0"): data for path, data in site.files.items()}
+    site.files.update(new)
+    retired = nodejs(base, pinned=[ReleaseKey(team.fingerprint, "2025-06-30")])
+    line = refusal(NotVerifiedError, retired.fetch, "12.99.0", X86_64)
+    assert "does not know that this release was out then" in line
+    assert "project.refresh --only release-dates" in line
+    assert site.asked_for(".tar.xz") == []
+
+
+def test_an_unattended_build_accepts_active_keys_only(nodejs, base, team):
+    pinned = [ReleaseKey(team.fingerprint, "2025-06-30")]
+    nodejs(base, pinned=pinned).fetch(VERSION, X86_64)
+    unattended = nodejs(base, pinned=pinned, active_keys_only=True)
+    assert unattended.cached(VERSION, X86_64) is None
+    assert "--active-keys accepts no retired key" in refusal(
+        NotVerifiedError, unattended.fetch, VERSION, X86_64
+    )
+    assert nodejs(base, active_keys_only=True).fetch(VERSION, X86_64).version == VERSION
 
 
 # --no-signature
@@ -544,17 +583,6 @@ def test_an_unknown_host_name_fails_at_once(nodejs):
 def test_a_host_without_a_certificate_is_never_asked_over_http(nodejs, base, site):
     refusal(UnreachableError, nodejs(base.replace("http://", "https://")).fetch, VERSION, X86_64)
     assert site.asked == []
-
-
-def test_a_redirect_from_https_to_http_is_refused():
-    response = requests.Response()
-    response.status_code, response.url = 302, "https://nodejs.org/dist/index.json"
-    response.headers["location"] = "http://nodejs.org/dist/index.json"
-    session = web._Session()
-    with pytest.raises(requests.exceptions.InvalidSchema):
-        session.get_redirect_target(response)
-    response.headers["location"] = "https://nodejs.org/download/release/index.json"
-    assert session.get_redirect_target(response) == response.headers["location"]
 
 
 def test_a_temporarily_busy_host_is_asked_again(nodejs, base, site):

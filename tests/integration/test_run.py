@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from dataclasses import replace
@@ -16,6 +17,7 @@ from nodelayer.emulation import invoke as run
 from nodelayer.emulation import rie as emulator
 from nodelayer.errors import FunctionError
 from nodelayer.layer import archive, artifact
+from nodelayer.util import confined
 
 pytestmark = pytest.mark.network
 
@@ -30,6 +32,25 @@ exports.parent = (event) => new Promise(() => {
   require('child_process').spawn('sleep', ['300'], { detached: true, stdio: 'ignore' });
   for (;;);
 });
+exports.outside = async () => {
+  const fs = require('fs');
+  const net = require('net');
+  const attempt = (run) => { try { run(); return 'done'; } catch (error) { return error.code; } };
+  const connected = new Promise((resolve) => {
+    const socket = net.connect({ host: '127.0.0.1', port: process.env.OUTSIDE_PORT });
+    socket.on('connect', () => resolve('connected'));
+    socket.on('error', (error) => resolve(error.code));
+  });
+  return {
+    variables: Object.keys(process.env).filter((name) => !/^(_|AWS_LAMBDA_|NODE_PATH)/.test(name)).sort(),
+    home: process.env.HOME,
+    secret: attempt(() => fs.readFileSync(process.env.OUTSIDE)),
+    write: attempt(() => fs.writeFileSync(process.env.OUTSIDE + '.new', 'x')),
+    ownWrite: attempt(() => fs.writeFileSync(process.env.LAMBDA_TASK_ROOT + '/new', 'x')),
+    homeWrite: attempt(() => fs.writeFileSync(process.env.HOME + '/new', 'x')),
+    network: await connected,
+  };
+};
 exports.logs = async () => { console.log('to stdout'); console.error('to stderr'); };
 """
 
@@ -281,3 +302,40 @@ def test_bootstrap_finds_its_folder_through_a_link_and_from_its_own_folder(opt, 
             line, cwd=cwd, env={"PATH": os.defpath}, capture_output=True, text=True, check=False
         )
         assert "AWS_LAMBDA_RUNTIME_API is not set" in done.stderr
+
+
+LAMBDA = {
+    "AWS_ACCESS_KEY_ID",
+    "AWS_DEFAULT_REGION",
+    "AWS_EXECUTION_ENV",
+    "AWS_REGION",
+    "AWS_SECRET_ACCESS_KEY",
+} | {
+    *("AWS_SESSION_TOKEN", "HOME", "LAMBDA_TASK_ROOT", "LANG", "NODELAYER_RUN", "PATH", "PWD", "TMPDIR", "TZ")
+}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("is_confined", [False, True])
+def test_function_gets_no_variable_of_this_machine_and_a_confined_one_nothing_else(  # noqa: PLR0913, PLR0917 - fixtures
+    opt, function, rie, tmp_path, monkeypatch, version, is_confined
+):
+    if is_confined and (why := confined.available()):
+        pytest.skip(f"this machine cannot confine programs: {why}")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
+    monkeypatch.setenv("TOKEN", "secret")
+    outside = tmp_path / "outside"
+    outside.write_text("secret")
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        named = {"OUTSIDE": str(outside), "OUTSIDE_PORT": str(server.getsockname()[1])}
+        sandbox = emulator.Sandbox(opt(version), function, "some.outside", 10, named, is_confined)
+        answer = emulator.invoke_once(sandbox, b"{}", rie=rie)
+    seen = json.loads(answer.payload)
+    assert set(seen.pop("variables")) - {"LC_CTYPE"} == LAMBDA | set(named)
+    assert not Path(seen.pop("home")).exists()
+    assert b"secret" not in answer.payload.replace(b'"secret":', b"")
+    refused = {"secret": "ENOENT", "ownWrite": "EROFS", "network": "ECONNREFUSED"}
+    allowed = {"secret": "done", "ownWrite": "done", "network": "connected"}
+    # A confined function writes to a /tmp of its own.
+    assert seen == {"homeWrite": "done", "write": "done", **(refused if is_confined else allowed)}
+    assert (tmp_path / "outside.new").exists() is not is_confined

@@ -1,7 +1,9 @@
 (() => {
   'use strict';
 
-  const data = JSON.parse(document.getElementById('data').textContent);
+  // Maps without a prototype: a runtime named constructor would otherwise find Object's.
+  const data = JSON.parse(document.getElementById('data').textContent, (_, value) =>
+    value && typeof value === 'object' && !Array.isArray(value) ? Object.assign(Object.create(null), value) : value);
   const $ = (id) => document.getElementById(id);
   const today = new Date().toISOString().slice(0, 10);
   const SLICE = 60;

@@ -66,12 +66,16 @@ class NodeFiles:
 
 @dataclass(frozen=True)
 class SourceContext:
-    """What a source needs. `environ` may contain mirrors, and npm runs with it."""
+    """What a source needs. `environ` may contain mirrors, and npm runs with it.
+
+    With `active_keys_only`, signatures by retired keys of the release team are refused, whatever the version.
+    """
 
     cache: DownloadCache
     reporter: Reporter
     environ: Mapping[str, str]
     verify_signature: bool = True
+    active_keys_only: bool = False
 
 
 class ReleaseSource(Protocol):

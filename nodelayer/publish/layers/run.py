@@ -70,7 +70,7 @@ def run(  # noqa: PLR0913 - what a run needs
         if dry_run:
             results(table)
         elif not planned.idle and not reporter.on_terminal:
-            reporter.say(table)
+            reporter.say_lines(table)
         else:
             for region, why in planned.skipped.items():
                 reporter.say(f"{region} skipped: {why}")

@@ -13,13 +13,11 @@ from nodelayer.util.console import Reporter
 DOCKERFILE = (Path(__file__).resolve().parents[3] / "docker" / "Dockerfile").read_text()
 
 
-def test_dockerfile_has_the_four_stages_fetch_verify_assemble_export():
-    assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE) == [
-        "fetch",
-        "verify",
-        "assemble",
-        "export",
-    ]
+def test_the_image_build_runs_nothing_of_the_layer():
+    assert re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE) == ["fetch", "proof"]
+    fetch, proof = re.findall(r"^RUN (.*)$", DOCKERFILE, re.MULTILINE)
+    assert fetch == "sh /nodelayer/fetch-libraries.sh /nodelayer/lib ${LIBRARIES}"
+    assert "/opt/nodejs" not in proof
 
 
 def test_a_missing_docker_daemon_is_one_line(tmp_path, monkeypatch):

@@ -353,7 +353,7 @@ def test_a_subkey_has_no_pinned_fingerprint_but_belongs_to_its_key():
 
 
 def test_the_pinned_fingerprints_are_complete_unique_and_active_ones_first():
-    pinned = openpgp.pinned_fingerprints()
+    pinned = [key.fingerprint for key in openpgp.pinned_keys()]
     assert len(pinned) == len(set(pinned)) == 29
     assert all(len(each) == 40 and each == each.upper() for each in pinned)
     assert pinned[0] == "5BE8A3F6C8A5C01D106C0AD820B1A390B168D356"
@@ -372,7 +372,7 @@ def genuine():
 
 def test_checksums_of_a_real_release_verify_with_the_pinned_key():
     text, key = genuine()
-    assert RELEASER in openpgp.pinned_fingerprints()
+    assert openpgp.ReleaseKey(RELEASER) in openpgp.pinned_keys()
     data, verified = openpgp.verify_cleartext(text, [key], where="14.2.0")
     assert verified.fingerprint == RELEASER
     assert verified.note == openpgp.PINNED_ALONE
@@ -394,3 +394,16 @@ def test_an_inserted_line_in_genuine_checksums_is_rejected():
     for changed in (line + text, inside, header):
         with pytest.raises(NotVerifiedError):
             openpgp.verify_cleartext(changed, [key], where="14.2.0")
+
+
+@pytest.mark.parametrize("tag", [19, 25, 39, 60, 63])
+def test_a_packet_of_an_unknown_type_in_a_key_is_ignored(tag):
+    text, key = genuine()
+    packet = bytes((0xC0 | tag, 1)) + b"x"
+    data = bytes(pysequoia.Cert.from_bytes(key.data)) + packet
+    longer = openpgp.Key(key.fingerprint, data, key.certificate)
+    assert openpgp.verify_cleartext(text, [longer], where="14.2.0")[1].fingerprint == RELEASER
+    assert not openpgp.is_of(signed_by(made()), [longer])
+    for call in (openpgp.signer_among, openpgp.is_of):
+        with pytest.raises(NotVerifiedError, match="not an OpenPGP signature"):
+            call(packet, [])

@@ -79,9 +79,9 @@ class TestValidArchive:
         for layout in (tarfile.PAX_FORMAT, tarfile.GNU_FORMAT):
             assert members(packed(tar_of(entries, layout), mode), WANTED, where="it") == FILES
 
-    def test_archive_compressed_in_two_parts_is_read(self, mode):
+    def test_archive_compressed_in_two_parts_is_refused(self, mode):
         tar = tar_of(release())
-        assert members(packed(tar[:2000], mode) + packed(tar[2000:], mode), WANTED, where="it") == FILES
+        assert "damaged" in refusal(packed(tar[:2000], mode) + packed(tar[2000:], mode))
 
     def test_a_file_of_the_maximum_size_is_accepted_and_one_byte_more_is_rejected(self, mode):
         archive = packed(tar_of(release()), mode)
@@ -159,7 +159,7 @@ class TestRefusedMembers:
     def test_sparse_wanted_file_is_refused(self):
         made = entry(f"{TOP}/bin/node", NODE, type=tarfile.GNUTYPE_SPARSE)
         message = refusal(packed(tar_of([*release()[2:], made], tarfile.GNU_FORMAT)))
-        assert message == f"{TOP}/bin/node in the archive is not a regular file"
+        assert message == "the archive is truncated or damaged"
 
     @pytest.mark.parametrize("name", WANTED)
     def test_an_archive_without_a_wanted_file_is_refused(self, name):

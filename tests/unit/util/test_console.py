@@ -97,3 +97,44 @@ def test_a_pipe_gets_a_line_for_each_event(changes):
     assert (plain.splitlines(), done.stdout) == (["region-2: refused", "Executed"], "result\n")
     if not changes:
         assert plain == done.stderr
+
+
+HOSTILE = """
+import sys
+from nodelayer.errors import NodelayerError
+from nodelayer.util.console import Reporter, escaped_output
+from nodelayer.util.tables import columns
+
+text = "\\x1b]0;title\\x07\\x1b[2J\\x9b31m\\r\\u202e\\ud800\\x7f\\u2028"
+forged = text + "\\nnodelayer: forged"
+with escaped_output():
+    reporter = Reporter()
+    reporter.say(forged), reporter.warn(forged), reporter.fail(forged)
+    with reporter.work(forged), reporter.transfer("[/b]" + forged, 10) as done:
+        done(1)
+    with reporter.rows([text]):
+        reporter.show(text, forged)
+        print(text)
+        reporter.fail(forged)
+    print(columns([[forged, "b"]]), end="")
+    print(NodelayerError(forged, where=forged))
+    print(text, file=sys.stderr)
+"""
+CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
+
+
+def test_text_from_outside_cannot_control_a_pipe_or_forge_a_line():
+    command = [sys.executable, "-c", HOSTILE]
+    done = subprocess.run(command, env=environment(), capture_output=True, check=True, timeout=60)
+    shown = (done.stdout + done.stderr).decode()
+    assert len(shown.splitlines()) == 8
+    assert all(r"\u001b]0;title\u0007\u001b[2J\u009b31m" in line for line in shown.splitlines())
+    assert not CONTROL.search(shown)
+
+
+def test_text_from_outside_cannot_control_a_terminal_or_forge_a_line():
+    session = terminal.run([sys.executable, "-c", HOSTILE], lines=20, env=environment(**TERMINAL))
+    assert session.code == 0
+    assert not re.search(rb"\x1b\]|\x1b\[2J|\x07|\xc2\x9b|\xe2\x80[\xa8-\xae]|\xed\xa0", session.written)
+    assert not any(line.startswith("nodelayer: forged") for screen in session.screens for line in screen)
+    assert rb"\u001b]0;title" in session.written

@@ -1,5 +1,6 @@
 """Keys of Node.js's release team, from a checkout on a local server."""
 
+import datetime as dt
 import functools
 import json
 import threading
@@ -66,7 +67,7 @@ class Handler(SimpleHTTPRequestHandler):
 
 @pytest.fixture
 def refresh(tmp_path, checkout, monkeypatch):
-    """Compare bundled keys, fingerprint and status each, with the checkout."""
+    """Compare bundled keys, by fingerprint with the date by which each was retired, with the checkout."""
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     file = tmp_path / FILE
     file.parent.mkdir(parents=True)
@@ -76,7 +77,8 @@ def refresh(tmp_path, checkout, monkeypatch):
 
         def compare(known):
             bundled = [
-                {"fingerprint": fingerprint, "status": status} for fingerprint, status in known.items()
+                {"fingerprint": fingerprint, **({"retired": date} if date else {})}
+                for fingerprint, date in known.items()
             ]
             file.write_text(json.dumps({"provenance": "p", "as_of": "2020-01-01", "keys": bundled}))
             return release_keys.refresh(tmp_path, repository=f"http://127.0.0.1:{server.server_port}")
@@ -88,21 +90,26 @@ def refresh(tmp_path, checkout, monkeypatch):
 
 def test_added_removed_and_retired_keys_are_listed_with_active_keys_first(refresh, keys):
     first, second, third = keys
-    changes = refresh({first: "active", second: "active", "F" * 40: "retired"})
+    today = dt.datetime.now(tz=dt.UTC).date().isoformat()
+    changes = refresh({first: None, second: None, "F" * 40: "2019-09-12"})
     assert sorted(changes.lines) == sorted(
-        [f"~ {first} active -> retired", f"+ {third} active", f"- {'F' * 40} retired"]
+        [
+            f"~ {first} active -> retired by {today}",
+            f"+ {third} active",
+            f"- {'F' * 40} retired by 2019-09-12",
+        ]
     )
     written = msgspec.json.decode(changes.files[FILE], type=ReleaseKeys)
-    assert [(key.fingerprint, key.status) for key in written.keys] == [
-        (second, "active"),
-        (third, "active"),
-        (first, "retired"),
+    assert [(key.fingerprint, key.retired) for key in written.keys] == [
+        (second, None),
+        (third, None),
+        (first, today),
     ]
 
 
 def test_refresh_changes_nothing_if_the_keys_are_the_same(refresh, keys):
     first, second, third = keys
-    changes = refresh({first: "retired", second: "active", third: "active"})
+    changes = refresh({first: "2020-09-20", second: None, third: None})
     assert (changes.lines, changes.files) == ([], {})
 
 
@@ -116,13 +123,13 @@ def test_new_key_with_a_fingerprint_that_is_not_listed_is_refused(refresh, check
     first, second, third = keys
     (checkout / "keys" / f"{first}.asc").write_text(str(keys[second]))
     with pytest.raises(NotVerifiedError, match="another fingerprint"):
-        refresh({second: "active", third: "active"})
+        refresh({second: None, third: None})
 
 
 def test_key_that_is_only_in_keys_list_is_refused(refresh, checkout, keys):
     (checkout / "keys.list").write_text("E" * 40)
     with pytest.raises(NotVerifiedError, match="E" * 40):
-        refresh(dict.fromkeys(keys, "active"))
+        refresh(dict.fromkeys(keys))
 
 
 @pytest.mark.parametrize("comment", ["<!-- Active releasers keys -->", "<!-- /Retired keys -->"])
@@ -130,12 +137,12 @@ def test_a_readme_with_another_layout_is_refused(refresh, checkout, keys, commen
     path = checkout / "README.md"
     path.write_text(path.read_text().replace(comment, ""))
     with pytest.raises(NotFoundError, match="no section of"):
-        refresh(dict.fromkeys(keys, "active"))
+        refresh(dict.fromkeys(keys))
 
 
 def test_missing_file_or_unreachable_host_is_an_error(refresh, checkout, keys, tmp_path):
     (checkout / "keys.list").unlink()
     with pytest.raises(NotFoundError, match=r"answers 404 for keys\.list"):
-        refresh(dict.fromkeys(keys, "active"))
+        refresh(dict.fromkeys(keys))
     with pytest.raises(UnreachableError, match=r"127\.0\.0\.1 cannot be reached"):
         release_keys.refresh(tmp_path, repository="http://127.0.0.1:9/release-keys")

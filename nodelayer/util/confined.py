@@ -1,0 +1,214 @@
+"""Run a program without network, and without files outside of the folders that it needs, on Linux.
+
+It runs in namespaces of its own (user, mount, network, process, IPC), as bubblewrap does, without a
+privilege. Some kernels and containers forbid them: `available` tells. This file is also the script that
+creates the namespaces; it uses the standard library only.
+https://man7.org/linux/man-pages/man7/user_namespaces.7.html
+"""
+
+import ctypes
+import fcntl
+import functools
+import json
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import NoReturn
+
+NOT_STARTED = 125
+"""The exit code if the program cannot be started."""
+
+_NEW_USER, _NEW_MOUNTS, _NEW_NETWORK, _NEW_PROCESSES, _NEW_IPC = (1 << bit for bit in (28, 17, 30, 29, 27))
+_READ_ONLY, _NO_SETUID, _NO_DEVICES, _NO_EXECUTION = 1, 2, 4, 8
+_REMOUNT, _BIND, _RECURSIVE, _PRIVATE, _DETACH = 1 << 5, 1 << 12, 1 << 14, 1 << 18, 2
+_RELATIVE_TIMES = 1 << 21
+_SET_DEATH_SIGNAL, _DROP_CAPABILITY, _NO_NEW_PRIVILEGES = 1, 24, 38
+_CAPABILITIES = 64
+_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41}
+_SET_FLAGS, _UP = 0x8914, 1  # SIOCSIFFLAGS, IFF_UP
+_SYSTEM = (
+    *("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/nix"),
+    *("/etc/ld.so.cache", "/etc/ld.so.conf", "/etc/ld.so.conf.d", "/etc/alternatives", "/etc/nsswitch.conf"),
+    *("/etc/passwd", "/etc/group", "/etc/hosts", "/etc/localtime", "/etc/os-release"),
+    *("/etc/ssl", "/etc/pki", "/etc/ca-certificates"),
+)
+_DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+_CHUNK = 1 << 16
+
+
+def command(
+    words: Sequence[str], *, scratch: Path, read: Sequence[Path], port: int = 0, sockets: Sequence[int] = ()
+) -> list[str]:
+    """Return the command that runs `words` confined.
+
+    It sees the system's programs and libraries, the folders and files of `read`, and may write only to the
+    folder `home` in `scratch` and to a /tmp of its own. With `port` and two inherited `sockets`, each
+    connection to the first, which listens, is passed on to that port of the confined program; the second
+    gets a byte when the port is open.
+    """
+    (scratch / "root").mkdir(exist_ok=True)
+    settings = {
+        "command": list(words),
+        "scratch": str(scratch.resolve()),
+        "read": [str(path.resolve()) for path in read],
+        "port": port,
+        "sockets": list(sockets),
+    }
+    return [sys.executable, "-I", "-S", __file__, json.dumps(settings)]
+
+
+@functools.cache
+def available() -> str:
+    """Return why programs cannot be confined here; empty if they can."""
+    from nodelayer.util.temporary import temporary_folder  # noqa: PLC0415 - the script does not have it
+
+    if not sys.platform.startswith("linux"):
+        return "only Linux has namespaces"
+    with temporary_folder("nodelayer-") as scratch:
+        done = subprocess.run(
+            command(["/bin/true"], scratch=scratch, read=()), capture_output=True, text=True, check=False
+        )
+    return (
+        (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
+    )
+
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+def _call(name: str, *arguments: object) -> None:
+    if getattr(_libc, name)(*arguments) == -1:
+        number = ctypes.get_errno()
+        raise OSError(number, f"{name}: {os.strerror(number)}")
+
+
+def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
+    _call("mount", source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
+
+
+def _bind(root: str, path: str, *, writable: bool = False) -> None:
+    """Show a file or folder below the new root."""
+    target = root + path
+    Path(target).parent.mkdir(parents=True, exist_ok=True)
+    if os.path.islink(path):  # noqa: PTH114 - as in the rest of this function
+        if not os.path.lexists(target):
+            Path(target).symlink_to(os.readlink(path))  # noqa: PTH115
+        return
+    if os.path.isdir(path):  # noqa: PTH112
+        Path(target).mkdir(exist_ok=True)
+    elif os.path.exists(path):  # noqa: PTH110
+        Path(target).touch()
+    else:
+        return
+    _mount(path, target, "", _BIND | _RECURSIVE)
+    if not writable:
+        # A mount keeps the flags that it has in the parent's namespace.
+        has = os.statvfs(target).f_flag
+        kept = has & (_NO_SETUID | _NO_DEVICES | _NO_EXECUTION | 1024 | 2048)
+        times = _RELATIVE_TIMES if has & 4096 else 0
+        _mount("", target, "", _REMOUNT | _BIND | _READ_ONLY | kept | times)
+
+
+def _confine(settings: dict[str, object]) -> None:
+    """Change to a root folder with the given paths only, and give up every capability."""
+    scratch = str(settings["scratch"])
+    root = f"{scratch}/root"
+    _call("unshare", _NEW_MOUNTS)
+    _mount("", "/", "", _RECURSIVE | _PRIVATE)
+    _mount("tmpfs", root, "tmpfs", _NO_SETUID | _NO_DEVICES, "mode=755,size=16m")
+    for folder in ("proc", "dev", "tmp"):
+        Path(root, folder).mkdir()
+    _mount("tmpfs", str(Path(root, "tmp")), "tmpfs", _NO_SETUID | _NO_DEVICES, "mode=1777,size=512m")
+    with suppress(OSError):  # a container may hide parts of /proc, and then forbids this
+        _mount("proc", f"{root}/proc", "proc", _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
+    for path in (*_SYSTEM, *settings["read"]):  # type: ignore[misc]
+        _bind(root, str(path))
+    for path in _DEVICES:
+        _bind(root, path, writable=True)
+    home = f"{scratch}/home"
+    Path(home).mkdir(exist_ok=True)
+    _bind(root, home, writable=True)
+    os.chdir(root)
+    machine = os.uname().machine
+    _call("syscall", _PIVOT_ROOT[machine], b".", b".")
+    _call("umount2", b".", _DETACH)
+    os.chdir("/")
+    _mount("", "/", "", _REMOUNT | _BIND | _READ_ONLY | _NO_SETUID | _NO_DEVICES)
+    for capability in range(_CAPABILITIES):
+        _libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)
+    _call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
+    _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+
+
+def _namespaces() -> None:
+    user, group = os.getuid(), os.getgid()
+    _call("unshare", _NEW_USER | _NEW_NETWORK | _NEW_IPC)
+    Path("/proc/self/setgroups").write_text("deny", encoding="ascii")
+    Path("/proc/self/uid_map").write_text(f"{user} {user} 1", encoding="ascii")
+    Path("/proc/self/gid_map").write_text(f"{group} {group} 1", encoding="ascii")
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as any_socket:
+        fcntl.ioctl(any_socket, _SET_FLAGS, struct.pack("16sh14x", b"lo", _UP))
+
+
+def _pump(source: socket.socket, target: socket.socket) -> None:
+    with suppress(OSError):
+        while data := source.recv(_CHUNK):
+            target.sendall(data)
+    with suppress(OSError):
+        target.shutdown(socket.SHUT_WR)
+
+
+def _pass_on(listener: socket.socket, ready: socket.socket, port: int) -> NoReturn:
+    """Pass connections on to a port of this network namespace, as soon as it is open."""
+    while True:
+        with suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+            break
+        time.sleep(0.005)
+    ready.sendall(b"1")
+    while True:
+        outside, _ = listener.accept()
+        inside = socket.create_connection(("127.0.0.1", port))
+        for pair in ((outside, inside), (inside, outside)):
+            threading.Thread(target=_pump, args=pair, daemon=True).start()
+
+
+def _main() -> int:
+    settings = json.loads(sys.argv[1])
+    words, where = settings["command"], os.getcwd()  # noqa: PTH109
+    sockets = [socket.socket(fileno=number) for number in settings["sockets"]]
+    _namespaces()
+    if sockets and not os.fork():  # before the next namespace: a process cannot have threads after that
+        _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
+        _pass_on(sockets[0], sockets[1], settings["port"])
+    _call("unshare", _NEW_PROCESSES)
+    child = os.fork()
+    if not child:
+        for each in sockets:
+            each.close()
+        try:
+            _confine(settings)
+            os.chdir(where if os.path.isdir(where) else "/")  # noqa: PTH112
+            os.execv(words[0], words)  # noqa: S606
+        except OSError as error:
+            os.write(2, f"{error.strerror}\n".encode())
+            os._exit(NOT_STARTED)
+    for each in sockets:
+        each.close()
+    _, status = os.waitpid(child, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+if __name__ == "__main__":
+    try:
+        code = _main()
+    except OSError as error:
+        sys.exit(error.strerror)
+    os._exit(code if code >= 0 else 128 - code)
