@@ -1,8 +1,7 @@
 """The JSON Schema of the manifest, and the conversion of older schema versions."""
 
 import json
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 
@@ -11,6 +10,13 @@ from nodelayer.manifest.model import Manifest
 
 SCHEMA_VERSION = 3
 MOST_BYTES = 64 * 1024 * 1024
+_MOST_BYTES_OF_1 = 4 * 1024 * 1024  # converted as plain objects, which take much more memory
+
+
+class _OfVersion2(Manifest, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """A manifest of schema version 2, whose fields are all in version 3."""
+
+    schema_version: Literal[2] = 2  # type: ignore[assignment]
 
 
 class _Head(msgspec.Struct):
@@ -47,13 +53,10 @@ def parse(data: bytes, where: str) -> Manifest:
             todo="update nodelayer",
         )
     try:
-        if version == SCHEMA_VERSION:
-            known = msgspec.json.decode(data, type=Manifest)
-            return Manifest.of(known.layers, known.runtimes)
-        raw = msgspec.json.decode(data)
-        for older in range(version, SCHEMA_VERSION):
-            raw = _MIGRATIONS[older](raw)
-        known = msgspec.convert(raw, Manifest)
+        if version == 1:
+            known: Manifest = msgspec.convert(_from_1(_decoded(data)), _OfVersion2)
+        else:
+            known = msgspec.json.decode(data, type=_OfVersion2 if version == 2 else Manifest)  # noqa: PLR2004
         return Manifest.of(known.layers, known.runtimes)
     except (ValueError, NodelayerError, TypeError, AttributeError, RecursionError) as error:
         raise NotVerifiedError(
@@ -92,12 +95,11 @@ def _from_1(raw: dict[str, Any]) -> dict[str, Any]:
     return {"schema_version": 2, "layers": layers}
 
 
-def _from_2(raw: dict[str, Any]) -> dict[str, Any]:
-    """Convert schema version 2, whose fields are all in version 3."""
-    return {**raw, "schema_version": 3}
-
-
-_MIGRATIONS: Mapping[int, Callable[[dict[str, Any]], dict[str, Any]]] = {1: _from_1, 2: _from_2}
+def _decoded(data: bytes) -> dict[str, Any]:
+    if len(data) > _MOST_BYTES_OF_1:
+        raise ValueError(f"more than {_MOST_BYTES_OF_1} bytes")
+    decoded: dict[str, Any] = msgspec.json.decode(data)
+    return decoded
 
 
 def _reason(error: Exception) -> str:

@@ -206,9 +206,7 @@ def _typed(words, variables):
     if rest[0] in OF_MAKE:
         return []
     given = variables | set_here
-    passed_on = re.search(r"(?m)^export (.+)$", makefile)[
-        1
-    ].split()  # make also reads them from its environment
+    passed_on = re.search(r"foreach name,([A-Z ]+),", makefile)[1].split()  # also from make's environment
     flags = [f"--{name.lower()}={given[name]}" for name in passed_on if name in given]
     return [rest[0], *flags, *shlex.split(given.get("ARGS", ""))]
 
