@@ -75,7 +75,7 @@ def run_all_tests(
     long: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
     """Run every test: all versions of Node.js, both runtime clients of AWS, the workflows, SAM."""
-    _pytest(" and ".join(["full or long"] * rest + ["not long"] * (not long)), only, keyword)
+    _pytest(" and ".join(["(full or long)"] * rest + ["not long"] * (not long)), only, keyword)
 
 
 def _pytest(markers: str, only: str, keyword: str) -> None:
