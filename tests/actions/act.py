@@ -38,6 +38,7 @@ _RUNNERS = ("ubuntu-24.04", "ubuntu-24.04-arm")
 _A_RUN_S = 900
 _CALLED = ".github/workflows"
 _UNKNOWN_TO_ACT = {
+    "uses: $/": "uses: ./",
     "job.workflow_repository": "'nodelayer/nodelayer'",
     "job.workflow_sha": "'main'",
     "job.check_run_id": "format('{0}-{1}', github.job, inputs.id || inputs.regions)",

@@ -31,7 +31,7 @@ PROGRAMS = {
 OF_MAKE = {"venv", "help"}
 
 _PINNED = re.compile(r"(?P<action>[\w.-]+/[\w.-]+)(?:/[\w./-]+)?@(?P<commit>[0-9a-f]{40})")
-OWN = "./.github/workflows/"
+OWN = "$/.github/workflows/"
 """The beginning of a `uses:` that names a workflow of this repository, at the same commit."""
 
 _RUNNER = re.compile(r"ubuntu-\d\d\.04(-arm)?")
