@@ -146,7 +146,7 @@ class Rig:
 
     def ours(self, version: str) -> Client:
         """Return the runtime client of a layer with this Node.js version."""
-        return Client(OURS, (str(self._layer(version) / "bootstrap"),))
+        return Client(OURS, (str(self.layer(version) / "bootstrap"),))
 
     def peers(self, version: str) -> list[Client]:
         """Return AWS's client for this Node.js version, started by a shell as ours is."""
@@ -155,7 +155,11 @@ class Rig:
             if int(version.split(".", maxsplit=1)[0]) in peer.majors:
                 entry, *arguments = peer.arguments
                 script = self._folder / f"start-{version}-{peer.version}"
-                command = [str(self._node(version)), str(self._installed(peer) / entry), *arguments]
+                command = [
+                    str(self._node(version)),
+                    str(self.installed(peer.package, peer.package) / entry),
+                    *arguments,
+                ]
                 script.write_text(f"#!/bin/sh\nexec {' '.join(command)}\n", encoding="utf-8")
                 script.chmod(0o755)
                 clients.append(Client(peer.name, (str(script),)))
@@ -185,13 +189,13 @@ class Rig:
         log = self._folder / f"log-{self._sessions}"
         event = self.event(size, shape)
         process = subprocess.Popen(
-            [self._folder / "api", "--event", event, "--log", log, "--", *client.command],
+            self.api(client, event, log),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
             cwd=self._task,
-            env=self._environ(),
+            env=self.environ(),
         )
         with process:
             try:
@@ -200,6 +204,10 @@ class Rig:
                 if process.stdin is not None:
                     process.stdin.close()
 
+    def api(self, client: Client, event: Path, log: Path) -> list[str]:
+        """Return the command line that serves events to a client."""
+        return [str(self._folder / "api"), "--event", str(event), "--log", str(log), "--", *client.command]
+
     def empty_ms(self, version: str) -> float:
         """Return the milliseconds from spawn to exit of an empty Node.js program."""
         done = subprocess.run(
@@ -207,11 +215,16 @@ class Rig:
             capture_output=True,
             check=True,
             cwd=self._task,
-            env=self._environ(),
+            env=self.environ(),
         )
         return float(json.loads(done.stdout)["exit_ns"]) / 1e6
 
-    def _layer(self, version: str) -> Path:
+    def dist(self, version: str) -> Path:
+        """Return the folder with the built layer."""
+        self.layer(version)
+        return self._folder / f"dist-{version}"
+
+    def layer(self, version: str) -> Path:
         """Return a folder with the content of /opt from a layer."""
         folder = self._folder / f"opt-{version}"
         if not folder.exists():
@@ -222,21 +235,19 @@ class Rig:
         return folder
 
     def _node(self, version: str) -> Path:
-        return self._layer(version) / "nodejs" / "bin" / "node"
+        return self.layer(version) / "nodejs" / "bin" / "node"
 
-    def _installed(self, peer: Peer) -> Path:
-        """Install a peer with npm, which compiles its add-on, and return its node_modules."""
+    def installed(self, name: str, *packages: str) -> Path:
+        """Install packages with npm, which compiles their add-ons, once; return their node_modules."""
 
         def install(folder: Path) -> None:
             flags = ["--no-audit", "--no-fund", "--no-package-lock", f"--prefix={folder}"]
-            measure.seconds(["npm", "install", *flags, peer.package], cwd=folder)
+            measure.seconds(["npm", "install", *flags, *packages], cwd=folder)
 
-        folder, _ = venv.kept(
-            peer.package, install, cache=self._cache, reporter=Reporter(), folder="benchmarks"
-        )
+        folder, _ = venv.kept(name, install, cache=self._cache, reporter=Reporter(), folder="benchmarks")
         return folder / "node_modules"
 
-    def _environ(self) -> dict[str, str]:
+    def environ(self) -> dict[str, str]:
         """Return Lambda's variables only: others change the result, for example NODE_EXTRA_CA_CERTS."""
         return {
             "PATH": "/usr/local/bin:/usr/bin:/bin",

@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -15,12 +16,14 @@ SMALL = {
     "sizes": ("--rounds=1", *NODE),
     "build": ("--rounds=1", *NODE),
     "runtime": ("--rounds=1", *NODE),
+    "code_cache": ("--rounds=1", "--node=24.21.0"),
     "endurance": ("--invocations=1000", *NODE),
     "publish": ("--rounds=1", *NODE, "--regions", "eu-west-1"),
     "catalog": ("--rounds=1", "--versions=20"),
     "startup": ("--rounds=1",),
 }
-MARKS = {"catalog": pytest.mark.browser, "startup": ()}
+needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root: mounts need it")
+MARKS = {"catalog": pytest.mark.browser, "code_cache": needs_root, "startup": ()}
 CLIENT = """
 import http.client, os
 link = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])
