@@ -1,4 +1,4 @@
-"""Commands that build and try layers: build-layer, run, test-layer, download, clean."""
+"""Commands that build, try and check layers: build-layer, run, test-layer, verify-layer, download, clean."""
 
 import os
 import sys
@@ -26,10 +26,11 @@ from nodelayer.cli.command import (
     cache_folder,
     command,
 )
-from nodelayer.errors import InvalidInputError, NodelayerError
+from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError
 from nodelayer.github import step_outputs
 
 if TYPE_CHECKING:
+    from nodelayer.aws.layers import Content
     from nodelayer.layer.artifact import Artifact
     from nodelayer.layer.build import BuildContext
     from nodelayer.layer.record import BuildRecord
@@ -280,6 +281,85 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
 
 
 @command(
+    name="verify-layer",
+    help={
+        "arn": "(required) ARN of a published layer version, of any publisher",
+        "profile": PROFILE,
+        "repository": "GitHub repository that publishes the layer, as OWNER/NAME: also check that its "
+        "workflow layer.yml attested these bytes; needs the gh program",
+        "rebuild": "also build the same layer here, and compare its bytes with those of the published one",
+    },
+)
+def verify_layer(
+    _ctx: Context,
+    arn: str,
+    profile: str = "",
+    repository: str = "",
+    rebuild: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Check what a published layer version contains, without running any of it.
+
+    Compares each file with the verified release of Node.js and with the runtime client of this nodelayer.
+    Exit code 5 means that something differs. Example: verify-layer --arn ARN --rebuild
+    """
+    from nodelayer.aws.arn import LayerVersionArn
+    from nodelayer.github import builds
+    from nodelayer.github.api import open_github
+    from nodelayer.layer import build, inspection
+    from nodelayer.layer.record import LayerTarget
+    from nodelayer.util.temporary import temporary_folder
+    from nodelayer.version import __version__
+
+    context = build_context("auto", signature=True)
+    github = open_github(os.environ, context.reporter, repository) if repository else None
+    target = LayerTarget.of_layer_name(LayerVersionArn.parse(arn).name)
+    with temporary_folder("nodelayer-verify-") as scratch:
+        zipped = scratch / f"{target.stem}.zip"
+        content = _download_published(arn, profile, zipped, context.reporter)
+        described = target.described(content.description)
+        release = described or __version__
+        wrong = [] if described else [f"its description is {content.description!r}"]
+        files = context.source.fetch(target.version, target.architecture)
+        found = inspection.inspect(zipped, files, context.paths.runtime)
+        wrong += found.wrong
+        if found.node_equal:
+            checks = f"{files.record.name}, {files.record.checks}"
+            print(f"Node.js {target.version} for {target.architecture}: the official binary ({checks})")
+        if found.client_equal:
+            print(f"Runtime client: that of nodelayer {__version__}")
+        for entry in found.libraries:
+            print(f"Library: {entry.path}, sha256 {inspection.sha256(entry)}")
+        if found.libraries and not (github or rebuild):
+            wrong.append("a library can be checked only with --rebuild or --repository")
+        if github:
+            try:
+                builds.attested_for_release(
+                    zipped, repository, release, program=github.program, environ=github.environ
+                )
+                print(f"Attestation: {builds.WORKFLOW} of {repository} at v{release}")
+            except NotVerifiedError as error:
+                wrong.append(error.what)
+        if rebuild:
+            # A library comes from the base image of the published build, which only Docker has.
+            builder = "auto" if found.libraries else "local"
+            options = build.BuildOptions(scratch / "dist", builder, "fast", _base_image())
+            compression, others = inspection.compare_with_build(
+                found, content.code_sha256, target, options, context
+            )
+            if compression:
+                print(f"Rebuild: the same bytes (--compression {compression})")
+            wrong += [f"rebuilt: {each}" for each in others if each not in found.wrong]
+    if wrong:
+        own = f"nodelayer {__version__}"
+        todo = (
+            "do not use it"
+            if release == __version__
+            else f"check it with nodelayer {release}, not with {own}"
+        )
+        raise NotVerifiedError(f"the layer is not verified: {', '.join(wrong)}", where=arn, todo=todo)
+
+
+@command(
     help={
         "node": f"(required) {FILE_SPEC}{COMMAS}",
         "arch": ARCH,
@@ -357,7 +437,7 @@ def _choose(node: str, arch: str, context: "BuildContext") -> "tuple[list[Choice
     return chosen, failures
 
 
-def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter") -> None:
+def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter") -> "Content":
     from nodelayer.aws import account
     from nodelayer.aws.arn import LayerVersionArn
     from nodelayer.publish.layers import download as published
@@ -366,6 +446,7 @@ def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter"
     opened = account.open_account(profile=profile or None, wanted=(parsed.region,))
     content = published.by_arn(opened, parsed.region, arn, path)
     reporter.say(f"{parsed.name}:{parsed.version} from {parsed.region}: CodeSha256 {content.code_sha256}")
+    return content
 
 
 def _end(failures: "list[NodelayerError]") -> None:
