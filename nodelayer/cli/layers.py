@@ -319,18 +319,14 @@ def verify_layer(
         described = target.described(content.description)
         release = described or __version__
         wrong = [] if described else [f"its description is {content.description!r}"]
+        entries = inspection.read(zipped, arn)
         files = context.source.fetch(target.version, target.architecture)
-        found = inspection.inspect(zipped, files, context.paths.runtime)
+        found = inspection.inspect(entries, files, context.paths.runtime)
+        for line in found.lines:
+            print(line)
         wrong += found.wrong
-        if found.node_equal:
-            checks = f"{files.record.name}, {files.record.checks}"
-            print(f"Node.js {target.version} for {target.architecture}: the official binary ({checks})")
-        if found.client_equal:
-            print(f"Runtime client: that of nodelayer {__version__}")
-        for entry in found.libraries:
-            print(f"Library: {entry.path}, sha256 {inspection.sha256(entry)}")
         if found.libraries and not (github or rebuild):
-            wrong.append("a library can be checked only with --rebuild or --repository")
+            wrong.append("only --rebuild or --repository can check a library")
         if github:
             try:
                 builds.attested_for_release(
@@ -343,19 +339,14 @@ def verify_layer(
             # A library comes from the base image of the published build, which only Docker has.
             builder = "auto" if found.libraries else "local"
             options = build.BuildOptions(scratch / "dist", builder, "fast", _base_image())
-            compression, others = inspection.compare_with_build(
-                found, content.code_sha256, target, options, context
-            )
+            compression, others = inspection.rebuild(entries, content.code_sha256, target, options, context)
             if compression:
                 print(f"Rebuild: the same bytes (--compression {compression})")
-            wrong += [f"rebuilt: {each}" for each in others if each not in found.wrong]
+            wrong += [f"{each} (compared with the rebuild)" for each in others if each not in wrong]
     if wrong:
-        own = f"nodelayer {__version__}"
-        todo = (
-            "do not use it"
-            if release == __version__
-            else f"check it with nodelayer {release}, not with {own}"
-        )
+        todo = "do not use it"
+        if release != __version__ and found.node_equal:
+            todo = f"check it with nodelayer {release}; this is nodelayer {__version__}"
         raise NotVerifiedError(f"the layer is not verified: {', '.join(wrong)}", where=arn, todo=todo)
 
 
