@@ -314,14 +314,6 @@ def verify_layer(
         wrong += found.wrong
         if found.libraries and not (github or rebuild):
             wrong.append("only --rebuild or --repository can check a library")
-        if github:
-            try:
-                builds.attested_for_release(
-                    zipped, repository, release, program=github.program, environ=github.environ
-                )
-                print(f"Attestation: {builds.WORKFLOW} of {repository} at v{release}")
-            except NotVerifiedError as error:
-                wrong.append(error.what)
         if rebuild:
             # A library comes from the base image of the published build, which only Docker has.
             builder = "auto" if found.libraries else "local"
@@ -330,11 +322,16 @@ def verify_layer(
             if compression:
                 print(f"Rebuild: the same bytes (--compression {compression})")
             wrong += [f"{each} (compared with the rebuild)" for each in others if each not in wrong]
-    if wrong:
-        todo = "do not use it"
-        if release != __version__ and found.node_equal:
-            todo = f"check it with nodelayer {release}; this is nodelayer {__version__}"
-        raise NotVerifiedError(f"the layer is not verified: {', '.join(wrong)}", where=arn, todo=todo)
+        if wrong:
+            todo = "do not use it"
+            if release != __version__ and found.node_equal:
+                todo = f"check it with nodelayer {release}; this is nodelayer {__version__}"
+            raise NotVerifiedError(f"the layer is not verified: {', '.join(wrong)}", where=arn, todo=todo)
+        if github:
+            builds.attested_for_release(
+                zipped, repository, release, program=github.program, environ=github.environ
+            )
+            print(f"Attestation: {builds.WORKFLOW} of {repository} at v{release}")
 
 
 @command(

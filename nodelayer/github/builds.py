@@ -17,7 +17,16 @@ from pathlib import Path
 import msgspec
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotVerifiedError, machine_error
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NodelayerError,
+    NotVerifiedError,
+    RefusedError,
+    UnreachableError,
+    machine_error,
+)
+from nodelayer.github.api import SIGN_IN
 from nodelayer.github.matrix import ENDINGS, Job
 from nodelayer.layer import abi, archive, contents
 from nodelayer.layer.record import BuildRecord, LayerTarget, describe, load
@@ -30,6 +39,7 @@ WORKFLOW = ".github/workflows/layer.yml"
 """The workflow whose attestations are accepted."""
 
 _GH_S = 300.0
+_GH_SIGNED_OUT = 4  # exit code of gh
 _TODO = "do not publish it; find out which job changed it"
 
 Subjects = Mapping[str, str]
@@ -233,6 +243,14 @@ def _verified(  # noqa: PLR0913 - every input of gh
         raise MachineError(f"gh does not answer ({error})", where=line[0], todo="try again") from error
     if done.returncode:
         reason = " ".join(done.stderr.split()) or "no reason given"
+        if done.returncode == _GH_SIGNED_OUT:
+            raise RefusedError("gh is not signed in to GitHub", where=file.name, todo=SIGN_IN)
+        if "creating Sigstore verifier" in reason:
+            raise UnreachableError(
+                f"the keys of Sigstore cannot be fetched ({reason})",
+                where=file.name,
+                todo="check the network",
+            )
         raise NotVerifiedError(f"the attestation is not valid ({reason})", where=file.name, todo=todo)
     try:
         statement = json.loads(done.stdout)[0]["verificationResult"]["statement"]

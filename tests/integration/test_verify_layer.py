@@ -70,9 +70,12 @@ def test_verify_layer_names_the_content_its_attestation_and_rebuilds_the_same_by
     assert outcome.out.splitlines() == [
         f"Node.js {VERSION} for x86_64: the official binary (npm, integrity checked, no OpenPGP signature)",
         f"Runtime client: that of nodelayer {__version__}, sha256 {digest}",
-        f"Attestation: .github/workflows/layer.yml of {REPOSITORY} at v{__version__}",
         "Rebuild: the same bytes (--compression fast)",
+        f"Attestation: .github/workflows/layer.yml of {REPOSITORY} at v{__version__}",
     ]
+    another = verify(layer(VERSION).zip, "--repository=OTHER/nodelayer")
+    assert "the attestation is not valid (" in refused(another)
+    assert "Attestation" not in another.out
 
 
 def refused(outcome):
@@ -113,11 +116,11 @@ def test_verify_layer_refuses_another_binary_and_another_description(verify, lay
     with zipped.open("wb") as stream:
         archive.write(entries.values(), stream, "fast")
     described = DESCRIPTION.replace(VERSION, "24.21.0")
-    outcome = verify(zipped, f"--repository={REPOSITORY}", description=described)
+    outcome = verify(zipped, description=described)
     line = refused(outcome)
     assert "official binary" not in outcome.out
     assert f"its description is 'Node.js 24.21.0 for AWS Lambda (x86_64), nodelayer {__version__}'" in line
-    assert "nodejs/bin/node is different, the attestation is not valid (" in line
+    assert "nodejs/bin/node is different [arn:" in line
     assert line.endswith("do not use it")
 
 
