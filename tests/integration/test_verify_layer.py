@@ -11,6 +11,8 @@ from tools import GH, Tools
 
 from actions import sigstore
 from nodelayer import __version__
+from nodelayer.errors import RefusedError, UnreachableError
+from nodelayer.github import builds
 from nodelayer.layer import archive
 from nodelayer.util.cache import DownloadCache
 
@@ -130,3 +132,18 @@ def test_verify_layer_refuses_a_zip_that_nodelayer_did_not_write(verify, tmp_pat
         made.writestr("bootstrap", "#!/bin/sh\n")
     zipped.write_bytes(b"#!/bin/sh\n" + zipped.read_bytes())
     assert "nodelayer would write 'bootstrap' in another way" in refused(verify(zipped))
+
+
+@pytest.mark.parametrize(
+    ("token", "failure", "reason"),
+    [("", RefusedError, "not signed in"), ("x", UnreachableError, "keys of Sigstore cannot be fetched")],
+    ids=["signed-out", "unreachable"],
+)
+def test_a_gh_that_cannot_ask_github_is_no_invalid_attestation(  # noqa: PLR0913, PLR0917 - fixtures
+    cache_folder, layer, tmp_path, token, failure, reason
+):
+    gh = Tools(DownloadCache(cache_folder)).pip(GH) / "bin" / "gh"
+    closed = "http://127.0.0.1:9"
+    alone = {"GH_CONFIG_DIR": str(tmp_path), "HOME": str(tmp_path), "HTTPS_PROXY": closed, "GH_TOKEN": token}
+    with pytest.raises(failure, match=reason):
+        builds.attested_for_release(layer(VERSION).zip, REPOSITORY, "1.2.3", program=gh, environ=alone)
