@@ -77,6 +77,18 @@ def test_next_run_recovers_from_a_kill_at_each_stage(killed):
         assert_recovered(outcomes[moment])
 
 
+@pytest.mark.full
+def test_next_run_after_a_kill_in_the_canary_leaves_no_function(killed):
+    moments = ["after CreateFunction", "before Invoke", "before DeleteFunction", "seed 1", "seed 2", "seed 3"]
+    outcomes = killed([f"canary {moment}" for moment in moments])
+    assert len(outcomes) == len(moments)
+    for outcome in outcomes:
+        assert_recovered(outcome)
+        assert (outcome["functions"][-1], outcome["canary"]) == (0, True), outcome
+        if "seed" not in outcome["moment"]:
+            assert (outcome["killed"], outcome["functions"][0]) == (True, 1), outcome
+
+
 @pytest.mark.long
 def test_next_run_recovers_from_a_kill_at_each_request_response_and_file(killed):
     outcomes = killed.each_event()
