@@ -182,7 +182,7 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
     reserve = store.Reserve(path, _MARK_BYTES * (len(planned.old) + len(planned.gone)))
     reserve.take()
     arns = set(planned.gone)
-    chosen = (*planned.old, *planned.functions)
+    chosen: list[PrunableVersion | LeftFunction] = [*planned.old, *planned.functions]
     regions = sorted({each.region for each in chosen})
 
     def delete(region: str) -> list[PrunableVersion | LeftFunction | Failure]:
