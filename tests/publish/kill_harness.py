@@ -27,7 +27,7 @@ from publish.conftest import make_layer  # noqa: E402 - found where the line abo
 from publish.emulators import Endpoint  # noqa: E402
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace, sample_answer  # noqa: E402
 
-from nodelayer.aws.functions import Functions  # noqa: E402
+from nodelayer.aws import functions  # noqa: E402
 from nodelayer.cli.command import PATHS  # noqa: E402
 from nodelayer.publish.layers import canary, lease  # noqa: E402
 
@@ -56,9 +56,10 @@ class Events:
             _operation(request), send, session, request
         )
         os.replace = lambda source, target: self._around(Path(target).name, replace, source, target)
-        Functions.invoke = Functions.invoke_streaming = lambda _functions, _name, event: self._around(
-            "Invoke", sample_answer, event
-        )
+        functions.Functions.invoke = functions.Functions.invoke_streaming = self._invoke
+
+    def _invoke(self, _name, event):
+        return self._around("Invoke", sample_answer, event)
 
     def _around(self, name, call, *arguments):
         self._event(f"before {name}")
@@ -106,12 +107,12 @@ def outcome(endpoint, folder, moment, whole_s):
     options["canary"] = CANARY if starts else None
     child = run(workspace, options, moment)
     if kind == "seed":
-        time.sleep(random.Random(number).uniform(0, whole_s))
+        time.sleep(random.Random(number).uniform(0, whole_s * (1 + starts)))  # a canary takes as long
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     left = {region: len(workspace.versions(region)) for region in THREE}
     recorded = len(workspace.recorded())
-    functions = [_functions(workspace)] if starts else []
+    functions_then = _functions(workspace)
     _, again = os.waitpid(run(workspace, options), 0)
     before = workspace.path.read_bytes()
     third = 0
@@ -124,8 +125,9 @@ def outcome(endpoint, folder, moment, whole_s):
         "recorded_then": recorded,
         "again": os.waitstatus_to_exitcode(again),
         "third": os.waitstatus_to_exitcode(third),
-        "functions": [*functions, _functions(workspace)] if starts else [],
-        "canary": workspace.manifest().layers[0].canary is not None,
+        "functions_then": functions_then,
+        "functions": _functions(workspace),
+        "started": workspace.manifest().layers[0].canary is not None,
         "versions": {region: list(workspace.versions(region).values()) for region in THREE},
         "sha256": workspace.artifacts()[0].code_sha256,
         "recorded": workspace.recorded(),
@@ -156,6 +158,7 @@ def _account(text):
 def main():
     endpoint, folder, *moments = sys.argv[1:]
     endpoint, folder = Endpoint(endpoint), Path(folder)
+    functions._POLL_S = 0.1
     canary._LEFT_S = -1  # so that the next canary deletes a function at once
     lease.LIFETIME_S = 3.0  # so that the next publisher does not wait long for a killed one
     whole_s, events = whole(endpoint, folder)
