@@ -288,7 +288,7 @@ class Publisher:
         if len(self._report.failures) > before or self._stop.requested:
             self._reporter.warn("no access was granted, because the canary did not succeed")
             return False
-        for key, each in measured.items():  # only now: a layer without a record is started again
+        for key, each in measured.items():  # a layer without a record is started again
             entry = metadata.entry(done[key].step.artifact, key[0], done[key].published)
             recorder.add(msgspec.structs.replace(entry, canary=each))
         self._flush(recorder)
