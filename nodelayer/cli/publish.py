@@ -57,7 +57,7 @@ _OUT = "folder with built layers (default: dist)"
         "release team, for example one from npm",
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
-        "canary": "regions, separated by commas, where each layer that no canary has started yet is started on "
+        "canary": "regions, separated by commas, where each layer that no canary has started is started on "
         "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8)",
         "canary-starts": "cold starts to measure for each layer and runtime in these regions (default: 1)",
         "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
