@@ -215,7 +215,6 @@ def code_cache(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.layer import build
     from nodelayer.layer.record import LayerTarget
     from nodelayer.util.attempts import attempt_each
-    from nodelayer.util.console import megabytes
 
     _only_spec(node)
     data = invoke.read_event(event) if event else None
@@ -227,19 +226,7 @@ def code_cache(  # noqa: PLR0913, PLR0917 - each is a flag
     chosen, failures = _choose(node, arch, context)
 
     def write_one(choice: "Choice") -> None:
-        version, machine = choice
-        record = build.built_or_build(LayerTarget(version, machine), options, context)
-
-        def in_docker() -> caches.Sandbox:
-            return caches.docker_sandbox(context.engine(), machine, options.base_image)
-
-        written = caches.write(options.out / record.zip, request, in_docker)
-        context.reporter.say(
-            f"Code cache for Node.js {version} on {machine}: {written.files} files, {megabytes(written.size)}"
-        )
-        if written.size < caches.WORTHWHILE:
-            context.reporter.say("The function is so small that it does not start faster with a code cache")
-        print(written.folder)
+        print(caches.write_on_layer(LayerTarget(*choice), request, options, context).folder)
 
     _end([*failures, *attempt_each(chosen, write_one, context.reporter, name=_name)])
 

@@ -15,6 +15,7 @@ from nodelayer.cli.command import (
     PROFILE,
     ROOT,
     SPEC,
+    build_context,
     cache_folder,
     command,
     confirm,
@@ -23,15 +24,19 @@ from nodelayer.errors import InvalidInputError
 from nodelayer.project_paths import PROGRAM
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nodelayer.aws import account as aws
     from nodelayer.sam.application import SamApplication
     from nodelayer.sam.function import Function
+    from nodelayer.sam.program import SamProgram
     from nodelayer.sam.stack import StackTarget
 
 _STACK = "name of the CloudFormation stack (default: nodelayer-sample)"
 _REGION = "region of the stack (default: the region that AWS_REGION or the AWS profile sets)"
 _ARCH = "architecture: x86_64 (default) or arm64"
 _OUT = "folder with built layers (default: dist)"
+_CODE_CACHE = "compile the function's code for the layer, as the command code-cache does"
 
 
 @command(
@@ -42,6 +47,7 @@ _OUT = "folder with built layers (default: dist)"
         "layer-arn": "ARN of a published layer version; only the function is built",
         "function": FUNCTION,
         "handler": HANDLER,
+        "code-cache": _CODE_CACHE,
         "out": _OUT,
         "build-dir": "folder for the build (default: .aws-sam/build, where the SAM CLI looks for it)",
     },
@@ -53,6 +59,7 @@ def sam_build(  # noqa: PLR0913, PLR0917 - each is a flag
     layer_arn: str = "",
     function: str = "",
     handler: str = "function.handler",
+    code_cache: bool = False,  # noqa: FBT001, FBT002
     out: str = "dist",
     build_dir: str = "",
 ) -> None:
@@ -70,8 +77,9 @@ def sam_build(  # noqa: PLR0913, PLR0917 - each is a flag
     layer = None if layer_arn else built_layer(node, options.architecture, Path(out))
     version = layer.node_version if layer else node_version_of(layer_arn)
     folder = Path(build_dir or ".aws-sam/build").resolve()
-    application = _application()
-    application.build(_function(function, handler, version), options, layer.path if layer else None, folder)
+    source = _function(function, handler, version)
+    application = _application(_compile(source, options.architecture, Path(out)) if code_cache else None)
+    application.build(source, options, layer.path if layer else None, folder)
     Reporter().say(f"Run it: {application.local_invoke(folder, PATHS.event)}")
 
 
@@ -85,6 +93,7 @@ def sam_build(  # noqa: PLR0913, PLR0917 - each is a flag
         "arch": _ARCH,
         "function": FUNCTION,
         "handler": HANDLER,
+        "code-cache": _CODE_CACHE,
         "http": "HTTP endpoint: none (default), api (API Gateway HTTP API) or url (Lambda function URL)",
         "public": "let everyone call the endpoint (default: only requests signed with AWS credentials)",
         "manifest": "file or URL of the manifest (default: layers.json)",
@@ -102,6 +111,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     arch: str = "x86_64",
     function: str = "",
     handler: str = "function.handler",
+    code_cache: bool = False,  # noqa: FBT001, FBT002
     http: str = "none",
     public: bool = False,  # noqa: FBT001, FBT002
     manifest: str = "layers.json",
@@ -143,7 +153,8 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     account = _account(target)
     if public:
         reporter.warn("everyone on the internet will be able to call the function (--public)")
-    outputs = _application().deploy(source, options, layer.path if layer else None, target, account)
+    application = _application(_compile(source, options.architecture, Path(out)) if code_cache else None)
+    outputs = application.deploy(source, options, layer.path if layer else None, target, account)
     print(columns(sorted(outputs.items())), end="")
     reporter.say(f"Call it: {PROGRAM} invoke-function {target.our_flags}")
 
@@ -222,6 +233,23 @@ def destroy(
     _application().delete(target, account)
 
 
+def _compile(function: "Function", arch: str, out: Path) -> "Callable[[Path], object]":
+    """Return what writes the code cache of a built function, for the layer's Node.js version."""
+    from nodelayer.emulation.code_cache import CodeCacheRequest, write_on_layer
+    from nodelayer.layer.build import BuildOptions
+    from nodelayer.layer.record import LayerTarget
+
+    (machine,) = architecture.parse(arch)
+    options = BuildOptions(out, base_image=os.environ.get("NODELAYER_BASE_IMAGE") or None)
+
+    def compile_in(folder: Path) -> None:
+        request = CodeCacheRequest(folder, function.handler)
+        context = build_context("auto", signature=True)
+        write_on_layer(LayerTarget(function.node_version, machine), request, options, context)
+
+    return compile_in
+
+
 def _one_architecture(arch: str) -> str:
     wanted = architecture.parse(arch)
     if len(wanted) > 1:
@@ -235,13 +263,16 @@ def _function(folder: str, handler: str, node_version: str) -> "Function":
     return Function(Path(folder or PATHS.function), handler, node_version)
 
 
-def _application() -> "SamApplication":
+def _application(finish: "Callable[[Path], object] | None" = None) -> "SamApplication":
     from nodelayer.sam.application import SamApplication
     from nodelayer.sam.program import find
     from nodelayer.util.cache import DownloadCache
     from nodelayer.util.console import Reporter
 
-    return SamApplication(ROOT, lambda: find(DownloadCache(cache_folder()), Reporter(), os.environ))
+    def sam() -> "SamProgram":
+        return find(DownloadCache(cache_folder()), Reporter(), os.environ)
+
+    return SamApplication(ROOT, sam, finish)
 
 
 def _target(stack_name: str, region: str, profile: str, layer_arn: str = "") -> "StackTarget":

@@ -21,13 +21,15 @@ from pathlib import Path
 from nodelayer.architecture import Architecture
 from nodelayer.errors import FunctionError, InvalidInputError, MachineError, machine_error
 from nodelayer.layer import archive
+from nodelayer.layer.build import BuildContext, BuildOptions, built_or_build
 from nodelayer.layer.contents import NODE
 from nodelayer.layer.docker_builder import Engine, base_reference
+from nodelayer.layer.record import LayerTarget
+from nodelayer.util.console import megabytes
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
-WORTHWHILE = 100_000
-"""Bytes of a code cache below which a function does not start faster (docs/runtime.md)."""
+_WORTHWHILE = 100_000  # bytes; with a smaller code cache, a function does not start faster
 _TIMEOUT_S = 300.0
 _CACHE = "/var/work/cache"
 _DRIVER = "/var/work/code-cache.js"
@@ -97,6 +99,26 @@ def check(request: CodeCacheRequest) -> None:
             raise InvalidInputError(
                 "the file does not exist", where=str(path), todo="name files relative to --function"
             )
+
+
+def write_on_layer(
+    target: LayerTarget, request: CodeCacheRequest, options: BuildOptions, context: BuildContext
+) -> CodeCache:
+    """Write the code cache of a function as `write` does, on a layer that is built if it is missing."""
+    check(request)
+    record = built_or_build(target, options, context)
+
+    def in_docker() -> Sandbox:
+        return _docker_sandbox(context.engine(), target.architecture, options.base_image)
+
+    written = write(options.out / record.zip, request, in_docker)
+    context.reporter.say(
+        f"Code cache for Node.js {target.version} on {target.architecture}: {written.files} files, "
+        f"{megabytes(written.size)}"
+    )
+    if written.size < _WORTHWHILE:
+        context.reporter.say("The function is so small that it does not start faster with a code cache")
+    return written
 
 
 def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], Sandbox]) -> CodeCache:
@@ -200,7 +222,7 @@ def _run_in(prefix: Sequence[str], function: Path, layer: Path, work: Path, comm
     return done.stdout
 
 
-def docker_sandbox(engine: Engine, architecture: Architecture, base_image: str | None) -> Sandbox:
+def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str | None) -> Sandbox:
     """Return a sandbox in a container of the target's image."""
     base = base_reference("provided.al2023", base_image, architecture)
 

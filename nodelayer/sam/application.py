@@ -28,10 +28,14 @@ class StoppedError(NodelayerError):
 
 @dataclass(frozen=True)
 class SamApplication:
-    """The folder with template.yaml and samconfig.toml, and how SAM is found when it is needed."""
+    """The folder with template.yaml and samconfig.toml, and how SAM is found when it is needed.
+
+    `finish` gets the folder of each built function, before it is deployed.
+    """
 
     root: Path
     find_program: Callable[[], SamProgram]
+    finish: Callable[[Path], object] | None = None
 
     @cached_property
     def program(self) -> SamProgram:
@@ -48,6 +52,8 @@ class SamApplication:
             rendered.write_text(function.render(template.read_text("utf-8"), content), "utf-8")
             line = ["build", f"--template-file={rendered}", f"--base-dir={self.root}", f"--build-dir={out}"]
             self._run(*line, *_overrides(options), variables=function.variables)
+        if self.finish is not None:
+            self.finish(out / FUNCTION)
 
     def local_invoke(self, out: Path, event: Path) -> str:
         """Return a command that runs the built function on this machine."""

@@ -156,6 +156,7 @@ def code_of(function, source):
     return folder / hashlib.sha1(f"/var/task/lib/double.js{source}".encode()).hexdigest()  # noqa: S324
 
 
+@pytest.mark.full
 def test_second_code_cache_is_the_same_and_a_failure_keeps_it(write, function):
     assert write("24.21.0").code == 0
     before = contents(function)
@@ -172,6 +173,7 @@ def test_second_code_cache_is_the_same_and_a_failure_keeps_it(write, function):
     assert contents(function) == before
 
 
+@pytest.mark.full
 def test_stale_or_damaged_code_cache_does_not_break_the_start(write, call, function):
     write("24.21.0")
     (folder,) = (function / ".nodelayer" / "code-cache").iterdir()

@@ -507,9 +507,9 @@ def second(cloud, deployed, layer, tmp_path_factory):
     built = ("--built", f"--out={layer(OLD).zip.parent}")
     cloud.ran("deploy", *SECOND, *built, f"--node={NEW}")
     cloud.ran("deploy", *SECOND, f"--layer-arn={cloud.arn(region=SECOND_REGION)}")
-    cloud.ran(
-        "deploy", *SECOND, *built, f"--node={OLD}", f"--function={source}", "--handler=function.handler"
-    )
+    named = (f"--function={source}", "--handler=function.handler", "--code-cache")
+    deployment = cloud.ran("deploy", *SECOND, *built, f"--node={OLD}", *named)
+    assert f"Code cache for Node.js {OLD} on x86_64: 1 files" in deployment.err
     return json.loads(cloud.ran("invoke-function", *SECOND).out)
 
 

@@ -18,6 +18,7 @@ def outcomes():
     return {name: rest for name, *rest in map(json.loads, done.stdout.splitlines())}
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("name", NAMES)
 def test_a_bomb_is_refused_before_it_costs_time_or_memory(outcomes, name):
     _, seconds, megabytes, outcome = outcomes[name]
