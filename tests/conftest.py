@@ -72,6 +72,7 @@ _TOGETHER = {
         "tests/integration/test_code_cache.py",
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
+        "tests/integration/test_verify_layer.py",
     ),
     "actions": ("tests/actions/test_release.py", "tests/actions/test_action.py"),
 }

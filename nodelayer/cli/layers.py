@@ -1,4 +1,4 @@
-"""Commands that build and try layers: build-layer, run, test-layer, download, clean."""
+"""Commands that build, try and check layers: build-layer, run, test-layer, verify-layer, download, clean."""
 
 import os
 import sys
@@ -26,10 +26,11 @@ from nodelayer.cli.command import (
     cache_folder,
     command,
 )
-from nodelayer.errors import InvalidInputError, NodelayerError
+from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError
 from nodelayer.github import step_outputs
 
 if TYPE_CHECKING:
+    from nodelayer.aws.layers import Content
     from nodelayer.layer.artifact import Artifact
     from nodelayer.layer.build import BuildContext
     from nodelayer.layer.record import BuildRecord
@@ -267,6 +268,73 @@ def try_layer(_ctx: Context, node: str, arch: str = "x86_64", out: str = "dist")
 
 
 @command(
+    name="verify-layer",
+    help={
+        "arn": "(required) ARN of a published layer version, of any publisher",
+        "profile": PROFILE,
+        "repository": "GitHub repository that publishes the layer, as OWNER/NAME: also check that its "
+        "workflow layer.yml attested these bytes; needs the gh program",
+        "rebuild": "also build the same layer here, and compare its bytes with those of the published one",
+    },
+)
+def verify_layer(
+    _ctx: Context,
+    arn: str,
+    profile: str = "",
+    repository: str = "",
+    rebuild: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Check what a published layer version contains, without running any of it.
+
+    Compares each file with the verified release of Node.js and with the runtime client of this nodelayer.
+    Exit code 5 means that something differs. Example: verify-layer --arn ARN --rebuild
+    """
+    from nodelayer.aws.arn import LayerVersionArn
+    from nodelayer.github import builds
+    from nodelayer.github.api import open_github
+    from nodelayer.layer import build, inspection
+    from nodelayer.layer.record import LayerTarget
+    from nodelayer.util.temporary import temporary_folder
+    from nodelayer.version import __version__
+
+    context = build_context("auto", signature=True)
+    github = open_github(os.environ, context.reporter, repository) if repository else None
+    target = LayerTarget.of_layer_name(LayerVersionArn.parse(arn).name)
+    with temporary_folder("nodelayer-verify-") as scratch:
+        zipped = scratch / f"{target.stem}.zip"
+        content = _download_published(arn, profile, zipped, context.reporter)
+        described = target.described(content.description)
+        release = described or __version__
+        wrong = [] if described else [f"its description is {content.description!r}"]
+        entries = inspection.read(zipped, arn)
+        files = context.source.fetch(target.version, target.architecture)
+        found = inspection.inspect(entries, files, context.paths.runtime)
+        for line in found.lines:
+            print(line)
+        wrong += found.wrong
+        if found.libraries and not (github or rebuild):
+            wrong.append("only --rebuild or --repository can check a library")
+        if rebuild:
+            # A library comes from the base image of the published build, which only Docker has.
+            builder = "auto" if found.libraries else "local"
+            options = build.BuildOptions(scratch / "dist", builder, "fast", _base_image())
+            compression, others = inspection.rebuild(entries, content.code_sha256, target, options, context)
+            if compression:
+                print(f"Rebuild: the same bytes (--compression {compression})")
+            wrong += [f"{each} (compared with the rebuild)" for each in others if each not in wrong]
+        if wrong:
+            todo = "do not use it"
+            if release != __version__ and found.node_equal:
+                todo = f"check it with nodelayer {release}; this is nodelayer {__version__}"
+            raise NotVerifiedError(f"the layer is not verified: {', '.join(wrong)}", where=arn, todo=todo)
+        if github:
+            builds.attested_for_release(
+                zipped, repository, release, program=github.program, environ=github.environ
+            )
+            print(f"Attestation: {builds.WORKFLOW} of {repository} at v{release}")
+
+
+@command(
     help={
         "node": f"(required) {FILE_SPEC}{COMMAS}",
         "arch": ARCH,
@@ -344,7 +412,7 @@ def _choose(node: str, arch: str, context: "BuildContext") -> "tuple[list[Choice
     return chosen, failures
 
 
-def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter") -> None:
+def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter") -> "Content":
     from nodelayer.aws import account
     from nodelayer.aws.arn import LayerVersionArn
     from nodelayer.publish.layers import download as published
@@ -353,6 +421,7 @@ def _download_published(arn: str, profile: str, path: Path, reporter: "Reporter"
     opened = account.open_account(profile=profile or None, wanted=(parsed.region,))
     content = published.by_arn(opened, parsed.region, arn, path)
     reporter.say(f"{parsed.name}:{parsed.version} from {parsed.region}: CodeSha256 {content.code_sha256}")
+    return content
 
 
 def _end(failures: "list[NodelayerError]") -> None:

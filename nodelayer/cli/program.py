@@ -16,7 +16,7 @@ from nodelayer.version import __version__
 
 LISTED = (
     *("build-layer", "run", "test-layer", "code-cache"),
-    *("publish", "arn", "verify", "backfill", "prune", "withdraw", "catalog"),
+    *("publish", "arn", "verify", "verify-layer", "backfill", "prune", "withdraw", "catalog"),
     *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
     *("release", "test", "test-all", "lint", "bench"),
 )

@@ -407,8 +407,7 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
 
     if bool(arn) == bool(node) or bool(node) != bool(nodelayer):
         raise InvalidInputError("name the layers", todo="use --arn, or --node together with --nodelayer")
-    if not reason:
-        raise InvalidInputError("--reason is missing", todo="say in one sentence why the layer is withdrawn")
+    withdrawing.check_reason(reason)
     for each in (arn, successor):
         if each:
             LayerVersionArn.parse(each)

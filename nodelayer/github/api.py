@@ -39,7 +39,7 @@ _NAME = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
 _OF_THE_REMOTE = "{owner}/{repo}"
 """gh replaces this with the repository of the git remote."""
 _STATUS = re.compile(r"\(HTTP (\d{3})\)")
-_SIGN_IN = "run `gh auth login`; in a job set env: GH_TOKEN: ${{ github.token }}"
+SIGN_IN = "run `gh auth login`; in a job set env: GH_TOKEN: ${{ github.token }}"
 
 
 class UncertainError(UnreachableError):
@@ -152,7 +152,7 @@ def _error(line: list[str], reason: str) -> NodelayerError:
             f"GitHub limits the requests ({reason})", where=where, todo="run it again later"
         )
     if "gh auth login" in reason or status == HTTPStatus.UNAUTHORIZED:
-        return RefusedError(f"GitHub does not accept the credentials ({reason})", where=where, todo=_SIGN_IN)
+        return RefusedError(f"GitHub does not accept the credentials ({reason})", where=where, todo=SIGN_IN)
     if not status or status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         kind = UncertainError if method == "POST" else UnreachableError
         return kind(

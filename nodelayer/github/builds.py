@@ -17,7 +17,16 @@ from pathlib import Path
 import msgspec
 
 from nodelayer.architecture import Architecture
-from nodelayer.errors import InvalidInputError, MachineError, NodelayerError, NotVerifiedError, machine_error
+from nodelayer.errors import (
+    InvalidInputError,
+    MachineError,
+    NodelayerError,
+    NotVerifiedError,
+    RefusedError,
+    UnreachableError,
+    machine_error,
+)
+from nodelayer.github.api import SIGN_IN
 from nodelayer.github.matrix import ENDINGS, Job
 from nodelayer.layer import abi, archive, contents
 from nodelayer.layer.record import BuildRecord, LayerTarget, describe, load
@@ -30,6 +39,7 @@ WORKFLOW = ".github/workflows/layer.yml"
 """The workflow whose attestations are accepted."""
 
 _GH_S = 300.0
+_GH_SIGNED_OUT = 4  # exit code of gh
 _TODO = "do not publish it; find out which job changed it"
 
 Subjects = Mapping[str, str]
@@ -196,8 +206,36 @@ def attested(file: Path, bundle: Path, *, program: Path, environ: Mapping[str, s
         raise InvalidInputError(
             "GITHUB_REPOSITORY, GITHUB_REF or GITHUB_SHA is not set", todo="run it in a GitHub Actions job"
         )
-    line = [str(program), "attestation", "verify", str(file), f"--bundle={bundle}", f"--repo={repository}"]
-    line += [f"--signer-workflow={repository}/{WORKFLOW}", f"--source-ref={ref}", f"--source-digest={commit}"]
+    flags = [f"--bundle={bundle}", f"--source-digest={commit}"]
+    return _verified(file, repository, ref, flags, program=program, environ=environ, todo=_TODO)
+
+
+def attested_for_release(
+    file: Path, repository: str, release: str, *, program: Path, environ: Mapping[str, str]
+) -> Subjects:
+    """Verify with gh that layer.yml attested a file at the tag of a release; GitHub has the attestation.
+
+    Raises:
+        NotVerifiedError: It did not.
+    """
+    todo = "if --repository is right, do not use the layer"
+    return _verified(
+        file, repository, f"refs/tags/v{release}", [], program=program, environ=environ, todo=todo
+    )
+
+
+def _verified(  # noqa: PLR0913 - every input of gh
+    file: Path,
+    repository: str,
+    ref: str,
+    flags: Sequence[str],
+    *,
+    program: Path,
+    environ: Mapping[str, str],
+    todo: str,
+) -> Subjects:
+    line = [str(program), "attestation", "verify", str(file), f"--repo={repository}", *flags]
+    line += [f"--signer-workflow={repository}/{WORKFLOW}", f"--source-ref={ref}"]
     line += ["--deny-self-hosted-runners", "--format=json"]
     try:
         done = subprocess.run(line, env=environ, capture_output=True, text=True, timeout=_GH_S, check=False)
@@ -205,7 +243,15 @@ def attested(file: Path, bundle: Path, *, program: Path, environ: Mapping[str, s
         raise MachineError(f"gh does not answer ({error})", where=line[0], todo="try again") from error
     if done.returncode:
         reason = " ".join(done.stderr.split()) or "no reason given"
-        raise NotVerifiedError(f"the attestation is not valid ({reason})", where=file.name, todo=_TODO)
+        if done.returncode == _GH_SIGNED_OUT:
+            raise RefusedError("gh is not signed in to GitHub", where=file.name, todo=SIGN_IN)
+        if "creating Sigstore verifier" in reason:
+            raise UnreachableError(
+                f"the keys of Sigstore cannot be fetched ({reason})",
+                where=file.name,
+                todo="check the network",
+            )
+        raise NotVerifiedError(f"the attestation is not valid ({reason})", where=file.name, todo=todo)
     try:
         statement = json.loads(done.stdout)[0]["verificationResult"]["statement"]
         return {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}

@@ -35,6 +35,7 @@ _UTF8_NAMES = 1 << 11
 _STORED, _DEFLATED = 0, 8
 _ENCRYPTED = 1
 _REGULAR_FILE = 0o100000
+_LOCAL_HEADER = 30  # bytes, without the name
 _END = struct.Struct("<4sHHHHIIH")
 MOST_ENTRIES = 1_000
 _MOST_ROW = 1_024  # bytes of an entry in the central directory
@@ -135,6 +136,22 @@ def names(path: Path) -> set[str]:
     """Return the paths of the entries of a layer zip. Raises NotVerifiedError."""
     with _opened(path) as archive:
         return set(archive.namelist())
+
+
+def check_layout(path: Path) -> None:
+    """Check that a zip has regular files only, and no byte that its central directory does not explain.
+
+    Programs that unpack a zip otherwise disagree about its files. Raises NotVerifiedError.
+    """
+    with _opened(path) as archive:
+        offset = 0
+        for info in sorted(archive.infolist(), key=lambda each: each.header_offset):
+            kind = info.external_attr >> 16 & ~0o777
+            if info.header_offset != offset or info.extra or info.comment or kind != _REGULAR_FILE:
+                raise zipfile.BadZipFile(f"nodelayer would write {info.filename!r} in another way")
+            offset += _LOCAL_HEADER + len(info.filename.encode()) + info.compress_size
+        if archive.start_dir != offset or archive.comment:
+            raise zipfile.BadZipFile("it has bytes that belong to no file")
 
 
 @contextmanager

@@ -2,20 +2,24 @@
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Literal, Self
 
 import msgspec
 
-from nodelayer.architecture import ALL, Architecture
-from nodelayer.errors import NotVerifiedError
+from nodelayer.architecture import ALL, Architecture, parse
+from nodelayer.errors import InvalidInputError, NotVerifiedError
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.contents import client_digest
 from nodelayer.node.sources.base import SourceRecord
 from nodelayer.node.versions import is_version
 from nodelayer.version import __version__
+
+_LAYER_NAME = re.compile(r"nodejs-(\d+-\d+-\d+)-(x86_64|arm64)", re.ASCII)
+_NODELAYER = re.compile(r"\d+\.\d+\.\d+[a-z0-9.+]*", re.ASCII)
 
 
 @dataclass(frozen=True)
@@ -39,6 +43,27 @@ class LayerTarget:
     def description(self) -> str:
         """The description of its layer versions."""
         return f"Node.js {self.version} for AWS Lambda ({self.architecture}), nodelayer {__version__}"
+
+    @classmethod
+    def of_layer_name(cls, name: str) -> Self:
+        """Parse the name of a layer in an AWS account.
+
+        Raises:
+            InvalidInputError: Nodelayer does not name layers so.
+        """
+        match = _LAYER_NAME.fullmatch(name)
+        if not match:
+            raise InvalidInputError(
+                f"{name!r} is not the name of a layer of nodelayer",
+                todo="name a layer like nodejs-24-1-0-x86_64",
+            )
+        return cls(match[1].replace("-", "."), *parse(match[2]))
+
+    def described(self, description: str) -> str | None:
+        """Return the nodelayer version in a description of this layer; None if it describes another one."""
+        start = self.description.removesuffix(__version__)
+        match = _NODELAYER.match(description.removeprefix(start))
+        return match[0] if match and description.startswith(start) else None
 
 
 class FileRecord(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -23,6 +23,11 @@ SCHEMA_FILE = "layers.schema.json"
 Time = Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ$", max_length=20)]
 """UTC, to the second. In Python, `$` also matches before a final newline, so each needs a maximum length."""
 
+Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f\ufffe\uffff]*$(?!\n)")]
+"""Text without control characters, which XML does not allow and which a terminal obeys."""
+
+Reason = Annotated[Text, Meta(min_length=1, max_length=500)]
+
 AccountId = Annotated[str, Meta(pattern=r"^\d{12}$", max_length=12)]
 
 _T = TypeVar("_T", bound=Struct)
@@ -32,7 +37,7 @@ class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Why a layer version is no longer offered, and which one replaces it."""
 
     time: Annotated[Time, Meta(description="When it was withdrawn, UTC")]
-    reason: Annotated[str, Meta(min_length=1, max_length=500)]
+    reason: Reason
     successor: Annotated[str | None, Meta(description="The ARN to use instead")] = None
 
     def __post_init__(self) -> None:
@@ -90,7 +95,7 @@ class Published(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class Source(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where the Node.js binary came from, and how the download was verified."""
 
-    name: Annotated[str, Meta(description="The source: nodejs.org or npm")]
+    name: Annotated[Text, Meta(description="The source: nodejs.org or npm")]
     verified: Annotated[
         Literal["openpgp", "checksum"],
         Meta(description="openpgp: a signature of the Node.js release team; checksum: the source's own only"),
@@ -105,11 +110,11 @@ class Canary(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How the layer started on Lambda before it was made public."""
 
     date: Annotated[str, Meta(pattern=r"^\d{4}-\d\d-\d\d$", max_length=10)]
-    region: str
+    region: Text
     memory_mb: Annotated[int, Meta(ge=128)]
     init_ms: Annotated[float, Meta(ge=0, description="Median init duration in milliseconds")]
     starts: Annotated[int, Meta(ge=1)] = 1
-    aws_runtime: Annotated[str | None, Meta(description="AWS's runtime that was measured with it")] = None
+    aws_runtime: Annotated[Text | None, Meta(description="AWS's runtime that was measured with it")] = None
     aws_init_ms: Annotated[Annotated[float, Meta(ge=0)] | None, Meta(description="Its median")] = None
 
 
@@ -185,10 +190,10 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 class RuntimeVersion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """A version of a customer-managed Lambda runtime with Node.js, in one region."""
 
-    node_version: str
-    nodelayer_version: str
-    architectures: list[str]
-    image: Annotated[str, Meta(description="The URI of its image, with the digest")]
+    node_version: Text
+    nodelayer_version: Text
+    architectures: list[Text]
+    image: Annotated[Text, Meta(description="The URI of its image, with the digest")]
     published: Annotated[Time, Meta(description="When it was published, UTC")]
     deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
 
@@ -199,12 +204,12 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     `runtimes` are the runtime versions by ARN.
     """
 
-    schema_: Annotated[str | None, Meta(description="Path of the JSON Schema")] = field(
+    schema_: Annotated[Text | None, Meta(description="Path of the JSON Schema")] = field(
         default=SCHEMA_FILE, name="$schema"
     )
     schema_version: Literal[3] = 3
     layers: list[Layer] = []
-    runtimes: dict[str, RuntimeVersion] = {}
+    runtimes: dict[Text, RuntimeVersion] = {}
 
     @classmethod
     def of(cls, layers: Iterable[Layer], runtimes: Mapping[str, RuntimeVersion] | None = None) -> "Manifest":

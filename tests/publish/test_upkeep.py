@@ -9,7 +9,7 @@ from publish.faults import Rule, access_denied, answer, dead
 from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
 from nodelayer import __version__
-from nodelayer.errors import NotVerifiedError
+from nodelayer.errors import InvalidInputError, NotVerifiedError
 from nodelayer.publish.layers import backfill, metadata, withdraw
 from nodelayer.publish.layers.report import RunReport
 from nodelayer.util.console import Reporter
@@ -240,6 +240,12 @@ def test_withdraw_makes_a_layer_private_and_names_its_successor(two_builds, prox
     assert two_builds.command("verify").code == 0
     assert two_builds.path.with_suffix(".txt").read_text().count(f"{LAYER}:1\n") == 2
     assert f"{LAYER}:2" not in two_builds.path.with_suffix(".txt").read_text()
+
+
+@pytest.mark.parametrize("reason", ["", "a\nb", "\x1b[31m", "x" * 501], ids=ascii)
+def test_withdraw_refuses_a_reason_that_a_manifest_cannot_hold(reason):
+    with pytest.raises(InvalidInputError, match="longer than 500 characters, or has a control character"):
+        withdraw.check_reason(reason)
 
 
 def test_withdrawn_layer_is_not_published_again(two_builds):

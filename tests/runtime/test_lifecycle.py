@@ -247,8 +247,6 @@ def test_node_path_of_the_function_is_kept(run):
         (NEW, {"NODE_OPTIONS": "--max-old-space-size=99"}, []),
         (NEW, {"NODE_OPTIONS": "--max_old_space_size=99"}, []),
         (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": ""}, []),
-        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "a[$(id >&2)]"}, []),
-        (NEW, {"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": "0128"}, []),
     ],
 )
 def test_heap_limit_is_90_percent_of_memory_from_nodejs_18_or_the_configured_share(
@@ -278,6 +276,15 @@ def test_invalid_heap_percentage_is_replaced_by_the_default_with_a_warning(run, 
     (seen,) = answers(raw)
     assert "--max-old-space-size=115" in seen["flags"]
     assert raw.err == "nodelayer: NODELAYER_HEAP_PERCENT is not a whole number from 0 to 100; 90 is used\n"
+
+
+@pytest.mark.parametrize("size", ["a[$(id >&2)]", "0128"])
+def test_invalid_memory_size_is_ignored_with_a_warning(run, size):
+    raw = run(NEW, "environment", variables={"AWS_LAMBDA_FUNCTION_MEMORY_SIZE": size})
+    (seen,) = answers(raw)
+    assert [flag for flag in seen["flags"] if "old-space" in flag or "pool" in flag] == []
+    warning = "AWS_LAMBDA_FUNCTION_MEMORY_SIZE is not a whole number of MB; V8's default heap limit is used"
+    assert raw.err == f"nodelayer: {warning}\n"
 
 
 @pytest.fixture

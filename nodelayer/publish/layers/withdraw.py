@@ -5,13 +5,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+import msgspec
 from msgspec.structs import replace
 
 from nodelayer.aws.account import Account
-from nodelayer.errors import NodelayerError, NotFoundError
+from nodelayer.errors import InvalidInputError, NodelayerError, NotFoundError
 from nodelayer.manifest import store
 from nodelayer.manifest.lookup import look_up
-from nodelayer.manifest.model import Layer, Manifest, Withdrawal
+from nodelayer.manifest.model import Layer, Manifest, Reason, Withdrawal
 from nodelayer.publish.layers.plan import check_account
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
@@ -27,6 +28,18 @@ class WithdrawnVersion:
     version: int
     arn: str
     successor: str | None
+
+
+def check_reason(reason: str) -> None:
+    """Check that a manifest can hold a reason. Raises InvalidInputError."""
+    try:
+        msgspec.convert(reason, Reason)
+    except msgspec.ValidationError as error:
+        raise InvalidInputError(
+            "the reason is empty, longer than 500 characters, or has a control character",
+            where="--reason",
+            todo="say in one sentence why the layer is withdrawn",
+        ) from error
 
 
 def layers_of(known: Manifest, arn: str, node: str, nodelayer: str) -> list[Layer]:

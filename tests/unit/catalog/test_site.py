@@ -1,17 +1,23 @@
 """The files of the catalogue."""
 
+import copy
 import errno
+import json
 import os
 import re
+import subprocess
+from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
 from catalog_fixtures import layer
+from support import command
 
 from nodelayer.catalog import site
 from nodelayer.catalog.site import SiteOptions
-from nodelayer.errors import InvalidInputError, MachineError
-from nodelayer.manifest import store
-from nodelayer.manifest.model import Manifest
+from nodelayer.errors import InvalidInputError, MachineError, NotVerifiedError
+from nodelayer.manifest import schema, store
+from nodelayer.manifest.model import Canary, Manifest, RuntimeVersion, Withdrawal
 
 
 def test_write_creates_the_page_the_feed_and_the_manifest_files(tmp_path):
@@ -73,3 +79,91 @@ def test_an_unusable_assets_url_is_refused(address, message):
     with pytest.raises(InvalidInputError, match=re.escape(message)) as caught:
         SiteOptions(assets_url=address)
     assert caught.value.where == "--assets-url"
+
+
+# ---- hostile manifests
+
+
+def full_manifest():
+    """Return a manifest as JSON values, with each optional field that holds text."""
+    withdrawn = Withdrawal(time="2026-11-20T00:00:00Z", reason="answers are cut")
+    canary = Canary(
+        date="2026-11-20", region="eu-west-1", memory_mb=512, init_ms=118.2, aws_runtime="nodejs24.x"
+    )
+    runtime = RuntimeVersion(
+        node_version="24.1.0",
+        nodelayer_version="1.0.0",
+        architectures=["x86_64"],
+        image="image",
+        published="2026-11-20T00:00:00Z",
+    )
+    runtimes = {"arn:aws:lambda:eu-west-1:123456789012:runtime:r:1": runtime}
+    known = Manifest.of([msgspec.structs.replace(layer(withdrawn=withdrawn), canary=canary)], runtimes)
+    return json.loads(known.json_text())
+
+
+def texts(value, path=()):
+    """Yield the path of each text in JSON values; that of a key of `runtimes` ends with None."""
+    if isinstance(value, str):
+        yield path
+    for name, inner in value.items() if isinstance(value, dict) else ():
+        yield from texts(inner, (*path, name))
+        if path == ("runtimes",):
+            yield (*path, name, None)
+    for number, inner in enumerate(value if isinstance(value, list) else ()):
+        yield from texts(inner, (*path, number))
+
+
+def changed(raw, path, text):
+    """Return a copy with another text at a path."""
+    result = copy.deepcopy(raw)
+    *folders, last = path if path[-1] is not None else path[:-1]
+    holder = result
+    for each in folders:
+        holder = holder[each]
+    if path[-1] is None:
+        holder[text] = holder.pop(last)
+    else:
+        holder[last] = text
+    return json.dumps(result).encode()
+
+
+@pytest.mark.parametrize(
+    "text", ["a\x00", "\x1b[31m", "a\n", "a\x0bb", "\x9b", "\ufffe", "\ud800"], ids=ascii
+)
+def test_no_text_of_a_manifest_may_hold_what_xml_or_a_terminal_cannot(text):
+    raw = full_manifest()
+    assert schema.parse(changed(raw, ("$schema",), "other.json"), "layers.json").layers
+    accepted = []
+    for path in texts(raw):
+        try:
+            schema.parse(changed(raw, path, text), "layers.json")
+        except NotVerifiedError:
+            continue
+        accepted.append(path)
+    assert accepted == []
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "where"),
+    [
+        (("layers", 0, "regions", "eu-west-1", "withdrawn", "reason"), "a\x0bb", "withdrawn.reason"),
+        (("layers", 0, "compatible_runtimes", 0), "constructor", "$.layers[0].compatible_runtimes[0]"),
+        (("layers", 0, "compatible_runtimes", 0), "__proto__", "$.layers[0].compatible_runtimes[0]"),
+        (("layers", 0, "source", "name"), "\ud800", "the manifest is not JSON"),
+    ],
+    ids=["control-character", "constructor", "prototype", "surrogate"],
+)
+def test_catalog_refuses_a_hostile_manifest_and_writes_nothing(tmp_path, path, text, where):
+    (tmp_path / "layers.json").write_bytes(changed(full_manifest(), path, text))
+    done = subprocess.run(command("catalog"), cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (5, "")
+    (line,) = done.stderr.splitlines()
+    assert where in line
+    assert not (tmp_path / "site").exists()
+
+
+def test_feed_of_a_manifest_with_every_field_is_xml(tmp_path):
+    known = schema.parse(json.dumps(full_manifest()).encode(), "layers.json")
+    site.write(known, tmp_path, SiteOptions())
+    assert "answers are cut" in "".join(ET.parse(tmp_path / "feed.atom").getroot().itertext())

@@ -23,6 +23,7 @@ LISTED = [
     "publish",
     "arn",
     "verify",
+    "verify-layer",
     "backfill",
     "prune",
     "withdraw",

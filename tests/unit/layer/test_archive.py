@@ -4,6 +4,7 @@ import io
 import os
 import shutil
 import stat
+import struct
 import subprocess
 import sys
 import zipfile
@@ -132,3 +133,30 @@ def test_a_damaged_zip_is_one_line(tmp_path, layer, damage):
     with pytest.raises(NotVerifiedError, match="build it again") as caught:
         list(archive.read(broken))
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda data: data, ""),
+        (lambda data: data.replace(b"PK\x01\x02", b"hidden" + b"PK\x01\x02", 1), "bytes that belong to no"),
+        (lambda data: b"hidden" + data, "in another way"),
+        (
+            lambda data: data.replace(struct.pack("<I", 0o100755 << 16), struct.pack("<I", 0o120755 << 16)),
+            "way",
+        ),
+    ],
+    ids=["as-written", "before-the-directory", "before-the-files", "link"],
+)
+def test_layout_of_a_zip_has_regular_files_and_no_other_bytes(tmp_path, change, reason):
+    path = tmp_path / "layer.zip"
+    data = bytearray(change(packed(ENTRIES, "fast")))
+    start = data.index(b"PK\x01\x02")
+    data[-6:-2] = struct.pack("<I", start - (6 if data.startswith(b"hidden") else 0))
+    path.write_bytes(data)
+    if not reason:
+        archive.check_layout(path)
+        return
+    assert list(archive.read(path))  # other programs read it too
+    with pytest.raises(NotVerifiedError, match=reason):
+        archive.check_layout(path)
