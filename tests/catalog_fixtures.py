@@ -17,6 +17,7 @@ def layer(  # noqa: PLR0913 - what differs between entries
     when=None,
     name=None,
     runtimes=None,
+    canary=None,
     **access,
 ):
     """Make an entry; the version number grows by one from region to region."""
@@ -34,6 +35,7 @@ def layer(  # noqa: PLR0913 - what differs between entries
         unzipped_size=38_400_512,
         compatible_runtimes=runtimes,
         source=Source(name="nodejs.org", verified="openpgp", key=KEY),
+        canary=canary,
         regions={
             region: Published(
                 version=version + number,

@@ -16,14 +16,14 @@ from nodelayer import architecture
 from nodelayer.aws import runtimes
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.catalog import snippets, templates
-from nodelayer.manifest.model import Layer, Manifest, Published, Source
+from nodelayer.manifest.model import Canary, Layer, Manifest, Published, Source
 from nodelayer.node import versions
 
 _TEMPLATE = "page.html"
 _ARCHITECTURES = tuple(each.name for each in architecture.ALL)
 _COLUMNS = (
     *("node", "arch", "build", "name", "size", "unzipped", "runtimes"),
-    *("places", "accounts", "versions", "time", "later", "access", "sha256", "source"),
+    *("places", "accounts", "versions", "time", "later", "access", "sha256", "source", "canary"),
 )
 _BUILD_FILES = (("SBOM (CycloneDX)", "cdx.json"), ("Build record", "json"), ("Zip", "zip"))
 
@@ -68,6 +68,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
     places: dict[tuple[int, ...], int] = {}
     runtime_sets: dict[tuple[str, ...], int] = {}
     sources: dict[Source | None, int] = {}
+    canaries: dict[Canary | None, int] = {}
     rows = []
     for layer, live in layers:
         arns = [LayerVersionArn.parse(each.arn) for each in live.values()]
@@ -92,6 +93,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
                 ),
                 layer.code_sha256,
                 _index(sources, layer.source),
+                _index(canaries, layer.canary),
             )
         )
     return {
@@ -107,6 +109,7 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
         "places": list(places),
         "runtimeSets": list(runtime_sets),
         "sources": to_builtins(list(sources)),
+        "canaries": to_builtins(list(canaries)),
         "runtimes": _runtime_dates(runtime_sets),
         "snippets": [[name, each.title, each.template] for name, each in snippets.FORMATS.items()],
         "words": _snippet_words(runtime_sets),

@@ -57,8 +57,8 @@ _OUT = "folder with built layers (default: dist)"
         "release team, for example one from npm",
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
-        "canary": "regions, separated by commas, where each new layer is started on Lambda before access is "
-        "granted anywhere; if that fails, every layer version stays private (exit code 8)",
+        "canary": "regions, separated by commas, where each layer that no canary has started is started on "
+        "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8)",
         "canary-starts": "cold starts to measure for each layer and runtime in these regions (default: 1)",
         "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
         "nodelayer-canary)",
@@ -290,7 +290,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
         "regions": _RECORDED_REGIONS,
         "public": "delete public layer versions, too",
         "dry-run": "print what would be deleted, and delete nothing",
-        "json": "print the layer versions to delete as JSON",
+        "json": "print the layer versions and functions to delete as JSON",
         "yes": "delete without asking",
         "manifest": MANIFEST,
         "profile": PROFILE,
@@ -312,7 +312,8 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     """Delete old layer versions, and mark them as deleted in the manifest.
 
     Public layer versions, and those that an SSM parameter names, are kept. Functions that use a deleted layer
-    version keep working. Example: prune --keep 3 --dry-run
+    version keep working. Functions that a killed publish --canary left there are deleted after one hour.
+    Example: prune --keep 3 --dry-run
     """
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import prune as pruning
@@ -335,24 +336,29 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     with report.reporter.work(f"listing layer versions in {len(names)} regions"):
         planned = pruning.plan(known, account, names, keep, report, public=public)
     if json:
-        print(jsons.dumps([vars(old) for old in planned.old], indent=2))
+        print(jsons.dumps([vars(each) for each in (*planned.old, *planned.functions)], indent=2))
     else:
-        rows = ((old.region, old.layer_name, str(old.version), "delete") for old in planned.old)
+        rows = [(old.region, old.layer_name, str(old.version), "delete") for old in planned.old]
+        rows += [(left.region, left.function, "function", "delete") for left in planned.functions]
         print(tables.columns(rows), end="")
     for arn in planned.gone:
         report.reporter.say(f"{arn}: already deleted, will be marked")
     for arn, why in planned.kept.items():
         report.reporter.say(f"{arn} is kept: {why}")
-    if not planned.old and not planned.gone:
+    if not planned.old and not planned.gone and not planned.functions:
         more = "" if planned.kept else f": no layer has more than {keep} versions in a region"
         report.reporter.say(f"Nothing to delete{more}")
     elif not dry_run:
-        report.reporter.say(
-            "Functions that use these layer versions keep working; they cannot be added to other functions."
-        )
-        if planned.old and not yes:
+        if planned.old:
+            report.reporter.say(
+                "Functions that use these layer versions keep working; they cannot be added to other "
+                "functions."
+            )
+        if (planned.old or planned.functions) and not yes:
+            left = f" and {len(planned.functions)} functions of a canary" if planned.functions else ""
             confirm(
-                f"Delete {len(planned.old)} layer versions?", "use --yes to skip this question, or --dry-run"
+                f"Delete {len(planned.old)} layer versions{left}?",
+                "use --yes to skip this question, or --dry-run",
             )
         pruning.prune(account, planned, target.manifest, Stop(), report)
     _exit(report)

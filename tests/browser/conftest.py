@@ -12,11 +12,20 @@ import pytest
 from playwright.sync_api import sync_playwright
 
 from nodelayer.catalog import site
-from nodelayer.manifest.model import Manifest
+from nodelayer.manifest.model import Canary, Manifest
 
 TODAY = "2026-11-24T12:00:00Z"
 NAMES = {"eu-west-1": "Europe (Ireland)", "us-east-1": "US East (N. Virginia)"}
 EVERYWHERE = ("ap-south-1", "cn-north-1", "eu-west-1", "us-east-1")
+
+CANARY = Canary(
+    date="2026-11-26",
+    region="eu-west-1",
+    memory_mb=512,
+    init_ms=118.2,
+    aws_runtime="nodejs24.x",
+    aws_init_ms=130.6,
+)
 
 
 def layer(node, arch="x86_64", regions=EVERYWHERE, **more):
@@ -31,7 +40,7 @@ VARIED = Manifest.of(
         layer("12.16.1", "arm64", ("eu-west-1",), version=8, public=False, organizations=["o-a1b2c3d4e5"]),
         layer("12.22.12", regions=("us-east-1",)),
         layer("13.14.0", public=False),
-        layer("24.20.0"),
+        layer("24.20.0", canary=CANARY),
         layer("24.21.0", regions=("eu-west-1", "us-east-1")),
         layer("24.21.0", "arm64", ("eu-west-1", "us-east-1")),
         layer("25.0.0"),

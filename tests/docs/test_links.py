@@ -16,6 +16,7 @@ OF_OTHERS = {
     "--permission": "Node.js",
     "--allow-fs-read": "Node.js",
     "--allow-net": "Node.js",
+    "--enable-source-maps": "Node.js",
     "--import": "Node.js",
     "--layers": "AWS CLI",
     "--predicate-type": "gh attestation verify",

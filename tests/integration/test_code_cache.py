@@ -14,7 +14,8 @@ pytestmark = pytest.mark.network
 
 VERSIONS = [
     "24.21.0",
-    *(pytest.param(version, marks=pytest.mark.full) for version in ("22.8.0", "22.23.3", "26.10.0")),
+    *(pytest.param(version, marks=pytest.mark.full) for version in ("22.23.3", "26.10.0")),
+    pytest.param("22.8.0", marks=pytest.mark.long),
 ]
 FILES = {
     "index.js": "exports.handler = async (event) => (await import('./module.mjs')).triple(event.n);",
@@ -128,7 +129,8 @@ def test_function_starts_with_its_code_cache_as_another_user(write, call, functi
 
 OLD_VERSIONS = [
     "12.16.1",
-    *(pytest.param(version, marks=pytest.mark.full) for version in ("16.20.2", "18.20.8", "20.20.2")),
+    pytest.param("18.20.8", marks=pytest.mark.full),
+    *(pytest.param(version, marks=pytest.mark.long) for version in ("16.20.2", "20.20.2")),
 ]
 
 

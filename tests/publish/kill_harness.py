@@ -3,8 +3,9 @@
     python tests/publish/kill_harness.py ENDPOINT FOLDER MOMENT...
 
 A moment is a stage ("after PublishLayerVersion"), the number of an event ("event 7") or a random time
-("seed 7"). Prints one line of JSON for each. This program has no threads, so it can fork a publisher that
-has its modules already. Each moment has its own account.
+("seed 7"). After "canary ", the publishers run a canary, whose invocations are answered without the emulator.
+Prints one line of JSON for each. This program has no threads, so it can fork a publisher that has its modules
+already. Each moment has its own account.
 """
 
 import itertools
@@ -24,15 +25,20 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 import botocore.httpsession  # noqa: E402
 from publish.conftest import make_layer  # noqa: E402 - found where the line above points
 from publish.emulators import Endpoint  # noqa: E402
-from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace  # noqa: E402
+from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace, sample_answer  # noqa: E402
 
-from nodelayer.publish.layers import lease  # noqa: E402
+from nodelayer.aws import functions  # noqa: E402
+from nodelayer.cli.command import PATHS  # noqa: E402
+from nodelayer.publish.layers import canary, lease  # noqa: E402
 
+CANARY = canary.CanaryOptions(THREE[:1], "arn:aws:iam::123456789012:role/nodelayer-canary", 1, PATHS.function)
 ALIGN_EVERY = 5
 THIRD_EVERY = 4
 _OPERATIONS = {
     r"POST .*/layers/[^/]+/versions": "PublishLayerVersion",
     r"POST .*/layers/[^/]+/versions/\d+/policy": "AddLayerVersionPermission",
+    r"POST .*/functions": "CreateFunction",
+    r"DELETE .*/functions/[^/]+": "DeleteFunction",
 }
 
 
@@ -50,6 +56,10 @@ class Events:
             _operation(request), send, session, request
         )
         os.replace = lambda source, target: self._around(Path(target).name, replace, source, target)
+        functions.Functions.invoke = functions.Functions.invoke_streaming = self._invoke
+
+    def _invoke(self, _name, event):
+        return self._around("Invoke", sample_answer, event)
 
     def _around(self, name, call, *arguments):
         self._event(f"before {name}")
@@ -87,30 +97,37 @@ def run(workspace, options, moment=""):
 
 def outcome(endpoint, folder, moment, whole_s):
     """Return what a killed publisher left, and what the next publisher made of it."""
+    starts, name = moment.startswith("canary "), moment
+    moment = moment.removeprefix("canary ")
     kind, _, number = moment.rpartition(" ")
     number = int(number) if number.isdecimal() else 0
-    workspace = Workspace(folder / moment.replace(" ", "-"), endpoint, account=_account(moment))
+    workspace = Workspace(folder / name.replace(" ", "-"), endpoint, account=_account(name))
     make_layer(workspace.dist, seed=number)
-    options = {"access": PUBLIC, "align": kind == "seed" and number % ALIGN_EVERY == 0}
+    options = {"access": PUBLIC, "align": kind == "seed" and number % ALIGN_EVERY == 0 and not starts}
+    options["canary"] = CANARY if starts else None
     child = run(workspace, options, moment)
     if kind == "seed":
-        time.sleep(random.Random(number).uniform(0, whole_s))
+        time.sleep(random.Random(number).uniform(0, whole_s * (1 + starts)))  # a canary takes as long
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     left = {region: len(workspace.versions(region)) for region in THREE}
     recorded = len(workspace.recorded())
+    functions_then = _functions(workspace)
     _, again = os.waitpid(run(workspace, options), 0)
     before = workspace.path.read_bytes()
     third = 0
     if number % THIRD_EVERY == 0:
         _, third = os.waitpid(run(workspace, options), 0)
     return {
-        "moment": moment,
+        "moment": name,
         "killed": os.WIFSIGNALED(status),
         "left": sum(left.values()),
         "recorded_then": recorded,
         "again": os.waitstatus_to_exitcode(again),
         "third": os.waitstatus_to_exitcode(third),
+        "functions_then": functions_then,
+        "functions": _functions(workspace),
+        "started": workspace.manifest().layers[0].canary is not None,
         "versions": {region: list(workspace.versions(region).values()) for region in THREE},
         "sha256": workspace.artifacts()[0].code_sha256,
         "recorded": workspace.recorded(),
@@ -119,6 +136,10 @@ def outcome(endpoint, folder, moment, whole_s):
         "files": sorted(workspace.files()),
         "temporary": [path.name for path in Path(tempfile.gettempdir()).iterdir()],
     }
+
+
+def _functions(workspace):
+    return len(workspace.lambda_(CANARY.regions[0]).list_functions()["Functions"])
 
 
 def whole(endpoint, folder):
@@ -137,6 +158,8 @@ def _account(text):
 def main():
     endpoint, folder, *moments = sys.argv[1:]
     endpoint, folder = Endpoint(endpoint), Path(folder)
+    functions._POLL_S = 0.1
+    canary._LEFT_S = -1  # so that the next canary deletes a function at once
     lease.LIFETIME_S = 3.0  # so that the next publisher does not wait long for a killed one
     whole_s, events = whole(endpoint, folder)
     for moment in moments or [f"event {number}" for number in range(1, events + 1)]:

@@ -10,6 +10,7 @@ from support import Outcome, command, start
 from nodelayer.aws import regions
 from nodelayer.aws.account import open_account
 from nodelayer.aws.layers import Access
+from nodelayer.aws.stacks import Invocation
 from nodelayer.layer import artifact
 from nodelayer.manifest import store
 from nodelayer.publish.layers.plan import PublishOptions
@@ -20,6 +21,17 @@ from nodelayer.util.console import Reporter
 LAYER = "nodejs-12-16-1-x86_64"
 THREE = ("ap-south-1", "eu-west-1", "us-east-1")
 PUBLIC = Access(public=True)
+
+
+def sample_answer(event):
+    """Answer as the sample function does on the layer; the emulator runs no function."""
+    asked = json.loads(event)
+    answer = {"node": "v12.16.1", "architecture": "x64", "event": asked}
+    if "fail" in asked:
+        answer = {"errorMessage": asked["fail"]}
+    elif "requestContext" in asked:
+        answer = {"statusCode": 200, "body": json.dumps(answer)}
+    return Invocation(json.dumps(answer).encode(), "fail" in asked, "Init Duration: 118.20 ms")
 
 
 class Workspace:

@@ -4,7 +4,7 @@ import time
 
 import pytest
 from publish.faults import Rule, access_denied, answer, hang
-from publish.publish_fixtures import LAYER, PUBLIC, THREE
+from publish.publish_fixtures import LAYER, PUBLIC, THREE, sample_answer
 
 from nodelayer.aws import account, functions
 from nodelayer.cli.command import PATHS
@@ -61,6 +61,23 @@ def test_function_that_cannot_be_deleted_is_deleted_by_the_next_canary(workspace
     time.sleep(1)
     workspace.publish(access=PUBLIC, canary=options)
     assert workspace.lambda_("eu-west-1").list_functions()["Functions"] == []
+
+
+def test_failed_canary_is_repeated_by_the_next_run_that_has_nothing_to_publish(workspace, proxy, monkeypatch):
+    armed = proxy.rule(Rule(answer({"node": "v0"}), operation="Invoke"))
+    options = CanaryOptions(("eu-west-1",), ROLE, 1, PATHS.function)
+    for count in (1, 2):
+        (failure,) = workspace.publish(canary=options).failures
+        assert (failure.error.code, armed.hits) == (8, count)
+    assert workspace.manifest().layers[0].canary is None
+    for name in ("invoke", "invoke_streaming"):
+        monkeypatch.setattr(functions.Functions, name, lambda _functions, _name, event: sample_answer(event))
+    for creates in (True, False):
+        proxy.clear()
+        assert workspace.publish(canary=options).failures == ()
+        assert ("CreateFunction" in {call.operation for call in proxy.calls}) == creates
+        assert workspace.manifest().layers[0].canary.init_ms == 118.2
+    assert [each for each, _ in workspace.versions("eu-west-1").items()] == [1]
 
 
 def test_canary_needs_a_region_that_is_published_to(workspace):

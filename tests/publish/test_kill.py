@@ -12,6 +12,7 @@ from publish.publish_fixtures import THREE
 pytestmark = pytest.mark.network
 
 SEEDS = 200
+CANARY_SEEDS = 20
 PARALLEL_HARNESSES = 2
 NOTHING, PUBLISHED, RECORDED = "nothing published", "published, not recorded", "recorded"
 STAGES = {
@@ -21,6 +22,8 @@ STAGES = {
     "after AddLayerVersionPermission": {PUBLISHED, RECORDED},  # another region may be ahead
     "before layers.json": {PUBLISHED},
     "after layers.json": {RECORDED},
+    "canary after CreateFunction": {RECORDED},
+    "canary before DeleteFunction": {RECORDED},
 }
 
 
@@ -60,12 +63,17 @@ def killed(ministack, tmp_path):
 
 
 def assert_recovered(outcome):
-    """One public version is in every region and in the manifest; a third run changes nothing."""
+    """One public version is in every region and in the manifest; a third run changes nothing.
+
+    No function of a canary is left.
+    """
     assert outcome["versions"] == {region: [[outcome["sha256"], "public"]] for region in THREE}, outcome
     assert (set(outcome["recorded"]), outcome["valid"]) == (set(THREE), True), outcome
     files = ["dist", "layers.json", "layers.json.lock", "layers.schema.json", "layers.txt"]
     assert (outcome["files"], outcome["temporary"]) == (files, []), outcome
     assert (outcome["again"], outcome["third"], outcome["still"]) == (0, 0, True), outcome
+    if outcome["moment"].startswith("canary "):
+        assert (outcome["functions"], outcome["started"]) == (0, True), outcome
 
 
 def test_next_run_recovers_from_a_kill_at_each_stage(killed):
@@ -74,6 +82,7 @@ def test_next_run_recovers_from_a_kill_at_each_stage(killed):
     for moment, stages in STAGES.items():
         assert outcomes[moment]["killed"], moment
         assert stage(outcomes[moment]) in stages, outcomes[moment]
+        assert outcomes[moment]["functions_then"] == moment.startswith("canary "), outcomes[moment]
         assert_recovered(outcomes[moment])
 
 
@@ -89,7 +98,9 @@ def test_next_run_recovers_from_a_kill_at_each_request_response_and_file(killed)
 @pytest.mark.long
 @pytest.mark.timeout(1800)
 def test_next_run_recovers_from_a_kill_at_a_random_time(killed):
-    outcomes = killed([f"seed {seed}" for seed in range(SEEDS)])
-    assert len(outcomes) == SEEDS
+    moments = [f"seed {seed}" for seed in range(SEEDS)]
+    moments += [f"canary seed {seed}" for seed in range(CANARY_SEEDS)]
+    outcomes = killed(moments)
+    assert len(outcomes) == len(moments)
     for outcome in outcomes:
         assert_recovered(outcome)

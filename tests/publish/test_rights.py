@@ -46,6 +46,7 @@ ALL = {
     "PruneEnvironment": "prune",
 }
 READER = {"Repository": "octo/nodelayer", "Provider": "exists", "Publisher": "no", "LayerAccount": ACCOUNT}
+LEFT = {"FunctionName": "nodelayer-canary-left", "LastModified": "2026-01-02T03:04:05.000+0000"}
 PUBLISH = ("publisher", ("publish",))
 PARAMETERS = ("publisher", ("publish", "parameters"))
 DEPLOYED = ("publisher", ("publish", "staging"))
@@ -53,7 +54,8 @@ CREATED = ("publisher", ("publish", "staging", "buckets"))
 CANARY = ("publisher", ("publish", "canary"))
 VERIFY = ("verifier", ("read", "plan"))
 VERIFY_PARAMETERS = ("verifier", ("read", "plan", "parameters"))
-PRUNE = ("pruner", ("prune", "parameters"))
+PLAN_PRUNE = ("verifier", ("read", "plan", "parameters", "canary"))
+PRUNE = ("pruner", ("prune", "parameters", "canary"))
 WITHDRAW = ("pruner", ("prune",))
 READ = ("reader", ("read",))
 
@@ -230,12 +232,12 @@ def run_all(runner):
     runner.run("verify --reader-profile", VERIFY_PARAMETERS, ["verify", read], regions=["all"])
     runner.layer("12.16.1", seed=3)
     runner.run("publish, newer content", PUBLISH, first)
-    runner.run("prune --dry-run", VERIFY_PARAMETERS, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    runner.run("prune --dry-run", PLAN_PRUNE, ["prune", "--keep=1", "--dry-run"], regions=["all"])
+    proxy.rule(Rule(faults.answer({"Functions": [LEFT]}), operation="ListFunctions", region=REGIONS[0]))
     runner.run("prune", PRUNE, ["prune", "--keep=1", "--yes"], regions=["all"])
     public = proxy.client("lambda", REGIONS[0]).list_layer_versions(LayerName="nodejs-12-16-1-x86_64")
     arn = public["LayerVersions"][-1]["LayerVersionArn"]
-    words = ["withdraw", f"--arn={arn}", "--reason=bad", "--yes"]
-    runner.run("withdraw", WITHDRAW, words, regions=REGIONS)
+    runner.run("withdraw", WITHDRAW, ["withdraw", f"--arn={arn}", "--reason=bad", "--yes"], regions=REGIONS)
     return runner.runs
 
 
@@ -342,7 +344,10 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
             {"Parameters": "yes"},
             {("publisher", "publish"), ("publisher", "parameters"), ("verifier", "parameters")},
         ),
-        ({"Canary": "yes"}, {("publisher", "publish"), ("publisher", "canary")}),
+        (
+            {"Canary": "yes"},
+            {("publisher", "publish"), ("publisher", "canary"), ("verifier", "canary")},
+        ),
         ({"StagingBucket": "deployed"}, {("publisher", "publish"), ("publisher", "staging")}),
         ({"PruneEnvironment": "prune"}, {("publisher", "publish"), ("pruner", "prune")}),
         ({"Publisher": "no"}, set()),

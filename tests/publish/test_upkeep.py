@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 from publish.conftest import make_layer
-from publish.faults import Rule, access_denied, dead
+from publish.faults import Rule, access_denied, answer, dead
 from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
 from nodelayer import __version__
@@ -347,6 +347,46 @@ def test_prune_does_not_count_padding_versions(workspace):
     outcome = workspace.command("prune", "--keep", "1", "--yes")
     assert (outcome.code, outcome.out) == (0, "")
     assert set(workspace.versions("eu-west-1")) == {1, 2, 3}
+
+
+def test_prune_deletes_functions_that_a_killed_canary_left(workspace, proxy):
+    workspace.publish(["eu-west-1"])
+    client = workspace.lambda_("eu-west-1")
+    for name in ("nodelayer-canary-old", "nodelayer-canary-new", "other"):
+        client.create_function(
+            FunctionName=name,
+            Runtime="provided.al2023",
+            Role="arn:aws:iam::123456789012:role/nodelayer-canary",
+            Code={"ZipFile": workspace.artifacts()[0].path.read_bytes()},
+            Handler="function.handler",
+        )
+    listed = client.list_functions()["Functions"]
+    (old,) = (each for each in listed if each["FunctionName"].endswith("-old"))
+    old["LastModified"] = "2026-01-02T03:04:05.000+0000"
+    proxy.rule(Rule(answer({"Functions": listed}), operation="ListFunctions"))
+    planned = workspace.command("prune", "--keep", "1", "--dry-run")
+    assert planned.out == "eu-west-1  nodelayer-canary-old  function  delete\n"
+    as_json = workspace.command("prune", "--keep", "1", "--dry-run", "--json")
+    assert json.loads(as_json.out) == [{"region": "eu-west-1", "function": "nodelayer-canary-old"}]
+    asked = workspace.command("prune", "--keep", "1")
+    assert "Delete 0 layer versions and 1 functions of a canary? [no terminal]" in asked.err
+    assert len(client.list_functions()["Functions"]) == 3
+    done = workspace.command("prune", "--keep", "1", "--yes")
+    assert (done.code, "eu-west-1: function nodelayer-canary-old deleted" in done.err) == (0, True)
+    kept = {each["FunctionName"] for each in client.list_functions()["Functions"]}
+    assert kept == {"nodelayer-canary-new", "other"}
+    proxy.rule(Rule(access_denied, operation="DeleteFunction"))
+    failed = workspace.command("prune", "--keep", "1", "--yes")
+    assert (failed.code, "not allowed: lambda:DeleteFunction" in failed.err) == (9, True)
+
+
+def test_prune_without_the_right_to_list_functions_says_so_and_deletes_layer_versions(three_versions, proxy):
+    proxy.rule(Rule(access_denied, operation="ListFunctions"))
+    outcome = three_versions.command("prune", "--keep", "1", "--yes")
+    assert outcome.code == 0
+    words = "Functions that a canary left are not deleted in eu-west-1, us-east-1: not allowed: lambda:List"
+    assert words in outcome.err
+    assert set(three_versions.versions("us-east-1")) == {3}
 
 
 @pytest.mark.parametrize(

@@ -40,6 +40,7 @@
       places: data.places[c.places[i]],
       sha256: c.sha256[i],
       source: data.sources[c.source[i]],
+      canary: data.canaries[c.canary[i]],
       line,
       tokens: [version, `v${version}`, arch, ...ALIASES[arch], ...names, ...names.map((name) => name.slice(name.indexOf('.') + 1))]
         .concat((c.name[i] || `nodejs-${version.replaceAll('.', '-')}-${arch}`).toLowerCase())
@@ -399,6 +400,11 @@
       const how = verified === 'openpgp' ? 'OpenPGP signature by' : 'checksum verified, no OpenPGP signature';
       fact('Node.js from', row(`${name}, ${how} `, key ? element('code', { class: 'sum', translate: 'no' }, key) : ''));
       facts[facts.length - 1].className = 'whole';
+    }
+    if (layer.canary) {
+      const { date, region, memory_mb: memory, init_ms: init, aws_runtime: runtime, aws_init_ms: initOfAws } = layer.canary;
+      const ofAws = runtime && initOfAws !== null ? [row(`AWS\u2019s ${runtime} in the same run: ${Math.round(initOfAws)} ms`)] : [];
+      fact('On Lambda', row(`starts in ${Math.round(init)} ms on ${memory} MB (${region}, ${date})`), ...ofAws);
     }
     fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
     facts[facts.length - 1].className = 'whole runtimes';

@@ -1,7 +1,7 @@
 """Start a private layer version on Lambda itself, before anybody else may use it.
 
 For each layer and each compatible runtime, a temporary function with the sample code is created, invoked and
-deleted. A function that a killed run left is deleted by the next canary.
+deleted. A function that a killed run left is deleted by the next canary, or by prune.
 """
 
 import io
@@ -259,7 +259,7 @@ def _wrong(what: str, spec: FunctionSpec, found: Invocation) -> FunctionError:
         f"the canary on {spec.runtime} gave a wrong answer to {what}: "
         f"{found.payload[:200].decode(errors='replace')!r}",
         where=spec.layers[0],
-        todo="the layer stays private; build it again, or report it as a bug",
+        todo="no access is granted; build it again, or report it as a bug",
     )
 
 
@@ -275,13 +275,21 @@ def _init_ms(found: Invocation) -> list[float]:
     return [float(each) for each in _INIT.findall(found.logs)[:1]]
 
 
+def left(functions: Functions) -> list[str]:
+    """Return the names of the functions that a killed canary left in the region."""
+    now = datetime.now(UTC)
+    return [
+        name
+        for name, changed in functions.names(PREFIX)
+        if (now - datetime.fromisoformat(changed)).total_seconds() > _LEFT_S
+    ]
+
+
 def _delete_left(functions: Functions) -> None:
     """Delete functions that another canary left. Needs lambda:ListFunctions, and is skipped without."""
     with suppress(NodelayerError):
-        for name, changed in functions.names(PREFIX):
-            age = datetime.now(UTC) - datetime.fromisoformat(changed)
-            if age.total_seconds() > _LEFT_S:
-                functions.delete(name)
+        for name in left(functions):
+            functions.delete(name)
 
 
 def _code(folder: Path) -> bytes:

@@ -1,4 +1,4 @@
-"""Delete old layer versions, and mark them in the manifest."""
+"""Delete old layer versions, and mark them in the manifest. Delete functions that a killed canary left."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +8,11 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from nodelayer.aws.account import Account, Region
-from nodelayer.errors import NodelayerError
+from nodelayer.errors import NodelayerError, RefusedError
 from nodelayer.manifest import store
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.project_paths import PROGRAM
-from nodelayer.publish.layers import ssm
+from nodelayer.publish.layers import canary, ssm
 from nodelayer.publish.layers.metadata import is_padding
 from nodelayer.publish.layers.plan import check_account
 from nodelayer.publish.layers.report import Failure, RunReport
@@ -31,14 +31,44 @@ class PrunableVersion:
     version: int
     arn: str
 
+    @property
+    def label(self) -> str:
+        """The name in a message."""
+        return f"{self.layer_name}:{self.version}"
+
+    def delete_in(self, region: Region) -> None:
+        """Delete it."""
+        region.layers.delete(self.layer_name, self.version)
+
+
+@dataclass(frozen=True)
+class LeftFunction:
+    """A function that a killed canary left."""
+
+    region: str
+    function: str
+
+    @property
+    def label(self) -> str:
+        """The name in a message."""
+        return f"function {self.function}"
+
+    def delete_in(self, region: Region) -> None:
+        """Delete it."""
+        region.functions.delete(self.function)
+
 
 @dataclass(frozen=True)
 class PrunePlan:
-    """The layer versions to delete, the recorded ARNs that no longer exist, and those kept for a reason."""
+    """The layer versions to delete, the recorded ARNs that no longer exist, and those kept for a reason.
+
+    `functions` are to be deleted, too.
+    """
 
     old: tuple[PrunableVersion, ...]
     gone: tuple[str, ...]
     kept: Mapping[str, str] = field(default_factory=dict)
+    functions: tuple[LeftFunction, ...] = ()
 
 
 def layer_names(
@@ -65,7 +95,8 @@ def plan(  # noqa: PLR0913 - what a plan needs
 ) -> PrunePlan:
     """Plan to delete all but the newest `keep` versions of each layer, recorded or not.
 
-    Versions that an SSM parameter names are kept; so are public ones, unless `public`.
+    Functions that a killed canary left in these regions are deleted, too. Versions that an SSM parameter
+    names are kept; so are public ones, unless `public`.
 
     Raises:
         RefusedError: The manifest is another account's. All its layer versions would seem deleted here.
@@ -74,8 +105,12 @@ def plan(  # noqa: PLR0913 - what a plan needs
     old: list[PrunableVersion] = []
     gone: list[str] = []
     held: dict[str, str] = {}
+    left: list[LeftFunction] = []
+    refused: dict[str, list[str]] = {}
 
-    def survey(region: str) -> tuple[list[PrunableVersion], list[str], dict[str, str]]:
+    def survey(
+        region: str,
+    ) -> tuple[list[PrunableVersion], list[str], dict[str, str], list[str] | RefusedError]:
         prunable, deleted = [], []
         layers = account.region(region).layers
         for name in names[region]:
@@ -93,8 +128,13 @@ def plan(  # noqa: PLR0913 - what a plan needs
                 for where, published in layer.live()
                 if (where, layer.layer_name) == (region, name) and published.arn not in existing
             ]
+        functions: list[str] | RefusedError
+        try:
+            functions = canary.left(account.region(region).functions)
+        except RefusedError as error:  # the layer versions can be pruned without
+            functions = error
         held_here = _held(account.region(region), known, prunable, public=public)
-        return [each for each in prunable if each.arn not in held_here], deleted, held_here
+        return [each for each in prunable if each.arn not in held_here], deleted, held_here, functions
 
     for region, found in parallel.each(sorted(names), survey):
         if isinstance(found, NodelayerError):
@@ -103,8 +143,15 @@ def plan(  # noqa: PLR0913 - what a plan needs
             old += found[0]
             gone += found[1]
             held |= found[2]
+            if isinstance(found[3], RefusedError):
+                refused.setdefault(found[3].what, []).append(region)
+            else:
+                left += [LeftFunction(region, name) for name in found[3]]
+    for why, where in refused.items():
+        report.reporter.say(f"Functions that a canary left are not deleted in {', '.join(where)}: {why}")
     old.sort(key=lambda each: (each.region, each.layer_name, each.version))
-    return PrunePlan(tuple(old), tuple(sorted(gone)), dict(sorted(held.items())))
+    left.sort(key=lambda each: (each.region, each.function))
+    return PrunePlan(tuple(old), tuple(sorted(gone)), dict(sorted(held.items())), tuple(left))
 
 
 def _held(
@@ -127,7 +174,7 @@ def _held(
 
 
 def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: RunReport) -> None:
-    """Delete the planned layer versions, and mark them as deleted in the manifest.
+    """Delete the planned layer versions and functions, and mark the versions as deleted in the manifest.
 
     If a run is killed in between, the next run marks the deleted versions.
     """
@@ -135,31 +182,32 @@ def prune(account: Account, planned: PrunePlan, path: Path, stop: Stop, report: 
     reserve = store.Reserve(path, _MARK_BYTES * (len(planned.old) + len(planned.gone)))
     reserve.take()
     arns = set(planned.gone)
+    chosen: list[PrunableVersion | LeftFunction] = [*planned.old, *planned.functions]
+    regions = sorted({each.region for each in chosen})
 
-    def delete(region: str) -> list[PrunableVersion | Failure]:
-        ended: list[PrunableVersion | Failure] = []
-        for each in (each for each in planned.old if each.region == region):
+    def delete(region: str) -> list[PrunableVersion | LeftFunction | Failure]:
+        ended: list[PrunableVersion | LeftFunction | Failure] = []
+        for each in (each for each in chosen if each.region == region):
             try:
                 stop.check()
-                account.region(region).layers.delete(each.layer_name, each.version)
+                each.delete_in(account.region(region))
                 ended.append(each)
             except NodelayerError as error:
-                ended.append(Failure(region, f"{each.layer_name}:{each.version}", error))
+                ended.append(Failure(region, each.label, error))
         return ended
 
     with stop.on_signals(lambda: report.reporter.warn("stopping when the running calls to AWS have ended")):
-        for region, ended in parallel.each(sorted({each.region for each in planned.old}), delete):
+        for region, ended in parallel.each(regions, delete):
             for each in [Failure(region, "", ended)] if isinstance(ended, NodelayerError) else ended:
                 if isinstance(each, Failure):
                     report.fail(each)
                 else:
-                    arns.add(each.arn)
-                    report.reporter.say(f"{region}: {each.layer_name}:{each.version} deleted")
+                    arns.update([each.arn] if isinstance(each, PrunableVersion) else ())
+                    report.reporter.say(f"{region}: {each.label} deleted")
         try:
             store.update(path, lambda known: marked_deleted(known, arns), reserve)
         except NodelayerError as error:
-            regions = tuple(sorted({each.region for each in planned.old}))
-            report.fail(Failure("", "the manifest", error, regions))
+            report.fail(Failure("", "the manifest", error, tuple(regions)))
         finally:
             reserve.free()
 

@@ -260,15 +260,22 @@ class Publisher:
             return False
         if options.canary is None:
             return bool(options.access and done)
-        changed = {each.step.artifact.layer_name for each in done.values() if each.new or not each.step.idle}
+        started = {layer.key for layer in store.read(self._path).layers if layer.canary}
+        wanted = {
+            each.step.artifact.layer_name
+            for (region, _), each in done.items()
+            if each.new
+            or not each.step.idle
+            or metadata.entry(each.step.artifact, region, each.published).key not in started
+        }
         candidates = []
         regions = tuple(sorted({region for region, _ in done}))
         for region in options.canary.regions:
-            for name in sorted(changed):
+            for name in sorted(wanted):
                 if (found := done.get((region, name))) is None:
                     missing = FunctionError(
                         f"the canary cannot run: there is no layer version in {region}",
-                        todo="the layer stays private; see the failure of that region",
+                        todo="no access is granted; see the failure of that region",
                     )
                     self._report.fail(Failure("", name, missing, (*regions, region)))
                     return False
@@ -278,14 +285,14 @@ class Publisher:
         self._reporter.say(canary.estimate(candidates, options.canary.starts))
         before = len(self._report.failures)
         measured = canary.run(self._account, candidates, options.canary, regions, self._stop, self._report)
-        for key, each in measured.items():
+        if len(self._report.failures) > before or self._stop.requested:
+            self._reporter.warn("no access was granted, because the canary did not succeed")
+            return False
+        for key, each in measured.items():  # a layer without a record is started again
             entry = metadata.entry(done[key].step.artifact, key[0], done[key].published)
             recorder.add(msgspec.structs.replace(entry, canary=each))
         self._flush(recorder)
-        failed = self._report.failures[before:]
-        if failed or self._stop.requested:
-            self._reporter.warn("no access was granted, because the canary did not succeed")
-        return bool(options.access) and not failed and not self._stop.requested
+        return bool(options.access)
 
     def _act(
         self, plan: Plan, options: PublishOptions, recorder: Recorder

@@ -11,7 +11,7 @@ from nodelayer.aws import runtimes
 from nodelayer.catalog import page, snippets
 from nodelayer.errors import InvalidInputError
 from nodelayer.layer import abi
-from nodelayer.manifest.model import Manifest
+from nodelayer.manifest.model import Canary, Manifest
 
 
 def rendered(*layers, **region_names):
@@ -33,6 +33,23 @@ def tags_of(text):
 def test_a_layer_that_is_deleted_everywhere_is_not_on_the_page():
     deleted = layer("14.1.0", deleted="2026-02-01T00:00:00Z")
     assert data_of(rendered(layer(), deleted))["nodes"] == ["12.16.1"]
+
+
+def test_page_data_has_the_canary_of_each_layer():
+    canary = Canary(date="2026-11-26", region="eu-west-1", memory_mb=512, init_ms=118.2)
+    data = data_of(rendered(layer("12.16.1"), layer("14.1.0", canary=canary)))
+    assert [data["canaries"][each] for each in data["columns"]["canary"]] == [
+        None,
+        {
+            "date": "2026-11-26",
+            "region": "eu-west-1",
+            "memory_mb": 512,
+            "init_ms": 118.2,
+            "starts": 1,
+            "aws_runtime": None,
+            "aws_init_ms": None,
+        },
+    ]
 
 
 def test_page_without_javascript_shows_the_newest_release_of_each_line():
