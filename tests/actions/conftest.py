@@ -103,7 +103,7 @@ class Mirror:
     @property
     def release_keys(self):
         """The text of release_keys.json that trusts this mirror only."""
-        keys = [{"fingerprint": self.fingerprint, "status": "active"}]
+        keys = [{"fingerprint": self.fingerprint}]
         return json.dumps({"provenance": "a test", "as_of": "2026-11-01", "keys": keys})
 
     def list(self, *versions):
