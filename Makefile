@@ -14,7 +14,7 @@ STAMP  := $(VENV)/.made-from-pyproject
 # and without MAKEOVERRIDES no make that a command starts gets them again.
 $(foreach name,NODE ARCH BUILDER,$(if $(value $(name)),$(eval override export $(name) := $$(value $(name)))))
 MAKEOVERRIDES =
-%: export TARGET = $@
+%: export NODELAYER_COMMAND = $@
 FLAGS := $(if $(NODE),--node="$$NODE") $(if $(ARCH),--arch="$$ARCH") $(if $(BUILDER),--builder="$$BUILDER") $(ARGS)
 
 .DEFAULT_GOAL := help
@@ -45,7 +45,7 @@ Makefile pyproject.toml requirements.txt: ;
 # The message of invoke would name --node, which users of make do not see.
 build-layer test-layer download: $(STAMP)
 	@$(if $(NODE)$(ARGS),,echo "make: NODE is missing; for example: make $@ NODE=24" >&2; exit 2)
-	@$(VENV)/bin/invoke "$$TARGET" $(FLAGS)
+	@$(VENV)/bin/invoke "$$NODELAYER_COMMAND" $(FLAGS)
 
 %: $(STAMP)
-	@$(VENV)/bin/invoke "$$TARGET" $(FLAGS)
+	@$(VENV)/bin/invoke "$$NODELAYER_COMMAND" $(FLAGS)
