@@ -475,7 +475,9 @@ def failure(cloud, name):
     session = boto3.Session(ACCOUNT, "secret", region_name=FIRST_REGION)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AWS_ENDPOINT_URL", cloud.running.endpoint)
-        account = Account(session, ACCOUNT, Partition("aws", (FIRST_REGION,), (FIRST_REGION,)), FIRST_REGION)
+        account = Account(
+            session, ACCOUNT, Partition("aws", (FIRST_REGION,), frozenset({FIRST_REGION})), FIRST_REGION
+        )
         return account.region(FIRST_REGION).stacks.failure(name)
 
 
