@@ -1,6 +1,6 @@
 'use strict';
-// code-cache.js CACHE HANDLER EVENT [FILE ...]: fill the folder CACHE with the code that Node.js compiles to load HANDLER, and to
-// answer the JSON in the file EVENT if that is not empty. It starts /opt/bootstrap with the function in /var/task, and serves the
+// code-cache.js HANDLER [FILE ...]: fill the folder `cache` beside this file with the code that Node.js compiles to load HANDLER,
+// and to answer event.json beside this file, if it exists. It starts /opt/bootstrap with the function in /var/task, and serves the
 // Runtime API to it. With FILEs, it compiles those instead, without running them. The last line of stdout is a JSON object: {}, or
 // { error } with why the function failed. Runs on the Node.js of the layer.
 //
@@ -15,7 +15,9 @@ const path = require('path');
 const { fileURLToPath, pathToFileURL } = require('url');
 const { cachedDataVersionTag, setFlagsFromString } = require('v8');
 
-const [cache, handler, eventFile, ...files] = process.argv.slice(2);
+const [handler, ...files] = process.argv.slice(2);
+const cache = path.join(__dirname, 'cache');
+const eventFile = path.join(__dirname, 'event.json');
 const TASK = '/var/task/';
 const API = '/2018-06-01/runtime';
 const HEADERS = {
@@ -74,7 +76,7 @@ function compileAgain() {
   const isEsModule = require('util').types.isModuleNamespaceObject;
   const commonJs = Object.values(require.cache).filter(({ exports }) => !isEsModule(exports));
   const names = new Set(commonJs.map(({ filename }) => filename).filter((name) => !name.endsWith('.mjs')));
-  for (const name of names) if (name.startsWith(TASK)) compileCommonJs(name);
+  for (const name of names) if (name.startsWith(TASK) && !/\.(json|node)$/.test(name)) compileCommonJs(name);
   const { loadCache } = require('internal/modules/esm/loader').getOrInitializeCascadedLoader();
   for (const href of loadCache.keys()) {
     const file = href.startsWith('file:') ? fileURLToPath(href) : '';
@@ -131,7 +133,7 @@ function compileFile(file) {
 
 // Starts the function, gives it the event, and lets it save its code.
 function runFunction() {
-  const events = eventFile ? [fs.readFileSync(eventFile, 'utf8')] : [];
+  const events = fs.existsSync(eventFile) ? [fs.readFileSync(eventFile, 'utf8')] : [];
   let failure = null;
   let child;
   const server = http.createServer((request, response) => {

@@ -1,8 +1,8 @@
 """Write V8's code cache of a function, with which its code starts faster on a layer.
 
 The function runs on the layer as on Lambda, in /var/task, because Node.js finds code by its absolute path:
-https://nodejs.org/api/module.html#module-compile-cache. code-cache.js does that, in mount namespaces of this
-machine or in a Docker container. runtime/aws/code-cache.js uses the result.
+https://nodejs.org/api/module.html#module-compile-cache. code-cache.js does that, confined on
+this machine or in a Docker container. runtime/aws/code-cache.js uses the result.
 """
 
 import io
@@ -14,54 +14,40 @@ import tarfile
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
 from importlib.resources import files as resources
 from pathlib import Path
 
 from nodelayer.architecture import Architecture
+from nodelayer.emulation.rie import LAMBDA_VARIABLES
 from nodelayer.errors import FunctionError, InvalidInputError, MachineError, machine_error
 from nodelayer.layer import archive
 from nodelayer.layer.build import BuildContext, BuildOptions, built_or_build
 from nodelayer.layer.contents import NODE
 from nodelayer.layer.docker_builder import Engine, base_reference
 from nodelayer.layer.record import LayerTarget
+from nodelayer.util import confined
 from nodelayer.util.console import megabytes
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
 _WORTHWHILE = 100_000  # bytes; with a smaller code cache, a function does not start faster
 _TIMEOUT_S = 300.0
-_CACHE = "/var/work/cache"
-_DRIVER = "/var/work/code-cache.js"
-_WRAPPER = "/var/work/wrapper"
-_WRAPPER_TEXT = f"""#!/bin/sh
+_WORK = "/var/work"  # in a container
+_WRAPPER = """#!/bin/sh
 # V8 saves the hashes of strings, which depend on a random number, so this number is fixed.
 node=$1
 shift
-exec "$node" --hash-seed=1 --expose-internals ${{NODELAYER_SAVE_CODE_TO:+--require={_DRIVER}}} "$@"
+driver=${0%/*}/code-cache.js
+exec "$node" --hash-seed=1 --expose-internals ${NODELAYER_SAVE_CODE_TO:+--require="$driver"} "$@"
 """
-_EVENT = "/var/work/event.json"
+_VARIABLES = LAMBDA_VARIABLES | {"LD_LIBRARY_PATH": "/opt/lib"}
 _SUBFOLDER = re.compile(r"(?P<name>v[\d.]+-(?P<arch>\w+)-[0-9a-f]{8})-\d+")
-_NAMESPACES = (
-    ("unshare", "--user", "--map-root-user", "--mount"),
-    ("unshare", "--mount"),
-)
-# $1 becomes /var, with the function $2 in task (read-only if possible) and $4 in work; $3 becomes /opt.
-_MOUNT = """set -e
-mount -t tmpfs nodelayer "$1"
-mkdir "$1/task" "$1/work"
-mount --bind "$2" "$1/task"
-mount -o remount,bind,ro "$1/task" 2>/dev/null || true
-mount --bind "$3" /opt
-mount --bind "$4" "$1/work"
-mount --rbind "$1" /var
-cd /var/task
-shift 4
-exec "$@"
-"""
 
 Sandbox = Callable[[Path, Path, Path, Sequence[str]], str]
-"""Run a command with a function in /var/task, a layer in /opt, a folder in /var/work; return its stdout."""
+"""Run code-cache.js with a function in /var/task, a layer in /opt, and its own folder; return its stdout.
+
+Its folder gets the subfolder `cache`.
+"""
 
 
 @dataclass(frozen=True)
@@ -124,25 +110,24 @@ def write_on_layer(
 def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], Sandbox]) -> CodeCache:
     """Write the code cache of a function on a layer; replace an older one for the same architecture.
 
-    Docker is used if this machine has no mount namespaces or cannot run the layer's Node.js.
+    Docker is used if this machine has no user namespaces, or cannot run the layer's Node.js.
 
     Raises:
         FunctionError: The handler cannot be loaded, or fails.
         MachineError: The folder of the function is not writable.
     """
     with temporary_folder("nodelayer-code-cache-") as scratch:
-        layer, work = scratch / "layer", scratch / "work"
+        layer, work = scratch / "layer", scratch / "home"
         archive.unpack(archive.read(zipped), layer)
         work.mkdir()
         shutil.copy(str(resources("nodelayer.emulation") / "code-cache.js"), work)
-        (work / "wrapper").write_text(_WRAPPER_TEXT, encoding="utf-8")
+        (work / "wrapper").write_text(_WRAPPER, encoding="utf-8")
         (work / "wrapper").chmod(0o755)
         if request.event is not None:
             (work / "event.json").write_bytes(request.event)
-        event = "" if request.event is None else _EVENT
-        command = (_WRAPPER, f"/opt/{NODE}", _DRIVER, _CACHE, request.handler, event, *request.files)
-        sandbox = _local_sandbox(layer) or docker_sandbox()
-        _check_outcome(sandbox(request.function.resolve(), layer, work, command), request)
+        sandbox = _run_confined if _runs_confined(layer) else docker_sandbox()
+        arguments = (request.handler, *request.files)
+        _check_outcome(sandbox(request.function.resolve(), layer, work, arguments), request)
         (written,) = (work / "cache").iterdir()
         return _put_in_place(written, request.function)
 
@@ -189,28 +174,29 @@ def _put_in_place(written: Path, function: Path) -> CodeCache:
     return CodeCache(folder / match["name"], len(sizes), sum(sizes))
 
 
-def _local_sandbox(layer: Path) -> Sandbox | None:
-    """Return a sandbox in mount namespaces, if this machine has them and can run the layer's Node.js."""
-    probe = 'mount -t tmpfs nodelayer /var && mount --bind /var /opt && exec "$0" --version'
-    environ = _environ() | {"LD_LIBRARY_PATH": str(layer / "lib")}
-    for prefix in _NAMESPACES:
-        try:
-            command = [*prefix, "sh", "-c", probe, str(layer / NODE)]
-            subprocess.run(command, check=True, capture_output=True, env=environ)
-        except (OSError, subprocess.CalledProcessError):
-            continue
-        return partial(_run_in, prefix)
-    return None
+def _command(work: str, arguments: Sequence[str]) -> list[str]:
+    return [f"{work}/wrapper", f"/opt/{NODE}", f"{work}/code-cache.js", *arguments]
 
 
-def _run_in(prefix: Sequence[str], function: Path, layer: Path, work: Path, command: Sequence[str]) -> str:
-    root = work.with_name("var")
-    root.mkdir()
-    shell = ("sh", "-c", _MOUNT, "sh", str(root), str(function), str(layer), str(work))
+def _runs_confined(layer: Path) -> bool:
+    """Check that this machine has namespaces, and can run the layer's Node.js in them."""
+    if confined.available():
+        return False
+    with temporary_folder("nodelayer-") as scratch:
+        command = confined.command([f"/opt/{NODE}", "--version"], scratch=scratch, shown={"/opt": layer})
+        return subprocess.run(command, capture_output=True, env=_VARIABLES, check=False).returncode == 0
+
+
+def _run_confined(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
+    command = confined.command(
+        _command(str(work.resolve()), arguments),
+        scratch=work.parent,
+        shown={"/opt": layer, "/var/task": function},
+    )
     try:
         done = subprocess.run(
-            [*prefix, *shell, *command],
-            env=_environ(),
+            command,
+            env=_VARIABLES,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             text=True,
@@ -218,7 +204,10 @@ def _run_in(prefix: Sequence[str], function: Path, layer: Path, work: Path, comm
             timeout=_TIMEOUT_S,
         )
     except subprocess.TimeoutExpired as error:
-        raise FunctionError(f"the function was not loaded within {_TIMEOUT_S:.0f} s") from error
+        raise FunctionError(
+            f"the function was not loaded within {_TIMEOUT_S:.0f} s",
+            todo="correct it, or compile its files without running them: --files index.js,lib/other.js",
+        ) from error
     return done.stdout
 
 
@@ -226,29 +215,17 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
     """Return a sandbox in a container of the target's image."""
     base = base_reference("provided.al2023", base_image, architecture)
 
-    def run(function: Path, layer: Path, work: Path, command: Sequence[str]) -> str:
+    def run(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
-            for folder, name in ((layer, "opt"), (function, "var/task"), (work, "var/work")):
+            for folder, name in ((layer, "opt"), (function, "var/task"), (work, _WORK.lstrip("/"))):
                 tar.add(folder, name)
-        output, exported = engine.run(base, architecture, packed.getvalue(), command, _environ(), _CACHE)
+        command = _command(_WORK, arguments)
+        output, exported = engine.run(
+            base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
+        )
         with exported:
             exported.extractall(work, filter="data")
         return output
 
     return run
-
-
-def _environ() -> dict[str, str]:
-    """Return the variables that every function on Lambda has, without credentials."""
-    return {
-        "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
-        "LD_LIBRARY_PATH": "/opt/lib",
-        "LANG": "en_US.UTF-8",
-        "TZ": ":UTC",
-        "AWS_REGION": "us-east-1",
-        "AWS_DEFAULT_REGION": "us-east-1",
-        "AWS_LAMBDA_FUNCTION_NAME": "function",
-        "AWS_LAMBDA_FUNCTION_VERSION": "$LATEST",
-        "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
-    }

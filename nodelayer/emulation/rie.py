@@ -38,7 +38,7 @@ from nodelayer.util.temporary import temporary_folder
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
 _MARK = "NODELAYER_RUN"
 """An environment variable that every process of a run inherits, to find these processes."""
-_VARIABLES = {
+LAMBDA_VARIABLES = {
     "PATH": "/usr/local/bin:/usr/bin:/bin:/opt/bin",
     "LANG": "en_US.UTF-8",
     "TZ": ":UTC",
@@ -230,7 +230,7 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
         home = scratch / "home"
         home.mkdir()
         variables = {
-            **_VARIABLES,
+            **LAMBDA_VARIABLES,
             "HOME": str(home),
             "TMPDIR": str(home),
             **sandbox.environ,

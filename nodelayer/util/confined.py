@@ -18,7 +18,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import NoReturn
@@ -44,21 +44,28 @@ _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom"
 _CHUNK = 1 << 16
 
 
-def command(
-    words: Sequence[str], *, scratch: Path, read: Sequence[Path], port: int = 0, sockets: Sequence[int] = ()
+def command(  # noqa: PLR0913 - each is a right
+    words: Sequence[str],
+    *,
+    scratch: Path,
+    read: Sequence[Path] = (),
+    shown: Mapping[str, Path] | None = None,
+    port: int = 0,
+    sockets: Sequence[int] = (),
 ) -> list[str]:
     """Return the command that runs `words` confined.
 
-    It sees the system's programs and libraries, the folders and files of `read`, and may write only to the
-    folder `home` in `scratch` and to a /tmp of its own. With `port` and two inherited `sockets`, each
-    connection to the first, which listens, is passed on to that port of the confined program; the second
-    gets a byte when the port is open.
+    It sees the system's programs and libraries, the files and folders of `read`, and those of `shown`, whose
+    keys are the paths at which it sees them. It may write only to the folder `home` in `scratch` and to a
+    /tmp of its own. With `port` and two inherited `sockets`, each connection to the first, which listens, is
+    passed on to that port of the confined program; the second gets a byte when the port is open.
     """
     (scratch / "root").mkdir(exist_ok=True)
     settings = {
         "command": list(words),
         "scratch": str(scratch.resolve()),
-        "read": [str(path.resolve()) for path in read],
+        "shown": {str(path.resolve()): str(path.resolve()) for path in read}
+        | {target: str(path.resolve()) for target, path in (shown or {}).items()},
         "port": port,
         "sockets": list(sockets),
     }
@@ -74,7 +81,7 @@ def available() -> str:
         return "only Linux has namespaces"
     with temporary_folder("nodelayer-") as scratch:
         done = subprocess.run(
-            command(["/bin/true"], scratch=scratch, read=()), capture_output=True, text=True, check=False
+            command(["/bin/true"], scratch=scratch), capture_output=True, text=True, check=False
         )
     return (
         (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
@@ -94,9 +101,9 @@ def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -
     _call("mount", source.encode(), target.encode(), kind.encode(), ctypes.c_ulong(flags), options.encode())
 
 
-def _bind(root: str, path: str, *, writable: bool = False) -> None:
-    """Show a file or folder below the new root."""
-    target = root + path
+def _bind(root: str, path: str, shown: str = "", *, writable: bool = False) -> None:
+    """Show a file or folder below the new root, at its own path or at another."""
+    target = root + (shown or path)
     Path(target).parent.mkdir(parents=True, exist_ok=True)
     if os.path.islink(path):  # noqa: PTH114 - as in the rest of this function
         if not os.path.lexists(target):
@@ -129,8 +136,10 @@ def _confine(settings: dict[str, object]) -> None:
     _mount("tmpfs", str(Path(root, "tmp")), "tmpfs", _NO_SETUID | _NO_DEVICES, "mode=1777,size=512m")
     with suppress(OSError):  # a container may hide parts of /proc, and then forbids this
         _mount("proc", f"{root}/proc", "proc", _NO_SETUID | _NO_DEVICES | _NO_EXECUTION)
-    for path in (*_SYSTEM, *settings["read"]):  # type: ignore[misc]
-        _bind(root, str(path))
+    for path in _SYSTEM:
+        _bind(root, path)
+    for target, path in settings["shown"].items():  # type: ignore[attr-defined]
+        _bind(root, path, target)
     for path in _DEVICES:
         _bind(root, path, writable=True)
     home = f"{scratch}/home"

@@ -9,6 +9,10 @@ import subprocess
 
 import pytest
 from runtime.runtime_api import Event, RuntimeApi
+from support import command, environment
+
+from nodelayer.emulation import code_cache
+from nodelayer.errors import FunctionError
 
 pytestmark = pytest.mark.network
 
@@ -217,14 +221,33 @@ def test_several_versions_are_rejected(invoke, function):
 
 @pytest.mark.docker
 @pytest.mark.full
-def test_docker_writes_the_same_where_there_are_no_namespaces(write, function, tmp_path):
-    (tmp_path / "unshare").symlink_to("/bin/false")
-    without = {"PATH": f"{tmp_path}:{os.environ['PATH']}", "NODELAYER_BASE_IMAGE": "nodelayer-standin:{arch}"}
-    assert write("24.21.0").code == 0
-    local = contents(function)
-    outcome = write("24.21.0", **without)
-    assert outcome.code == 0, outcome.err
-    assert contents(function) == local
+def test_docker_writes_the_same_where_there_are_no_namespaces(write, layer, function):
+    assert write("24.21.0", "--handler=old.handler").code == 0
+    confined = contents(function)
+    line = command(
+        *("code-cache", f"--function={function}", "--node=24.21.0", "--handler=old.handler"),
+        f"--out={layer('24.21.0').zip.parent}",
+    )
+    forbid = 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"'
+    done = subprocess.run(
+        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *line],
+        env=environment(NODELAYER_BASE_IMAGE="nodelayer-standin:{arch}"),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert contents(function) == confined
+
+
+def test_function_that_never_loads_is_stopped_with_its_processes(layer, function, monkeypatch):
+    (function / "never.js").write_text("require('child_process').spawn('sleep', ['4242']); for (;;);")
+    monkeypatch.setattr(code_cache, "_TIMEOUT_S", 3)
+    request = code_cache.CodeCacheRequest(function, "never.handler")
+    with pytest.raises(FunctionError, match="the function was not loaded within 3 s"):
+        code_cache.write(layer("24.21.0").zip, request, pytest.fail)
+    assert subprocess.run(["pgrep", "-f", "sleep 4242"], check=False, capture_output=True).stdout == b""
+    assert not (function / ".nodelayer").exists()
 
 
 @pytest.mark.docker
