@@ -8,17 +8,15 @@ start mounts the function at /var/task and the layer at /opt, as Lambda does, so
 
 import argparse
 import shutil
-import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 import measure
 from measure import Rounds, Table
-from runtime_rig import OURS, RIC, TEXT, Client, Rig, Session
+from runtime_rig import OURS, RIC, TEXT, Client, Rig, Session, serve
 
 from nodelayer.errors import NodelayerError
 
@@ -115,28 +113,15 @@ class Functions:
 
         return measure.interleave({way: partial(start, way) for way in ways}, rounds), answers
 
-    @contextmanager
-    def _session(self, function: Path, client: Client, layer: Path) -> Iterator[Session]:
+    def _session(self, function: Path, client: Client, layer: Path) -> AbstractContextManager[Session]:
         root, log = self._folder / "root", self._folder / "log"
         root.mkdir(exist_ok=True)
-        process = subprocess.Popen(
-            [
-                *("unshare", "--mount", "sh", "-c", MOUNT, "sh", root, function, layer),
-                *("sh", "-c", ENTER, "sh", self._group, "taskset", "-c", "0"),
-                *self._rig.api(client, self._event, log),
-            ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=self._rig.environ() | {"LAMBDA_TASK_ROOT": "/var/task"},
-        )
-        with process:
-            try:
-                yield Session(process, client.name, log)
-            finally:
-                if process.stdin is not None:
-                    process.stdin.close()
+        command: list[str | Path] = [
+            *("unshare", "--mount", "sh", "-c", MOUNT, "sh", root, function, layer),
+            *("sh", "-c", ENTER, "sh", self._group, "taskset", "-c", "0"),
+            *self._rig.api(client, self._event, log),
+        ]
+        return serve(command, client.name, log, self._rig.environ() | {"LAMBDA_TASK_ROOT": "/var/task"})
 
 
 def control_group(cpus: float) -> str:

@@ -6,7 +6,7 @@ import random
 import shutil
 import string
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -188,21 +188,8 @@ class Rig:
         self._sessions += 1
         log = self._folder / f"log-{self._sessions}"
         event = self.event(size, shape)
-        process = subprocess.Popen(
-            self.api(client, event, log),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            cwd=self._task,
-            env=self.environ(),
-        )
-        with process:
-            try:
-                yield Session(process, client.name, log)
-            finally:
-                if process.stdin is not None:
-                    process.stdin.close()
+        with serve(self.api(client, event, log), client.name, log, self.environ(), self._task) as session:
+            yield session
 
     def api(self, client: Client, event: Path, log: Path) -> list[str]:
         """Return the command line that serves events to a client."""
@@ -264,6 +251,28 @@ class Rig:
             "LAMBDA_TASK_ROOT": str(self._task),
             "_HANDLER": HANDLER,
         }
+
+
+@contextmanager
+def serve(
+    command: Sequence[str | Path], client: str, log: Path, environ: Mapping[str, str], cwd: Path | None = None
+) -> Iterator[Session]:
+    """Run the command line of `Rig.api`, and end it at the end of the block."""
+    process = subprocess.Popen(
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=cwd,
+        env=environ,
+    )
+    with process:
+        try:
+            yield Session(process, client, log)
+        finally:
+            if process.stdin is not None:
+                process.stdin.close()
 
 
 def _record(chance: random.Random) -> dict[str, object]:
