@@ -40,6 +40,12 @@ class Account:
         self._lock = threading.Lock()  # boto3 sessions are not thread-safe, clients are
         self._regions: dict[str, Region] = {}
 
+    @property
+    def main_region(self) -> str | None:
+        """The region that every account of the partition has, if it is known."""
+        region = _HOME.get(self.partition.name)
+        return region if region in self.partition.regions else None
+
     def statuses(self) -> Mapping[str, str] | None:
         """Return the status of each region, as AWS reports it; None if the credentials may not ask."""
         client = self.client("account", self._home)

@@ -119,7 +119,7 @@ def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], 
     with temporary_folder("nodelayer-code-cache-") as scratch:
         layer, work = scratch / "layer", scratch / "home"
         archive.unpack(archive.read(zipped), layer)
-        work.mkdir()
+        (work / "cache").mkdir(parents=True)
         shutil.copy(str(resources("nodelayer.emulation") / "code-cache.js"), work)
         (work / "wrapper").write_text(_WRAPPER, encoding="utf-8")
         (work / "wrapper").chmod(0o755)
@@ -128,8 +128,12 @@ def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], 
         sandbox = _run_confined if _runs_confined(layer) else docker_sandbox()
         arguments = (request.handler, *request.files)
         _check_outcome(sandbox(request.function.resolve(), layer, work, arguments), request)
-        (written,) = (work / "cache").iterdir()
-        return _put_in_place(written, request.function)
+        written = list((work / "cache").iterdir())
+        if len(written) != 1:
+            raise FunctionError(
+                "Node.js saved no code", todo="do not call module.enableCompileCache() in the function"
+            )
+        return _put_in_place(written[0], request.function)
 
 
 def _check_outcome(output: str, request: CodeCacheRequest) -> None:
@@ -184,7 +188,13 @@ def _runs_confined(layer: Path) -> bool:
         return False
     with temporary_folder("nodelayer-") as scratch:
         command = confined.command([f"/opt/{NODE}", "--version"], scratch=scratch, shown={"/opt": layer})
-        return subprocess.run(command, capture_output=True, env=_VARIABLES, check=False).returncode == 0
+        try:
+            done = subprocess.run(
+                command, capture_output=True, env=_VARIABLES, check=False, timeout=_TIMEOUT_S
+            )
+        except subprocess.TimeoutExpired:
+            return False
+        return done.returncode == 0
 
 
 def _run_confined(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
@@ -219,7 +229,7 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
         packed = io.BytesIO()
         with tarfile.open(fileobj=packed, mode="w") as tar:
             for folder, name in ((layer, "opt"), (function, "var/task"), (work, _WORK.lstrip("/"))):
-                tar.add(folder, name)
+                tar.add(folder, name, filter=_for_everybody)
         command = _command(_WORK, arguments)
         output, exported = engine.run(
             base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
@@ -229,3 +239,10 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
         return output
 
     return run
+
+
+def _for_everybody(info: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Let the container's user read a file, because it has not the rights of the file's owner."""
+    info.uid = info.gid = 0
+    info.mode |= 0o755 if info.isdir() or info.mode & 0o100 else 0o644
+    return info

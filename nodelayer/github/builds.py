@@ -31,7 +31,7 @@ from nodelayer.github.matrix import ENDINGS, Job
 from nodelayer.layer import abi, archive, contents
 from nodelayer.layer.record import BuildRecord, LayerTarget, describe, load
 from nodelayer.node import openpgp
-from nodelayer.node.versions import Release, lts_codename, resolve
+from nodelayer.node.versions import Release, is_version, lts_codename, resolve
 from nodelayer.util.attempts import attempt_each
 from nodelayer.util.console import Reporter
 
@@ -64,7 +64,8 @@ def chosen(folder: Path, specs: Sequence[str], architecture: Architecture) -> li
     """
     end = f"-{architecture}.zip"
     versions = [path.name.removeprefix("nodejs-").removesuffix(end) for path in folder.glob(f"nodejs-*{end}")]
-    releases = [Release(version, lts_codename(version)) for version in versions]
+    # `compare` names a file with another name.
+    releases = [Release(version, lts_codename(version)) for version in versions if is_version(version)]
     found = {resolve(spec, releases).version for spec in specs}
     return [LayerTarget(version, architecture) for version in sorted(found)]
 

@@ -237,9 +237,7 @@ class Engine:
             )
             try:
                 container.put_archive("/", files)
-                container.start()
-                container.wait()
-                output = container.logs(stdout=True, stderr=False).decode(errors="replace")
+                output = "\n".join(_run(container, stderr=False))
                 return output, _archive(container, result)
             finally:
                 container.remove(force=True)
@@ -255,19 +253,12 @@ class Engine:
                 image, ["sh", "/nodelayer/prove.sh", request.node_version], **_CONFINED
             )
             try:
-                container.start()
-                timer = threading.Timer(_PROOF_S, lambda: _kill(container))
-                timer.start()
-                try:
-                    for line in _lines(container.logs(stream=True, follow=True)):
-                        if line.startswith(_PROOF):
-                            report = line.removeprefix(_PROOF).encode()
-                        elif line:
-                            lines.append(line)
-                            self._reporter.say(f"  docker: {line}")
-                finally:
-                    timer.cancel()
-                    _kill(container)
+                for line in _run(container):
+                    if line.startswith(_PROOF):
+                        report = line.removeprefix(_PROOF).encode()
+                    elif line:
+                        lines.append(line)
+                        self._reporter.say(f"  docker: {line}")
                 code = container.wait()["StatusCode"]
                 if code or not report:
                     raise _failed(f"the test ended with exit code {code}", lines, request)
@@ -299,6 +290,18 @@ class Engine:
                 if empty >= empty_rounds:
                     return
             time.sleep(_CLEANUP_PAUSE_S)
+
+
+def _run(container: Container, *, stderr: bool = True) -> Iterator[str]:
+    """Start a container, and yield its lines until it ends, or takes too long, or has printed too much."""
+    container.start()
+    timer = threading.Timer(_PROOF_S, lambda: _kill(container))
+    timer.start()
+    try:
+        yield from _lines(container.logs(stdout=True, stderr=stderr, stream=True, follow=True))
+    finally:
+        timer.cancel()
+        _kill(container)
 
 
 def _kill(container: Container) -> None:

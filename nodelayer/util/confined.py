@@ -42,6 +42,7 @@ _SYSTEM = (
 )
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _CHUNK = 1 << 16
+_PROBE_S = 60
 
 
 def command(  # noqa: PLR0913 - each is a right
@@ -80,9 +81,16 @@ def available() -> str:
     if not sys.platform.startswith("linux"):
         return "only Linux has namespaces"
     with temporary_folder("nodelayer-") as scratch:
-        done = subprocess.run(
-            command(["/bin/true"], scratch=scratch), capture_output=True, text=True, check=False
-        )
+        try:
+            done = subprocess.run(
+                command(["/bin/true"], scratch=scratch),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_PROBE_S,
+            )
+        except subprocess.TimeoutExpired:
+            return f"/bin/true did not end within {_PROBE_S} s"
     return (
         (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1] if done.returncode else ""
     )
@@ -154,7 +162,6 @@ def _confine(settings: dict[str, object]) -> None:
     for capability in range(_CAPABILITIES):
         _libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)
     _call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
 
 
 def _namespaces() -> None:
@@ -200,9 +207,13 @@ def _main() -> int:
     _call("unshare", _NEW_PROCESSES)
     child = os.fork()
     if not child:
+        _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         for each in sockets:
             each.close()
         try:
+            # Without a terminal: a program could type commands into it.
+            os.setsid()
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
             _confine(settings)
             os.chdir(where if os.path.isdir(where) else "/")  # noqa: PTH112
             os.execv(words[0], words)  # noqa: S606

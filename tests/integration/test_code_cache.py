@@ -9,10 +9,13 @@ import subprocess
 
 import pytest
 from runtime.runtime_api import Event, RuntimeApi
-from support import command, environment
 
+from nodelayer.architecture import X86_64
 from nodelayer.emulation import code_cache
 from nodelayer.errors import FunctionError
+from nodelayer.layer import docker_builder
+from nodelayer.util import confined
+from nodelayer.util.console import Reporter
 
 pytestmark = pytest.mark.network
 
@@ -221,23 +224,26 @@ def test_several_versions_are_rejected(invoke, function):
 
 @pytest.mark.docker
 @pytest.mark.full
-def test_docker_writes_the_same_where_there_are_no_namespaces(write, layer, function):
+def test_docker_writes_the_same_where_there_are_no_namespaces(write, layer, function, monkeypatch):
     assert write("24.21.0", "--handler=old.handler").code == 0
-    confined = contents(function)
-    line = command(
-        *("code-cache", f"--function={function}", "--node=24.21.0", "--handler=old.handler"),
-        f"--out={layer('24.21.0').zip.parent}",
-    )
-    forbid = 'echo 0 >/proc/sys/user/max_user_namespaces; exec "$@"'
-    done = subprocess.run(
-        ["unshare", "--user", "--map-root-user", "sh", "-c", forbid, "sh", *line],
-        env=environment(NODELAYER_BASE_IMAGE="nodelayer-standin:{arch}"),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert contents(function) == confined
+    of_namespaces = contents(function)
+    for path in (function, *function.rglob("*")):
+        os.chown(path, 1001, 1001)  # the container's root has no rights to files of others
+        path.chmod(path.stat().st_mode & 0o700)
+    monkeypatch.setattr(confined, "available", lambda: "forbidden here")
+
+    def in_docker():
+        engine = docker_builder.connect(Reporter(quiet=True))
+        return code_cache._docker_sandbox(engine, X86_64, "nodelayer-standin:{arch}")
+
+    def compiled_for(handler):
+        request = code_cache.CodeCacheRequest(function, f"{handler}.handler")
+        return code_cache.write(layer("24.21.0").zip, request, in_docker)
+
+    assert compiled_for("old").files == len(of_namespaces)
+    assert contents(function) == of_namespaces
+    with pytest.raises(FunctionError, match="Error: no TABLE_NAME"):
+        compiled_for("broken")
 
 
 def test_function_that_never_loads_is_stopped_with_its_processes(layer, function, monkeypatch):

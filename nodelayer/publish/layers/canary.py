@@ -68,8 +68,11 @@ class Candidate:
     def runtimes(self) -> tuple[str, ...]:
         """The compatible runtimes for which Lambda still creates functions."""
         known = runtimes.known()
+        today = f"{datetime.now(UTC):%Y-%m-%d}"
         return tuple(
-            each for each in self.artifact.compatible_runtimes if each in known and known[each].creates
+            each
+            for each in self.artifact.compatible_runtimes
+            if each in known and known[each].creates and today < (known[each].create_block or "9999")
         )
 
 
@@ -129,7 +132,7 @@ def run(  # noqa: PLR0913, PLR0917 - what a run needs
             try:
                 stop.check()
                 report.reporter.show(region, f"canary of {name}")
-                ended.append((name, _start(functions, each, code, events, options, report.reporter)))
+                ended.append((name, _start(functions, each, code, events, options, stop, report.reporter)))
             except NodelayerError as error:
                 ended.append(Failure("", name, _as_failed_canary(error), regions))
         return ended
@@ -158,11 +161,18 @@ def _start(  # noqa: PLR0913, PLR0917 - what a start needs
     code: bytes,
     events: Mapping[str, bytes],
     options: CanaryOptions,
+    stop: Stop,
     reporter: Reporter,
 ) -> Canary | None:
     """Start a layer on each runtime. Return the median init duration, if Lambda reports any."""
+    if not candidate.runtimes:
+        raise FunctionError(
+            f"Lambda creates no functions for {', '.join(candidate.artifact.compatible_runtimes)} any more",
+            todo="publish without --canary, or update nodelayer",
+        )
     inits: list[float] = []
     for runtime in candidate.runtimes:
+        stop.check()
         spec = FunctionSpec(
             f"{PREFIX}{secrets.token_hex(6)}",
             runtime,
@@ -178,6 +188,7 @@ def _start(  # noqa: PLR0913, PLR0917 - what a start needs
         with _function(functions, spec, reporter):
             inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
             for number in range(1, options.starts):
+                stop.check()
                 functions.restart(spec.name, str(number), READY_S)
                 inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
             _check(functions, spec, candidate.artifact, events)

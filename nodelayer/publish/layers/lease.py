@@ -1,8 +1,8 @@
 """A lease, so that one publisher at a time works with `--align` in an account.
 
 Two of them would publish padding against each other. The lease is a private version of the layer
-`nodejs-align-lease` in the first region that both publish to: Lambda numbers the versions of a layer in the
-order of their publishing, and the lowest number has the lease. While a publisher runs, it renews its lease
+`nodejs-align-lease` in one region of the partition: Lambda numbers the versions of a layer in the order of
+their publishing, and the lowest number has the lease. While a publisher runs, it renews its lease
 with further versions; a publisher that was killed stops, so its lease expires.
 """
 
@@ -44,14 +44,16 @@ def align_lease(
 ) -> Iterator[bool]:
     """Hold the lease; yield whether another publisher had it before.
 
-    If a region does not give a lease, the next one is asked; without any, the caller works without a lease,
-    and its own calls in these regions fail for the same reason.
+    The partition's main region is asked first, because two publishers may work in different regions. If it
+    does not give a lease, those of the plan are asked; without any, the caller works without a lease, and its
+    own calls in these regions fail for the same reason.
 
     Raises:
         StoppedError: The user stopped the run while another publisher had the lease.
     """
     with temporary_folder("nodelayer-lease-") as scratch:
-        for region in sorted(regions):
+        main = (account.main_region,) if account.main_region else ()
+        for region in dict.fromkeys((*main, *sorted(regions))):
             holder = _Holder(account.open_region(region).layers, scratch)
             try:
                 waited = holder.acquire(stop, say)
@@ -61,11 +63,11 @@ def align_lease(
             except NodelayerError:
                 holder.release()
                 continue
-            with holder.renewing():
-                try:
+            try:
+                with holder.renewing():
                     yield waited
-                finally:
-                    holder.release()
+            finally:
+                holder.release()
             return
         yield False
 
@@ -106,11 +108,13 @@ class _Holder:
                 with suppress(NodelayerError):  # the next renewal is in time, too
                     self._publish()
 
-        threading.Thread(target=renew, daemon=True).start()
+        thread = threading.Thread(target=renew, daemon=True)
+        thread.start()
         try:
             yield
         finally:
             over.set()
+            thread.join()  # a later renewal would outlive the lease
 
     def release(self) -> None:
         """Delete the lease. If that fails, it expires."""

@@ -190,6 +190,7 @@ class Publisher:
             ):
                 # A canary or the alignment comes first: no other layer version becomes public.
                 first = replace(options, access=PRIVATE) if options.align or options.canary else options
+                self._report.always = options.canary.regions if options.canary else ()
                 if options.align and not plan.idle:
                     plan, done = self._align(artifacts, selection, options, plan, recorder, show)
                 else:
@@ -199,13 +200,21 @@ class Publisher:
                         show(late)
                         done |= self._act(late, first, recorder)
                         plan = plan.join(late)
-                if first is not options and self._may_grant(done, options, recorder):
+                ready = first is options or self._is_ready(done, options, recorder)
+                granting = options.access and any(not each.step.idle for each in done.values())
+                if first is not options and ready and granting:
                     regions = tuple(sorted({region for region, _ in done}))
                     last = self.plan(artifacts, replace(selection, regions=regions), options)
-                    _merge(done, self._act(last, options, recorder))
-                if options.parameters:
+                    # Only what the canary and the alignment have seen.
+                    steps = tuple(
+                        step
+                        for step in last.steps
+                        if not step.publishes and (step.region, step.artifact.layer_name) in done
+                    )
+                    _merge(done, self._act(replace(last, steps=steps), options, recorder))
+                if options.parameters and ready:
                     self._write_parameters(done.values())
-                else:
+                elif not options.parameters:
                     self._name_old_parameters(done.values())
         except KeyboardInterrupt as error:
             raise parallel.StoppedError(
@@ -234,8 +243,10 @@ class Publisher:
         done: dict[tuple[str, str], StepResult] = {}
         try:
             with align_lease(self._account, plan.regions, self._stop, self._reporter.say) as waited:
+                plan = self.plan(
+                    artifacts, selection, options
+                )  # another publisher may have ended just before
                 if waited:
-                    plan = self.plan(artifacts, selection, options)
                     show(plan)
                 private = replace(options, access=PRIVATE)
                 done = self._act(plan, private, recorder)
@@ -252,14 +263,14 @@ class Publisher:
                 self._report.fail(failure)
         return plan, done
 
-    def _may_grant(
+    def _is_ready(
         self, done: Mapping[tuple[str, str], StepResult], options: PublishOptions, recorder: Recorder
     ) -> bool:
-        """Run the canary, and tell whether access may be granted afterwards."""
+        """Run the canary. Return whether it succeeded, and the layers are aligned."""
         if self._stop.requested or (options.align and _unaligned(done)):
             return False
         if options.canary is None:
-            return bool(options.access and done)
+            return True
         started = {layer.key for layer in store.read(self._path).layers if layer.canary}
         wanted = {
             each.step.artifact.layer_name
@@ -281,7 +292,7 @@ class Publisher:
                     return False
                 candidates.append(Candidate(region, found.step.artifact, found.published.arn))
         if not candidates:
-            return False
+            return True
         self._reporter.say(canary.estimate(candidates, options.canary.starts))
         before = len(self._report.failures)
         measured = canary.run(self._account, candidates, options.canary, regions, self._stop, self._report)
@@ -292,7 +303,7 @@ class Publisher:
             entry = metadata.entry(done[key].step.artifact, key[0], done[key].published)
             recorder.add(msgspec.structs.replace(entry, canary=each))
         self._flush(recorder)
-        return bool(options.access)
+        return True
 
     def _act(
         self, plan: Plan, options: PublishOptions, recorder: Recorder

@@ -39,7 +39,8 @@ class Failure:
 class RunReport:
     """Collects the failures of one command and prints them as they happen.
 
-    `command` and `flags` are what the user typed; `stopped` are the regions that a stop left unfinished.
+    `command` and `flags` are what the user typed; `stopped` are the regions that a stop left unfinished, and
+    `always` those that a retry needs, too.
     """
 
     reporter: Reporter
@@ -47,6 +48,7 @@ class RunReport:
     flags: Flags = field(default_factory=dict)
     failures: list[Failure] = field(default_factory=list)
     stopped: set[str] = field(default_factory=set)
+    always: tuple[str, ...] = ()
     _printed: set[tuple[str, str]] = field(default_factory=set)
 
     def fail(self, failure: Failure) -> None:
@@ -58,7 +60,7 @@ class RunReport:
             self.stopped.update(failure.retry)
             return
         self.failures.append(failure)
-        cause = (failure.region, failure.error.what)
+        cause = (failure.region or failure.layer, failure.error.what)
         if cause not in self._printed:
             self._printed.add(cause)
             self.reporter.fail(f"{failure.region or failure.layer or 'nodelayer'}: {failure.error}")
@@ -79,7 +81,7 @@ class RunReport:
         """Print the command that retries what is not done, and return the exit code."""
         regions = sorted(self.stopped.union(*(failure.retry for failure in self.failures)))
         if regions:
-            again = self.again({"--regions": ",".join(regions)})
+            again = self.again({"--regions": ",".join(sorted({*regions, *self.always}))})
             self.reporter.say(f"Not done: {', '.join(regions)}. To retry only these regions, run: {again}")
         return self.code
 

@@ -13,6 +13,7 @@ from nodelayer.project.pins import (
     lts_lines,
     programs,
     refresh,
+    release_dates,
     release_keys,
     requirements,
     rie,
@@ -21,7 +22,7 @@ from nodelayer.project.pins import (
 from nodelayer.project.pins.pin import Changes, Pin
 from nodelayer.util.console import Reporter
 
-ONE_FILE = (base_images, lts_lines, release_keys, requirements, rie, runtimes)
+ONE_FILE = (base_images, lts_lines, release_dates, release_keys, requirements, rie, runtimes)
 
 
 def changes(root, *failures, line="~ fact 1 -> 2"):
