@@ -234,8 +234,8 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
         output, exported = engine.run(
             base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
         )
-        with exported:
-            exported.extractall(work, filter="data")
+        with exported, tarfile.open(fileobj=exported) as tar:
+            tar.extractall(work, filter="data")
         return output
 
     return run

@@ -219,8 +219,10 @@ class Engine:
         command: Sequence[str],
         environ: Mapping[str, str],
         result: str,
-    ) -> tuple[str, tarfile.TarFile]:
-        """Run a command in a container with added files (a tar archive); return stdout and the path `result`.
+    ) -> tuple[str, IO[bytes]]:
+        """Run a command in a container with added files; return its stdout, and the path `result`.
+
+        Files and result are tar archives.
 
         Raises:
             UnreachableError: The daemon or the image's registry does not answer.
@@ -244,7 +246,7 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, base) from error
 
-    def _test(self, image: str, request: ProofRequest) -> tuple[tarfile.TarFile, bytes]:
+    def _test(self, image: str, request: ProofRequest) -> tuple[IO[bytes], bytes]:
         """Test the layer in a container; return the files of /opt and the report as JSON."""
         lines: list[str] = []
         report = b""
@@ -321,13 +323,13 @@ def _lines(chunks: Iterable[bytes]) -> Iterator[str]:
     yield rest.decode(errors="replace").rstrip()
 
 
-def _archive(container: Container, path: str) -> tarfile.TarFile:
+def _archive(container: Container, path: str) -> IO[bytes]:
     chunks, _ = container.get_archive(path)
     spool = tempfile.SpooledTemporaryFile(max_size=512 * 1024 * 1024)  # noqa: SIM115 - returned
     for chunk in chunks:
         spool.write(chunk)
     spool.seek(0)
-    return tarfile.open(fileobj=spool)
+    return spool
 
 
 def connect(reporter: Reporter) -> Engine:
@@ -389,13 +391,11 @@ def _context(entries: Iterable[Entry], docker_context: DockerContext) -> IO[byte
     return spool
 
 
-def _proof(
-    exported: tarfile.TarFile, report: bytes, sent: Sequence[Entry], request: ProofRequest
-) -> LayerProof:
-    with exported:
+def _proof(exported: IO[bytes], report: bytes, sent: Sequence[Entry], request: ProofRequest) -> LayerProof:
+    with exported, tarfile.open(fileobj=exported) as tar:
         found: dict[str, tuple[bytes, int]] = {}
-        for member in exported:
-            stream = exported.extractfile(member) if member.isfile() else None
+        for member in tar:
+            stream = tar.extractfile(member) if member.isfile() else None
             if stream is not None:
                 found[member.name.lstrip("./")] = (stream.read(), member.mode & 0o777)
     expected = {entry.path: (entry.data, entry.mode) for entry in sent}
