@@ -1,15 +1,18 @@
 """A virtual environment at another place, in a moment: links to the files of one that exists."""
 
 import os
+import re
 import shutil
 
 
 def link(ready, folder):
     """Make a .venv of links to another; what names a folder is a copy that names this one."""
     own, other = folder / ".venv", ready / ".venv"
-    renamed = {os.fsencode(ready): os.fsencode(folder)}
+    renamed = [os.fsencode(ready)]
     if (ready / "origin").exists():  # of the checkout that is installed there
-        renamed[(ready / "origin").read_bytes()] = os.fsencode(folder)
+        renamed.append((ready / "origin").read_bytes())
+    # In one pass: a path may begin with the text of another.
+    names = re.compile(rb"(?:" + b"|".join(map(re.escape, renamed)) + rb")(?![\w.-])")
     (packages,) = other.glob("lib/*/site-packages")
     for source in (other, other / "bin", packages):
         target = own / source.relative_to(other)
@@ -29,9 +32,7 @@ def link(ready, folder):
             ):
                 put.symlink_to(file)
             else:
-                for old, new in renamed.items():
-                    data = data.replace(old, new)
-                put.write_bytes(data)
+                put.write_bytes(names.sub(lambda _: os.fsencode(folder), data))
                 put.chmod(file.stat().st_mode)
     (own / ".made-from-pyproject").unlink(missing_ok=True)
     (own / ".made-from-pyproject").touch()
