@@ -10,7 +10,8 @@ import argparse
 import shutil
 import sys
 import tempfile
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from functools import partial
 from pathlib import Path
 
@@ -124,14 +125,16 @@ class Functions:
         return serve(command, client.name, log, self._rig.environ() | {"LAMBDA_TASK_ROOT": "/var/task"})
 
 
-def control_group(cpus: float) -> str:
-    """Create a control group with a share of processor time; return its file for processes, "" for a core.
+@contextmanager
+def control_group(cpus: float) -> Iterator[str]:
+    """Create a control group with a share of processor time; yield its file for processes, "" for a core.
 
     Raises:
         NodelayerError: This user cannot create one.
     """
     if cpus >= 1:
-        return ""
+        yield ""
+        return
     first = Path("/sys/fs/cgroup/cpu")
     group = (first if first.is_dir() else first.parent) / "nodelayer-bench"
     quota = int(cpus * PERIOD_US)
@@ -146,7 +149,10 @@ def control_group(cpus: float) -> str:
         raise NodelayerError(
             f"no control group can be created ({error.strerror})", todo="run as root"
         ) from error
-    return str(group / "cgroup.procs")
+    try:
+        yield str(group / "cgroup.procs")
+    finally:
+        group.rmdir()
 
 
 def cold_starts(options: argparse.Namespace) -> list[Table]:
@@ -154,9 +160,12 @@ def cold_starts(options: argparse.Namespace) -> list[Table]:
     small: dict[str, Rounds] = {}
     first_get: dict[str, Rounds] = {}
     first_answer: dict[str, Rounds] = {}
-    with tempfile.TemporaryDirectory(prefix="nodelayer-bench-", dir="/tmp") as folder:
+    with (
+        tempfile.TemporaryDirectory(prefix="nodelayer-bench-", dir="/tmp") as folder,
+        control_group(options.cpus) as group,
+    ):
         rig = Rig(Path(folder))
-        functions = Functions(Path(folder), rig, control_group(options.cpus))
+        functions = Functions(Path(folder), rig, group)
         for version in options.node:
             functions.write(version)
             for name in functions.names:

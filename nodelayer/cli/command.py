@@ -223,6 +223,11 @@ def built_layers(
     return found, failures
 
 
+def base_image() -> str | None:
+    """Return the image that replaces those of the targets."""
+    return os.environ.get("NODELAYER_BASE_IMAGE") or None
+
+
 def build_context(source: str, *, signature: bool, active_keys: bool = False) -> "build.BuildContext":
     """Return the build context for the flags and the environment."""
     from nodelayer.emulation import invoke, rie

@@ -12,7 +12,7 @@ from invoke import Context, Exit
 
 from nodelayer import architecture
 from nodelayer.architecture import Architecture
-from nodelayer.cli.command import COMMAS, PATHS, ROOT, SOURCE, SPEC, build_context, command
+from nodelayer.cli.command import COMMAS, PATHS, ROOT, SOURCE, SPEC, base_image, build_context, command
 from nodelayer.errors import InvalidInputError, NotFoundError, machine_error
 from nodelayer.github import step_outputs
 from nodelayer.util import tables
@@ -371,8 +371,7 @@ def _expectation() -> "Expectation":
     from nodelayer.github.builds import Expectation
     from nodelayer.layer.docker_builder import base_reference
 
-    override = os.environ.get("NODELAYER_BASE_IMAGE")
-    return Expectation(PATHS.runtime, lambda runtime, of: base_reference(runtime, override, of))
+    return Expectation(PATHS.runtime, lambda runtime, of: base_reference(runtime, base_image(), of))
 
 
 def _read_text(file: str, flag: str) -> str:

@@ -21,6 +21,7 @@ from nodelayer.cli.command import (
     SIGNATURE,
     SOURCE,
     SPEC,
+    base_image,
     build_context,
     built_layers,
     cache_folder,
@@ -79,7 +80,7 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util import tables
     from nodelayer.util.attempts import attempt_each
 
-    options = build.BuildOptions(Path(out), builder, compression, _base_image())
+    options = build.BuildOptions(Path(out), builder, compression, base_image())
     context = build_context(source, signature=signature, active_keys=active_keys)
     chosen, failures = _choose(node, arch, context)
     for version in dict.fromkeys(version for version, _ in chosen):
@@ -169,7 +170,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
             label, zipped = layer_arn, scratch / "layer.zip"
             _download_published(layer_arn, profile, zipped, context.reporter)
         else:
-            options = build.BuildOptions(Path(out), base_image=_base_image())
+            options = build.BuildOptions(Path(out), base_image=base_image())
             if node:
                 target = LayerTarget(choose_one(_only_spec(node), host, context.source), host)
             else:
@@ -221,7 +222,7 @@ def code_cache(  # noqa: PLR0913, PLR0917 - each is a flag
     data = invoke.read_event(event) if event else None
     names = tuple(name.strip() for name in files.split(",") if name.strip())
     request = caches.CodeCacheRequest(Path(function), handler, data, names)
-    options = build.BuildOptions(Path(out), base_image=_base_image())
+    options = build.BuildOptions(Path(out), base_image=base_image())
     context = build_context("auto", signature=True)
     caches.check(request)
     chosen, failures = _choose(node, arch, context)
@@ -317,7 +318,7 @@ def verify_layer(
         if rebuild:
             # A library comes from the base image of the published build, which only Docker has.
             builder = "auto" if found.libraries else "local"
-            options = build.BuildOptions(scratch / "dist", builder, "fast", _base_image())
+            options = build.BuildOptions(scratch / "dist", builder, "fast", base_image())
             compression, others = inspection.rebuild(entries, content.code_sha256, target, options, context)
             if compression:
                 print(f"Rebuild: the same bytes (--compression {compression})")
@@ -383,10 +384,6 @@ def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  #
     if downloads:
         freed = DownloadCache(cache_folder()).clear()
         reporter.say(f"{megabytes(freed)} of downloads deleted")
-
-
-def _base_image() -> str | None:
-    return os.environ.get("NODELAYER_BASE_IMAGE") or None
 
 
 def _name(choice: "Choice") -> str:

@@ -15,6 +15,7 @@ from nodelayer.cli.command import (
     PROFILE,
     ROOT,
     SPEC,
+    base_image,
     build_context,
     cache_folder,
     command,
@@ -75,7 +76,7 @@ def sam_build(  # noqa: PLR0913, PLR0917 - each is a flag
 
     options = StackOptions(layer_arn, _one_architecture(arch))
     layer = None if layer_arn else built_layer(node, options.architecture, Path(out))
-    version = layer.node_version if layer else node_version_of(layer_arn)
+    version = layer.node_version if layer else node_version_of(layer_arn, exactly=code_cache)
     folder = Path(build_dir or ".aws-sam/build").resolve()
     source = _function(function, handler, version)
     application = _application(_compile(source, options.architecture, Path(out)) if code_cache else None)
@@ -142,7 +143,7 @@ def deploy(  # noqa: PLR0913, PLR0917 - each is a flag
     reporter = Reporter()
     options = StackOptions(layer_arn, _one_architecture(arch), http, public)
     target = _target(stack_name, region, profile, layer_arn)
-    version = node_version_of(layer_arn) if layer_arn else ""
+    version = node_version_of(layer_arn, exactly=code_cache) if layer_arn else ""
     if node and not built:
         found = look_up(open_manifest(manifest), node, target.region, options.architecture)
         options = replace(options, layer_arn=found.published.arn)
@@ -240,7 +241,7 @@ def _compile(function: "Function", arch: str, out: Path) -> "Callable[[Path], ob
     from nodelayer.layer.record import LayerTarget
 
     (machine,) = architecture.parse(arch)
-    options = BuildOptions(out, base_image=os.environ.get("NODELAYER_BASE_IMAGE") or None)
+    options = BuildOptions(out, base_image=base_image())
 
     def compile_in(folder: Path) -> None:
         request = CodeCacheRequest(folder, function.handler)

@@ -51,6 +51,7 @@ _PORTS = (8080, 9001)  # of a confined emulator
 _START_S = 15.0
 _SLACK_S = 60.0
 _TRIES = 3
+_MOST_ANSWER = 64 * 1024 * 1024
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
 _INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
@@ -193,7 +194,7 @@ class Emulator:
             with closing(_connected(self._address, self._timeout_s + _SLACK_S)) as connection:
                 connection.request("POST", _INVOCATIONS, event, {"Content-Type": "application/json"})
                 answer = connection.getresponse()
-                return answer.read(), answer.status
+                return answer.read(_MOST_ANSWER), answer.status
         except (OSError, HTTPException) as error:
             why = "ended early" if self._process.poll() is not None else "did not answer"
             raise FunctionError(

@@ -83,9 +83,19 @@ class Function:
         return next((name for name in names if (self.folder / name).is_file()), "")
 
 
-def node_version_of(layer_arn: str) -> str:
-    """Return the Node.js version in the name of a layer; the oldest one if there is none in it."""
+def node_version_of(layer_arn: str, *, exactly: bool = False) -> str:
+    """Return the Node.js version in the name of a layer; the oldest one if there is none in it.
+
+    Raises:
+        InvalidInputError: There is none in it, and `exactly` is set.
+    """
     match = _VERSION.match(LayerVersionArn.parse(layer_arn).name)
+    if match is None and exactly:
+        raise InvalidInputError(
+            "the name of the layer does not contain its Node.js version",
+            where="--code-cache",
+            todo="omit this flag, or use a layer of nodelayer",
+        )
     return ".".join(match.groups()) if match else OLDEST
 
 

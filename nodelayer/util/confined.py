@@ -11,6 +11,8 @@ import fcntl
 import functools
 import json
 import os
+import re
+import resource
 import signal
 import socket
 import struct
@@ -43,6 +45,7 @@ _SYSTEM = (
 _DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 _CHUNK = 1 << 16
 _PROBE_S = 60
+_MOST_BYTES = 512 * 1024 * 1024
 
 
 def command(  # noqa: PLR0913 - each is a right
@@ -124,12 +127,23 @@ def _bind(root: str, path: str, shown: str = "", *, writable: bool = False) -> N
     else:
         return
     _mount(path, target, "", _BIND | _RECURSIVE)
-    if not writable:
+    if writable:
+        return
+    for point in (target, *_mounts_below(target)):
         # A mount keeps the flags that it has in the parent's namespace.
-        has = os.statvfs(target).f_flag
+        has = os.statvfs(point).f_flag
         kept = has & (_NO_SETUID | _NO_DEVICES | _NO_EXECUTION | 1024 | 2048)
         times = _RELATIVE_TIMES if has & 4096 else 0
-        _mount("", target, "", _REMOUNT | _BIND | _READ_ONLY | kept | times)
+        _mount("", point, "", _REMOUNT | _BIND | _READ_ONLY | kept | times)
+
+
+def _mounts_below(folder: str) -> list[str]:
+    """Return the mount points below a folder (https://man7.org/linux/man-pages/man5/proc_pid_mountinfo.5.html)."""
+    lines = Path("/proc/self/mountinfo").read_bytes().splitlines()
+    points = [
+        re.sub(rb"\\([0-7]{3})", lambda found: bytes([int(found[1], 8)]), line.split()[4]) for line in lines
+    ]
+    return [os.fsdecode(point) for point in points if point.startswith(os.fsencode(folder) + b"/")]
 
 
 def _confine(settings: dict[str, object]) -> None:
@@ -214,6 +228,7 @@ def _main() -> int:
             # Without a terminal: a program could type commands into it.
             os.setsid()
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (_MOST_BYTES, _MOST_BYTES))  # also of its output
             _confine(settings)
             os.chdir(where if os.path.isdir(where) else "/")  # noqa: PTH112
             os.execv(words[0], words)  # noqa: S606
