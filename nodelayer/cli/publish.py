@@ -22,7 +22,7 @@ from nodelayer.cli.command import (
     confirm,
     given_flags,
 )
-from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError
+from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, RefusedError
 
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
@@ -97,8 +97,15 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     """
     from nodelayer.github import step_outputs
     from nodelayer.layer import artifact
+    from nodelayer.manifest.store import read
     from nodelayer.node.versions import split
-    from nodelayer.publish.layers.plan import PublishOptions, check_access, never_invoked, not_signed
+    from nodelayer.publish.layers.plan import (
+        PublishOptions,
+        check_access,
+        never_invoked,
+        not_signed,
+        withdrawal,
+    )
     from nodelayer.publish.layers.publisher import outputs
     from nodelayer.publish.layers.report import Failure
     from nodelayer.publish.layers.run import run
@@ -123,6 +130,10 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         artifacts, errors = artifact.each_built(split(node), names, Path(out))
     errors += [never_invoked(each) for each in artifacts if not each.invoked]
     artifacts = [each for each in artifacts if each.invoked]
+    known = read(target.manifest)
+    withdrawn = {each.layer_name: withdrawal(known, each) for each in artifacts}
+    errors += filter(None, withdrawn.values())
+    artifacts = [each for each in artifacts if withdrawn[each.layer_name] is None]
     if require_signature:
         errors += [not_signed(each) for each in artifacts if not each.signed]
         artifacts = [each for each in artifacts if each.signed]
@@ -403,6 +414,7 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.aws.arn import LayerVersionArn
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import withdraw as withdrawing
+    from nodelayer.publish.layers.report import Failure
     from nodelayer.util import tables
 
     if bool(arn) == bool(node) or bool(node) != bool(nodelayer):
@@ -438,6 +450,10 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
         chosen = frozenset(target.regions or account.partition.regions)
         count = withdrawing.withdraw(account, planned, reason, target.manifest, chosen, report)
         report.reporter.say(f"{count} layer versions withdrawn")
+        left = tuple(sorted({each.region for each in planned}.difference(account.partition.regions)))
+        if left:  # regions of another partition
+            public = RefusedError(f"other accounts can still use them in {', '.join(left)}")
+            report.fail(Failure("", "", public, left))
     _exit(report)
 
 

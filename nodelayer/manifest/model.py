@@ -8,7 +8,7 @@ never lose each other's entries.
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct, field, to_builtins
 from msgspec.structs import force_setattr, replace
@@ -29,8 +29,6 @@ Text = Annotated[str, Meta(pattern=r"^[^\x00-\x1f\x7f-\x9f\ufffe\uffff]*$(?!\n)"
 Reason = Annotated[Text, Meta(min_length=1, max_length=500)]
 
 AccountId = Annotated[str, Meta(pattern=r"^\d{12}$", max_length=12)]
-
-_T = TypeVar("_T", bound=Struct)
 
 
 class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -182,7 +180,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             unzipped_size=max(sizes, default=None),
             source=max(filter(None, (self.source, other.source)), key=_strength, default=None),
             compatible_runtimes=sorted({*self.compatible_runtimes, *other.compatible_runtimes}),
-            canary=_greatest(self.canary, other.canary),
+            canary=max(filter(None, (self.canary, other.canary)), key=_recency, default=None),
             regions=regions,
         )
 
@@ -225,8 +223,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Return a manifest with the entries of both. Order and repetition make no difference."""
         runtimes = dict(self.runtimes)
         for arn, runtime in other.runtimes.items():
-            joined = _greatest(runtimes.get(arn), runtime)
-            runtimes[arn] = joined or runtime
+            runtimes[arn] = max(runtimes.get(arn, runtime), runtime, key=_deletion)
         return Manifest.of([*self.layers, *other.layers], runtimes)
 
     def of_nodelayer(self, version: str) -> "Manifest":
@@ -268,10 +265,12 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return "".join(line for _, line in sorted(lines))
 
 
-def _greatest(one: _T | None, other: _T | None) -> _T | None:
-    """Return the greater of two records, whatever their order: of canaries the later one."""
-    found = [each for each in (one, other) if each is not None]
-    return max(found, key=_text, default=None)
+def _deletion(runtime: RuntimeVersion) -> tuple[bool, str]:
+    return runtime.deleted is not None, _text(runtime)
+
+
+def _recency(canary: Canary) -> tuple[str, int, str]:
+    return canary.date, canary.starts, _text(canary)
 
 
 def _text(record: Struct) -> str:

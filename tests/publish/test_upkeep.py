@@ -257,8 +257,9 @@ def test_withdrawn_layer_is_not_published_again(two_builds):
     everywhere = frozenset({"eu-west-1", "us-east-1"})
     report = RunReport(Reporter(quiet=True), "withdraw")
     withdraw.withdraw(publishing._account, planned, "bad", two_builds.path, everywhere, report)
-    (failure,) = two_builds.publish(["eu-west-1"], access=PUBLIC).failures
-    assert f"{LAYER} was withdrawn: bad" in str(failure.error)
+    outcome = two_builds.command("publish", "--node", "12", "--regions", "eu-west-1", "--public")
+    assert outcome.code == 9
+    assert f"{LAYER} was withdrawn: bad" in outcome.err
     assert two_builds.versions("eu-west-1")[2][1] == "private"
 
 

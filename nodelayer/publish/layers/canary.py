@@ -300,7 +300,8 @@ def _delete_left(functions: Functions) -> None:
     """Delete functions that another canary left. Needs lambda:ListFunctions, and is skipped without."""
     with suppress(NodelayerError):
         for name in left(functions):
-            functions.delete(name)
+            with suppress(NodelayerError):
+                functions.delete(name)
 
 
 def _code(folder: Path) -> bytes:

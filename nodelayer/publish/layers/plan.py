@@ -154,6 +154,20 @@ def never_invoked(artifact: Artifact) -> NotVerifiedError:
     )
 
 
+def withdrawal(known: Manifest, artifact: Artifact) -> RefusedError | None:
+    """Return the error for a layer whose content was withdrawn in a region; None for others."""
+    for layer in known.layers:
+        if (layer.layer_name, layer.code_sha256) != (artifact.layer_name, artifact.code_sha256):
+            continue
+        for published in layer.regions.values():
+            if published.withdrawn:
+                return RefusedError(
+                    f"{artifact.layer_name} was withdrawn: {published.withdrawn.reason}",
+                    todo="publish a layer that another version of nodelayer has built",
+                )
+    return None
+
+
 def not_signed(artifact: Artifact) -> NotVerifiedError:
     """Return the error for a layer whose Node.js has no verified OpenPGP signature."""
     return NotVerifiedError(
@@ -192,7 +206,6 @@ def survey_region(
 def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool) -> Step:
     name = artifact.layer_name
     recorded = _recorded(known, artifact, region.name)
-    _check_offered(known, artifact)
     contents = _contents(known, name, region.name)
     listed = _listed(region, name, recorded)
     same = []
@@ -226,19 +239,6 @@ def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool)
         duplicates=() if align or any(map(is_padding, listed)) else tuple(duplicates),
         latest=max([*contents, *(each.version for each in listed)], default=0),
     )
-
-
-def _check_offered(known: Manifest, artifact: Artifact) -> None:
-    """Raise RefusedError if this content was withdrawn in a region."""
-    for layer in known.layers:
-        if (layer.layer_name, layer.code_sha256) != (artifact.layer_name, artifact.code_sha256):
-            continue
-        for published in layer.regions.values():
-            if published.withdrawn:
-                raise RefusedError(
-                    f"{artifact.layer_name} was withdrawn: {published.withdrawn.reason}",
-                    todo="publish a layer that another version of nodelayer has built",
-                )
 
 
 def _listed(region: Region, name: str, recorded: Published | None) -> list[LayerVersionSummary]:

@@ -68,13 +68,16 @@ def plan(
 ) -> list[WithdrawnVersion]:
     """Return the layer versions to withdraw: all that exist, in every region.
 
-    Their successor is `successor`, or the newest layer of the same major version that is not withdrawn.
+    Their successor is the build whose layer version `successor` is, in the same region and for the same
+    architecture, else the newest layer of the same major version that is not withdrawn.
 
     Raises:
         RefusedError: The manifest is another account's.
+        NotFoundError: The manifest does not contain `successor`.
     """
     check_account(known, account)
     keys = {layer.key for layer in layers}
+    named = _build(known, successor) if successor else []
     others = Manifest.of(layer for layer in known.layers if layer.key not in keys)
     return [
         WithdrawnVersion(
@@ -82,7 +85,7 @@ def plan(
             layer.layer_name,
             published.version,
             published.arn,
-            successor or _newest(others, layer, region),
+            _arn_in(named, layer.architecture, region) or _newest(others, layer, region),
         )
         for layer in layers
         for region, published in layer.live()
@@ -126,6 +129,26 @@ def withdraw(  # noqa: PLR0913, PLR0917 - what a run needs
                 count += ended
                 report.reporter.say(f"{region}: {ended} layer versions are private")
     return count
+
+
+def _build(known: Manifest, arn: str) -> list[Layer]:
+    """Return the layers of one build of nodelayer and one Node.js version, of which one has this ARN."""
+    (layer, *_) = layers_of(known, arn, "", "")
+    build = (layer.node_version, layer.nodelayer_version)
+    return [each for each in known.layers if (each.node_version, each.nodelayer_version) == build]
+
+
+def _arn_in(layers: list[Layer], architecture: str, region: str) -> str | None:
+    return next(
+        (
+            published.arn
+            for layer in layers
+            if layer.architecture == architecture
+            for name, published in layer.offered()
+            if name == region
+        ),
+        None,
+    )
 
 
 def _newest(others: Manifest, layer: Layer, region: str) -> str | None:
