@@ -40,13 +40,15 @@ def short_waits(monkeypatch):
 def test_canary_that_fails_leaves_everything_private(workspace, proxy, operation, fault, words):
     proxy.rule(Rule(fault, operation=operation))
     options = CanaryOptions(("eu-west-1",), ROLE, 1, PATHS.function)
-    result = workspace.publish(access=PUBLIC, canary=options)
+    result = workspace.publish(access=PUBLIC, canary=options, parameters=True)
     (failure,) = result.failures
     assert (failure.error.code, failure.layer, failure.retry) == (8, LAYER, THREE)
     assert words in failure.error.what
     for region in THREE:
         assert [access for _, access in workspace.versions(region).values()] == ["private"]
     assert workspace.lambda_("eu-west-1").list_functions()["Functions"] == []
+    ssm = workspace.seen.client("ssm", "eu-west-1")
+    assert ssm.get_parameters_by_path(Path="/nodelayer", Recursive=True)["Parameters"] == []
 
 
 def test_function_that_cannot_be_deleted_is_deleted_by_the_next_canary(workspace, proxy, monkeypatch, capsys):
