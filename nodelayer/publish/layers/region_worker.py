@@ -6,6 +6,7 @@ own layer version before it grants access.
 
 import base64
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -18,8 +19,9 @@ from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Published
 from nodelayer.publish.layers import metadata
-from nodelayer.publish.layers.plan import Step, needs_bucket
+from nodelayer.publish.layers.plan import AT_ONCE, Step, needs_bucket
 from nodelayer.publish.layers.report import Failure
+from nodelayer.util import parallel
 from nodelayer.util.parallel import Stop, StoppedError
 from nodelayer.util.temporary import temporary_folder
 
@@ -60,19 +62,37 @@ class RegionWorker:
         self._bodies = bodies
         self._stop = stop
         self._show = show
+        self._staging = threading.Lock()
+        self._over = False
         self._done, self._steps, self._shown = 0, 1, ""
 
     def work(self, steps: Sequence[Step]) -> Iterator[StepResult | Failure]:
-        """Yield the result of each step. An error that concerns the whole region ends the work."""
+        """Yield the results of the steps, several of which run at once; only one uploads at a time.
+
+        An error that concerns the whole region ends the work.
+        """
         self._steps = len(steps)
-        for self._done, step in enumerate(steps):
-            try:
-                yield from self._step(step)
-            except (NotEnabledError, ExpiredError, StoppedError) as error:
-                yield Failure(step.region, "", error)
-                return
-            except NodelayerError as error:
-                yield Failure(step.region, step.artifact.layer_name, error)
+        results = parallel.each(steps, self._results, AT_ONCE)
+        for self._done, (step, ended) in enumerate(results, 1):
+            if isinstance(ended, NodelayerError):
+                yield Failure(step.region, step.artifact.layer_name, ended)
+            else:
+                yield from ended
+
+    def _results(self, step: Step) -> list[StepResult | Failure]:
+        ended: list[StepResult | Failure] = []
+        if self._over:
+            return ended
+        try:
+            for result in self._step(step):
+                ended.append(result)  # noqa: PERF402 - keeps what was yielded before an error
+        except (NotEnabledError, ExpiredError, StoppedError) as error:
+            if not self._over:
+                ended.append(Failure(step.region, "", error))
+            self._over = True
+        except NodelayerError as error:
+            ended.append(Failure(step.region, step.artifact.layer_name, error))
+        return ended
 
     def _step(self, step: Step) -> Iterator[StepResult]:
         self._stop.check()
@@ -224,10 +244,11 @@ class RegionWorker:
             return self._bodies[artifact.layer_name, padding]
         bucket = f"nodelayer-{self._region.account_id}-{self._region.name}"
         key = f"{base64.b64decode(artifact.code_sha256).hex()}.zip"
-        self._stop.check()
-        self._region.buckets.make(bucket)
-        self._stop.check()
-        self._region.buckets.upload(artifact.path, bucket, key, self._uploaded)
+        with self._staging:
+            self._stop.check()
+            self._region.buckets.make(bucket)
+            self._stop.check()
+            self._region.buckets.upload(artifact.path, bucket, key, self._uploaded)
         return bucket, key
 
     def _uploaded(self, share: float) -> None:
