@@ -353,13 +353,14 @@ class Publisher:
     def _write_parameters(self, done: Iterable[StepResult]) -> None:
         """Write the SSM parameters of what was published, from the manifest as it is now."""
         known = store.read(self._path)
-        wanted: dict[str, dict[str, str]] = {}
+        changed: dict[tuple[str, str], set[str]] = {}
         for each in done:
             if each.complete:
-                artifact, region = each.step.artifact, each.step.region
-                wanted.setdefault(region, {}).update(
-                    ssm.of(known, artifact.node_version, artifact.architecture, region)
-                )
+                key = each.step.region, each.step.artifact.architecture
+                changed.setdefault(key, set()).add(each.step.artifact.node_version)
+        wanted: dict[str, dict[str, str]] = {}
+        for (region, architecture), versions in changed.items():
+            wanted.setdefault(region, {}).update(ssm.of(known, versions, architecture, region))
 
         def write(region: str) -> int:
             self._stop.check()
