@@ -78,12 +78,14 @@ class Command:
 class Report:
     """The public layer versions, and since the last command the requests by operation and by region.
 
-    `throttled` is the number of requests above the quota. `wrong` has the unexpected requests.
+    `seconds` is the longest time from the first to the last of a region, `throttled` the number of requests
+    above the quota. `wrong` has the unexpected requests.
     """
 
     published: int
     operations: Mapping[str, int]
     regions: Mapping[str, int]
+    seconds: float
     throttled: int
     wrong: Sequence[str]
 
@@ -133,7 +135,8 @@ class Aws:
         with self._lock:
             public = sum(bool(policy) for versions in self._layers.values() for policy in versions)
             counts = dict(self._operations), dict(self._by_region)
-            report = Report(public, *counts, self._throttled, self.wrong[:5])
+            seconds = max((last - first for first, last in self._times.values()), default=0.0)
+            report = Report(public, *counts, seconds, self._throttled, self.wrong[:5])
             self._start(command)
         return report
 
@@ -143,6 +146,7 @@ class Aws:
             self._layers = {}
         self._operations: Counter[str] = Counter()
         self._by_region: Counter[str] = Counter()
+        self._times: dict[str, tuple[float, float]] = {}
         self._throttled = 0
         self._quotas = {region: Quota() for region in self.latencies}
 
@@ -153,6 +157,8 @@ class Aws:
                 self._operations[service] += 1
                 return 200, self._identity[service]
             self._by_region[region] += 1
+            now = time.monotonic()
+            self._times[region] = (self._times.get(region, (now, now))[0], now)
             if not self._quotas[region].allows():
                 self._throttled += 1
                 return 429, {"Reason": "CallerRateLimitExceeded", "message": "Rate exceeded"}
