@@ -203,6 +203,7 @@ def test_ctrl_c_stops_a_repair_before_it_writes_parameters(deleted_in_aws, proxy
     raw = json.loads(deleted_in_aws.path.read_text())
     raw["layers"][0]["regions"]["us-east-1"]["parameters"] = True
     deleted_in_aws.path.write_text(json.dumps(raw))
+    proxy.clear()
     proxy.rule(Rule(delay(2), operation="PublishLayerVersion"))
     process = deleted_in_aws.start("verify", "--fix")
     while not any(call.operation == "GetAccountSettings" for call in proxy.calls):
