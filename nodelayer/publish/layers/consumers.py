@@ -1,6 +1,5 @@
 """Compare what consumers read over HTTP with the manifest: its published copy, and the catalogue."""
 
-import html
 from urllib.parse import urljoin
 
 from nodelayer.errors import InvalidInputError, NodelayerError
@@ -23,6 +22,8 @@ def compare(known: Manifest, manifest_url: str, catalog_url: str, report: RunRep
     The manifest of a catalogue, which lies beside its page, is compared, too. A failure goes to the report.
     """
     problems = []
+    if catalog_url and "." not in catalog_url.rpartition("/")[2]:  # a folder
+        catalog_url = f"{catalog_url.rstrip('/')}/"
     beside = urljoin(catalog_url, MANIFEST_FILE) if catalog_url else ""
     with Web(todo="check the address, or try again later") as web:
         for url, compare_text in (
@@ -55,7 +56,7 @@ def _compare_manifest(known: Manifest, data: bytes, where: str) -> str:
 
 
 def _compare_page(known: Manifest, data: bytes, _where: str) -> str:
-    text = html.unescape(data.decode(errors="replace")).replace("\\u002b", "+").replace("\\/", "/")
+    text = data.decode(errors="replace")
     offered = {layer.code_sha256 for layer in known.layers if any(layer.offered())}
     lacks = [
         layer for layer in known.layers if layer.code_sha256 in offered and layer.code_sha256 not in text

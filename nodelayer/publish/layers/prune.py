@@ -148,7 +148,8 @@ def plan(  # noqa: PLR0913 - what a plan needs
             else:
                 left += [LeftFunction(region, name) for name in found[3]]
     for why, where in refused.items() if any(layer.canary for layer in known.layers) else ():
-        report.reporter.say(f"Functions that a canary left are not deleted in {', '.join(sorted(where))}: {why}")
+        places = ", ".join(sorted(where))
+        report.reporter.say(f"Functions that a canary left are not deleted in {places}: {why}")
     old.sort(key=lambda each: (each.region, each.layer_name, each.version))
     left.sort(key=lambda each: (each.region, each.function))
     return PrunePlan(tuple(old), tuple(sorted(gone)), dict(sorted(held.items())), tuple(left))

@@ -44,9 +44,10 @@ def compare(known, manifest_url="", catalog_url=""):
 def test_current_copies_are_no_problem(served):
     folder, url = served
     known = Manifest.of([FIRST, SECOND])
-    site.write(known, folder, SiteOptions())
-    assert compare(known, f"{url}layers.json", url) == ([], [])
-    assert compare(known, "", f"{url}index.html") == ([], [])
+    site.write(known, folder / "site", SiteOptions())
+    assert compare(known, f"{url}site/layers.json", f"{url}site/") == ([], [])
+    assert compare(known, "", f"{url}site/index.html") == ([], [])
+    assert compare(known, "", f"{url}site") == ([], [])
     assert compare(known) == ([], [])
 
 
