@@ -8,7 +8,6 @@ import hashlib
 import json
 import mmap
 import re
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -130,12 +129,11 @@ class Storage:
 
 
 class Layers:
-    """The layer versions of one account in one region. Threads may share it, and upload one after another."""
+    """The layer versions of one account in one region. Threads may share it, but one publishes at a time."""
 
     def __init__(self, clients: "RegionClients") -> None:
         self._clients = clients
         self._client: LambdaClient = clients.client("lambda")
-        self._uploading = threading.Lock()
         self._body: Payload | None = None
         self._progress: Callable[[float], None] = lambda _share: None
 
@@ -202,17 +200,16 @@ class Layers:
         content: LayerVersionContentInputTypeDef = {"ZipFile": b""}
         if isinstance(payload, tuple):
             content = {"S3Bucket": payload[0], "S3Key": payload[1]}
-        with self._uploading:
-            if isinstance(payload, Payload):
-                self._body, self._progress = payload, progress
-            try:
-                with self._clients.translate_errors("lambda:PublishLayerVersion", metadata.name):
-                    answer = self._publisher.publish_layer_version(
-                        LayerName=metadata.name, Content=content, **_metadata(metadata)
-                    )
-                    return _content(answer)
-            finally:
-                self._body = None
+        else:
+            self._body, self._progress = payload, progress
+        try:
+            with self._clients.translate_errors("lambda:PublishLayerVersion", metadata.name):
+                answer = self._publisher.publish_layer_version(
+                    LayerName=metadata.name, Content=content, **_metadata(metadata)
+                )
+                return _content(answer)
+        finally:
+            self._body = None
 
     def get_ready(self) -> None:
         """Create the client that publishes before it is needed, because that takes long."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from nodelayer.architecture import X86_64
 from nodelayer.aws.account import Region
 from nodelayer.aws.errors import ArchitecturesError, ExpiredError, NotEnabledError
-from nodelayer.aws.layers import PRIVATE, Access, Content, Payload, prepare
+from nodelayer.aws.layers import PRIVATE, Access, Content, LayerMetadata, Payload, prepare
 from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Published
@@ -27,6 +27,9 @@ from nodelayer.util.temporary import temporary_folder
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds, roughly, between two attempts of PublishLayerVersion."""
+
+_WHOLE_REGION = (NotEnabledError, ExpiredError, StoppedError)
+"""Errors after which the other layers would fail, too."""
 
 _GAP = 5
 """How many numbers below a new layer version are searched for those of other publishers."""
@@ -62,8 +65,8 @@ class RegionWorker:
         self._bodies = bodies
         self._stop = stop
         self._show = show
-        self._staging = threading.Lock()
-        self._over = False
+        self._uploading = threading.Lock()
+        self._over: NodelayerError | None = None
         self._done, self._steps, self._shown = 0, 1, ""
 
     def work(self, steps: Sequence[Step]) -> Iterator[StepResult | Failure]:
@@ -78,18 +81,16 @@ class RegionWorker:
                 yield Failure(step.region, step.artifact.layer_name, ended)
             else:
                 yield from ended
+        if self._over is not None:
+            yield Failure(self._region.name, "", self._over)
 
     def _results(self, step: Step) -> list[StepResult | Failure]:
         ended: list[StepResult | Failure] = []
-        if self._over:
-            return ended
         try:
-            for result in self._step(step):
+            for result in self._step(step) if self._over is None else ():
                 ended.append(result)  # noqa: PERF402 - keeps what was yielded before an error
-        except (NotEnabledError, ExpiredError, StoppedError) as error:
-            if not self._over:
-                ended.append(Failure(step.region, "", error))
-            self._over = True
+        except _WHOLE_REGION as error:
+            self._over = error
         except NodelayerError as error:
             ended.append(Failure(step.region, step.artifact.layer_name, error))
         return ended
@@ -144,7 +145,7 @@ class RegionWorker:
             for pause in (*_PAUSES, None):
                 self._stop.check()
                 try:
-                    return self._layers.publish(wanted, payload, self._uploaded)
+                    return self._send(wanted, payload)
                 except ArchitecturesError:
                     if wanted.architectures != (X86_64.name,):  # Lambda assumes x86_64 if none is given
                         raise
@@ -159,6 +160,17 @@ class RegionWorker:
                     if found := self._published_since(step, known, padding=padding):
                         return found[0]
         raise AssertionError("unreachable")
+
+    def _send(self, wanted: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
+        """Publish while no other step of the region does, and not after an error of the whole region."""
+        with self._uploading:
+            if self._over is not None:
+                raise self._over
+            try:
+                return self._layers.publish(wanted, payload, self._uploaded)
+            except _WHOLE_REGION as error:
+                self._over = error
+                raise
 
     def _published_since(self, step: Step, known: set[int], *, padding: bool) -> list[Content]:
         """Return the layer versions of this content that are not known yet, lowest first."""
@@ -246,7 +258,7 @@ class RegionWorker:
             return self._bodies[artifact.layer_name, padding]
         bucket = f"nodelayer-{self._region.account_id}-{self._region.name}"
         key = f"{base64.b64decode(artifact.code_sha256).hex()}.zip"
-        with self._staging:
+        with self._uploading:
             self._stop.check()
             self._region.buckets.make(bucket)
             self._stop.check()
