@@ -44,8 +44,13 @@ def test_each_aws_command_is_a_valid_operation_with_valid_flags(command):
     _, service, operation, *words = shlex.split(command)
     if f"{service} {operation}" in AWS_CLI_ONLY:
         return
-    model = botocore.session.get_session().get_service_model(service)
+    session = botocore.session.get_session()
+    model = session.get_service_model(service)
     operations = {xform_name(name, "-"): name for name in model.operation_names}
+    if operation == "wait":
+        waiters = session.get_waiter_model(service)
+        called = {xform_name(each, "-"): waiters.get_waiter(each).operation for each in waiters.waiter_names}
+        operation = xform_name(called[words.pop(0)], "-")
     members = model.operation_model(operations[operation]).input_shape.members
     known = {xform_name(name, "-") for name in members} | _FLAGS_OF_EVERY_CALL
     assert {word.removeprefix("--") for word in words if word.startswith("--")} <= known
