@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -56,10 +57,10 @@ class Events:
             _operation(request), send, session, request
         )
         os.replace = lambda source, target: self._around(Path(target).name, replace, source, target)
-        functions.Functions.invoke = functions.Functions.invoke_streaming = self._invoke
-
-    def _invoke(self, _name, event):
-        return self._around("Invoke", sample_answer, event)
+        functions.Functions.invoke = lambda _, _name, event: self._around("Invoke", sample_answer, event)
+        functions.Functions.invoke_streaming = lambda _, _name, event: self._around(
+            "InvokeWithResponseStream", partial(sample_answer, streamed=True), event
+        )
 
     def _around(self, name, call, *arguments):
         self._event(f"before {name}")

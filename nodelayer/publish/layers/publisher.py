@@ -24,7 +24,6 @@ from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import sort_key
 from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers import canary, metadata, ssm
-from nodelayer.publish.layers.canary import Candidate
 from nodelayer.publish.layers.lease import align_lease
 from nodelayer.publish.layers.plan import (
     Plan,
@@ -40,6 +39,7 @@ from nodelayer.publish.layers.recorder import Recorder
 from nodelayer.publish.layers.region_worker import RegionWorker, StepResult
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
+from nodelayer.util.console import counted
 from nodelayer.util.parallel import Running, Stop, StoppedError
 from nodelayer.util.temporary import temporary_folder
 
@@ -271,7 +271,8 @@ class Publisher:
             return False
         if options.canary is None:
             return True
-        started = {layer.key for layer in store.read(self._path).layers if layer.canary}
+        known = store.read(self._path)
+        started = {layer.key for layer in known.layers if layer.canary}
         wanted = {
             each.step.artifact.layer_name
             for (region, _), each in done.items()
@@ -290,10 +291,12 @@ class Publisher:
                     )
                     self._report.fail(Failure("", name, missing, (*regions, region)))
                     return False
-                candidates.append(Candidate(region, found.step.artifact, found.published.arn))
+                artifact, arn = found.step.artifact, found.published.arn
+                where, starts = self._account.region(region), options.canary.starts
+                candidates.append(canary.candidate(known, where, artifact, arn, starts))
         if not candidates:
             return True
-        self._reporter.say(canary.estimate(candidates, options.canary.starts))
+        self._reporter.say(canary.estimate(candidates))
         before = len(self._report.failures)
         measured = canary.run(self._account, candidates, options.canary, regions, self._stop, self._report)
         if len(self._report.failures) > before or self._stop.requested:
@@ -440,10 +443,10 @@ def summary(result: Result, failures: int) -> str:
     """Return the result of a run in one line."""
     new = sum(each.new for each in result.done)
     parts = [
-        f"{new} layer versions published",
+        f"{counted(new, 'layer version')} published",
         f"{len(result.done) - new} already published",
-        f"{failures} failures" if failures else "",
-        f"stopped in {len(result.stopped)} regions" if result.stopped else "",
+        counted(failures, "failure") if failures else "",
+        f"stopped in {counted(len(result.stopped), 'region')}" if result.stopped else "",
     ]
     return ", ".join(part for part in parts if part)
 
