@@ -58,7 +58,8 @@ _OUT = "folder with built layers (default: dist)"
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
         "canary": "regions, separated by commas, where each layer that no canary has started is started on "
-        "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8)",
+        "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8). any: "
+        "AWS_REGION, or the first of the regions by name",
         "canary-starts": "cold starts to measure for the newest layer of each major version, and as many on "
         "AWS's own runtime of that major (default: 1)",
         "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
@@ -93,7 +94,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
 
     A layer that a region already has with the same content is not published again, so after a failure or an
     interruption run the same command again. Set --node or --built. In a GitHub Actions job, the command sets
-    the step outputs layer-arns (JSON) and, if one layer is published, layer-arn.
+    the step outputs layer-arns (JSON), layer-arn if one layer is published, and canary: failed if it did.
     Example: publish --node 24 --regions eu-west-1,us-east-1 --public
     """
     from nodelayer.github import step_outputs
@@ -143,11 +144,12 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     for error in errors:
         report.fail(Failure("", "", error))
     outcome = None
+    aws_region = os.environ.get("AWS_REGION", "")
     if artifacts:
         account = target.open_account()
         selection = target.select(account)
         if starting:
-            options = replace(options, canary=in_account(starting, account, selection.regions))
+            options = replace(options, canary=in_account(starting, account, selection.regions, aws_region))
         outcome = run(
             artifacts,
             options,
@@ -161,7 +163,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         if json:
             print(jsons.dumps(outcome.document, indent=2))
         asked = len(artifacts) + len(errors)
-        preferred = (os.environ.get("AWS_REGION", ""), *(target.regions or ()))
+        preferred = (aws_region, *(target.regions or ()))
         named = outputs(outcome.result, asked, preferred)
         step_outputs.write(os.environ.get("GITHUB_OUTPUT", ""), named)
     _exit(report)
@@ -475,7 +477,7 @@ def _canary(where: str, starts: int, role: str, regions: str) -> "CanaryOptions 
                     todo="add --canary REGION, or leave the flag out",
                 )
         return None
-    chosen = parse(where)
+    chosen = () if where == "any" else parse(where)
     if chosen is None:
         raise InvalidInputError("name the regions", where="--canary", todo="for example --canary eu-west-1")
     canary.check(chosen, parse(regions), starts, role)

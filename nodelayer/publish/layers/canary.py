@@ -53,7 +53,8 @@ _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 class CanaryOptions:
     """Where the canary runs, with which execution role, and how many cold starts are measured.
 
-    `role` is empty for the account's default role. `function` is the folder of the sample function.
+    No `regions` means any region, an empty `role` the account's default role. `function` is the folder of the
+    sample function.
     """
 
     regions: tuple[str, ...]
@@ -111,15 +112,18 @@ def check(regions: Sequence[str], selected: Sequence[str] | None, starts: int, r
         )
 
 
-def in_account(options: CanaryOptions, account: Account, selected: Sequence[str]) -> CanaryOptions:
-    """Return the options with the default role, if none is set.
+def in_account(
+    options: CanaryOptions, account: Account, selected: Sequence[str], preferred: str
+) -> CanaryOptions:
+    """Return the options with the default role if none is set, and a region: the preferred one if possible.
 
     Raises:
         InvalidInputError: A region is not among those that are published to.
     """
     check(options.regions, selected, options.starts, options.role)
     default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
-    return replace(options, role=options.role or default)
+    region = preferred if preferred in selected else min(selected)
+    return replace(options, regions=options.regions or (region,), role=options.role or default)
 
 
 def candidate(known: Manifest, region: Region, artifact: Artifact, arn: str, starts: int) -> Candidate:
