@@ -10,10 +10,12 @@ from publish.faults import Rule, access_denied, answer, hang, status, throttle
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, sample_answer
 
 from nodelayer.aws import account, functions
+from nodelayer.aws.regions import Partition
 from nodelayer.cli.command import PATHS
 from nodelayer.cli.program import NodelayerProgram, checkout
 from nodelayer.publish.layers import canary
 from nodelayer.publish.layers.canary import CanaryOptions
+from nodelayer.publish.layers.publisher import outputs
 
 pytestmark = pytest.mark.network
 
@@ -91,6 +93,7 @@ def test_canary_that_fails_leaves_everything_private(workspace, proxy, operation
     (failure,) = result.failures
     assert (failure.error.code, failure.layer, failure.retry) == (8, LAYER, THREE)
     assert words in failure.error.what
+    assert outputs(result, 1, ()) == {"layer-arns": "{}", "layer-arn": "", "canary": "failed"}
     for region in THREE:
         assert [access for _, access in workspace.versions(region).values()] == ["private"]
     assert workspace.lambda_("eu-west-1").list_functions()["Functions"] == []
@@ -133,6 +136,16 @@ def test_update_that_fails_is_named_with_the_reason_of_aws(workspace, proxy):
     proxy.rule(Rule(answer(failed), operation="GetFunctionConfiguration"))
     (failure,) = workspace.publish(ONE, canary=options(2)).failures
     assert failure.error.what == "the update of the function is Failed after 0 s (No capacity)"
+
+
+@pytest.mark.parametrize(
+    ("aws_region", "expected"), [("us-east-1", "us-east-1"), ("me-south-1", "ap-south-1")]
+)
+def test_canary_in_any_region_runs_in_that_of_the_credentials_or_in_the_first(aws_region, expected):
+    partition = Partition("aws", THREE, frozenset(THREE))
+    here = account.Account(None, "123456789012", partition, THREE[0])
+    found = canary.in_account(CanaryOptions((), "", 1, PATHS.function), here, THREE, aws_region)
+    assert (found.regions, found.role) == ((expected,), ROLE)
 
 
 def test_stream_that_is_not_streamed_fails_the_canary(workspace, on_lambda):

@@ -207,8 +207,10 @@ def run(  # noqa: PLR0913, PLR0917 - what a run needs
 def _how(canary: Canary | None) -> str:
     if canary is None:
         return ""
-    ours = f" in {canary.init_ms:.0f} ms on {canary.memory_mb} MB"
-    return ours + (f"; AWS's {canary.aws_runtime}: {canary.aws_init_ms:.0f} ms" if canary.aws_init_ms else "")
+    of_aws = (
+        "" if canary.aws_init_ms is None else f"; AWS's {canary.aws_runtime}: {canary.aws_init_ms:.0f} ms"
+    )
+    return f" in {canary.init_ms:.0f} ms on {canary.memory_mb} MB{of_aws}"
 
 
 @dataclass(frozen=True)
@@ -262,12 +264,12 @@ class _Starter:
         spec = self._spec(candidate, candidate.aws_runtime, ())
         try:
             with self._function(spec):
-                return [
-                    init
-                    for found in self._cold_starts(spec, candidate.starts)
-                    if not found.failed
-                    for init in _init_ms(found)
-                ]
+                inits: list[float] = []
+                for found in self._cold_starts(spec, candidate.starts):
+                    if found.failed:
+                        raise FunctionError(f"it failed: {found.payload[:200].decode(errors='replace')}")
+                    inits += _init_ms(found)
+                return inits
         except StoppedError:
             raise
         except RuntimeRefusedError:  # AWS has retired this runtime, or does not offer it in this region yet
