@@ -122,7 +122,7 @@ def in_account(
     """
     check(options.regions, selected, options.starts, options.role)
     default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
-    region = preferred if preferred in selected else min(selected)
+    region = preferred if preferred in selected else min(selected, default=preferred)
     return replace(options, regions=options.regions or (region,), role=options.role or default)
 
 
