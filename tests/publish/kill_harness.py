@@ -139,8 +139,14 @@ def outcome(endpoint, folder, moment, whole_s):
         "valid": workspace.manifest().layers[0].layer_name == LAYER,
         "still": workspace.path.read_bytes() == before,
         "files": sorted(workspace.files()),
-        "temporary": [path.name for path in Path(tempfile.gettempdir()).iterdir()],
+        "temporary": _temporary(),
     }
+
+
+def _temporary():
+    """Return the temporary files. An empty folder, killed at its creation or removal, stays for one day."""
+    folders = Path(tempfile.gettempdir()).iterdir()
+    return [path.name for path in folders if not path.is_dir() or any(path.iterdir())]
 
 
 def _functions(workspace):
