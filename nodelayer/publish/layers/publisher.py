@@ -474,15 +474,15 @@ def outputs(result: Result | None, asked: int, preferred: Sequence[str]) -> dict
     """Return the outputs for a later step of a GitHub job: all ARNs, and one if one layer was `asked` for.
 
     That is the ARN in the first `preferred` region that has one, else in any; empty if none was published.
-    `canary` is `failed` if the canary did not succeed.
+    If the canary did not succeed, `canary` is `failed`, and there are no ARNs.
     """
+    failed = result is not None and any(isinstance(each.error, FunctionError) for each in result.failures)
     arns: dict[str, dict[str, str]] = {}
-    for each in result.done if result else ():
+    for each in result.done if result and not failed else ():
         if each.complete:
             arns.setdefault(each.step.artifact.layer_name, {})[each.step.region] = each.published.arn
     by_region = next(iter(arns.values()), {}) if asked == 1 else {}
     one = next((by_region[each] for each in (*preferred, *sorted(by_region)) if each in by_region), "")
-    failed = any(isinstance(each.error, FunctionError) for each in result.failures) if result else False
     return {
         "layer-arns": json.dumps(arns, sort_keys=True),
         "layer-arn": one,
