@@ -128,7 +128,7 @@ def open_account(*, profile: str | None, wanted: tuple[str, ...] | None) -> Acco
         InvalidInputError: The regions belong to several partitions, or the profile does not exist.
         NodelayerError: There are no valid credentials, or AWS cannot be reached.
     """
-    session = _session(profile)
+    session = open_session(profile)
     name = _partition(session.region_name, wanted)
     known = Partition(
         name,
@@ -175,10 +175,15 @@ def configured_region(profile: str | None) -> str | None:
     Raises:
         InvalidInputError: The profile does not exist.
     """
-    return _session(profile).region_name
+    return open_session(profile).region_name
 
 
-def _session(profile: str | None) -> boto3.Session:
+def open_session(profile: str | None) -> boto3.Session:
+    """Return the boto3 session of a profile, or of the environment.
+
+    Raises:
+        InvalidInputError: The profile does not exist.
+    """
     try:
         return boto3.Session(profile_name=profile)
     except boto.BotoCoreError as error:

@@ -11,7 +11,8 @@ from nodelayer.aws.quotas import REQUESTS_A_SECOND
 
 TRIES = 4
 """Attempts of a call that is safe to repeat."""
-_THROTTLED = (429, 503)
+_TOO_MANY = 429
+_THROTTLED = (_TOO_MANY, 503)
 _LONGEST_WAIT_S = 30.0
 _T = TypeVar("_T")
 
@@ -56,6 +57,13 @@ def wait_as_told(response: tuple[Any, object] | None, attempts: int, **_event: o
         return None
     seconds = response[0].headers.get("Retry-After", "")
     return min(float(seconds), _LONGEST_WAIT_S) if seconds.isdecimal() else None
+
+
+def wait_if_throttled(response: tuple[Any, object] | None, attempts: int, **event: object) -> float | None:
+    """Return the seconds before a throttled request is repeated: Lambda has not carried it out."""
+    if response is None or response[0].status_code != _TOO_MANY or attempts >= TRIES:
+        return None
+    return wait_as_told(response, attempts, **event) or 2.0 ** (attempts - 1)
 
 
 class Pace:

@@ -2,9 +2,9 @@
 
 import os
 
-import boto3
 from botocore.exceptions import BotoCoreError
 
+from nodelayer.aws.account import open_session
 from nodelayer.errors import RefusedError
 
 
@@ -12,10 +12,10 @@ def variables(profile: str | None) -> dict[str, str]:
     """Return the variables with the credentials, the region and the endpoints of a profile.
 
     Raises:
-        RefusedError: There are no credentials.
+        NodelayerError: There are no credentials, or the profile does not exist.
     """
+    session = open_session(profile)
     try:
-        session = boto3.Session(profile_name=profile)
         found = session.get_credentials()
         keys = found.get_frozen_credentials() if found else None
     except BotoCoreError as error:

@@ -1,5 +1,6 @@
 """Translate errors of AWS to NodelayerErrors: one line that says what failed and what to do."""
 
+import binascii
 import re
 import time
 from collections.abc import Callable, Iterator
@@ -132,6 +133,10 @@ class ArchitecturesError(RefusedError):
     """The region does not support CompatibleArchitectures yet."""
 
 
+class RuntimeRefusedError(RefusedError):
+    """Lambda creates no functions for the runtime."""
+
+
 class MissingError(NotFoundError):
     """The resource does not exist."""
 
@@ -180,6 +185,9 @@ def translate_errors(action: str, what: str, region: str) -> Iterator[None]:
         ResponseParserError,
         JSONDecodeError,
         UnicodeDecodeError,
+        binascii.Error,
+        # botocore's parsers, and the code of the caller that takes the answer apart, raise these three for
+        # valid JSON of another shape.
         LookupError,
         TypeError,
         AttributeError,
@@ -218,7 +226,7 @@ def _raise_translated(error: boto.ClientError, action: str, where: str) -> NoRet
     raise _translated(error_code(error), status, message, action, where) from error
 
 
-def _translated(code: str, status: int, message: str, action: str, where: str) -> NodelayerError:  # noqa: C901, PLR0911 - a table of cases
+def _translated(code: str, status: int, message: str, action: str, where: str) -> NodelayerError:  # noqa: C901, PLR0911, PLR0912 - a table of cases
     if code in _THROTTLED:
         return UnreachableError(
             f"AWS throttled {action} repeatedly", where=where, todo="try again in some minutes"
@@ -272,6 +280,10 @@ def _translated(code: str, status: int, message: str, action: str, where: str) -
     if "CompatibleArchitectures are not supported" in message:
         return ArchitecturesError(
             "the region does not support layers for this architecture yet", where=where, todo="leave it out"
+        )
+    if action == "lambda:CreateFunction" and code == "InvalidParameterValueException" and "untime" in message:
+        return RuntimeRefusedError(
+            f"Lambda creates no function for this runtime ({message})", where=where, todo="update nodelayer"
         )
     todo = _TODO.get(code, "correct what AWS names, and run the command again")
     return RefusedError(f"AWS rejected {action}: {code}: {message}", where=where, todo=todo)

@@ -1,4 +1,4 @@
-"""Temporary Lambda functions: create, invoke, delete."""
+"""Lambda functions: create, invoke, delete."""
 
 import base64
 import time
@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
+from nodelayer.aws.clients import wait_if_throttled
 from nodelayer.aws.errors import NOT_FOUND, error_code
-from nodelayer.aws.stacks import Invocation
 from nodelayer.errors import FunctionError
 
 if TYPE_CHECKING:
@@ -36,6 +36,15 @@ class FunctionSpec:
     tags: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True)
+class Invocation:
+    """The response of a function; `failed` if it is an error. `logs` are the last 4 KB of its log."""
+
+    payload: bytes
+    failed: bool
+    logs: str
+
+
 class Functions:
     """The functions of one account in one region. Used by one thread at a time."""
 
@@ -43,6 +52,12 @@ class Functions:
         self._clients = clients
         self._client: LambdaClient = clients.client("lambda")
         self._once: LambdaClient = clients.client("lambda", once=True)
+        for operation in ("CreateFunction", "Invoke", "InvokeWithResponseStream"):
+            self._once.meta.events.register(f"needs-retry.lambda.{operation}", wait_if_throttled)
+
+    def knows(self, runtime: str) -> bool:
+        """Return whether the AWS SDK knows a runtime; Lambda may reject new functions for it."""
+        return runtime in self._client.meta.service_model.shape_for("Runtime").enum  # type: ignore[attr-defined]
 
     def create(self, spec: FunctionSpec, within_s: float) -> None:
         """Create a function, and wait until it is active.
@@ -65,42 +80,39 @@ class Functions:
             )
         self._wait(spec.name, within_s)
 
-    def restart(self, name: str, mark: str, within_s: float) -> None:
-        """Change an environment variable, so that the next invocation is a cold start.
+    def restart(self, spec: FunctionSpec, mark: str, within_s: float) -> None:
+        """Change an environment variable, so that the next invocation is a cold start of the spec's handler.
 
         Raises:
-            FunctionError: The change does not end within `within_s` seconds.
+            FunctionError: The change fails, or does not end within `within_s` seconds.
         """
-        with self._clients.translate_errors("lambda:UpdateFunctionConfiguration", name):
+        with self._clients.translate_errors("lambda:UpdateFunctionConfiguration", spec.name):
             self._client.update_function_configuration(
-                FunctionName=name, Environment={"Variables": {"NODELAYER_START": mark}}
+                FunctionName=spec.name,
+                Handler=spec.handler,
+                Environment={"Variables": {"NODELAYER_START": mark}},
             )
-        self._wait(name, within_s)
+        self._wait(spec.name, within_s)
 
     def invoke(self, name: str, event: bytes) -> Invocation:
-        """Invoke a function with one request, and wait for its response."""
-
-        def ask() -> Invocation:
+        """Invoke a function, and wait for its response. Only a request that Lambda throttles is repeated."""
+        with self._clients.translate_errors("lambda:InvokeFunction", name):
             answer = self._once.invoke(FunctionName=name, Payload=event, LogType="Tail")
-            logs = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
-            return Invocation(answer["Payload"].read(), "FunctionError" in answer, logs)
-
-        return self._clients.read("lambda:InvokeFunction", name, ask)
+            return Invocation(
+                answer["Payload"].read(), "FunctionError" in answer, _log(answer.get("LogResult"))
+            )
 
     def invoke_streaming(self, name: str, event: bytes) -> Invocation:
-        """Invoke a function with one request, and join the parts of its streamed response."""
-
-        def ask() -> Invocation:
+        """Invoke a function as `invoke` does, and join the parts of its streamed response."""
+        with self._clients.translate_errors("lambda:InvokeFunction", name):
             answer = self._once.invoke_with_response_stream(FunctionName=name, Payload=event, LogType="Tail")
             payload, failed, logs = b"", False, ""
             for each in answer["EventStream"]:
                 payload += each.get("PayloadChunk", {}).get("Payload", b"")
                 if done := each.get("InvokeComplete"):
                     failed = bool(done.get("ErrorCode"))
-                    logs = base64.b64decode(done.get("LogResult", "")).decode(errors="replace")
+                    logs = _log(done.get("LogResult"))
             return Invocation(payload, failed, logs)
-
-        return self._clients.read("lambda:InvokeFunction", name, ask)
 
     def delete(self, name: str) -> None:
         """Delete a function if it exists."""
@@ -126,20 +138,36 @@ class Functions:
         return self._clients.read("lambda:ListFunctions", prefix, ask)
 
     def _wait(self, name: str, within_s: float) -> None:
-        def ask() -> tuple[str, str, str]:
-            found = self._client.get_function_configuration(FunctionName=name)
-            reason = found.get("StateReason") or found.get("LastUpdateStatusReason") or ""
-            return found.get("State", "Active"), found.get("LastUpdateStatus", "Successful"), reason
+        """Wait until a function is active and its last update has ended.
 
-        deadline = time.monotonic() + within_s
+        botocore's waiters count attempts instead of seconds, and their errors do not contain AWS's reason.
+        """
+
+        def ask() -> tuple[str, str]:
+            found = self._client.get_function_configuration(FunctionName=name)
+            state, update = found.get("State", "Active"), found.get("LastUpdateStatus", "Successful")
+            if state != "Active":
+                return f"the function is {state}", found.get("StateReason", "")
+            if update != "Successful":
+                return f"the update of the function is {update}", found.get("LastUpdateStatusReason", "")
+            return "", ""
+
+        began = time.monotonic()
         while True:
-            state, update, reason = self._clients.read("lambda:GetFunctionConfiguration", name, ask)
-            if state == "Active" and update == "Successful":
+            status, reason = self._clients.read("lambda:GetFunctionConfiguration", name, ask)
+            waited = time.monotonic() - began
+            if not status:
                 return
-            if "Failed" in {state, update} or time.monotonic() > deadline:
+            if status.endswith("Failed") or waited > within_s:
+                why = f" ({reason.rstrip('.')})" if reason else ""
                 raise FunctionError(
-                    f"the function is {state} after {within_s:.0f} s {reason}".rstrip(),
+                    f"{status} after {waited:.0f} s{why}",
                     where=f"{self._clients.region} {name}",
-                    todo="run the command again; if it fails again, look at the function in the AWS console",
+                    todo="run the command again; if it fails again, correct what AWS names",
                 )
             time.sleep(_POLL_S)
+
+
+def _log(tail: str | None) -> str:
+    """Return the end of the log, which Lambda sends in base64."""
+    return base64.b64decode(tail or "").decode(errors="replace")

@@ -1,6 +1,5 @@
-"""CloudFormation stacks, and the functions in them."""
+"""CloudFormation stacks."""
 
-import base64
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -25,15 +24,6 @@ class Stack:
     description: str
     resources: frozenset[str]
     outputs: Mapping[str, str]
-
-
-@dataclass(frozen=True)
-class Invocation:
-    """The response of a function; `failed` if it is an error. `logs` are the last 4 KB of its log."""
-
-    payload: bytes
-    failed: bool
-    logs: str
 
 
 class Stacks:
@@ -82,13 +72,3 @@ class Stacks:
             if status.endswith("_FAILED") and "cancelled" not in event.get("ResourceStatusReason", ""):
                 reason = f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason', status)}"
         return reason
-
-    def invoke(self, function: str, event: bytes) -> Invocation:
-        """Invoke a function with one request, and wait for its response."""
-        with self._clients.translate_errors("lambda:InvokeFunction", function):
-            answer = self._clients.client("lambda", once=True).invoke(
-                FunctionName=function, Payload=event, LogType="Tail"
-            )
-            payload = answer["Payload"].read()
-        logs = base64.b64decode(answer.get("LogResult", "")).decode(errors="replace")
-        return Invocation(payload, "FunctionError" in answer, logs)

@@ -348,6 +348,26 @@ def check_environment(_ctx: Context, name: str, repository: str = "") -> None:
 
 
 @command(
+    name="check-canary",
+    bare_value_flag="role",
+    help={"role": "ARN of the canary's role; none: publish without a canary. --role may be omitted"},
+)
+def check_canary(_ctx: Context, role: str = "") -> None:
+    """Check the variable CANARY_ROLE of a release, without which no canary runs."""
+    from nodelayer.publish.layers import canary
+
+    if not role:
+        raise InvalidInputError(
+            "the release stops, because the variable CANARY_ROLE is not set and no canary would run",
+            todo="set it to the ARN of the role nodelayer-canary, or to none to publish without a canary",
+        )
+    if role == "none":
+        Reporter().warn("CANARY_ROLE is none: the layers become public without a start on Lambda")
+    else:
+        canary.check((), None, 1, role)
+
+
+@command(
     name="wait-for-check",
     bare_value_flag="name",
     help={

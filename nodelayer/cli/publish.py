@@ -65,8 +65,10 @@ _OUT = "folder with built layers (default: dist)"
         "ssm": "write the ARNs to SSM parameters in each region: /nodelayer/<node>/<arch>/arn, where <node> "
         "is the version, the major version, lts or latest",
         "canary": "regions, separated by commas, where each layer that no canary has started is started on "
-        "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8)",
-        "canary-starts": "cold starts to measure for each layer and runtime in these regions (default: 1)",
+        "Lambda before access is granted anywhere; if that fails, no access is granted (exit code 8). any: "
+        "AWS_REGION, or the first of the regions by name",
+        "canary-starts": "cold starts to measure for the newest layer of each major version, and as many on "
+        "AWS's own runtime of that major (default: 1)",
         "canary-role": "ARN of the execution role of the canary's functions (default: the account's role "
         "nodelayer-canary)",
         "json": _JSON,
@@ -99,13 +101,14 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
 
     A layer that a region already has with the same content is not published again, so after a failure or an
     interruption run the same command again. Set --node or --built. In a GitHub Actions job, the command sets
-    the step outputs layer-arns (JSON) and, if one layer is published, layer-arn.
+    the step outputs layer-arns (JSON), layer-arn if one layer is published, and canary: failed if it did.
     Example: publish --node 24 --regions eu-west-1,us-east-1 --public
     """
     from nodelayer.github import step_outputs
     from nodelayer.layer import artifact
     from nodelayer.manifest.store import read
     from nodelayer.node.versions import split
+    from nodelayer.publish.layers.canary import in_account
     from nodelayer.publish.layers.plan import (
         PublishOptions,
         check_access,
@@ -123,6 +126,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         raise InvalidInputError(
             "--node or --built is required", todo="use --node VERSION, or --built for every layer in --out"
         )
+    starting = _canary(canary, canary_starts, canary_role, regions)
     options = PublishOptions(
         check_access(public=public, organization=organization_id, accounts=account_id),
         align=align,
@@ -147,13 +151,12 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     for error in errors:
         report.fail(Failure("", "", error))
     outcome = None
+    aws_region = os.environ.get("AWS_REGION", "")
     if artifacts:
         account = target.open_account()
         selection = target.select(account)
-        if canary:
-            options = replace(
-                options, canary=_canary(account, selection.regions, canary, canary_starts, canary_role)
-            )
+        if starting:
+            options = replace(options, canary=in_account(starting, account, selection.regions, aws_region))
         outcome = run(
             artifacts,
             options,
@@ -167,7 +170,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         if json:
             print(jsons.dumps(outcome.document, indent=2))
         asked = len(artifacts) + len(errors)
-        preferred = (os.environ.get("AWS_REGION", ""), *(target.regions or ()))
+        preferred = (aws_region, *(target.regions or ()))
         named = outputs(outcome.result, asked, preferred)
         step_outputs.write(os.environ.get("GITHUB_OUTPUT", ""), named)
     _exit(report)
@@ -277,6 +280,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.publish.layers import consumers, repair
     from nodelayer.publish.layers import verify as verifying
     from nodelayer.util import tables
+    from nodelayer.util.console import counted
 
     consumers.check_url(manifest_url, "--manifest-url")
     consumers.check_url(catalog_url, "--catalog-url")
@@ -312,7 +316,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     more = f"; not compared, because in another partition: {', '.join(others)}" if others else ""
     report.reporter.say(
         f"{compared} layer versions in {len(set(chosen) - failed)} regions compared, "
-        f"{found} problems{repaired}{more}"
+        f"{counted(found, 'problem')}{repaired}{more}"
     )
     if not fix and any(problem.healed for problem in problems):
         report.reporter.say(f"To repair them, run: {report.again({'--fix': True})}")
@@ -356,6 +360,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.manifest.store import open_manifest
     from nodelayer.publish.layers import prune as pruning
     from nodelayer.util import tables
+    from nodelayer.util.console import counted
     from nodelayer.util.parallel import Stop
 
     if keep < 1:
@@ -393,9 +398,11 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
                 "functions."
             )
         if (planned.old or planned.functions) and not yes:
-            left = f" and {len(planned.functions)} functions of a canary" if planned.functions else ""
+            left = (
+                f" and {counted(len(planned.functions), 'function')} of a canary" if planned.functions else ""
+            )
             confirm(
-                f"Delete {len(planned.old)} layer versions{left}?",
+                f"Delete {counted(len(planned.old), 'layer version')}{left}?",
                 "use --yes to skip this question, or --dry-run",
             )
         pruning.prune(account, planned, target.manifest, Stop(), report)
@@ -484,18 +491,24 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
     _exit(report)
 
 
-def _canary(
-    account: "Account", selected: Sequence[str], regions: str, starts: int, role: str
-) -> "CanaryOptions":
+def _canary(where: str, starts: int, role: str, regions: str) -> "CanaryOptions | None":
+    """Return the options of the canary with checked flags; None without a canary."""
     from nodelayer.aws.regions import parse
     from nodelayer.publish.layers import canary
 
-    chosen = parse(regions)
+    if not where:
+        for flag in ("--canary-starts", "--canary-role"):
+            if flag in given_flags:
+                raise InvalidInputError(
+                    f"{flag} has no effect without --canary",
+                    todo="add --canary REGION, or leave the flag out",
+                )
+        return None
+    chosen = () if where == "any" else parse(where)
     if chosen is None:
         raise InvalidInputError("name the regions", where="--canary", todo="for example --canary eu-west-1")
-    canary.check(chosen, selected, starts)
-    default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
-    return canary.CanaryOptions(chosen, role or default, starts, PATHS.function)
+    canary.check(chosen, parse(regions), starts, role)
+    return canary.CanaryOptions(chosen, role, starts, PATHS.function)
 
 
 def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":

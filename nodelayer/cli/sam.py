@@ -182,8 +182,8 @@ def invoke_function(
 
     payload = read_event(event or str(PATHS.event), sys.stdin.buffer.read() if event == "-" else None)
     target = _target(stack_name, region, profile)
-    stacks = _account(target).region(target.region).stacks
-    invoked = stacks.invoke(function_name(target, stacks.get(target.stack)), payload)
+    there = _account(target).region(target.region)
+    invoked = there.functions.invoke(function_name(target, there.stacks.get(target.stack)), payload)
     reporter = Reporter()
     for line in invoked.logs.splitlines():
         reporter.say(f"  {line}")

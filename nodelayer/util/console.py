@@ -169,6 +169,11 @@ class Reporter:
         return not self.quiet and self.console.is_interactive and self.console.file.isatty()
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun: `1 failure`, `2 failures`."""
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
 def megabytes(size: int) -> str:
     """Format a size in bytes as AWS's quotas do: `13.7 MB`, of 1,000,000 bytes."""
     return f"{size / 1_000_000:.1f} MB"

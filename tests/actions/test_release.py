@@ -257,6 +257,18 @@ def test_second_run_of_a_release_changes_nothing(stage, again, github):
 
 
 @pytest.mark.long
+def test_failed_canary_publishes_no_release(stage, first, github):
+    """This emulator runs no function, so the canary fails."""
+    before = github.state()
+    stage.settings["CANARY_ROLE"] = ROLE
+    run = stage.push_tag(first[0])
+    stage.settings["CANARY_ROLE"] = "none"
+    assert (run.code != 0, run.jobs["publish"], github.state()) == (True, "failure", before)
+    assert "no access was granted, because the canary did not succeed" in run.log["publish"]
+    assert run.jobs.keys() & {"release", "pypi"} == set()
+
+
+@pytest.mark.long
 def test_unreachable_region_does_not_stop_the_others(stage, broken):
     tag, run = broken
     assert run.code != 0

@@ -2,10 +2,11 @@
 
 import re
 import shlex
+from contextlib import nullcontext
 
 import pytest
 import yaml
-from actions.act import DOUBLES
+from actions.act import DOUBLES, ROLE
 from invoke import Exit
 from support import ROOT
 
@@ -129,6 +130,37 @@ def test_every_publish_of_a_workflow_requires_the_signature():
     ]
     assert len(found) == 3
     assert [words for words in found if "--require-signature" not in words] == []
+
+
+def test_release_runs_a_canary_and_is_not_released_without_its_success():
+    known = jobs(ROOT / ".github" / "workflows" / "release.yml")
+    (step,) = [step for step in known["publish"]["steps"] if step.get("id") == "publish"]
+    assert {"--canary=$CANARY", "--canary-role=$CANARY_ROLE"} <= set(shlex.split(step["run"]))
+    assert step["env"]["CANARY"] == "${{ vars.CANARY_ROLE != 'none' && 'any' || '' }}"
+    assert "steps.publish.outputs.canary != 'failed'" in known["publish"]["outputs"]["released"]
+    assert "needs.publish.outputs.released == 'true'" in known["release"]["if"]
+
+
+@pytest.mark.parametrize(
+    ("role", "code", "words"),
+    [
+        (
+            "",
+            2,
+            "the release stops, because the variable CANARY_ROLE is not set and no canary would run: set it",
+        ),
+        ("none", None, "warning: CANARY_ROLE is none: the layers become public without a start on Lambda"),
+        (ROLE, None, ""),
+        ("nodelayer-canary", 2, "nodelayer-canary is not the ARN of a role"),
+    ],
+)
+def test_release_stops_unless_somebody_decided_about_the_canary(capsys, role, code, words):
+    line = ["invoke", "github.check-canary", role]
+    with pytest.raises(SystemExit) if code else nullcontext() as ended:
+        NodelayerProgram(name="invoke", namespace=checkout()).run(line, exit=bool(code))
+    printed = capsys.readouterr().err
+    assert (ended.value.code if code else None, bool(printed)) == (code, bool(words))
+    assert words in printed
 
 
 def test_code_owners_exist_for_files_that_decide_what_is_published():

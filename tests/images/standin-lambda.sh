@@ -33,10 +33,10 @@ PYTHON
 fi
 
 # As the images of AWS: the argument is the handler; without a Runtime API to talk to, the emulator gives one.
-# HANDLER_OVERRIDE is for MiniStack, which gives `bootstrap` in the handler's place.
+# MiniStack gives `bootstrap` as the argument, and the handler in the variable.
 cat >"$work/lambda-entrypoint.sh" <<'EOS'
 #!/bin/sh
-export _HANDLER="${HANDLER_OVERRIDE:-${1:-}}"
+export _HANDLER="${_HANDLER:-${1:-}}"
 for bootstrap in /var/runtime/bootstrap /opt/bootstrap /var/task/bootstrap; do
   [ -x "$bootstrap" ] || continue
   if [ -z "${AWS_LAMBDA_RUNTIME_API:-}" ]; then exec /usr/local/bin/aws-lambda-rie "$bootstrap"; fi

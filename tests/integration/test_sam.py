@@ -196,7 +196,7 @@ def test_sam_build_works_in_a_folder_with_spaces(layer, path, tmp_path):
     assert done.returncode == 0, done.stderr
     built = copy / ".aws-sam" / "build"
     names = {each.name for each in (built / "Function").iterdir()}
-    assert names == {"function.js", "package-lock.json", "package.json"}
+    assert names == {"function.js", "package-lock.json", "package.json", "streaming.js"}
     assert f"nodejs-{OLD}-x86_64.zip" in (built / "template.yaml").read_text()
 
 
@@ -291,7 +291,7 @@ class Cloud:
 @pytest.fixture(scope="session")
 def cloud(cache_folder, invoke, layer, path, tmp_path_factory):
     out = {layer(version).zip.parent for version in (OLD, NEW)}.pop()
-    with emulators.ministack_with_functions(cache_folder, "function.handler") as running:
+    with emulators.ministack_with_functions(cache_folder) as running:
         made = Cloud(running, invoke, path, tmp_path_factory.mktemp("cloud"))
         for version in (OLD, NEW):
             made.ran(
@@ -332,7 +332,7 @@ def test_canary_starts_the_layer_before_it_becomes_public(cloud, layer):
         f"--canary={regions[0]}",
         "--canary-starts=2",
     )
-    assert "Canary: 1 functions, 5 invocations" in done.err
+    assert "Canary: 2 functions, 7 invocations" in done.err
     assert re.search(rf"{regions[0]}: nodejs-\S+ starts in \d+ ms on 512 MB", done.err)
     manifest = json.loads(cloud.manifest.read_text())
     (entry,) = [each for each in manifest["layers"] if each["node_version"] == NEW]

@@ -70,16 +70,12 @@ MOTO = Program(
 _RESET = {MINISTACK.name: "/_ministack/reset", MOTO.name: "/moto-api/reset"}
 
 
-def _with_functions(handler):
-    """MiniStack that runs functions in containers of this machine's Docker, which is told their handler.
-
-    It gives `bootstrap` where Lambda gives the handler; the stand-in image takes this variable instead.
-    """
+def _with_functions():
+    """MiniStack that runs functions in containers of this machine's Docker."""
     variables = {name: value for name, value in MINISTACK.variables.items() if name != "DOCKER_HOST"}
     if "DOCKER_HOST" in os.environ:
         variables["DOCKER_HOST"] = os.environ["DOCKER_HOST"]
-    variables |= {"LAMBDA_EXECUTOR": "docker", "LAMBDA_DOCKER_FLAGS": f"-e HANDLER_OVERRIDE={handler}"}
-    return replace(MINISTACK, variables=variables)
+    return replace(MINISTACK, variables=variables | {"LAMBDA_EXECUTOR": "docker"})
 
 
 @dataclass(frozen=True)
@@ -128,9 +124,9 @@ def ministack(cache_root):
 
 
 @contextmanager
-def ministack_with_functions(cache_root, handler):
-    """MiniStack that really runs functions, all by one handler; its containers are gone afterwards."""
-    with running(_with_functions(handler), cache_root) as emulator:
+def ministack_with_functions(cache_root):
+    """MiniStack that really runs functions; its containers are gone afterwards."""
+    with running(_with_functions(), cache_root) as emulator:
         try:
             yield emulator
         finally:

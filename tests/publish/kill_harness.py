@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -56,10 +57,10 @@ class Events:
             _operation(request), send, session, request
         )
         os.replace = lambda source, target: self._around(Path(target).name, replace, source, target)
-        functions.Functions.invoke = functions.Functions.invoke_streaming = self._invoke
-
-    def _invoke(self, _name, event):
-        return self._around("Invoke", sample_answer, event)
+        functions.Functions.invoke = lambda _, _name, event: self._around("Invoke", sample_answer, event)
+        functions.Functions.invoke_streaming = lambda _, _name, event: self._around(
+            "InvokeWithResponseStream", partial(sample_answer, streamed=True), event
+        )
 
     def _around(self, name, call, *arguments):
         self._event(f"before {name}")
@@ -107,12 +108,14 @@ def outcome(endpoint, folder, moment, whole_s):
     options["canary"] = CANARY if starts else None
     child = run(workspace, options, moment)
     if kind == "seed":
-        time.sleep(random.Random(number).uniform(0, whole_s * (1 + starts)))  # a canary takes as long
+        time.sleep(random.Random(number).uniform(0, whole_s))
         os.kill(child, signal.SIGKILL)
     _, status = os.waitpid(child, 0)
     left = {region: len(workspace.versions(region)) for region in THREE}
     recorded = len(workspace.recorded())
     functions_then = _functions(workspace)
+    started_then = any(layer.canary for layer in workspace.manifest().layers)
+    access_then = {access for region in THREE for _, access in workspace.versions(region).values()}
     _, again = os.waitpid(run(workspace, options), 0)
     before = workspace.path.read_bytes()
     third = 0
@@ -126,6 +129,8 @@ def outcome(endpoint, folder, moment, whole_s):
         "again": os.waitstatus_to_exitcode(again),
         "third": os.waitstatus_to_exitcode(third),
         "functions_then": functions_then,
+        "public_then": "public" in access_then,
+        "started_then": started_then,
         "functions": _functions(workspace),
         "started": workspace.manifest().layers[0].canary is not None,
         "versions": {region: list(workspace.versions(region).values()) for region in THREE},
@@ -134,21 +139,27 @@ def outcome(endpoint, folder, moment, whole_s):
         "valid": workspace.manifest().layers[0].layer_name == LAYER,
         "still": workspace.path.read_bytes() == before,
         "files": sorted(workspace.files()),
-        "temporary": [path.name for path in Path(tempfile.gettempdir()).iterdir()],
+        "temporary": _temporary(),
     }
+
+
+def _temporary():
+    """Return the temporary files. An empty folder, killed at its creation or removal, stays for one day."""
+    folders = Path(tempfile.gettempdir()).iterdir()
+    return [path.name for path in folders if not path.is_dir() or any(path.iterdir())]
 
 
 def _functions(workspace):
     return len(workspace.lambda_(CANARY.regions[0]).list_functions()["Functions"])
 
 
-def whole(endpoint, folder):
+def whole(endpoint, folder, *, starts):
     """Return how many seconds a publisher takes that nobody kills, and how many events it has."""
-    workspace = Workspace(folder / "whole", endpoint, account=_account(str(folder)))
+    workspace = Workspace(folder / f"whole-{starts}", endpoint, account=_account(f"{folder}{starts}"))
     make_layer(workspace.dist)
     began = time.monotonic()
-    os.waitpid(run(workspace, {"access": PUBLIC}), 0)
-    return time.monotonic() - began, int((folder / "whole.events").read_text())
+    os.waitpid(run(workspace, {"access": PUBLIC, "canary": CANARY if starts else None}), 0)
+    return time.monotonic() - began, int(workspace.folder.with_suffix(".events").read_text())
 
 
 def _account(text):
@@ -161,9 +172,12 @@ def main():
     functions._POLL_S = 0.1
     canary._LEFT_S = -1  # so that the next canary deletes a function at once
     lease.LIFETIME_S = 3.0  # so that the next publisher does not wait long for a killed one
-    whole_s, events = whole(endpoint, folder)
+    whole_s, events = {}, 0
+    for starts in {each.startswith("canary seed ") for each in moments or ["seed"] if "seed" in each}:
+        whole_s[starts], events = whole(endpoint, folder, starts=starts)
     for moment in moments or [f"event {number}" for number in range(1, events + 1)]:
-        sys.stdout.write(json.dumps(outcome(endpoint, folder, moment, whole_s)) + "\n")
+        seconds = whole_s.get(moment.startswith("canary "), 0)
+        sys.stdout.write(json.dumps(outcome(endpoint, folder, moment, seconds)) + "\n")
         sys.stdout.flush()
 
 

@@ -9,8 +9,8 @@ from support import Outcome, command, start
 
 from nodelayer.aws import regions
 from nodelayer.aws.account import open_account
+from nodelayer.aws.functions import Invocation
 from nodelayer.aws.layers import Access
-from nodelayer.aws.stacks import Invocation
 from nodelayer.layer import artifact
 from nodelayer.manifest import store
 from nodelayer.publish.layers.plan import PublishOptions
@@ -23,15 +23,17 @@ THREE = ("ap-south-1", "eu-west-1", "us-east-1")
 PUBLIC = Access(public=True)
 
 
-def sample_answer(event):
+def sample_answer(event, *, streamed=False, node="12.16.1", arch="x64", init="118.20"):
     """Answer as the sample function does on the layer; the emulator runs no function."""
     asked = json.loads(event)
-    answer = {"node": "v12.16.1", "architecture": "x64", "event": asked}
+    answer = {"node": f"v{node}", "architecture": arch, "event": asked}
+    if streamed:
+        answer["streamed"] = True
     if "fail" in asked:
         answer = {"errorMessage": asked["fail"]}
     elif "requestContext" in asked:
         answer = {"statusCode": 200, "body": json.dumps(answer)}
-    return Invocation(json.dumps(answer).encode(), "fail" in asked, "Init Duration: 118.20 ms")
+    return Invocation(json.dumps(answer).encode(), "fail" in asked, f"Init Duration: {init} ms")
 
 
 class Workspace:
@@ -44,6 +46,7 @@ class Workspace:
         self.seen = seen or endpoint
         self.dist = folder / "dist"
         self.path = folder / "layers.json"
+        self.architectures = ("x86_64",)
         self._clients = {}
 
     # as its users run it
@@ -90,7 +93,8 @@ class Workspace:
         return publisher.run(self.artifacts(spec), selection, wanted, planned)
 
     def artifacts(self, spec="12"):
-        return artifact.built(spec, ["x86_64"], self.dist)
+        specs = spec.split(",")
+        return [each for spec in specs for each in artifact.built(spec, self.architectures, self.dist)]
 
     # what is there, asked of the emulator directly
 

@@ -25,7 +25,7 @@ def test_manifest_that_cannot_be_written_counts_as_one_failure(workspace):
     outcome = workspace.command("publish", "--node", "12", "--regions", ALL)
     assert outcome.code == 7
     assert outcome.err.count("the manifest: ") == 1
-    assert "3 layer versions published, 1 failures" in outcome.err.replace(" 0 already published,", "")
+    assert "3 layer versions published, 1 failure" in outcome.err.replace(" 0 already published,", "")
     assert retry("publish --node 12", ALL) in outcome.err
 
 
@@ -92,7 +92,7 @@ def test_error_of_a_region_is_printed_once_for_all_layers(workspace, proxy, faul
     proxy.rule(Rule(fault, region="eu-west-1", operation="PublishLayerVersion"))
     outcome = workspace.command("publish", "--built", "--regions", "eu-west-1,us-east-1")
     assert (outcome.code, outcome.err.count(words)) == (9, 1)
-    assert "3 layer versions published, 0 already published, 1 failures" in outcome.err
+    assert "3 layer versions published, 0 already published, 1 failure" in outcome.err
     assert retry("publish --built", "eu-west-1") in outcome.err
 
 

@@ -46,7 +46,7 @@ ALL = {
     "PruneEnvironment": "prune",
 }
 READER = {"Repository": "octo/nodelayer", "Provider": "exists", "Publisher": "no", "LayerAccount": ACCOUNT}
-LEFT = {"FunctionName": "nodelayer-canary-left", "LastModified": "2026-01-02T03:04:05.000+0000"}
+LEFT = {"FunctionName": "nodelayer-canary-0123456789ab", "LastModified": "2026-01-02T03:04:05.000+0000"}
 PUBLISH = ("publisher", ("publish",))
 PARAMETERS = ("publisher", ("publish", "parameters"))
 DEPLOYED = ("publisher", ("publish", "staging"))
@@ -89,6 +89,8 @@ def policies(endpoint, account=ACCOUNT):
 
 
 ROLE = f"arn:aws:iam::{ACCOUNT}:role/nodelayer-canary"
+CALL_PASSES = {"StringEquals": {"iam:PassedToService": "lambda.amazonaws.com"}}
+"""The only condition of the roles: nodelayer passes a role to Lambda only."""
 
 
 def listed(value):
@@ -110,7 +112,7 @@ def allows(statements, action, arn):
         action in listed(statement["Action"])
         and any(matches(pattern, arn) for pattern in listed(statement["Resource"]))
         for statement in statements
-        if statement["Effect"] == "Allow" and "Condition" not in statement
+        if statement["Effect"] == "Allow" and statement.get("Condition", CALL_PASSES) == CALL_PASSES
     )
 
 

@@ -41,6 +41,6 @@ def test_every_region_has_a_row_until_the_end(workspace, proxy):
     assert first.startswith(FAILURE)
     assert [line.split(":")[3] for line in arns] == others
     assert all(line.endswith(f":layer:{LAYER}:1") for line in arns)
-    assert summary == f"{len(others)} layer versions published, 0 already published, 1 failures"
+    assert summary == f"{len(others)} layer versions published, 0 already published, 1 failure"
     assert session.last[-1].startswith("Not done: eu-west-1. To retry only these regions, run: ")
     assert not session.cursor_hidden

@@ -406,7 +406,8 @@ def test_prune_does_not_count_padding_versions(workspace):
 def test_prune_deletes_functions_that_a_killed_canary_left(workspace, proxy):
     workspace.publish(["eu-west-1"])
     client = workspace.lambda_("eu-west-1")
-    for name in ("nodelayer-canary-old", "nodelayer-canary-new", "other"):
+    old, new, mine = "nodelayer-canary-0123456789ab", "nodelayer-canary-0123456789cd", "nodelayer-canary-mine"
+    for name in (old, new, mine):
         client.create_function(
             FunctionName=name,
             Runtime="provided.al2023",
@@ -415,20 +416,21 @@ def test_prune_deletes_functions_that_a_killed_canary_left(workspace, proxy):
             Handler="function.handler",
         )
     listed = client.list_functions()["Functions"]
-    (old,) = (each for each in listed if each["FunctionName"].endswith("-old"))
-    old["LastModified"] = "2026-01-02T03:04:05.000+0000"
+    for each in listed:
+        if each["FunctionName"] != new:
+            each["LastModified"] = "2026-01-02T03:04:05.000+0000"
     proxy.rule(Rule(answer({"Functions": listed}), operation="ListFunctions"))
     planned = workspace.command("prune", "--keep", "1", "--dry-run")
-    assert planned.out == "eu-west-1  nodelayer-canary-old  function  delete\n"
+    assert planned.out == f"eu-west-1  {old}  function  delete\n"
     as_json = workspace.command("prune", "--keep", "1", "--dry-run", "--json")
-    assert json.loads(as_json.out) == [{"region": "eu-west-1", "function": "nodelayer-canary-old"}]
+    assert json.loads(as_json.out) == [{"region": "eu-west-1", "function": old}]
     asked = workspace.command("prune", "--keep", "1")
-    assert "Delete 0 layer versions and 1 functions of a canary? [no terminal]" in asked.err
+    assert "Delete 0 layer versions and 1 function of a canary? [no terminal]" in asked.err
     assert len(client.list_functions()["Functions"]) == 3
     done = workspace.command("prune", "--keep", "1", "--yes")
-    assert (done.code, "eu-west-1: function nodelayer-canary-old deleted" in done.err) == (0, True)
+    assert (done.code, f"eu-west-1: function {old} deleted" in done.err) == (0, True)
     kept = {each["FunctionName"] for each in client.list_functions()["Functions"]}
-    assert kept == {"nodelayer-canary-new", "other"}
+    assert kept == {new, mine}
     proxy.rule(Rule(access_denied, operation="DeleteFunction"))
     failed = workspace.command("prune", "--keep", "1", "--yes")
     assert (failed.code, "not allowed: lambda:DeleteFunction" in failed.err) == (9, True)

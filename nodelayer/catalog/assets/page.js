@@ -403,8 +403,8 @@
     }
     if (layer.canary) {
       const { date, region, memory_mb: memory, init_ms: init, aws_runtime: runtime, aws_init_ms: initOfAws } = layer.canary;
-      const ofAws = runtime && initOfAws !== null ? [row(`AWS\u2019s ${runtime} in the same run: ${Math.round(initOfAws)} ms`)] : [];
-      fact('On Lambda', row(`starts in ${Math.round(init)} ms on ${memory} MB (${region}, ${date})`), ...ofAws);
+      const ofAws = runtime && initOfAws !== null ? `; AWS\u2019s ${runtime}: ${Math.round(initOfAws)} ms` : '';
+      fact('On Lambda', row(`starts in ${Math.round(init)} ms on ${memory} MB (${region}, ${date})${ofAws}`));
     }
     fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
     facts[facts.length - 1].className = 'whole runtimes';

@@ -1,7 +1,8 @@
 """Start a private layer version on Lambda itself, before anybody else may use it.
 
 For each layer and each compatible runtime, a temporary function with the sample code is created, invoked and
-deleted. A function that a killed run left is deleted by the next canary, or by prune.
+deleted. A function that a killed run left is deleted by the next canary, or by prune. For the newest layer of
+each Node.js major, AWS's own runtime of that major is measured in the same run.
 """
 
 import io
@@ -12,22 +13,23 @@ import statistics
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from http import HTTPStatus
 from pathlib import Path
 
 from nodelayer.architecture import parse
 from nodelayer.aws import runtimes
-from nodelayer.aws.account import Account
-from nodelayer.aws.functions import Functions, FunctionSpec
-from nodelayer.aws.stacks import Invocation
+from nodelayer.aws.account import Account, Region
+from nodelayer.aws.errors import RuntimeRefusedError
+from nodelayer.aws.functions import Functions, FunctionSpec, Invocation
 from nodelayer.errors import FunctionError, InvalidInputError, NodelayerError
 from nodelayer.layer.artifact import Artifact
-from nodelayer.manifest.model import Canary
+from nodelayer.manifest.model import Canary, Manifest
+from nodelayer.node.versions import sort_key
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
-from nodelayer.util.console import Reporter
+from nodelayer.util.console import Reporter, counted
 from nodelayer.util.parallel import Stop, StoppedError
 
 PREFIX = "nodelayer-canary-"
@@ -40,6 +42,10 @@ _LEFT_S = 3600
 """Seconds after which a function of another run counts as left behind."""
 _CALLS = 4
 _SECONDS_A_FUNCTION = 15
+_SECONDS_A_START = 3
+_HEX_DIGITS = 12
+_NAME = re.compile(rf"{PREFIX}[0-9a-f]{{{_HEX_DIGITS}}}")
+_ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+", re.ASCII)
 _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 
 
@@ -47,7 +53,8 @@ _INIT = re.compile(r"Init Duration: ([\d.]+) ms")
 class CanaryOptions:
     """Where the canary runs, with which execution role, and how many cold starts are measured.
 
-    `function` is the folder of the sample function.
+    No `regions` means any region, an empty `role` the account's default role. `function` is the folder of the
+    sample function.
     """
 
     regions: tuple[str, ...]
@@ -58,11 +65,16 @@ class CanaryOptions:
 
 @dataclass(frozen=True)
 class Candidate:
-    """A private layer version to start: of an artifact, in a region."""
+    """A private layer version to start: of an artifact, in a region, and how often on each runtime.
+
+    `aws_runtime` is AWS's own runtime to measure beside it.
+    """
 
     region: str
     artifact: Artifact
     arn: str
+    starts: int = 1
+    aws_runtime: str | None = None
 
     @property
     def runtimes(self) -> tuple[str, ...]:
@@ -76,14 +88,15 @@ class Candidate:
         )
 
 
-def check(regions: Sequence[str], selected: Sequence[str], starts: int) -> None:
-    """Check the flags of the canary.
+def check(regions: Sequence[str], selected: Sequence[str] | None, starts: int, role: str) -> None:
+    """Check the flags of the canary. `selected` is None if the regions to publish to are not known yet.
 
     Raises:
-        InvalidInputError: A region is not among those that are published to, or `starts` is less than 1.
+        InvalidInputError: A region is not among those that are published to, `starts` is less than 1, or
+            `role` is not the ARN of a role.
     """
-    for region in regions:
-        if region not in selected:
+    for region in regions if selected is not None else ():
+        if region not in (selected or ()):
             raise InvalidInputError(
                 f"the canary region {region} is not published to",
                 where="--canary",
@@ -91,21 +104,58 @@ def check(regions: Sequence[str], selected: Sequence[str], starts: int) -> None:
             )
     if starts < 1:
         raise InvalidInputError("at least one start is needed", where="--canary-starts", todo="use 1 or more")
+    if role and not _ROLE.fullmatch(role):
+        raise InvalidInputError(
+            f"{role} is not the ARN of a role",
+            where="--canary-role",
+            todo="for example arn:aws:iam::123456789012:role/nodelayer-canary",
+        )
 
 
-def estimate(candidates: Sequence[Candidate], starts: int) -> str:
-    """Return how many calls a canary makes, and how long it takes, in one line."""
-    functions = sum(len(each.runtimes) for each in candidates)
-    calls = functions * (_CALLS + starts - 1)
-    longest = max(
-        (
-            sum(len(each.runtimes) for each in candidates if each.region == region)
-            for region in {each.region for each in candidates}
-        ),
-        default=0,
+def in_account(
+    options: CanaryOptions, account: Account, selected: Sequence[str], preferred: str
+) -> CanaryOptions:
+    """Return the options with the default role if none is set, and a region: the preferred one if possible.
+
+    Raises:
+        InvalidInputError: A region is not among those that are published to.
+    """
+    check(options.regions, selected, options.starts, options.role)
+    default = f"arn:{account.partition.name}:iam::{account.id}:role/nodelayer-canary"
+    region = preferred if preferred in selected else min(selected, default=preferred)
+    return replace(options, regions=options.regions or (region,), role=options.role or default)
+
+
+def candidate(known: Manifest, region: Region, artifact: Artifact, arn: str, starts: int) -> Candidate:
+    """Return the candidate of a layer version: the starts of the newest of each major are measured."""
+    major = artifact.node_version.partition(".")[0]
+    version = sort_key(artifact.node_version)
+    if any(
+        sort_key(layer.node_version) > version
+        for layer in known.layers
+        if (layer.architecture, layer.node_version.partition(".")[0]) == (artifact.architecture, major)
+        and region.name in dict(layer.offered())
+    ):
+        return Candidate(region.name, artifact, arn)
+    of_aws = f"nodejs{major}.x"
+    return Candidate(region.name, artifact, arn, starts, of_aws if region.functions.knows(of_aws) else None)
+
+
+def estimate(candidates: Sequence[Candidate]) -> str:
+    """Return how many calls a canary makes at most, and how long it takes, in one line."""
+    functions = invocations = 0
+    seconds: dict[str, int] = {}
+    for each in candidates:
+        ours, of_aws = len(each.runtimes), each.aws_runtime is not None
+        functions += ours + of_aws
+        invocations += ours * (_CALLS + each.starts - 1) + of_aws * each.starts
+        seconds[each.region] = seconds.get(each.region, 0) + (ours + of_aws) * (
+            _SECONDS_A_FUNCTION + _SECONDS_A_START * (each.starts - 1)
+        )
+    minutes = max(1, round(max(seconds.values(), default=0) / 60))
+    return (
+        f"Canary: {counted(functions, 'function')}, {counted(invocations, 'invocation')}, about {minutes} min"
     )
-    minutes = longest * (_SECONDS_A_FUNCTION + 3 * (starts - 1)) / 60
-    return f"Canary: {functions} functions, {calls} invocations, about {max(1, round(minutes))} min"
 
 
 def run(  # noqa: PLR0913, PLR0917 - what a run needs
@@ -126,13 +176,14 @@ def run(  # noqa: PLR0913, PLR0917 - what a run needs
     def work(region: str) -> list[tuple[str, Canary | None] | Failure]:
         functions = account.open_region(region).functions
         _delete_left(functions)
+        starter = _Starter(functions, options.role, code, events, stop, report.reporter)
         ended: list[tuple[str, Canary | None] | Failure] = []
         for each in (one for one in candidates if one.region == region):
             name = each.artifact.layer_name
             try:
                 stop.check()
                 report.reporter.show(region, f"canary of {name}")
-                ended.append((name, _start(functions, each, code, events, options, stop, report.reporter)))
+                ended.append((name, starter.start(each)))
             except NodelayerError as error:
                 ended.append(Failure("", name, _as_failed_canary(error), regions))
         return ended
@@ -145,98 +196,140 @@ def run(  # noqa: PLR0913, PLR0917 - what a run needs
         for each in found:
             if isinstance(each, Failure):
                 report.fail(each)
-            elif each[1] is not None:
-                measured[region, each[0]] = each[1]
-                report.reporter.say(
-                    f"{region}: {each[0]} starts in {each[1].init_ms:.0f} ms on {MEMORY_MB} MB"
-                )
-            else:
-                report.reporter.say(f"{region}: {each[0]} starts")
+                continue
+            name, canary = each
+            if canary is not None:
+                measured[region, name] = canary
+            report.reporter.say(f"{region}: {name} starts{_how(canary)}")
     return measured
 
 
-def _start(  # noqa: PLR0913, PLR0917 - what a start needs
-    functions: Functions,
-    candidate: Candidate,
-    code: bytes,
-    events: Mapping[str, bytes],
-    options: CanaryOptions,
-    stop: Stop,
-    reporter: Reporter,
-) -> Canary | None:
-    """Start a layer on each runtime. Return the median init duration, if Lambda reports any."""
-    if not candidate.runtimes:
-        raise FunctionError(
-            f"Lambda creates no functions for {', '.join(candidate.artifact.compatible_runtimes)} any more",
-            todo="publish without --canary, or update nodelayer",
+def _how(canary: Canary | None) -> str:
+    if canary is None:
+        return ""
+    of_aws = (
+        "" if canary.aws_init_ms is None else f"; AWS's {canary.aws_runtime}: {canary.aws_init_ms:.0f} ms"
+    )
+    return f" in {canary.init_ms:.0f} ms on {canary.memory_mb} MB{of_aws}"
+
+
+@dataclass(frozen=True)
+class _Starter:
+    """Starts candidates in one region."""
+
+    functions: Functions
+    role: str
+    code: bytes
+    events: Mapping[str, bytes]
+    stop: Stop
+    reporter: Reporter
+
+    def start(self, candidate: Candidate) -> Canary | None:
+        """Start a layer on each runtime. Return the median init duration, if Lambda reports any.
+
+        Raises:
+            FunctionError: An answer differs from that of the sample function on this layer.
+        """
+        if not candidate.runtimes:
+            retired = ", ".join(candidate.artifact.compatible_runtimes)
+            raise FunctionError(
+                f"Lambda creates no functions for {retired} any more",
+                todo="publish without --canary, or update nodelayer",
+            )
+        inits: list[float] = []
+        for runtime in candidate.runtimes:
+            spec = self._spec(candidate, runtime, (candidate.arn,))
+            with self._function(spec):
+                for found in self._cold_starts(spec, candidate.starts):
+                    _compare("the sample event", found, spec, candidate.artifact, self.events["hello"])
+                    inits += _init_ms(found)
+                self._check(spec, candidate.artifact)
+        if not inits:
+            return None
+        of_aws = self._start_of_aws(candidate)
+        return Canary(
+            date=f"{datetime.now(UTC):%Y-%m-%d}",
+            region=candidate.region,
+            memory_mb=MEMORY_MB,
+            init_ms=round(statistics.median(inits), 1),
+            starts=len(inits),
+            aws_runtime=candidate.aws_runtime if of_aws else None,
+            aws_init_ms=round(statistics.median(of_aws), 1) if of_aws else None,
         )
-    inits: list[float] = []
-    for runtime in candidate.runtimes:
-        stop.check()
-        spec = FunctionSpec(
-            f"{PREFIX}{secrets.token_hex(6)}",
+
+    def _start_of_aws(self, candidate: Candidate) -> list[float]:
+        """Return the init durations of AWS's own runtime. It never fails the canary."""
+        if candidate.aws_runtime is None:
+            return []
+        spec = self._spec(candidate, candidate.aws_runtime, ())
+        try:
+            with self._function(spec):
+                inits: list[float] = []
+                for found in self._cold_starts(spec, candidate.starts):
+                    if found.failed:
+                        raise FunctionError(f"it failed: {found.payload[:200].decode(errors='replace')}")
+                    inits += _init_ms(found)
+                return inits
+        except StoppedError:
+            raise
+        except RuntimeRefusedError:  # AWS has retired this runtime, or does not offer it in this region yet
+            return []
+        except NodelayerError as error:
+            self.reporter.warn(f"the start of AWS's {candidate.aws_runtime} is not measured: {error}")
+            return []
+
+    def _spec(self, candidate: Candidate, runtime: str, layers: tuple[str, ...]) -> FunctionSpec:
+        return FunctionSpec(
+            f"{PREFIX}{secrets.token_hex(_HEX_DIGITS // 2)}",
             runtime,
             candidate.artifact.architecture,
             "function.handler",
-            options.role,
-            code,
-            (candidate.arn,),
+            self.role,
+            self.code,
+            layers,
             MEMORY_MB,
             _TIMEOUT_S,
             (("nodelayer", "canary"),),
         )
-        with _function(functions, spec, reporter):
-            inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
-            for number in range(1, options.starts):
-                stop.check()
-                functions.restart(spec.name, str(number), READY_S)
-                inits += _init_ms(_started(functions, spec, candidate.artifact, events["hello"]))
-            _check(functions, spec, candidate.artifact, events)
-    if not inits:
-        return None
-    return Canary(
-        date=f"{datetime.now(UTC):%Y-%m-%d}",
-        region=candidate.region,
-        memory_mb=MEMORY_MB,
-        init_ms=round(statistics.median(inits), 1),
-        starts=len(inits),
-    )
 
-
-@contextmanager
-def _function(functions: Functions, spec: FunctionSpec, reporter: Reporter) -> Iterator[None]:
-    """Create a function, and delete it afterwards, also if its creation fails."""
-    try:
-        functions.create(spec, READY_S)
-        yield
-    finally:
+    @contextmanager
+    def _function(self, spec: FunctionSpec) -> Iterator[None]:
+        """Create a function, and delete it afterwards, also if its creation fails."""
+        self.stop.check()
         try:
-            functions.delete(spec.name)
-        except NodelayerError as error:
-            reporter.warn(f"{error}. The next canary deletes the function")
+            self.functions.create(spec, READY_S)
+            yield
+        finally:
+            try:
+                self.functions.delete(spec.name)
+            except NodelayerError as error:
+                self.reporter.warn(f"{error}. The next canary deletes the function")
 
+    def _cold_starts(self, spec: FunctionSpec, starts: int) -> Iterator[Invocation]:
+        """Invoke a function with the sample event, each time after a cold start."""
+        for number in range(starts):
+            self.stop.check()
+            if number:
+                self.functions.restart(spec, str(number), READY_S)
+            yield self.functions.invoke(spec.name, self.events["hello"])
 
-def _started(functions: Functions, spec: FunctionSpec, artifact: Artifact, event: bytes) -> Invocation:
-    """Return the first invocation after a cold start."""
-    found = functions.invoke(spec.name, event)
-    _compare("the sample event", found, spec, artifact, event)
-    return found
+    def _check(self, spec: FunctionSpec, artifact: Artifact) -> None:
+        """Invoke the function with the other events, and its streaming handler.
 
-
-def _check(functions: Functions, spec: FunctionSpec, artifact: Artifact, events: Mapping[str, bytes]) -> None:
-    """Invoke the function with the other events.
-
-    Raises:
-        FunctionError: An answer differs from that of the sample function on this layer.
-    """
-    over_http = functions.invoke(spec.name, events["http"])
-    _compare("the HTTP event", over_http, spec, artifact, events["http"], over_http=True)
-    streamed = functions.invoke_streaming(spec.name, events["hello"])
-    _compare("the streamed response", streamed, spec, artifact, events["hello"])
-    failed = functions.invoke(spec.name, events["fail"])
-    message = _json(failed.payload).get("errorMessage")
-    if not failed.failed or message != json.loads(events["fail"])["fail"]:
-        raise _wrong("the event that fails", spec, failed)
+        Raises:
+            FunctionError: An answer differs from that of the sample function on this layer.
+        """
+        over_http = self.functions.invoke(spec.name, self.events["http"])
+        _compare("the HTTP event", over_http, spec, artifact, self.events["http"], over_http=True)
+        failed = self.functions.invoke(spec.name, self.events["fail"])
+        message = _json(failed.payload).get("errorMessage")
+        if not failed.failed or message != json.loads(self.events["fail"])["fail"]:
+            raise _wrong("the event that fails", spec, failed)
+        self.functions.restart(replace(spec, handler="streaming.handler"), "streaming", READY_S)
+        streamed = self.functions.invoke_streaming(spec.name, self.events["hello"])
+        _compare("the sample event with response streaming", streamed, spec, artifact, self.events["hello"])
+        if _json(streamed.payload).get("streamed") is not True:
+            raise _wrong("the sample event with response streaming", spec, streamed)
 
 
 def _as_failed_canary(error: NodelayerError) -> NodelayerError:
@@ -287,12 +380,16 @@ def _init_ms(found: Invocation) -> list[float]:
 
 
 def left(functions: Functions) -> list[str]:
-    """Return the names of the functions that a killed canary left in the region."""
+    """Return the names of the functions that a killed canary left in the region.
+
+    A canary's name ends with random digits, so it identifies the function as well as its tag. Tags are not
+    read: that takes a call for each function.
+    """
     now = datetime.now(UTC)
     return [
         name
         for name, changed in functions.names(PREFIX)
-        if (now - datetime.fromisoformat(changed)).total_seconds() > _LEFT_S
+        if _NAME.fullmatch(name) and (now - datetime.fromisoformat(changed)).total_seconds() > _LEFT_S
     ]
 
 
@@ -305,7 +402,7 @@ def _delete_left(functions: Functions) -> None:
 
 
 def _code(folder: Path) -> bytes:
-    """Return the zip of the sample function."""
+    """Return the zip of the sample function, and of the same with response streaming."""
     data = io.BytesIO()
     with zipfile.ZipFile(data, "w", zipfile.ZIP_DEFLATED) as packed:
         for path in sorted(folder.glob("*.js*")):

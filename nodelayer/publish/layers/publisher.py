@@ -23,7 +23,6 @@ from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import sort_key
 from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers import canary, metadata, ssm
-from nodelayer.publish.layers.canary import Candidate
 from nodelayer.publish.layers.lease import align_lease
 from nodelayer.publish.layers.plan import (
     Plan,
@@ -39,6 +38,7 @@ from nodelayer.publish.layers.recorder import Recorder
 from nodelayer.publish.layers.region_worker import RegionWorker, StepResult
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
+from nodelayer.util.console import counted
 from nodelayer.util.parallel import Running, Stop, StoppedError
 from nodelayer.util.temporary import temporary_folder
 
@@ -270,7 +270,8 @@ class Publisher:
             return False
         if options.canary is None:
             return True
-        started = {layer.key for layer in store.read(self._path).layers if layer.canary}
+        known = store.read(self._path)
+        started = {layer.key for layer in known.layers if layer.canary}
         wanted = {
             each.step.artifact.layer_name
             for (region, _), each in done.items()
@@ -289,10 +290,12 @@ class Publisher:
                     )
                     self._report.fail(Failure("", name, missing, (*regions, region)))
                     return False
-                candidates.append(Candidate(region, found.step.artifact, found.published.arn))
+                artifact, arn = found.step.artifact, found.published.arn
+                where, starts = self._account.region(region), options.canary.starts
+                candidates.append(canary.candidate(known, where, artifact, arn, starts))
         if not candidates:
             return True
-        self._reporter.say(canary.estimate(candidates, options.canary.starts))
+        self._reporter.say(canary.estimate(candidates))
         before = len(self._report.failures)
         measured = canary.run(self._account, candidates, options.canary, regions, self._stop, self._report)
         if len(self._report.failures) > before or self._stop.requested:
@@ -436,10 +439,10 @@ def summary(result: Result, failures: int) -> str:
     """Return the result of a run in one line."""
     new = sum(each.new for each in result.done)
     parts = [
-        f"{new} layer versions published",
+        f"{counted(new, 'layer version')} published",
         f"{len(result.done) - new} already published",
-        f"{failures} failures" if failures else "",
-        f"stopped in {len(result.stopped)} regions" if result.stopped else "",
+        counted(failures, "failure") if failures else "",
+        f"stopped in {counted(len(result.stopped), 'region')}" if result.stopped else "",
     ]
     return ", ".join(part for part in parts if part)
 
@@ -471,11 +474,17 @@ def outputs(result: Result | None, asked: int, preferred: Sequence[str]) -> dict
     """Return the outputs for a later step of a GitHub job: all ARNs, and one if one layer was `asked` for.
 
     That is the ARN in the first `preferred` region that has one, else in any; empty if none was published.
+    If the canary did not succeed, `canary` is `failed`, and there are no ARNs.
     """
+    failed = result is not None and any(isinstance(each.error, FunctionError) for each in result.failures)
     arns: dict[str, dict[str, str]] = {}
-    for each in result.done if result else ():
+    for each in result.done if result and not failed else ():
         if each.complete:
             arns.setdefault(each.step.artifact.layer_name, {})[each.step.region] = each.published.arn
     by_region = next(iter(arns.values()), {}) if asked == 1 else {}
     one = next((by_region[each] for each in (*preferred, *sorted(by_region)) if each in by_region), "")
-    return {"layer-arns": json.dumps(arns, sort_keys=True), "layer-arn": one}
+    return {
+        "layer-arns": json.dumps(arns, sort_keys=True),
+        "layer-arn": one,
+        "canary": "failed" if failed else "",
+    }

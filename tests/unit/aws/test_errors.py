@@ -1,5 +1,7 @@
 """Every error of AWS becomes one line with a next step."""
 
+import base64
+
 import pytest
 from botocore.exceptions import ClientError
 from botocore.session import Session
@@ -10,14 +12,21 @@ from nodelayer.errors import MachineError, NodelayerError, RefusedError, Unreach
 CALLS = {
     "lambda": (
         "AddLayerVersionPermission",
+        "CreateFunction",
+        "DeleteFunction",
         "DeleteLayerVersion",
         "GetAccountSettings",
+        "GetFunctionConfiguration",
         "GetLayerVersion",
         "GetLayerVersionByArn",
         "GetLayerVersionPolicy",
+        "Invoke",
+        "InvokeWithResponseStream",
+        "ListFunctions",
         "ListLayerVersions",
         "PublishLayerVersion",
         "RemoveLayerVersionPermission",
+        "UpdateFunctionConfiguration",
     ),
     "s3": (
         "CompleteMultipartUpload",
@@ -142,3 +151,19 @@ def test_read_fails_in_one_line_if_no_answer_is_valid(monkeypatch):
         UnreachableError, match=r"AWS's answer to lambda:Get is not valid \(KeyError: 'Policy'\)"
     ):
         errors.read("lambda:Get", "", "eu-west-1", lambda: {}["Policy"])
+
+
+def test_log_that_is_not_base64_is_an_answer_that_is_not_valid():
+    with (
+        pytest.raises(UnreachableError, match="AWS's answer to lambda:InvokeFunction is not valid"),
+        errors.translate_errors("lambda:InvokeFunction", "x", "eu-west-1"),
+    ):
+        base64.b64decode("x")
+
+
+def test_runtime_that_lambda_refuses_is_told_from_other_invalid_parameters():
+    action, code = "lambda:CreateFunction", "InvalidParameterValueException"
+    retired = translated(code, "The runtime parameter of nodejs12.x is no longer supported.", action=action)
+    role = translated(code, "The role defined for the function cannot be assumed by Lambda.", action=action)
+    assert (type(retired), type(role)) == (errors.RuntimeRefusedError, RefusedError)
+    assert "(The runtime parameter of nodejs12.x is no longer supported)" in retired.what
