@@ -28,7 +28,7 @@ from requests import RequestException
 from nodelayer.architecture import X86_64
 from nodelayer.aws import arn, layers
 from nodelayer.emulation import code_cache, invoke, rie
-from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
+from nodelayer.errors import FunctionError, NodelayerError, NotVerifiedError, UnreachableError
 from nodelayer.github import builds
 from nodelayer.layer import abi, archive, elf, inspection, record
 from nodelayer.manifest import schema
@@ -199,7 +199,12 @@ def read_log(data, _folder):
 
 def read_outcome(data, folder):
     request = code_cache.CodeCacheRequest(folder, "function.handler")
-    code_cache._check_outcome(data.decode("utf-8", "replace"), request)
+    line = ""
+    try:
+        code_cache._check_outcome(data.decode("utf-8", "replace"), request)
+    except FunctionError as error:  # what a valid outcome may say
+        line = str(error)
+    assert line.isprintable()
 
 
 def read_redirect(data, _folder):

@@ -9,13 +9,20 @@ import pytest
 from fuzz import readers
 
 
+def run_python(*arguments):
+    path = os.pathsep.join(each for each in sys.path if each)
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *arguments],
+        env={**os.environ, "PYTHONPATH": path},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
 def read_mutants(capsys, folder, count, *names):
     """Read mutants of these formats in another process; print and return what was seen of each."""
-    path = os.pathsep.join(each for each in sys.path if each)
-    line = [sys.executable, "-W", "ignore", "-m", "fuzz.readers", str(count), folder, *names]
-    done = subprocess.run(
-        line, env={**os.environ, "PYTHONPATH": path}, capture_output=True, text=True, check=False
-    )
+    done = run_python("-m", "fuzz.readers", str(count), folder, *names)
     rows = [json.loads(each) for each in done.stdout.splitlines()]
     with capsys.disabled():
         for row in rows:
@@ -50,33 +57,29 @@ def test_10_000_mutants_are_read_or_refused_in_one_line(capsys, tmp_path, name):
 
 
 @pytest.mark.full
-@pytest.mark.parametrize("fault", ["hangs", "takes memory", "raises", "ends the process"])
-def test_a_faulty_reader_is_found_with_its_mutant(fault, tmp_path):
-    """The harness itself: each kind of fault is a failure, and the file that causes it is kept."""
-    faults = {
-        "hangs": "while True: pass",
-        "takes memory": "bytearray(600 << 20)",
-        "raises": "1 / 0",
-        "ends the process": "os._exit(0)",
-    }
+def test_each_kind_of_faulty_reader_is_found_with_its_mutant(tmp_path):
     program = f"""
 import os, sys
 from fuzz import readers
-def read(data, folder):
-    if data != b"valid":
-        {faults[fault]}
+def faulty(fault):
+    def read(data, folder):
+        if data != b"valid":
+            exec(fault)
+    return readers.Format(read, [b"valid"])
 readers.MOST_S = 1
-readers.FORMATS = {{"it": readers.Format(read, [b"valid"])}}
+readers.FORMATS = {{
+    "hangs": faulty("while True: pass"),
+    "takes memory": faulty("bytearray(600 << 20)"),
+    "raises": faulty("1 / 0"),
+    "ends the process": faulty("os._exit(0)"),
+}}
 readers.main(10, {str(tmp_path)!r})
 """
-    path = os.pathsep.join(each for each in sys.path if each)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program],
-        env={**os.environ, "PYTHONPATH": path},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    (row,) = map(json.loads, done.stdout.splitlines())
-    assert row["failure"]
-    assert (tmp_path / "it").read_bytes() != b"valid"
+    rows = [json.loads(line) for line in run_python("-c", program).stdout.splitlines()]
+    assert [row["format"] for row in rows if row["failure"]] == [
+        "hangs",
+        "takes memory",
+        "raises",
+        "ends the process",
+    ]
+    assert all((tmp_path / row["format"]).read_bytes() != b"valid" for row in rows)
