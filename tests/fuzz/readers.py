@@ -9,6 +9,7 @@ import faulthandler
 import json
 import lzma
 import os
+import random
 import re
 import resource
 import sys
@@ -21,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fuzz import mutations
-from hypothesis import HealthCheck, Phase, Verbosity, given, settings
+from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from requests import RequestException
 
@@ -51,6 +52,7 @@ SIGNED = (DATA / "node-v14.2.0-SHASUMS256.txt.asc").read_bytes()
 SIGNATURE = SIGNED[SIGNED.index(b"-----BEGIN PGP SIGNATURE") :]
 SUMS = openpgp._SIGNED_TEXT.fullmatch(SIGNED)[1]
 _BLOCK = 512
+_PART = 250  # hypothesis remembers all of a run, and becomes slow
 _DONE = 42  # no reader ends its process with this exit code
 
 
@@ -287,46 +289,48 @@ def memory(field):
 
 
 def run(name, count, folder):
-    """Read `count` mutants of a format; return what was seen. A reader that hangs ends this process."""
+    """Read `count` mutants of a format; return what was seen. A reader that hangs ends this process.
+
+    `peak_mb` is the most memory that a mutant took in addition to what this process had before it.
+    """
     form, saved = FORMATS[name], folder / name.replace("/", "-")
     tried = {"accepted": 0, "refused": 0}
-    seen = {"format": name, "slowest_s": 0.0, "failure": ""}
+    seen = {"format": name, "slowest_s": 0.0, "peak_mb": 0, "failure": ""}
     with tempfile.TemporaryDirectory() as temporary:
         scratch = Path(temporary)
-        for seed in form.seeds:
-            refusal(form, form.pack(seed), scratch)  # loads what the reader needs
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts here
-        idle = memory("VmHWM")
-        most = (memory("VmSize") << 10) + (MOST_MB << 20)
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
 
-        @settings(
-            max_examples=count,
-            deadline=None,
-            database=None,
-            derandomize=count < 1_000,  # the short run is the same each time
-            phases=[Phase.generate, Phase.shrink],
-            suppress_health_check=list(HealthCheck),
-            verbosity=Verbosity.quiet,
-        )
-        @given(mutants(form))
         def read(data):
             saved.write_bytes(data)
+            Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak starts here
+            before = memory("VmHWM")
             faulthandler.dump_traceback_later(MOST_S, exit=True)
             started = time.monotonic()
             line = refusal(form, data, scratch)
             seen["slowest_s"] = max(seen["slowest_s"], round(time.monotonic() - started, 3))
+            seen["peak_mb"] = max(seen["peak_mb"], memory("VmHWM") - before >> 10)
             tried["refused" if line else "accepted"] += 1
             assert line.isprintable()
             assert len(line) < MOST_LINE
 
         try:
-            read()
+            for part in range(-(-count // _PART)):
+                most = (memory("VmSize") << 10) + (MOST_MB << 20)
+                resource.setrlimit(resource.RLIMIT_AS, (most, resource.RLIM_INFINITY))
+                checked = settings(
+                    max_examples=min(count, _PART),
+                    deadline=None,
+                    database=None,
+                    phases=[Phase.generate, Phase.shrink],
+                    suppress_health_check=list(HealthCheck),
+                    verbosity=Verbosity.quiet,
+                )(given(mutants(form))(read))
+                # The short run is the same each time.
+                seed(part if count < _PART else random.randrange(1 << 32))(checked)()
             saved.unlink()
         except BaseException as error:  # noqa: BLE001 - everything but NodelayerError is a failure
             seen["failure"] = f"{type(error).__name__}: {str(error)[:200]} ({saved})"
         faulthandler.cancel_dump_traceback_later()
-    return {**seen, **tried, "mutants": sum(tried.values()), "peak_mb": memory("VmHWM") - idle >> 10}
+    return {**seen, **tried, "mutants": sum(tried.values())}
 
 
 def main(count, folder, *names):
