@@ -25,7 +25,7 @@ from nodelayer.layer.contents import NODE
 from nodelayer.layer.docker_builder import Engine, base_reference
 from nodelayer.layer.record import LayerTarget
 from nodelayer.util import confined
-from nodelayer.util.console import megabytes
+from nodelayer.util.console import Reporter, megabytes
 from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
@@ -187,37 +187,31 @@ def _runs_confined(layer: Path) -> bool:
     if confined.available():
         return False
     with temporary_folder("nodelayer-") as scratch:
-        command = confined.command([f"/opt/{NODE}", "--version"], scratch=scratch, shown={"/opt": layer})
+        command = confined.command(
+            [f"/opt/{NODE}", "--version"], scratch=scratch, bind_mounts={"/opt": layer}
+        )
         try:
-            done = subprocess.run(
-                command, capture_output=True, env=_VARIABLES, check=False, timeout=_TIMEOUT_S
-            )
+            return confined.run(command, env=_VARIABLES, timeout=_TIMEOUT_S).code == 0
         except subprocess.TimeoutExpired:
             return False
-        return done.returncode == 0
 
 
 def _run_confined(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
     command = confined.command(
         _command(str(work.resolve()), arguments),
         scratch=work.parent,
-        shown={"/opt": layer, "/var/task": function},
+        bind_mounts={"/opt": layer, "/var/task": function},
+        output="cache",
     )
     try:
-        done = subprocess.run(
-            command,
-            env=_VARIABLES,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
+        done = confined.run(command, env=_VARIABLES, timeout=_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise FunctionError(
             f"the function was not loaded within {_TIMEOUT_S:.0f} s",
             todo="correct it, or compile its files without running them: --files index.js,lib/other.js",
         ) from error
+    for line in done.stderr.splitlines():
+        Reporter().say(f"  {line}")
     return done.stdout
 
 

@@ -320,7 +320,7 @@ def _start_confined(
         command = confined.command(
             _command(sandbox, rie, *_PORTS),
             scratch=scratch,
-            read=(sandbox.layer, sandbox.function, rie),
+            read_only=(sandbox.layer, sandbox.function, rie),
             port=_PORTS[0],
             sockets=sockets,
         )
