@@ -338,6 +338,7 @@ def _main() -> int:
             # Without a terminal: a program could type commands into it.
             os.setsid()
             os.dup2(os.open("/dev/null", os.O_RDONLY), 0)
+            os.closerange(3, os.sysconf("SC_OPEN_MAX"))
             _confine(settings)
             os.chdir(where if os.path.isdir(where) else "/")  # noqa: PTH112
             os.execv(words[0], words)  # noqa: S606
