@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
+from typing import IO
 
 from nodelayer.architecture import Architecture
 from nodelayer.emulation.rie import LAMBDA_VARIABLES
@@ -228,11 +229,26 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
         output, exported = engine.run(
             base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
         )
-        with exported, tarfile.open(fileobj=exported) as tar:
-            tar.extractall(work, filter="data")
+        _extract(exported, work)
         return output
 
     return run
+
+
+def _extract(exported: IO[bytes], work: Path) -> None:
+    """Extract the regular files of a container. A link could make nodelayer copy another file.
+
+    Raises:
+        FunctionError: The function left files that cannot be extracted.
+    """
+    try:
+        with exported, tarfile.open(fileobj=exported) as tar:
+            files = (each for each in tar if each.isfile() or each.isdir())
+            tar.extractall(work, files, filter="data")
+    except (tarfile.TarError, ValueError, FileNotFoundError, FileExistsError) as error:
+        raise FunctionError(
+            f"the files of the container cannot be read ({error})", todo="do not change them in the function"
+        ) from error
 
 
 def _for_everybody(info: tarfile.TarInfo) -> tarfile.TarInfo:
