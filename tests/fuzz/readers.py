@@ -43,7 +43,7 @@ from nodelayer.util.console import Reporter
 
 MOST_S = 10
 MOST_MB = 500
-MOST_LINE = 2_000  # characters
+MOST_LINE = 3_100  # characters
 CORPUS = Path(__file__).with_name("corpus")
 DATA = Path(__file__).resolve().parents[1] / "data"
 RELEASER = "8FCCA13FEF1D0C2E91008E09770F7A9A5AE15600"
