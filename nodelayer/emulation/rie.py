@@ -52,6 +52,7 @@ _START_S = 15.0
 _SLACK_S = 60.0
 _TRIES = 3
 _MOST_ANSWER = 64 * 1024 * 1024
+_MOST_LOG = 8 * 1024 * 1024
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
 _INIT = re.compile(r"INIT REPORT\(durationMs: (\d+\.?\d*)\)")
@@ -204,14 +205,17 @@ class Emulator:
             ) from error
 
     def logs(self) -> str:
-        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT."""
-        return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
+        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT.
+
+        Only the first 8 MB, because a function may write without end.
+        """
+        return _beginning(self._scratch / "stdout")
 
     def report(self, awaited: re.Pattern[str] | None = None) -> str:
         """Return the emulator's own output; wait up to a second for a line that matches `awaited`."""
         deadline = time.monotonic() + 1
         while True:
-            text = (self._scratch / "stderr").read_text(encoding="utf-8", errors="replace")
+            text = _beginning(self._scratch / "stderr")
             if awaited is None or awaited.search(text) or time.monotonic() > deadline:
                 return text
             time.sleep(0.01)
@@ -351,8 +355,13 @@ def _start(
     raise _not_started(scratch)
 
 
+def _beginning(path: Path) -> str:
+    with path.open("rb") as stream:
+        return stream.read(_MOST_LOG).decode("utf-8", "replace")
+
+
 def _not_started(scratch: Path) -> MachineError:
-    last = (scratch / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = _beginning(scratch / "stderr").strip().splitlines()
     return MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
 
 

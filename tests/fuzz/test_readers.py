@@ -83,3 +83,25 @@ readers.main(10, {str(tmp_path)!r})
         "ends the process",
     ]
     assert all((tmp_path / row["format"]).read_bytes() != b"valid" for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("name", "data"),
+    [
+        ("attestation", b"[" * 100_000),
+        ("layer policy", b"[]"),
+        ("layer policy", b'{"Statement": [1]}'),
+        ("layer policy", b'{"Statement": [{"Effect": "Allow", "Principal": "*", "Condition": []}]}'),
+        ("answer", b"[" * 100_000),
+        ("log", b"INIT REPORT(durationMs: 1.2.3)"),
+        ("log", b"INVOKE RTDONE(status: success, duration: ..ms)"),
+        ("code cache outcome", b"[]"),
+        ("code cache outcome", b"[" * 100_000),
+        ("code cache outcome", json.dumps({"error": "[" * 100_000}).encode()),
+        ("manifest", json.dumps({"schema_version": 1, "layers": [{"A" * 100_000: 1}]}).encode()),
+    ],
+)
+def test_a_mutant_that_once_failed_is_read_or_refused_in_one_short_line(name, data, tmp_path):
+    line = readers.refusal(readers.FORMATS[name], data, tmp_path)
+    assert line.isprintable()
+    assert len(line) < readers.MOST_LINE
