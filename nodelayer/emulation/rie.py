@@ -56,7 +56,7 @@ _MOST_LOG = 8 * 1024 * 1024
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
 _INIT = re.compile(r"INIT REPORT\(durationMs: (\d+\.?\d*)\)")
-_INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: (\d+\.?\d*)ms\)")
+_INVOKE = re.compile(r"INVOKE RTDONE\([^()\n]{0,200}duration: (\d+\.?\d*)ms\)")
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from fuzz import readers
@@ -95,6 +96,9 @@ readers.main(10, {str(tmp_path)!r})
         ("answer", b"[" * 100_000),
         ("log", b"INIT REPORT(durationMs: 1.2.3)"),
         ("log", b"INVOKE RTDONE(status: success, duration: ..ms)"),
+        ("log", b"INVOKE RTDONE(" * 500_000),
+        ("npm failure", json.dumps({"error": {"code": "E1", "summary": "A" * 100_000}}).encode()),
+        ("npm log", b"npm error " + b"A" * 100_000),
         ("code cache outcome", b"[]"),
         ("code cache outcome", b"[" * 100_000),
         ("code cache outcome", json.dumps({"error": "[" * 100_000}).encode()),
@@ -102,6 +106,8 @@ readers.main(10, {str(tmp_path)!r})
     ],
 )
 def test_a_mutant_that_once_failed_is_read_or_refused_in_one_short_line(name, data, tmp_path):
+    started = time.process_time()
     line = readers.refusal(readers.FORMATS[name], data, tmp_path)
+    assert time.process_time() - started < readers.MOST_S
     assert line.isprintable()
     assert len(line) < readers.MOST_LINE

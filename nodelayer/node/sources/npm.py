@@ -38,6 +38,7 @@ _UNREACHABLE = (
     r"|ERR_(?:SOCKET_TIMEOUT|INVALID_URL|STREAM_PREMATURE_CLOSE|(?:SSL|TLS)_\w+)"
 )
 _CHECK_REGISTRY = "check the registry that `npm config get registry` prints"
+_MOST_SUMMARY = 2_000  # characters
 _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
     (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "the npm registry does not have it", _CHECK_REGISTRY),
     (
@@ -278,7 +279,8 @@ def _code_and_summary(stdout: str, stderr: str) -> tuple[str, str]:
     if not code:
         code = next((line.removeprefix("code ").strip() for line in lines if line.startswith("code ")), "")
     summary = summary or next((line for line in lines if line and not line.startswith("code ")), "")
-    summary = re.sub(r"\S*(?:://|@)\S*|(?<!\w)/\S+", "…", summary)
+    # Limited first: the time of this pattern grows with the square of a word's length.
+    summary = re.sub(r"\S*(?:://|@)\S*|(?<!\w)/\S+", "…", summary[:_MOST_SUMMARY])
     return code, summary[:200]
 
 
