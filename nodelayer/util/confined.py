@@ -150,7 +150,9 @@ _libc = ctypes.CDLL(None, use_errno=True)
 def _call(name: str, *arguments: object) -> None:
     if getattr(_libc, name)(*arguments) == -1:
         number = ctypes.get_errno()
-        raise OSError(number, f"{name}: {os.strerror(number)}")
+        limited = (name, number) == ("unshare", errno.ENOSPC)
+        reason = "user.max_user_namespaces allows no more" if limited else os.strerror(number)
+        raise OSError(number, f"{name}: {reason}")
 
 
 def _mount(source: str, target: str, kind: str, flags: int, options: str = "") -> None:
@@ -227,18 +229,25 @@ def _confine(settings: dict[str, object]) -> None:
     for capability in range(_CAPABILITIES):
         _libc.prctl(_DROP_CAPABILITY, capability, 0, 0, 0)
     _call("prctl", _NO_NEW_PRIVILEGES, 1, 0, 0, 0)
-    if os.getuid() == 0:
+    if settings["as_nobody"]:
         os.setgroups([])
         os.setresgid(_NOBODY, _NOBODY, _NOBODY)
         os.setresuid(_NOBODY, _NOBODY, _NOBODY)
     _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)  # a change of the user removes it
 
 
-def _namespaces() -> None:
+def _has_nobody() -> bool:
+    """Check for root that the user nobody exists. In containers where it does not, root is no real root."""
+    lines = Path("/proc/self/uid_map").read_text(encoding="ascii").splitlines()
+    starts = [(int(start), int(count)) for start, _, count in map(str.split, lines)]
+    return os.getuid() == 0 and any(start <= _NOBODY < start + count for start, count in starts)
+
+
+def _namespaces(*, as_nobody: bool) -> None:
     """Create a user namespace, and those of network, IPC and mounts that belong to it."""
     user, group = os.getuid(), os.getgid()
     spaces = _NEW_USER | _NEW_NETWORK | _NEW_IPC | _NEW_MOUNTS
-    if user == 0:
+    if as_nobody:
         _unshare_with_nobody(spaces)
     else:
         _call("unshare", spaces)
@@ -270,7 +279,7 @@ def _unshare_with_nobody(spaces: int) -> None:
         raise OSError(errno.EPERM, "the user nobody cannot be added to a user namespace")
 
 
-def _make_home(scratch: str) -> None:
+def _make_home(scratch: str, *, as_nobody: bool) -> None:
     """Mount a file system in memory with a copy of `home`, and a folder for /tmp."""
     memory = f"{scratch}/memory"
     options = f"mode=755,size={_MOST_BYTES},nr_inodes={_MOST_FILES}"
@@ -278,7 +287,7 @@ def _make_home(scratch: str) -> None:
     shutil.copytree(f"{scratch}/home", f"{memory}/home", symlinks=True)
     Path(memory, "tmp").mkdir()
     Path(memory, "tmp").chmod(0o1777)
-    if os.getuid() == 0:
+    if as_nobody:
         for folder, _, names in os.walk(f"{memory}/home"):
             for name in (".", *names):
                 os.chown(f"{folder}/{name}", _NOBODY, _NOBODY, follow_symlinks=False)
@@ -323,8 +332,9 @@ def _main() -> int:
     words, where = settings["command"], os.getcwd()  # noqa: PTH109
     sockets = [socket.socket(fileno=number) for number in settings["sockets"]]
     os.umask(0o022)
-    _namespaces()
-    _make_home(settings["scratch"])
+    settings["as_nobody"] = as_nobody = _has_nobody()
+    _namespaces(as_nobody=as_nobody)
+    _make_home(settings["scratch"], as_nobody=as_nobody)
     if sockets and not os.fork():  # before the next namespace: a process cannot have threads after that
         _call("prctl", _SET_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
         _pass_on(sockets[0], sockets[1], settings["port"])
