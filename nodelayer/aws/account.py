@@ -86,7 +86,7 @@ class Account:
 
 
 class Region:
-    """One account in one region: its services. Used by one thread at a time."""
+    """One account in one region: its services. Threads may share it."""
 
     def __init__(self, clients: RegionClients) -> None:
         self.name = clients.region

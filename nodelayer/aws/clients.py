@@ -24,7 +24,7 @@ class OpenClient(Protocol):
 
 
 class RegionClients:
-    """The boto3 clients of one account in one region. Used by one thread at a time."""
+    """The boto3 clients of one account in one region. Threads may share it."""
 
     def __init__(self, region: str, account_id: str, open_client: OpenClient) -> None:
         self.region = region

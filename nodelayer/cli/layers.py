@@ -121,13 +121,13 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 )
 def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     _ctx: Context,
-    node: str = "",
+    node: str | None = None,
     event: str = "",
     out: str = "dist",
     function: str = "",
     handler: str = "function.handler",
     timeout: int = 30,
-    layer_arn: str = "",
+    layer_arn: str | None = None,
     profile: str = "",
     env: Sequence[str] | None = None,
     env_file: str = "",
@@ -146,6 +146,11 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util import confined
     from nodelayer.util.temporary import temporary_folder
 
+    for flag, value in (("--node", node), ("--layer-arn", layer_arn)):
+        if value == "":
+            raise InvalidInputError(
+                f"{flag} has no value", todo="check the command that should print it, or omit the flag"
+            )
     if layer_arn and (node or aws_credentials):
         other = "--node" if node else "--aws-credentials"
         raise InvalidInputError(f"{other} and --layer-arn are mutually exclusive", todo="use one")
@@ -306,7 +311,9 @@ def verify_layer(
         content = _download_published(arn, profile, zipped, context.reporter)
         described = target.described(content.description)
         release = described or __version__
-        wrong = [] if described else [f"its description is {content.description!r}"]
+        wrong = []
+        if not described:
+            wrong.append(f"its description is {content.description!r}, not {target.description!r}")
         entries = inspection.read(zipped, arn)
         files = context.source.fetch(target.version, target.architecture)
         found = inspection.inspect(entries, files, context.paths.runtime)

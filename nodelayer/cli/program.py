@@ -134,7 +134,8 @@ class NodelayerProgram(Program):
         what = f"{within} has no flag" if within else "unknown flag" if is_flag else "unknown command"
         names = list(self.collection.task_names) if hasattr(self, "collection") else []
         known = [*context.flags, *context.inverse_flags] if is_flag and context else names
-        near = difflib.get_close_matches(word, known, n=1)
+        begun = [each for each in known if len(word) > 2 and each.startswith(word)]  # noqa: PLR2004
+        near = begun or difflib.get_close_matches(word, known, n=1)
         todo = f"did you mean {near[0]}?" if near else f"see {within} --help" if within else "see --list"
         return f"{what} {word}: {todo}"
 

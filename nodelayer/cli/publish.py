@@ -22,7 +22,13 @@ from nodelayer.cli.command import (
     confirm,
     given_flags,
 )
-from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, RefusedError
+from nodelayer.errors import (
+    InvalidInputError,
+    NodelayerError,
+    NotFoundError,
+    NotVerifiedError,
+    RefusedError,
+)
 
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
@@ -30,6 +36,7 @@ if TYPE_CHECKING:
     from nodelayer.publish.layers.canary import CanaryOptions
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
+    from nodelayer.publish.layers.verify import Problem
 
 _JSON = "print the result as JSON; with --dry-run the plan"
 _ALL_ARCHITECTURES = "architecture: x86_64, arm64 or all (default)"
@@ -236,6 +243,11 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         "regions": _RECORDED_REGIONS,
         "json": "print the problems as JSON",
         "reader-profile": "AWS profile of a second account, to check that it can read the public layers",
+        "manifest-url": "address of the published manifest, to check that it is the same as --manifest",
+        "catalog-url": "address of the catalogue's page, to check that it and the manifest beside it are "
+        "current",
+        "repository": "GitHub repository, OWNER/NAME, to check that its releases have the zips of the layers "
+        "(default: do not check); needs the gh program",
         "fix": "repair what differs: publish what is missing, add lost permissions, write SSM parameters",
         "out": "with --fix: folder with built layers (default: dist); other layers are downloaded from a "
         "region",
@@ -248,20 +260,26 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     regions: str = "all",
     json: bool = False,  # noqa: FBT001, FBT002
     reader_profile: str = "",
+    manifest_url: str = "",
+    catalog_url: str = "",
+    repository: str = "",
     fix: bool = False,  # noqa: FBT001, FBT002
     out: str = "dist",
     profile: str = "",
 ) -> None:
     """Check that every layer version in the manifest exists in the account, unchanged and still public.
 
-    SSM parameters that publish --ssm wrote are compared, too. Prints the region, ARN and problem of each
+    SSM parameters that publish --ssm wrote are compared, too, and on request what consumers read: the
+    published manifest, the catalogue, the releases at GitHub. Prints the region, ARN and problem of each
     layer version that differs; exit code 5 if there is any, and with --fix if one is left.
     """
     from nodelayer.manifest.store import open_manifest
-    from nodelayer.publish.layers import repair
+    from nodelayer.publish.layers import consumers, repair
     from nodelayer.publish.layers import verify as verifying
     from nodelayer.util import tables
 
+    consumers.check_url(manifest_url, "--manifest-url")
+    consumers.check_url(catalog_url, "--catalog-url")
     known = open_manifest(manifest)
     target = _target(regions, manifest, profile)
     report = _report("verify")
@@ -272,20 +290,29 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     reader = _reader(reader_profile, target, account)
     with report.reporter.work(f"comparing {len(chosen)} regions"):
         problems, compared = verifying.verify(known, account, chosen, report, reader)
+    failed = {failure.region for failure in report.failures}
+    found = len(problems)
     if fix and problems:
         repair.repair(known, problems, account, manifest=target.manifest, out=Path(out), report=report)
-        problems, compared = verifying.verify(
-            open_manifest(manifest), account, sorted({each.region for each in problems}), report, reader
-        )
+        if report.stopped:
+            _exit(report)
+        known = open_manifest(manifest)
+        differing = sorted({each.region for each in problems})
+        problems, _ = verifying.verify(known, account, differing, report, reader)
+    repaired = f", {found - len(problems)} repaired" if fix else ""
+    read = consumers.compare(known, manifest_url, catalog_url, report)
+    read += _release_problems(known, repository, report) if repository else []
+    found += len(read)
+    problems += read
     if json:
         print(jsons.dumps([problem.as_json() for problem in problems], indent=2))
     else:
-        print(tables.columns((each.region, each.arn, each.kind) for each in problems), end="")
+        print(tables.columns((each.region or "-", each.arn, each.kind) for each in problems), end="")
     others = sorted(recorded - set(account.partition.regions)) if regions == "all" else []
     more = f"; not compared, because in another partition: {', '.join(others)}" if others else ""
     report.reporter.say(
-        f"{compared} layer versions in {len(chosen) - report.count} regions compared, "
-        f"{len(problems)} problems{more}"
+        f"{compared} layer versions in {len(set(chosen) - failed)} regions compared, "
+        f"{found} problems{repaired}{more}"
     )
     if not fix and any(problem.healed for problem in problems):
         report.reporter.say(f"To repair them, run: {report.again({'--fix': True})}")
@@ -489,6 +516,18 @@ def _report(name: str) -> "RunReport":
 def _exit(report: "RunReport", otherwise: int = 0) -> None:
     if code := report.finish() or otherwise:
         raise Exit(code=code)
+
+
+def _release_problems(known: "Manifest", repository: str, report: "RunReport") -> "list[Problem]":
+    from nodelayer.github import release_check
+    from nodelayer.github.api import open_github
+    from nodelayer.publish.layers.report import Failure
+
+    try:
+        return release_check.compare(known, open_github(os.environ, report.reporter, repository))
+    except NodelayerError as error:
+        report.fail(Failure("", repository, error))
+        return []
 
 
 def _print_unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself

@@ -31,7 +31,7 @@ from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
-_WORTHWHILE = 100_000  # bytes; with a smaller code cache, a function does not start faster
+_WORTHWHILE = 100_000  # bytes; with a smaller code cache, a function starts later
 _TIMEOUT_S = 300.0
 _WORK = "/var/work"  # in a container
 _WRAPPER = """#!/bin/sh
@@ -104,7 +104,9 @@ def write_on_layer(
         f"{megabytes(written.size)}"
     )
     if written.size < _WORTHWHILE:
-        context.reporter.say("The function is so small that it does not start faster with a code cache")
+        context.reporter.warn(
+            f"The function is so small that it starts later with a code cache: delete {written.folder.parent}"
+        )
     return written
 
 

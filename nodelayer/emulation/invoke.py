@@ -53,7 +53,7 @@ def read_event(name: str, standard_input: bytes | None = None) -> bytes:
             raise InvalidInputError(
                 f"the event cannot be read ({(error.strerror or 'unknown reason').lower()})",
                 where=name,
-                todo="pass the path of a JSON file, or - for standard input",
+                todo="pass the path of a JSON file, or - and the JSON on standard input",
             ) from error
     try:
         loads(data)

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nodelayer.errors import NotVerifiedError
@@ -10,6 +10,7 @@ from nodelayer.layer import abi, archive, build, contents
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import LayerTarget, file_sha256
 from nodelayer.node.sources.base import NodeFiles
+from nodelayer.util.console import Reporter
 from nodelayer.version import __version__
 
 
@@ -93,7 +94,10 @@ def rebuild(
 
     The zip is compared with each compression, because a layer does not state its own.
     """
-    zipped = options.out / build.build(target, options, context).zip
+    with context.reporter.work("building the same layer"):
+        # Without progress: the sha256 of the first compression would look like a result.
+        record = build.build(target, options, replace(context, reporter=Reporter(quiet=True)))
+    zipped = options.out / record.zip
     if file_sha256(zipped) == code_sha256:
         return options.compression, []
     built = list(archive.read(zipped))

@@ -46,18 +46,32 @@ def look_up(manifest: Manifest, spec: str, region: str, architecture: str) -> Fo
         InvalidInputError: The spec is not valid.
         NotFoundError: No layer matches. The error lists the regions and versions that exist.
     """
-    found = [
-        Found(layer, region, layer.regions[region])
-        for layer in manifest.layers
-        if layer.architecture == architecture and region in dict(layer.offered())
-    ]
     try:
-        release = resolve(spec, _releases(found))
+        return newest(offered_in(manifest, region, architecture), spec)
     except NotFoundError as error:
         raise NotFoundError(
             f"no layer of Node.js {spec} for {architecture} in {region}",
             todo=_alternatives(manifest, spec, region, architecture),
         ) from error
+
+
+def offered_in(manifest: Manifest, region: str, architecture: str) -> list[Found]:
+    """Return the layer versions of a region and architecture that are neither deleted nor withdrawn."""
+    return [
+        Found(layer, region, published)
+        for layer in manifest.layers
+        if layer.architecture == architecture and (published := layer.offered_in(region))
+    ]
+
+
+def newest(found: Sequence[Found], spec: str) -> Found:
+    """Return the newest of these layer versions of the newest Node.js release that a spec means.
+
+    Raises:
+        InvalidInputError: The spec is not valid.
+        NotFoundError: No layer version matches.
+    """
+    release = resolve(spec, _releases(found))
     return max((each for each in found if each.layer.node_version == release.version), key=_age)
 
 

@@ -161,6 +161,16 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Whether the layer was withdrawn in some region."""
         return any(each.withdrawn for each in self.regions.values())
 
+    def live_in(self, region: str) -> Published | None:
+        """Return the layer version of a region unless it is deleted."""
+        published = self.regions.get(region)
+        return published if published and published.deleted is None else None
+
+    def offered_in(self, region: str) -> Published | None:
+        """Return the layer version of a region unless it is deleted or withdrawn."""
+        published = self.live_in(region)
+        return published if published and published.withdrawn is None else None
+
     def live(self) -> Iterator[tuple[str, Published]]:
         """Return the regions and layer versions that are not deleted."""
         return ((region, each) for region, each in sorted(self.regions.items()) if each.deleted is None)

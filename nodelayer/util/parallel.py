@@ -90,7 +90,7 @@ class Running(Generic[T, R]):
     Nothing waits for running threads: they end with the program.
     """
 
-    def __init__(self, items: Iterable[T], work: Callable[[T], R]) -> None:
+    def __init__(self, items: Iterable[T], work: Callable[[T], R], at_once: int = PARALLEL) -> None:
         self.pending = list(items)
         """The items whose result was not returned yet."""
         self._work = work
@@ -99,7 +99,7 @@ class Running(Generic[T, R]):
         self._over = threading.Event()
         for item in self.pending:
             self._todo.put(item)
-        for _ in range(min(PARALLEL, len(self.pending))):
+        for _ in range(min(at_once, len(self.pending))):
             # Not a thread pool: at exit Python waits for its threads, for minutes if a region hangs.
             threading.Thread(target=self._worker, daemon=True).start()
 
@@ -145,9 +145,11 @@ class Running(Generic[T, R]):
             )
 
 
-def each(items: Iterable[T], work: Callable[[T], R]) -> Iterator[tuple[T, R | NodelayerError]]:
+def each(
+    items: Iterable[T], work: Callable[[T], R], at_once: int = PARALLEL
+) -> Iterator[tuple[T, R | NodelayerError]]:
     """Call `work` for each item in threads; yield each item with its result or error as soon as it ends."""
-    running = Running(items, work)
+    running = Running(items, work, at_once)
     try:
         yield from running.results()
     finally:

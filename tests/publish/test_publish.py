@@ -5,7 +5,9 @@ import json
 import re
 import signal
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 
 import pytest
 from publish.conftest import make_layer
@@ -186,7 +188,22 @@ def test_second_run_only_reads_and_changes_nothing(workspace, proxy):
     assert (outcome.code, (workspace.path.read_bytes(), workspace.files())) == (0, before)
     assert "0 layer versions published, 3 already published" in outcome.err
     assert {call.operation for call in proxy.calls} <= READS
+    in_lambda = Counter(call.region for call in proxy.calls if call.service == "lambda")
+    assert in_lambda == dict.fromkeys(THREE, 2)  # the list, and the policy of the one that matches
     assert [set(workspace.versions(region)) for region in THREE] == [{1}] * 3
+
+
+def test_content_is_asked_for_newest_first_until_it_is_found(workspace, proxy, monkeypatch):
+    for seed in range(3):
+        make_layer(workspace.dist, seed=seed)
+        workspace.publish(["eu-west-1"])
+    workspace.path.unlink()
+    monkeypatch.setattr(plan, "_FRESH_S", -1)  # no duplicate is young enough to be deleted
+    proxy.clear()
+    (step,) = workspace.plan(["eu-west-1"]).steps
+    assert (step.existing.version, step.publishes) == (3, False)
+    asked = [call.resources[0] for call in proxy.calls if call.operation == "GetLayerVersion"]
+    assert asked == [f"layer:{LAYER}:3"]
 
 
 def test_dry_run_prints_the_plan_only_reads_and_writes_no_file(workspace, proxy):
@@ -600,6 +617,7 @@ def test_control_plane_calls_stay_within_the_rate_limit_of_lambda(workspace, pro
     for minor in range(12):
         make_layer(workspace.dist, f"nodejs-13.{minor}.0-x86_64")
     proxy.rate_limit = 15
+    proxy.latency = 0.2
     account, selection = workspace.publisher(["eu-west-1", "us-east-1"])
     artifacts = [each for minor in range(12) for each in workspace.artifacts(f"13.{minor}.0")]
     wanted = plan.PublishOptions(access=PUBLIC)
@@ -607,6 +625,13 @@ def test_control_plane_calls_stay_within_the_rate_limit_of_lambda(workspace, pro
     assert (result.failures, len(result.done)) == ((), 24)
     assert [call for call in proxy.calls if call.status == 429] == []
     assert max(proxy.peak_rate.values()) <= 15 + 8  # the calls of one second and of the half second before it
+    assert proxy.peak_in_flight > 2  # several layers of a region at once, but only one uploads:
+    uploads = sorted(
+        (call.when, call.duration)
+        for call in proxy.calls
+        if (call.operation, call.region) == ("PublishLayerVersion", "eu-west-1")
+    )
+    assert all(began + took < after for (began, took), (after, _) in pairwise(uploads))
 
 
 # ---- moto

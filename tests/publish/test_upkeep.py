@@ -2,19 +2,28 @@
 
 import json
 import shutil
+import signal
+import threading
+import time
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from publish.conftest import make_layer
-from publish.faults import Rule, access_denied, answer, dead
+from publish.faults import Rule, access_denied, answer, dead, delay
 from publish.publish_fixtures import LAYER, PUBLIC, THREE
 
 from nodelayer import __version__
+from nodelayer.catalog import site
+from nodelayer.catalog.site import SiteOptions
 from nodelayer.errors import InvalidInputError, NotVerifiedError
 from nodelayer.publish.layers import backfill, metadata, withdraw
 from nodelayer.publish.layers.report import RunReport
 from nodelayer.util.console import Reporter
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
+
+CANARY = {"date": "2026-11-27", "region": "eu-west-1", "memory_mb": 512, "init_ms": 118.0}
 
 
 def test_verify_finds_no_problem_after_publishing(workspace):
@@ -43,6 +52,28 @@ def test_verify_prints_missing_changed_and_no_longer_public_versions(workspace):
         ("eu-west-1", "access was removed"),
         ("us-east-1", "changed"),
     ]
+
+
+def test_verify_compares_what_consumers_read(workspace, tmp_path):
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    site.write(workspace.manifest(), tmp_path / "site", SiteOptions())
+    make_layer(workspace.dist, seed=1)
+    workspace.publish(["eu-west-1"], access=PUBLIC)
+    handler = partial(SimpleHTTPRequestHandler, directory=tmp_path / "site")
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}/"
+        words = ("verify", "--manifest-url", f"{url}none.json", "--catalog-url", url)
+        found = workspace.command(*words)
+        server.shutdown()
+    assert found.code == 5, found.err
+    assert [line.split(maxsplit=2)[:2] for line in found.out.splitlines()] == [
+        ["-", f"{url}none.json"],
+        ["-", f"{url}layers.json"],
+        ["-", url],
+    ]
+    assert "2 layer versions in 1 regions compared, 3 problems" in found.err
+    assert "--fix" not in found.err
 
 
 def test_backfill_publishes_the_same_bytes_and_permissions_without_the_zip(workspace):
@@ -154,6 +185,7 @@ def test_verify_names_the_command_that_repairs_and_fix_runs_it(deleted_in_aws):
     assert "To repair them, run: invoke verify --fix" in found.err
     fixed = deleted_in_aws.command("verify", "--fix")
     assert (fixed.code, fixed.out) == (0, ""), fixed.err
+    assert "3 layer versions in 3 regions compared, 2 problems, 2 repaired" in fixed.err
     access = [[each for _, each in deleted_in_aws.versions(region).values()] for region in THREE]
     assert access == [["public"]] * 3
     assert deleted_in_aws.recorded() == {"ap-south-1": 1, "eu-west-1": 2, "us-east-1": 1}
@@ -165,6 +197,27 @@ def test_verify_fix_exits_with_the_failure_of_a_region(deleted_in_aws, proxy):
     assert outcome.code == 9
     assert "eu-west-1: not allowed: lambda:PublishLayerVersion" in outcome.err
     assert "To retry only these regions, run: invoke verify --fix --regions eu-west-1" in outcome.err
+
+
+def test_ctrl_c_stops_a_repair_before_it_writes_parameters(deleted_in_aws, proxy):
+    raw = json.loads(deleted_in_aws.path.read_text())
+    raw["layers"][0]["regions"]["us-east-1"]["parameters"] = True
+    deleted_in_aws.path.write_text(json.dumps(raw))
+    proxy.clear()
+    proxy.rule(Rule(delay(2), operation="PublishLayerVersion"))
+    process = deleted_in_aws.start("verify", "--fix")
+    while not any(call.operation == "GetAccountSettings" for call in proxy.calls):
+        assert process.poll() is None
+        time.sleep(0.02)
+    time.sleep(1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert (process.returncode, "Traceback" in err) == (130, False), err
+    assert "Not done: eu-west-1, us-east-1. To retry only these regions, run: invoke verify --fix" in err
+    assert not any(call.operation == "PutParameter" for call in proxy.calls)
+    fixed = deleted_in_aws.command("verify", "--fix")
+    assert (fixed.code, fixed.out) == (0, ""), fixed.err
+    assert any(call.operation == "PutParameter" for call in proxy.calls)
 
 
 def test_backfill_publishes_what_was_deleted_in_aws(deleted_in_aws):
@@ -381,12 +434,17 @@ def test_prune_deletes_functions_that_a_killed_canary_left(workspace, proxy):
     assert (failed.code, "not allowed: lambda:DeleteFunction" in failed.err) == (9, True)
 
 
-def test_prune_without_the_right_to_list_functions_says_so_and_deletes_layer_versions(three_versions, proxy):
+@pytest.mark.parametrize("used", [True, False], ids=["with a canary", "never with a canary"])
+def test_prune_needs_the_right_to_list_functions_only_if_a_canary_was_used(three_versions, proxy, used):
+    if used:
+        raw = json.loads(three_versions.path.read_text())
+        raw["layers"][0]["canary"] = CANARY
+        three_versions.path.write_text(json.dumps(raw))
     proxy.rule(Rule(access_denied, operation="ListFunctions"))
     outcome = three_versions.command("prune", "--keep", "1", "--yes")
     assert outcome.code == 0
     words = "Functions that a canary left are not deleted in eu-west-1, us-east-1: not allowed: lambda:List"
-    assert words in outcome.err
+    assert (words in outcome.err, "ListFunctions" in outcome.err) == (used, used)
     assert set(three_versions.versions("us-east-1")) == {3}
 
 

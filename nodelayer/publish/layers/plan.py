@@ -13,15 +13,18 @@ from nodelayer.aws.account import Account, Region
 from nodelayer.aws.arn import LayerVersionArn
 from nodelayer.aws.layers import PRIVATE, Access, LayerVersionSummary, Storage
 from nodelayer.aws.quotas import DIRECT_UPLOAD
-from nodelayer.errors import InvalidInputError, NotVerifiedError, RefusedError
+from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError, RefusedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.project_paths import PROGRAM, command
 from nodelayer.publish.layers.canary import CanaryOptions
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
+from nodelayer.util import parallel
 from nodelayer.util.console import megabytes
 
+AT_ONCE = 6
+"""Layers of a region at once. With fewer, requests of 300 ms do not reach 15 a second, Lambda's quota."""
 _FRESH_S = 3600
 """Seconds: a younger duplicate comes from a killed or a concurrent publisher, and is deleted."""
 _ACCOUNT = re.compile(r"\d{12}", re.ASCII)
@@ -198,8 +201,16 @@ def survey_region(
     Raises:
         NodelayerError: The region cannot be asked, or its code storage is too small.
     """
-    steps = [_survey(region, artifact, known, align=align) for artifact in artifacts]
+    steps = []
+    for _, step in parallel.each(
+        artifacts, lambda artifact: _survey(region, artifact, known, align=align), AT_ONCE
+    ):
+        if isinstance(step, NodelayerError):
+            raise step
+        steps.append(step)
     storage = _check_storage(region, steps)
+    if any(step.publishes for step in steps):
+        region.layers.get_ready()
     return [replace(step, storage=storage) for step in steps]
 
 
@@ -208,13 +219,18 @@ def _survey(region: Region, artifact: Artifact, known: Manifest, *, align: bool)
     recorded = _recorded(known, artifact, region.name)
     contents = _contents(known, name, region.name)
     listed = _listed(region, name, recorded)
-    same = []
-    for each in listed:
-        if each.version not in contents:
+
+    def is_same(each: LayerVersionSummary) -> bool:
+        return contents.get(each.version) == artifact.code_sha256 and not is_padding(each)
+
+    found = any(map(is_same, listed))
+    for each in reversed(listed):
+        # Once the content is found, only a young layer version can be a duplicate to delete.
+        if each.version not in contents and not (found and _seconds_old(each) >= _FRESH_S):
             content = region.layers.content(name, each.version)
             contents[each.version] = content.code_sha256 if content else ""
-        if contents[each.version] == artifact.code_sha256 and not is_padding(each):
-            same.append(each)
+            found = found or is_same(each)
+    same = [each for each in listed if is_same(each)]
     accesses = {each.version: region.layers.access(name, each.version) for each in same}
     candidates = [each for each in same if _can_be_recorded(recorded, each)]
     existing = _choose(candidates, accesses, recorded, align=align)

@@ -147,8 +147,9 @@ def plan(  # noqa: PLR0913 - what a plan needs
                 refused.setdefault(found[3].what, []).append(region)
             else:
                 left += [LeftFunction(region, name) for name in found[3]]
-    for why, where in refused.items():
-        report.reporter.say(f"Functions that a canary left are not deleted in {', '.join(where)}: {why}")
+    for why, where in refused.items() if any(layer.canary for layer in known.layers) else ():
+        places = ", ".join(sorted(where))
+        report.reporter.say(f"Functions that a canary left are not deleted in {places}: {why}")
     old.sort(key=lambda each: (each.region, each.layer_name, each.version))
     left.sort(key=lambda each: (each.region, each.function))
     return PrunePlan(tuple(old), tuple(sorted(gone)), dict(sorted(held.items())), tuple(left))

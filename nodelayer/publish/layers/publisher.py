@@ -6,7 +6,6 @@ If a run is killed, the next one plans from what the regions have, and finishes 
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -311,11 +310,7 @@ class Publisher:
         """Carry out one plan. Return the results by region and layer name."""
         done: dict[tuple[str, str], StepResult] = {}
         with temporary_folder("nodelayer-publish-") as scratch:
-            with ThreadPoolExecutor(1) as executor:  # hash and write while this thread creates the clients
-                prepared = executor.submit(_bodies, plan, scratch)
-                for region in sorted({step.region for step in plan.steps if step.publishes}):
-                    self._account.region(region).layers.get_ready()
-                bodies = prepared.result()
+            bodies = _bodies(plan, scratch)
 
             def work(name: str) -> list[StepResult | Failure]:
                 show = partial(self._reporter.show, name)
@@ -358,13 +353,14 @@ class Publisher:
     def _write_parameters(self, done: Iterable[StepResult]) -> None:
         """Write the SSM parameters of what was published, from the manifest as it is now."""
         known = store.read(self._path)
-        wanted: dict[str, dict[str, str]] = {}
+        changed: dict[tuple[str, str], set[str]] = {}
         for each in done:
             if each.complete:
-                artifact, region = each.step.artifact, each.step.region
-                wanted.setdefault(region, {}).update(
-                    ssm.of(known, artifact.node_version, artifact.architecture, region)
-                )
+                key = each.step.region, each.step.artifact.architecture
+                changed.setdefault(key, set()).add(each.step.artifact.node_version)
+        wanted: dict[str, dict[str, str]] = {}
+        for (region, architecture), versions in changed.items():
+            wanted.setdefault(region, {}).update(ssm.of(known, versions, architecture, region))
 
         def write(region: str) -> int:
             self._stop.check()

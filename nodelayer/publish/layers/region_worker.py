@@ -6,6 +6,7 @@ own layer version before it grants access.
 
 import base64
 import random
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -13,18 +14,22 @@ from dataclasses import dataclass, replace
 from nodelayer.architecture import X86_64
 from nodelayer.aws.account import Region
 from nodelayer.aws.errors import ArchitecturesError, ExpiredError, NotEnabledError
-from nodelayer.aws.layers import PRIVATE, Access, Content, Payload, prepare
+from nodelayer.aws.layers import PRIVATE, Access, Content, LayerMetadata, Payload, prepare
 from nodelayer.errors import NodelayerError, NotVerifiedError, UnreachableError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Published
 from nodelayer.publish.layers import metadata
-from nodelayer.publish.layers.plan import Step, needs_bucket
+from nodelayer.publish.layers.plan import AT_ONCE, Step, needs_bucket
 from nodelayer.publish.layers.report import Failure
+from nodelayer.util import parallel
 from nodelayer.util.parallel import Stop, StoppedError
 from nodelayer.util.temporary import temporary_folder
 
 _PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0)
 """Seconds, roughly, between two attempts of PublishLayerVersion."""
+
+_WHOLE_REGION = (NotEnabledError, ExpiredError, StoppedError)
+"""Errors after which the other layers would fail, too."""
 
 _GAP = 5
 """How many numbers below a new layer version are searched for those of other publishers."""
@@ -60,19 +65,35 @@ class RegionWorker:
         self._bodies = bodies
         self._stop = stop
         self._show = show
+        self._uploading = threading.Lock()
+        self._over: NodelayerError | None = None
         self._done, self._steps, self._shown = 0, 1, ""
 
     def work(self, steps: Sequence[Step]) -> Iterator[StepResult | Failure]:
-        """Yield the result of each step. An error that concerns the whole region ends the work."""
+        """Yield the results of the steps, several of which run at once; only one uploads at a time.
+
+        An error that concerns the whole region ends the work.
+        """
         self._steps = len(steps)
-        for self._done, step in enumerate(steps):
-            try:
-                yield from self._step(step)
-            except (NotEnabledError, ExpiredError, StoppedError) as error:
-                yield Failure(step.region, "", error)
-                return
-            except NodelayerError as error:
-                yield Failure(step.region, step.artifact.layer_name, error)
+        results = parallel.each(steps, self._results, AT_ONCE)
+        for self._done, (step, ended) in enumerate(results, 1):
+            if isinstance(ended, NodelayerError):
+                yield Failure(step.region, step.artifact.layer_name, ended)
+            else:
+                yield from ended
+        if self._over is not None:
+            yield Failure(self._region.name, "", self._over)
+
+    def _results(self, step: Step) -> list[StepResult | Failure]:
+        ended: list[StepResult | Failure] = []
+        try:
+            for result in self._step(step) if self._over is None else ():
+                ended.append(result)  # noqa: PERF402 - keeps what was yielded before an error
+        except _WHOLE_REGION as error:
+            self._over = error
+        except NodelayerError as error:
+            ended.append(Failure(step.region, step.artifact.layer_name, error))
+        return ended
 
     def _step(self, step: Step) -> Iterator[StepResult]:
         self._stop.check()
@@ -124,7 +145,7 @@ class RegionWorker:
             for pause in (*_PAUSES, None):
                 self._stop.check()
                 try:
-                    return self._layers.publish(wanted, payload, self._uploaded)
+                    return self._send(wanted, payload)
                 except ArchitecturesError:
                     if wanted.architectures != (X86_64.name,):  # Lambda assumes x86_64 if none is given
                         raise
@@ -139,6 +160,17 @@ class RegionWorker:
                     if found := self._published_since(step, known, padding=padding):
                         return found[0]
         raise AssertionError("unreachable")
+
+    def _send(self, wanted: LayerMetadata, payload: Payload | tuple[str, str]) -> Content:
+        """Publish while no other step of the region does, and not after an error of the whole region."""
+        with self._uploading:
+            if self._over is not None:
+                raise self._over
+            try:
+                return self._layers.publish(wanted, payload, self._uploaded)
+            except _WHOLE_REGION as error:
+                self._over = error
+                raise
 
     def _published_since(self, step: Step, known: set[int], *, padding: bool) -> list[Content]:
         """Return the layer versions of this content that are not known yet, lowest first."""
@@ -162,6 +194,8 @@ class RegionWorker:
 
     def _resolve_race(self, step: Step, published: Content, known: set[int]) -> Content:
         """Keep the lowest version number if another publisher published the same content."""
+        if published.version == max(known, default=0) + 1:
+            return published  # Lambda counts up by one: no other publisher was faster
         name = step.artifact.layer_name
         numbers = {each.version for each in self._layers.versions(name)}
         # The list may lag behind, but each number in between was given to a layer version.
@@ -224,10 +258,11 @@ class RegionWorker:
             return self._bodies[artifact.layer_name, padding]
         bucket = f"nodelayer-{self._region.account_id}-{self._region.name}"
         key = f"{base64.b64decode(artifact.code_sha256).hex()}.zip"
-        self._stop.check()
-        self._region.buckets.make(bucket)
-        self._stop.check()
-        self._region.buckets.upload(artifact.path, bucket, key, self._uploaded)
+        with self._uploading:
+            self._stop.check()
+            self._region.buckets.make(bucket)
+            self._stop.check()
+            self._region.buckets.upload(artifact.path, bucket, key, self._uploaded)
         return bucket, key
 
     def _uploaded(self, share: float) -> None:

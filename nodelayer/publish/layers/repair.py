@@ -26,13 +26,13 @@ def repair(  # noqa: PLR0913 - what a run needs
 ) -> None:
     """Publish the layers with problems where they have them, then write the SSM parameters that differ.
 
-    A failure goes to the report, and does not stop the others.
+    A failure goes to the report, and does not stop the others. A stop of the user does.
     """
     layers = []
     for layer in known.layers:
-        regions = {each.region for each in problems if each.layer == layer and each.healed}
-        if regions:
-            layers.append(backfill.MissingLayer(layer, tuple(sorted(regions))))
+        lacking = {each.region for each in problems if each.layer == layer and each.healed}
+        if lacking:
+            layers.append(backfill.MissingLayer(layer, tuple(sorted(lacking))))
     every = tuple(sorted({region for each in layers for region in each.regions}))
     backfill.backfill(
         layers,
@@ -43,13 +43,20 @@ def repair(  # noqa: PLR0913 - what a run needs
         report=report,
         results=report.reporter.say,
     )
+    regions = sorted({each.region for each in problems})
+    if report.stopped:
+        report.stopped.update(regions)
+        return
     now = store.read(manifest)
+    stop = Stop()
 
     def write(region: str) -> int:
-        return ssm.write(account.region(region).parameters, ssm.wanted_in(now, region), Stop())
+        stop.check()
+        return ssm.write(account.region(region).parameters, ssm.wanted_in(now, region), stop)
 
-    for region, count in parallel.each(sorted({each.region for each in problems}), write):
-        if isinstance(count, NodelayerError):
-            report.fail(Failure(region, "SSM parameters", count))
-        elif count:
-            report.reporter.say(f"{region}: {count} SSM parameters written")
+    with stop.on_signals(lambda: report.reporter.warn("stopping when the running calls to AWS have ended")):
+        for region, count in parallel.each(regions, write):
+            if isinstance(count, NodelayerError):
+                report.fail(Failure(region, "SSM parameters", count))
+            elif count:
+                report.reporter.say(f"{region}: {count} SSM parameters written")

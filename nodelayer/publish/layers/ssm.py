@@ -1,39 +1,47 @@
 """SSM parameters that name a layer's ARN, for `{{resolve:ssm:…}}` in the same account and region."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from contextlib import suppress
 
 from nodelayer.aws.ssm import Parameters
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.lookup import Found, newest, offered_in
 from nodelayer.manifest.model import Manifest
 from nodelayer.util.parallel import Stop
 
 PREFIX = "/nodelayer"
 
 
-def of(known: Manifest, node_version: str, architecture: str, region: str) -> dict[str, str]:
-    """Return the parameters that publishing a version may change, with the ARN for each.
+def of(known: Manifest, node_versions: Collection[str], architecture: str, region: str) -> dict[str, str]:
+    """Return the parameters that publishing these versions may change, with the ARN for each.
 
     `/nodelayer/12.16.1/x86_64/arn`, and the same with its major version, `lts` and `latest`, which name the
     newest version recorded in the region, whichever was published last.
     """
+    offered = offered_in(known, region, architecture)
+    among: dict[str, list[Found]] = {version: [] for version in node_versions}
+    for each in offered:
+        if each.layer.node_version in among:
+            among[each.layer.node_version].append(each)
+    for version in node_versions:
+        among |= dict.fromkeys((version.partition(".")[0], "lts", "latest"), offered)
     wanted = {}
-    for line in (node_version, node_version.split(".", maxsplit=1)[0], "lts", "latest"):
-        try:
-            found = look_up(known, line, region, architecture)
-        except NotFoundError:
-            continue  # no LTS release is published there
-        wanted[f"{PREFIX}/{line}/{architecture}/arn"] = found.published.arn
+    for line, found in among.items():
+        with suppress(NotFoundError):  # for example, no LTS release is published there
+            wanted[f"{PREFIX}/{line}/{architecture}/arn"] = newest(found, line).published.arn
     return wanted
 
 
 def wanted_in(known: Manifest, region: str) -> dict[str, str]:
     """Return the parameters that should exist in a region, with their ARNs: those that were once written."""
-    wanted: dict[str, str] = {}
+    written: dict[str, set[str]] = {}
     for layer in known.layers:
-        published = dict(layer.live()).get(region)
+        published = layer.live_in(region)
         if published is not None and published.parameters:
-            wanted |= of(known, layer.node_version, layer.architecture, region)
+            written.setdefault(layer.architecture, set()).add(layer.node_version)
+    wanted: dict[str, str] = {}
+    for architecture, versions in written.items():
+        wanted |= of(known, versions, architecture, region)
     return wanted
 
 

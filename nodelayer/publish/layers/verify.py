@@ -18,7 +18,8 @@ from nodelayer.util import parallel
 class Problem:
     """A layer version that differs from the manifest; `kind` says how.
 
-    `layer` is None for an SSM parameter. `healed` tells whether publishing the layer there again heals it.
+    `layer` is None for an SSM parameter, and for what consumers read: then `arn` is an address or a release,
+    and `region` is empty. `healed` tells whether publishing the layer there again heals it.
     """
 
     region: str
@@ -77,7 +78,7 @@ def verify(
 
 def recorded_in(known: Manifest, region: str) -> Iterator[tuple[Layer, Published]]:
     """Yield the layers of a region with their layer versions."""
-    return ((layer, each) for layer in known.layers for name, each in layer.live() if name == region)
+    return ((layer, each) for layer in known.layers if (each := layer.live_in(region)))
 
 
 def without_deleted(

@@ -1,5 +1,6 @@
 """Releases with the real gh and a fake GitHub server: visible only if complete, also after interruptions."""
 
+import base64
 import hashlib
 import os
 import random
@@ -12,11 +13,15 @@ from pathlib import Path
 
 import github_api
 import pytest
+from catalog_fixtures import layer
+from msgspec import structs
 from support import Outcome, command
 
 from nodelayer.errors import NotFoundError, NotVerifiedError, RefusedError
 from nodelayer.github import api as github
 from nodelayer.github import release as github_release
+from nodelayer.github import release_check
+from nodelayer.manifest.model import Manifest
 from nodelayer.util.console import Reporter
 
 TAG = "v1.2.3"
@@ -295,3 +300,28 @@ def test_a_release_killed_at_any_call_is_completed_by_the_next_run(session, seed
     assert session.state.git("rev-parse", "v1") == session.state.git("rev-parse", f"{TAG}^{{commit}}")
     third = subprocess.run(line, env=session.environ, capture_output=True, text=True, check=True)
     assert third.stdout == "False\n"
+
+
+def test_release_check_finds_zips_that_differ_from_the_manifest(session):
+    session.publish()
+    zipped = (session.assets / "nodejs-12.16.1-x86_64.zip").read_bytes()
+    sha256 = base64.b64encode(hashlib.sha256(zipped).digest()).decode()
+    same = structs.replace(layer(build="1.2.3"), size=len(zipped), code_sha256=sha256)
+    entries = {
+        "same": same,
+        "changed": structs.replace(same, code_sha256="A" * 43 + "="),
+        "missing": layer("24.1.0", build="1.2.3"),
+        "no release": layer(build="1.3.0"),
+    }
+    found = {
+        name: [
+            (each.arn, each.kind) for each in release_check.compare(Manifest.of([entry]), session.github())
+        ]
+        for name, entry in entries.items()
+    }
+    assert found == {
+        "same": [],
+        "changed": [(TAG, "the asset nodejs-12.16.1-x86_64.zip is not the published zip")],
+        "missing": [(TAG, "the release has no asset nodejs-24.1.0-x86_64.zip")],
+        "no release": [("v1.3.0", "this tag has no release")],
+    }
