@@ -21,6 +21,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from fuzz import mutations
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
@@ -217,7 +218,7 @@ def read_redirect(data, _folder):
     except RequestException as error:
         raise UnreachableError(http._reason(error, "https://example.org/a")) from error
     assert target.startswith("https://")
-    assert "@" not in target.split("/")[2]
+    assert "@" not in urlsplit(target).netloc
 
 
 ELVES = in_corpus("program.elf", "library.elf")
