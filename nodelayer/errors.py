@@ -8,6 +8,8 @@ _DIRECTIONS = (0x061C, 0x200E, 0x200F, *range(0x2028, 0x202F), *range(0x2066, 0x
 _UNPRINTABLE = {code: f"\\u{code:04x}" for code in (*_CONTROLS, *_DIRECTIONS, *range(0xD800, 0xE000))}
 _UNPRINTABLE_IN_LINES = {code: escaped for code, escaped in _UNPRINTABLE.items() if code != ord("\n")}
 
+_MOST_PART = 1_000  # characters; an error has three parts
+
 
 def printable(text: str, *, lines: bool = False) -> str:
     r"""Escape characters that a terminal would obey, as `\u001b`; with `lines`, keep newlines.
@@ -16,6 +18,12 @@ def printable(text: str, *, lines: bool = False) -> str:
     as in file names that are not UTF-8, cannot be printed at all. The escapes keep the meaning of JSON.
     """
     return text.translate(_UNPRINTABLE_IN_LINES if lines else _UNPRINTABLE)
+
+
+def _line(text: str) -> str:
+    """Return a text of foreign origin in one line of limited length."""
+    line = printable(" ".join(text.split()))
+    return line if len(line) <= _MOST_PART else f"{line[:_MOST_PART]}…"
 
 
 class NodelayerError(Exception):
@@ -30,9 +38,9 @@ class NodelayerError(Exception):
         super().__init__(str(self))
 
     def __str__(self) -> str:
-        line = f"{self.what} [{self.where}]" if self.where else self.what
-        line = f"{line}: {self.todo}" if self.todo else line
-        return printable(" ".join(line.split()))
+        what, where, todo = (_line(part) for part in (self.what, self.where, self.todo))
+        line = f"{what} [{where}]" if where else what
+        return f"{line}: {todo}" if todo else line
 
 
 class InvalidInputError(NodelayerError):

@@ -8,16 +8,17 @@ import hashlib
 import json
 import mmap
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from nodelayer.aws.errors import DENIED, NOT_FOUND, ExpiredError, MissingError, NotEnabledError, error_code
-from nodelayer.errors import RefusedError
+from nodelayer.errors import RefusedError, UnreachableError
 
 if TYPE_CHECKING:
     from types_boto3_lambda import LambdaClient
@@ -225,7 +226,7 @@ class Layers:
                 if error_code(error) in NOT_FOUND:
                     return PRIVATE
                 raise
-            return _access(json.loads(answer["Policy"]))
+            return _access(answer["Policy"])
 
         return self._clients.read("lambda:GetLayerVersionPolicy", f"{layer}:{version}", ask)
 
@@ -264,7 +265,7 @@ class Layers:
                 if error_code(error) in NOT_FOUND:
                     return []
                 raise
-            return [each["Sid"] for each in json.loads(answer["Policy"]).get("Statement", [])]
+            return [each.sid for each in _statements(answer["Policy"])]
 
         for statement in self._clients.read("lambda:GetLayerVersionPolicy", what, ask):
             with self._clients.translate_errors("lambda:RemoveLayerVersionPermission", what):
@@ -388,21 +389,42 @@ def _metadata(metadata: LayerMetadata) -> dict[str, Any]:
     }
 
 
-def _access(policy: Mapping[str, Any]) -> Access:
+class _Statement(msgspec.Struct, rename="pascal"):
+    effect: str = ""
+    sid: str = ""
+    principal: str | dict[str, str | list[str]] = ""
+    condition: dict[str, dict[str, str | list[str]]] = {}
+
+
+class _Policy(msgspec.Struct, rename="pascal"):
+    statement: list[_Statement] = []
+
+
+def _statements(policy: str) -> list[_Statement]:
+    """Parse the policy of a layer version. Raises UnreachableError for anything else."""
+    try:
+        return msgspec.json.decode(policy, type=_Policy).statement
+    except (ValueError, RecursionError) as error:
+        raise UnreachableError(
+            f"the answer is not the policy of a layer version ({error})",
+            todo="check AWS_ENDPOINT_URL and the proxy",
+        ) from error
+
+
+def _access(policy: str) -> Access:
     """Return what the statements for everyone, for organizations and for accounts allow."""
     public = False
     organizations: set[str] = set()
     accounts: set[str] = set()
-    for statement in policy.get("Statement", []):
-        if statement.get("Effect") != "Allow":
+    for statement in _statements(policy):
+        if statement.effect != "Allow":
             continue
-        if statement.get("Principal") not in ("*", {"AWS": "*"}):
-            accounts |= set(_ACCOUNT.findall(json.dumps(statement.get("Principal"))))
+        if statement.principal not in ("*", {"AWS": "*"}):
+            accounts |= set(_ACCOUNT.findall(str(statement.principal)))
             continue
-        condition = statement.get("Condition")
-        if not condition:
+        if not statement.condition:
             public = True
             continue
-        named = condition.get("StringEquals", {}).get("aws:PrincipalOrgID", [])
+        named = statement.condition.get("StringEquals", {}).get("aws:PrincipalOrgID", [])
         organizations |= set([named] if isinstance(named, str) else named)
     return Access(public, frozenset(organizations), frozenset(accounts))

@@ -1,9 +1,10 @@
 """The Lambda runtimes that a layer runs on, and the dates when AWS retires them."""
 
-import json
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
+
+from nodelayer.util.json_text import loads
 
 
 @dataclass(frozen=True)
@@ -26,4 +27,4 @@ class Runtime:
 def known() -> dict[str, Runtime]:
     """Return the runtimes by name, oldest first, from the bundled runtimes.json."""
     text = resources.files("nodelayer.aws").joinpath("runtimes.json").read_text(encoding="utf-8")
-    return {name: Runtime(name, **facts) for name, facts in json.loads(text)["runtimes"].items()}
+    return {name: Runtime(name, **facts) for name, facts in loads(text)["runtimes"].items()}

@@ -6,7 +6,6 @@ this machine or in a Docker container. runtime/aws/code-cache.js uses the result
 """
 
 import io
-import json
 import re
 import shutil
 import subprocess
@@ -16,6 +15,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
+from typing import IO
 
 from nodelayer.architecture import Architecture
 from nodelayer.emulation.rie import LAMBDA_VARIABLES
@@ -26,7 +26,8 @@ from nodelayer.layer.contents import NODE
 from nodelayer.layer.docker_builder import Engine, base_reference
 from nodelayer.layer.record import LayerTarget
 from nodelayer.util import confined
-from nodelayer.util.console import megabytes
+from nodelayer.util.console import Reporter, megabytes
+from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 FOLDER = ".nodelayer/code-cache"
@@ -140,15 +141,15 @@ def write(zipped: Path, request: CodeCacheRequest, docker_sandbox: Callable[[], 
 
 def _check_outcome(output: str, request: CodeCacheRequest) -> None:
     try:
-        failure = str(json.loads(output.splitlines()[-1]).get("error", ""))
-    except (ValueError, IndexError):
+        failure = str(loads(output.splitlines()[-1]).get("error", ""))
+    except (ValueError, IndexError, AttributeError):
         failure = "it ended without a result"
     if not failure:
         return
     if request.files:
         raise InvalidInputError("a file cannot be compiled", where="--files", todo=failure)
     try:
-        report = json.loads(failure)
+        report = loads(failure)
         failure = f"{report['errorType']}: {report['errorMessage']}"
     except (ValueError, KeyError, TypeError):
         pass
@@ -189,37 +190,31 @@ def _runs_confined(layer: Path) -> bool:
     if confined.available():
         return False
     with temporary_folder("nodelayer-") as scratch:
-        command = confined.command([f"/opt/{NODE}", "--version"], scratch=scratch, shown={"/opt": layer})
+        command = confined.command(
+            [f"/opt/{NODE}", "--version"], scratch=scratch, bind_mounts={"/opt": layer}
+        )
         try:
-            done = subprocess.run(
-                command, capture_output=True, env=_VARIABLES, check=False, timeout=_TIMEOUT_S
-            )
+            return confined.run(command, env=_VARIABLES, timeout=_TIMEOUT_S).code == 0
         except subprocess.TimeoutExpired:
             return False
-        return done.returncode == 0
 
 
 def _run_confined(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
     command = confined.command(
         _command(str(work.resolve()), arguments),
         scratch=work.parent,
-        shown={"/opt": layer, "/var/task": function},
+        bind_mounts={"/opt": layer, "/var/task": function},
+        output="cache",
     )
     try:
-        done = subprocess.run(
-            command,
-            env=_VARIABLES,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            text=True,
-            check=False,
-            timeout=_TIMEOUT_S,
-        )
+        done = confined.run(command, env=_VARIABLES, timeout=_TIMEOUT_S)
     except subprocess.TimeoutExpired as error:
         raise FunctionError(
             f"the function was not loaded within {_TIMEOUT_S:.0f} s",
             todo="correct it, or compile its files without running them: --files index.js,lib/other.js",
         ) from error
+    for line in done.stderr.splitlines():
+        Reporter().say(f"  {line}")
     return done.stdout
 
 
@@ -236,11 +231,26 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
         output, exported = engine.run(
             base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
         )
-        with exported, tarfile.open(fileobj=exported) as tar:
-            tar.extractall(work, filter="data")
+        _extract(exported, work)
         return output
 
     return run
+
+
+def _extract(exported: IO[bytes], work: Path) -> None:
+    """Extract the regular files of a container. A link could make nodelayer copy another file.
+
+    Raises:
+        FunctionError: The function left files that cannot be extracted.
+    """
+    try:
+        with exported, tarfile.open(fileobj=exported) as tar:
+            files = (each for each in tar if each.isfile() or each.isdir())
+            tar.extractall(work, files, filter="data")
+    except (tarfile.TarError, ValueError, FileNotFoundError, FileExistsError) as error:
+        raise FunctionError(
+            f"the files of the container cannot be read ({error})", todo="do not change them in the function"
+        ) from error
 
 
 def _for_everybody(info: tarfile.TarInfo) -> tarfile.TarInfo:

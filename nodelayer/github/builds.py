@@ -7,7 +7,6 @@ two builds agree.
 """
 
 import hashlib
-import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -34,6 +33,7 @@ from nodelayer.node import openpgp
 from nodelayer.node.versions import Release, is_version, lts_codename, resolve
 from nodelayer.util.attempts import attempt_each
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 
 WORKFLOW = ".github/workflows/layer.yml"
 """The workflow whose attestations are accepted."""
@@ -253,12 +253,21 @@ def _verified(  # noqa: PLR0913 - every input of gh
                 todo="check the network",
             )
         raise NotVerifiedError(f"the attestation is not valid ({reason})", where=file.name, todo=todo)
+    return subjects(done.stdout, file.name)
+
+
+def subjects(output: str, where: str) -> Subjects:
+    """Return the files that a verified attestation names, from what gh printed.
+
+    Raises:
+        NotVerifiedError: It printed something else.
+    """
     try:
-        statement = json.loads(done.stdout)[0]["verificationResult"]["statement"]
+        statement = loads(output)[0]["verificationResult"]["statement"]
         return {each["name"]: each["digest"]["sha256"] for each in statement["subject"]}
     except (ValueError, LookupError, TypeError) as error:
         raise NotVerifiedError(
-            f"gh printed an unexpected answer ({error!r})", where=file.name, todo="use another gh"
+            f"gh printed an unexpected answer ({error!r})", where=where, todo="use another gh"
         ) from error
 
 

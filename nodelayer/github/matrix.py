@@ -16,6 +16,7 @@ from nodelayer.github.targets import ReleaseTargets, maintained
 from nodelayer.layer.record import LayerTarget
 from nodelayer.manifest.model import Manifest
 from nodelayer.node.versions import OLDEST, Release, is_stable, nearest, resolve, sort_key
+from nodelayer.util.json_text import loads
 from nodelayer.version import __version__
 
 FIRST = OLDEST
@@ -154,7 +155,7 @@ class Matrix:
 def read(line: str) -> list[Job]:
     """Return the jobs of a matrix that `Matrix.line` gave. Raises InvalidInputError."""
     try:
-        rows = json.loads(line)["include"]
+        rows = loads(line)["include"]
         return [Job(str(row["node"]), architecture.parse(str(row["arch"]))[0]) for row in rows]
     except (ValueError, LookupError, TypeError) as error:
         raise InvalidInputError(

@@ -196,9 +196,13 @@ def _check_entries(infos: Sequence[zipfile.ZipInfo]) -> None:
 
 
 def unpack(entries: Iterable[Entry], folder: Path) -> None:
-    """Write the entries below a folder, as Lambda does below /opt."""
+    """Write the entries below a folder, as Lambda does below /opt: readable for all users."""
+    folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(EXECUTABLE)
     for entry in entries:
         target = folder / entry.path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        for parent in reversed(target.relative_to(folder).parents[:-1]):
+            (folder / parent).mkdir(exist_ok=True)
+            (folder / parent).chmod(EXECUTABLE)
         target.write_bytes(entry.data)
         target.chmod(entry.mode)

@@ -7,7 +7,6 @@ The API: https://docs.docker.com/reference/api/engine/version/v1.41/#tag/Image/o
 
 import hashlib
 import io
-import json
 import re
 import tarfile
 import tempfile
@@ -41,6 +40,7 @@ from nodelayer.errors import (
 from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import BuilderRecord, LayerProof
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER_LINES = ("--->", "Removing intermediate container")
@@ -350,7 +350,7 @@ def base_reference(runtime: str, override: str | None, architecture: Architectur
     """Return the base image for a runtime; `{arch}` in an override becomes amd64 or arm64."""
     if override:
         return override.replace("{arch}", architecture.debian)
-    pinned = json.loads((files("nodelayer.layer") / "base_images.json").read_text())
+    pinned = loads((files("nodelayer.layer") / "base_images.json").read_text())
     return str(pinned["images"][runtime])
 
 

@@ -102,10 +102,8 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
                     f"The binary runs with network and with your files, because of this machine: {why}"
                 )
             else:
-                command = confined.command(command, scratch=scratch, read=(layer,))
-            done = subprocess.run(
-                command, env=environ, cwd=layer, capture_output=True, text=True, timeout=120, check=False
-            )
+                command = confined.command(command, scratch=scratch, read_only=(layer,))
+            done = confined.run(command, env=environ, cwd=layer, timeout=120)
     except OSError as error:
         if error.errno in {errno.ENOEXEC, errno.ENOENT, errno.EACCES}:
             reporter.say(f"Not executed: this machine cannot run it ({os.strerror(error.errno)})")
@@ -113,12 +111,12 @@ def _versions(layer: Path, target: LayerTarget, reporter: Reporter) -> dict[str,
         raise
     except subprocess.TimeoutExpired as error:
         raise NotVerifiedError(f"Node.js {target.version} does not end within 120 s", todo=_TODO) from error
-    if done.returncode != 0:
-        why = (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[-1]
+    if done.code != 0:
+        why = (done.stderr.strip().splitlines() or [f"exit code {done.code}"])[-1]
         foreign = target.architecture != of_host()
         if (
             foreign
-            or done.returncode == confined.NOT_STARTED
+            or done.code == confined.NOT_STARTED
             or "GLIBC" in why
             or "cannot open shared object" in why
         ):

@@ -1,6 +1,5 @@
 """Find the Node.js release that a spec means: `12.16.1`, `12`, `^12.16 || >=24`, `lts`, `latest`, `file`."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -11,6 +10,7 @@ from pathlib import Path
 from semver import Version
 
 from nodelayer.errors import IncompatibleError, InvalidInputError, NotFoundError
+from nodelayer.util.json_text import loads
 
 OLDEST = "12.0.0"
 """The oldest Node.js version that can be built: the runtime client is tested on 12 and later."""
@@ -68,7 +68,7 @@ def lts_lines() -> dict[int, LtsLine]:
     text = Path(__file__).with_name("lts_lines.json").read_text(encoding="utf-8")
     return {
         int(major): LtsLine(int(major), line["codename"], line["first"], line["since"], line["end_of_life"])
-        for major, line in json.loads(text)["lines"].items()
+        for major, line in loads(text)["lines"].items()
     }
 
 
@@ -76,7 +76,7 @@ def lts_lines() -> dict[int, LtsLine]:
 def release_dates() -> dict[str, str]:
     """Return the ISO 8601 date of each release in release_dates.json."""
     text = Path(__file__).with_name("release_dates.json").read_text(encoding="utf-8")
-    dates: dict[str, str] = json.loads(text)["releases"]
+    dates: dict[str, str] = loads(text)["releases"]
     return dates
 
 
@@ -320,8 +320,8 @@ def _engines(path: Path) -> str | None:
     https://docs.npmjs.com/cli/configuring-npm/package-json#devengines
     """
     try:
-        package = json.loads(_text(path))
-    except (ValueError, RecursionError) as error:
+        package = loads(_text(path))
+    except ValueError as error:
         raise InvalidInputError(
             "the file is not JSON", where=str(path), todo="correct it, or use --node"
         ) from error

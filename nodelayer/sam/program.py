@@ -4,7 +4,6 @@ Telemetry is off (SAM_CLI_TELEMETRY=0). The commands of SAM:
 https://docs.aws.amazon.com/serverless-application-model/latest/developerguide/serverless-sam-cli-command-reference.html
 """
 
-import json
 import os
 import shlex
 import shutil
@@ -19,6 +18,7 @@ from nodelayer.errors import MachineError, RefusedError, UnreachableError
 from nodelayer.util import venv
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 
 
 @dataclass(frozen=True)
@@ -75,7 +75,7 @@ def find(cache: DownloadCache, reporter: Reporter, environ: Mapping[str, str]) -
     """
     if on_path := shutil.which("sam", path=environ.get("PATH", os.defpath)):
         return SamProgram(Path(on_path), environ)
-    pinned = json.loads((files("nodelayer.emulation") / "rie.json").read_bytes())
+    pinned = loads((files("nodelayer.emulation") / "rie.json").read_bytes())
     requirement = f"{pinned['package']}=={pinned['version']}"
     reporter.say(f"SAM is not on PATH. Using {requirement}, installed once (about 200 MB in the cache)")
     try:

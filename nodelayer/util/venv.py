@@ -4,7 +4,6 @@ They pin versions that could conflict with nodelayer's, so they are never instal
 """
 
 import importlib.util
-import json
 import shutil
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from nodelayer import architecture
 from nodelayer.errors import MachineError, UnreachableError
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
+from nodelayer.util.json_text import loads
 
 FOLDER = "programs"
 
@@ -64,7 +64,7 @@ def newest(requirement: str) -> str:
     """
     line = [sys.executable, "-m", "pip", "install", "-qq", "--no-input", "--disable-pip-version-check"]
     line += ["--dry-run", "--ignore-installed", "--no-deps", "--only-binary=:all:", "--report=-", requirement]
-    return str(json.loads(_run(line, (requirement,)))["install"][0]["metadata"]["version"])
+    return str(loads(_run(line, (requirement,)))["install"][0]["metadata"]["version"])
 
 
 def kept(

@@ -1,10 +1,12 @@
 """code-cache: what it writes, and functions that start with it in /var/task as another user, as on Lambda."""
 
+import io
 import json
 import os
 import re
 import shutil
 import subprocess
+import tarfile
 
 import pytest
 from runtime.runtime_api import Event, RuntimeApi
@@ -240,6 +242,35 @@ def test_docker_writes_the_same_where_there_are_no_namespaces(write, layer, func
     assert contents(function) == of_namespaces
     with pytest.raises(FunctionError, match="Error: no TABLE_NAME"):
         compiled_for("broken")
+
+
+def test_nothing_but_regular_files_is_taken_from_a_sandbox(write, function, tmp_path):
+    """A link to a secret would put its content into the function's folder, and so on Lambda."""
+    (tmp_path / "secret").write_text("secret")
+    (function / "leaves.js").write_text(
+        f"""const fs = require('fs');
+process.on('exit', () => {{
+  const cache = process.env.NODE_COMPILE_CACHE;
+  for (const folder of fs.readdirSync(cache)) {{
+    fs.symlinkSync({json.dumps(str(tmp_path))}, `${{cache}}/${{folder}}/folder`);
+    fs.symlinkSync({json.dumps(str(tmp_path / "secret"))}, `${{cache}}/${{folder}}/link`);
+  }}
+}});
+exports.handler = async () => {{}};"""
+    )
+    outcome = write("24.21.0", "--handler=leaves.handler")
+    assert outcome.code == 0, outcome.err
+    assert len(contents(function)) == 1
+    archive = io.BytesIO()
+    with tarfile.open(fileobj=archive, mode="w") as tar:
+        for kind, name in ((tarfile.SYMTYPE, "link"), (tarfile.LNKTYPE, "hard"), (tarfile.FIFOTYPE, "pipe")):
+            info = tarfile.TarInfo(f"cache/{name}")
+            info.type, info.linkname = kind, "../../secret"
+            tar.addfile(info)
+        tar.addfile(tarfile.TarInfo("cache/file"))
+    archive.seek(0)
+    code_cache._extract(archive, tmp_path / "work")
+    assert [path.name for path in (tmp_path / "work" / "cache").iterdir()] == ["file"]
 
 
 def test_function_that_never_loads_is_stopped_with_its_processes(layer, function, monkeypatch):

@@ -375,7 +375,7 @@ class DistSource:
                 etag_document, response.headers.get("ETag", "").encode("latin-1", "ignore")
             )
             length = response.headers.get("Content-Length", "")
-            total = start + int(length) if length.isdecimal() else None
+            total = start + int(length) if re.fullmatch(r"\d{1,18}", length, re.ASCII) else None
             if total is not None and total > MOST_ARCHIVE:
                 raise self._too_large(url)
             name = url.rpartition("/")[2]

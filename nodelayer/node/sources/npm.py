@@ -21,6 +21,7 @@ from nodelayer.errors import (
 from nodelayer.node.sources.base import NodeFiles, SourceContext, SourceRecord
 from nodelayer.node.tarball import MEGABYTE, MOST_ARCHIVE, WANTED, check_binary, members
 from nodelayer.node.versions import Release, is_version, lts_codename, nearest
+from nodelayer.util.json_text import loads
 
 NO_SIGNATURE = "not available: npm packages carry no signature of the Node.js release team"
 _PACKAGE_JSON = "package.json"
@@ -37,6 +38,7 @@ _UNREACHABLE = (
     r"|ERR_(?:SOCKET_TIMEOUT|INVALID_URL|STREAM_PREMATURE_CLOSE|(?:SSL|TLS)_\w+)"
 )
 _CHECK_REGISTRY = "check the registry that `npm config get registry` prints"
+_MOST_SUMMARY = 2_000  # characters
 _FAILURES: Sequence[tuple[str, type[NodelayerError], str, str]] = (
     (r"E404|ETARGET|ENOVERSIONS", NotFoundError, "the npm registry does not have it", _CHECK_REGISTRY),
     (
@@ -149,9 +151,9 @@ class Npm:
         """Return integrity and sha256 of a downloaded package, or two empty strings."""
         data = self._cache.read_document(f"npm/{package}.json")
         try:
-            note = json.loads(data or b"{}")
+            note = loads(data or b"{}")
             return str(note["integrity"]), str(note["sha256"])
-        except (ValueError, KeyError, TypeError, RecursionError):
+        except (ValueError, KeyError, TypeError):
             return "", ""
 
     def _integrity(self, package: str) -> str:
@@ -199,8 +201,8 @@ class Npm:
         package = _spec(version, architecture)
         found = members(archive, {**WANTED, _PACKAGE_JSON: 1_000_000}, where=package)
         try:
-            packaged = str(json.loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            packaged = str(loads(found[_PACKAGE_JSON])["version"]).removeprefix("v")
+        except (ValueError, KeyError, TypeError) as error:
             raise NotVerifiedError(
                 "its package.json has no version", where=package, todo=_OTHER_SOURCE
             ) from error
@@ -224,8 +226,8 @@ class Npm:
         if not text.strip():
             raise NotFoundError("npm has no data about it", where=package, todo=_CHECK_REGISTRY)
         try:
-            return json.loads(text)
-        except (ValueError, RecursionError) as error:
+            return loads(text)
+        except ValueError as error:
             raise UnreachableError("npm's output is not JSON", where=package, todo="update npm") from error
 
     def _npm(self, *arguments: str) -> str:
@@ -269,25 +271,26 @@ def _failure(stdout: str, stderr: str, package: str) -> NodelayerError:
 def _code_and_summary(stdout: str, stderr: str) -> tuple[str, str]:
     """Return npm's error code and summary: from its JSON, else from its log (`npm error code E404`)."""
     try:
-        error = json.loads(stdout)["error"]
+        error = loads(stdout)["error"]
         code, summary = str(error.get("code") or ""), str(error.get("summary") or "")
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         code, summary = "", ""
     lines = re.findall(r"^npm (?:ERR!|error) ?(.*)$", stderr, flags=re.MULTILINE)
     if not code:
         code = next((line.removeprefix("code ").strip() for line in lines if line.startswith("code ")), "")
     summary = summary or next((line for line in lines if line and not line.startswith("code ")), "")
-    summary = re.sub(r"\S*(?:://|@)\S*|(?<!\w)/\S+", "…", summary)
+    # Limited first: the time of this pattern grows with the square of a word's length.
+    summary = re.sub(r"\S*(?:://|@)\S*|(?<!\w)/\S+", "…", summary[:_MOST_SUMMARY])
     return code, summary[:200]
 
 
 def _releases(data: bytes, package: str) -> list[Release]:
     try:
-        seen = json.loads(data)
+        seen = loads(data)
         times = seen["time"]
         versions = [str(version) for version in seen["versions"]]
         dates = {version: str(times[version])[:10] if version in times else None for version in versions}
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise UnreachableError("npm's version list is not valid", where=package, todo="update npm") from error
     return [
         Release(version, lts_codename(version, date), date)

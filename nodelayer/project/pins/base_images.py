@@ -6,7 +6,6 @@ the one that the registry reports. No image is pulled, and Docker is not needed.
 """
 
 import hashlib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from nodelayer import architecture
 from nodelayer.errors import InvalidInputError, NotFoundError, NotVerifiedError, UnreachableError
 from nodelayer.project.pins.pin import Changes, Pin, differences, expected_format, resource
 from nodelayer.util.http import Web, shown
+from nodelayer.util.json_text import loads
 
 FILE = "nodelayer/layer/base_images.json"
 DOCKERFILE = "docker/Dockerfile"
@@ -69,7 +69,7 @@ class Image:
 def refresh(root: Path, *, registry: str | None = None) -> Changes:
     """Compare the pinned digests with those of the tags; `registry` replaces each image's own host."""
     text = (root / DOCKERFILE).read_text(encoding="utf-8")
-    bundled: Mapping[str, str] = json.loads((root / FILE).read_bytes())["images"]
+    bundled: Mapping[str, str] = loads((root / FILE).read_bytes())["images"]
     images = {name: Image.parse(reference) for name, reference in bundled.items()}
     pinned = {image.tagged: image.digest for image in images.values()}
     with Web(todo=_TODO) as web:
@@ -126,7 +126,7 @@ class Registry:
                 todo=_TODO,
             )
         with expected_format(image.tagged):
-            index = json.loads(data)
+            index = loads(data)
             if (kind := index.get("mediaType") or headers.get("Content-Type")) not in _INDEXES:
                 raise NotVerifiedError(f"expected an index, not {kind}", where=image.tagged, todo=_TODO)
             platforms = {
@@ -147,7 +147,7 @@ class Registry:
         query = {key: asked[key] for key in ("service", "scope") if asked.get(key)}
         _, _, data = self._get(f"{realm}?{urlencode(query)}", {})
         with expected_format(shown(realm)):
-            given = json.loads(data)
+            given = loads(data)
             return str(given.get("token") or given["access_token"])
 
     def _get(self, url: str, headers: Mapping[str, str]) -> tuple[int, Mapping[str, str], bytes]:

@@ -5,7 +5,6 @@ each LTS release, and so the first LTS release of a line; the schedule has the d
 """
 
 import datetime as dt
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from nodelayer.project.pins.pin import (
     today,
 )
 from nodelayer.util.http import Web, shown
+from nodelayer.util.json_text import loads
 
 FILE = "nodelayer/node/lts_lines.json"
 INDEX = "https://nodejs.org/dist/index.json"
@@ -35,7 +35,7 @@ Lines = dict[str, dict[str, str | None]]
 
 def refresh(root: Path, *, index: str = INDEX, schedule: str = SCHEDULE) -> Changes:
     """Compare the bundled LTS lines with the index and the schedule at these addresses."""
-    bundled = json.loads((root / FILE).read_bytes())
+    bundled = loads((root / FILE).read_bytes())
     known: Lines = bundled["lines"]
     with Web(todo=_TODO) as web:
         releases, plans = download(web, index), download(web, schedule)
@@ -54,7 +54,7 @@ def download(web: Web, url: str) -> Any:  # noqa: ANN401 - JSON, judged by the c
     if answer.status != 200:  # noqa: PLR2004 - HTTP's OK
         raise NotFoundError(f"the host answers {answer.status}", where=shown(url), todo=_TODO)
     with expected_format(shown(url)):
-        return json.loads(answer.data)
+        return loads(answer.data)
 
 
 def lts_lines(index: Sequence[Mapping[str, Any]], schedule: Mapping[str, Any], known: Lines) -> Lines:

@@ -6,7 +6,6 @@ than the release, so they are used only for releases that the file does not list
 """
 
 import datetime as dt
-import json
 import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -20,6 +19,7 @@ from nodelayer.project.pins.pin import Changes, Pin, differences, expected_forma
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
 from nodelayer.util.http import Web, shown
+from nodelayer.util.json_text import loads
 
 FILE = "nodelayer/node/release_dates.json"
 
@@ -35,7 +35,7 @@ def npm_times() -> Dates:
 
 def refresh(root: Path, *, index: str = INDEX, npm: Callable[[], Dates] = npm_times) -> Changes:
     """Compare the bundled dates with the index at this address, or with npm."""
-    bundled = json.loads((root / FILE).read_bytes())
+    bundled = loads((root / FILE).read_bytes())
     known: Dates = bundled["releases"]
     try:
         with Web(todo="check the network") as web:

