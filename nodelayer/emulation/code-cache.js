@@ -68,7 +68,9 @@ function saveScripts(folder) {
   const tag = cachedDataVersionTag().toString(16).padStart(8, '0');
   const target = path.join(folder, `${process.version}-${process.arch}-${tag}-${process.getuid()}`);
   fs.mkdirSync(target, { recursive: true });
-  for (const [name, script] of scripts) fs.writeFileSync(path.join(target, name), script.createCachedData());
+  for (const [name, script] of scripts) {
+    fs.writeFileSync(path.join(target, name), scriptCache.sealed(script.createCachedData()));
+  }
 }
 
 // Compiles the modules of the function without running them again.

@@ -10,6 +10,7 @@ const Module = module.constructor;
 const [HEAD, TAIL] = Module.wrapper;
 // Left to Node.js: its loader does not know the import() of a script with saved code, and a script cannot begin with #!.
 const NOT_FOR_SCRIPTS = /^#!|\bimport\s*\(/;
+const DIGEST_LENGTH = 24;
 const compileOfNode = Module.prototype._compile;
 
 // Modules run as the script that getScript(file, source) returns; without one, Node.js compiles the module.
@@ -42,29 +43,46 @@ function read(folder) {
   install((file, source) => {
     let code;
     try {
-      code = fs.readFileSync(path.join(folder, nameOf(file, source)));
+      code = opened(fs.readFileSync(path.join(folder, nameOf(file, source))));
     } catch (_) {
       return null;
     }
+    if (code === null) return null;
     const script = compile(file, source, code);
     return script.cachedDataRejected ? null : script;
   });
 }
 
-// Two FNV-1a hashes over words, which find changes but no forgeries. Loading `crypto` takes longer than most functions save.
 function nameOf(file, source) {
   const text = `${file}\n${source}`;
   const size = Buffer.byteLength(text);
   const bytes = Buffer.alloc((size + 3) & ~3); // never from Buffer's pool, which begins at any byte
   bytes.write(text);
-  const words = new Int32Array(bytes.buffer, 0, bytes.length >> 2);
+  return digest(bytes, size);
+}
+
+// A saved code begins with its digest: V8 of Node.js 20 does not check it, and a changed byte ends the process.
+function sealed(code) {
+  return Buffer.concat([Buffer.from(digest(code, code.length)), code]);
+}
+
+function opened(bytes) {
+  const code = bytes.subarray(DIGEST_LENGTH);
+  return bytes.toString('latin1', 0, DIGEST_LENGTH) === digest(code, code.length) ? code : null;
+}
+
+// Two FNV-1a hashes over words, which find changes but no forgeries. Loading `crypto` takes longer than most functions save.
+function digest(bytes, size) {
+  const words = new Int32Array(bytes.buffer, bytes.byteOffset, bytes.length >> 2);
   let first = 0x811c9dc5;
   let second = size;
-  for (let at = 0; at < words.length; at += 1) {
-    first = Math.imul(first ^ words[at], 0x01000193);
-    second = Math.imul(second ^ words[at] ^ (first >>> 15), 0x01000193);
-  }
+  const add = (word) => {
+    first = Math.imul(first ^ word, 0x01000193);
+    second = Math.imul(second ^ word ^ (first >>> 15), 0x01000193);
+  };
+  for (let at = 0; at < words.length; at += 1) add(words[at]);
+  for (let at = words.length << 2; at < bytes.length; at += 1) add(bytes[at]);
   return [first, second, size].map((each) => (each >>> 0).toString(16).padStart(8, '0')).join('');
 }
 
-module.exports = { NOT_FOR_SCRIPTS, compile, install, nameOf, read };
+module.exports = { NOT_FOR_SCRIPTS, compile, install, nameOf, read, sealed };

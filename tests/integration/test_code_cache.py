@@ -157,6 +157,12 @@ def test_code_cache_of_node_without_one_is_used_and_changes_nothing(write, call,
     with_cache = call(version, handler="seen.handler")
     (folder / of_source).write_bytes(saved[0][of_other])
     assert call(version, handler="old.handler")[0] == EVENT["n"] * 4  # the code of the other source ran
+    for place in (100, -40, -1):
+        damaged = bytearray(saved[0][of_other])
+        damaged[place] ^= 1
+        (folder / of_source).write_bytes(damaged)
+        assert call(version, handler="old.handler")[0] == ANSWER
+    (folder / of_source).write_bytes(saved[0][of_other])
     file.write_text(source + " ")
     assert call(version, handler="old.handler")[0] == ANSWER
     shutil.rmtree(function / ".nodelayer")
