@@ -70,6 +70,7 @@ _TOGETHER = {
         "tests/integration/test_build_layer.py",
         "tests/integration/test_check_builds.py",
         "tests/integration/test_code_cache.py",
+        "tests/integration/test_image.py",
         "tests/integration/test_run.py",
         "tests/integration/test_sam.py",
         "tests/integration/test_verify_layer.py",

@@ -1,8 +1,8 @@
-"""Commands that build, try and check layers: build-layer, run, test-layer, verify-layer, download, clean."""
+"""Commands that build, try and check layers and images: build-layer, build-image, run, test-layer, others."""
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,10 +31,13 @@ from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError
 from nodelayer.github import step_outputs
 
 if TYPE_CHECKING:
+    from nodelayer.architecture import Architecture
     from nodelayer.aws.layers import Content
+    from nodelayer.emulation.invoke import InvokeRequest
+    from nodelayer.emulation.rie import Answer
     from nodelayer.layer.artifact import Artifact
-    from nodelayer.layer.build import BuildContext
-    from nodelayer.layer.record import BuildRecord
+    from nodelayer.layer.build import BuildContext, BuildOptions
+    from nodelayer.layer.record import BuildRecord, LayerTarget
     from nodelayer.node.releases import Choice
     from nodelayer.node.versions import Spec
     from nodelayer.util.console import Reporter
@@ -103,11 +106,65 @@ def build_layer(  # noqa: PLR0913, PLR0917 - each is a flag
 
 
 @command(
+    name="build-image",
+    help={
+        "node": f"{FILE_SPEC}{COMMAS}",
+        "built": "build an image of every layer in --out, and no layer, instead of --node",
+        "arch": "architecture: x86_64, arm64 or all (default), which one image then supports",
+        "base": "base image, as host/name@sha256:..., as the folder of an OCI layout, or as an archive of "
+        "one or of docker save (default: Lambda's image of provided.al2023, pinned by its digest)",
+        "out": "folder for the image; layers that are missing are built there, too (default: dist)",
+        "docker_archive": "also write an archive for docker load",
+    },
+)
+def build_image(  # noqa: PLR0913, PLR0917 - each is a flag
+    _ctx: Context,
+    node: str = "",
+    built: bool = False,  # noqa: FBT001, FBT002
+    arch: str = "all",
+    base: str = "",
+    out: str = "dist",
+    docker_archive: bool = False,  # noqa: FBT001, FBT002
+) -> None:
+    """Build an OCI image of a Node.js version, with the files of its layers in /var/runtime. Needs no Docker.
+
+    Prints the folder of each image, an OCI layout. Set --node or --built. Example: build-image --node 24
+    """
+    if built == bool(node):
+        raise InvalidInputError("--node or --built is required, not both", todo="use --node VERSION")
+    from nodelayer.image import base as bases
+    from nodelayer.image import build as images
+    from nodelayer.layer.build import BuildOptions
+    from nodelayer.util.attempts import attempt_each
+    from nodelayer.util.cache import DownloadCache
+
+    layer_options = BuildOptions(Path(out), base_image=base_image())
+    context = build_context("auto", signature=True)
+    wanted: Mapping[str, Sequence[Architecture]]
+    if built:
+        wanted, failures = images.built(layer_options, architecture.parse(arch), context.paths)
+        for failure in failures:
+            context.reporter.fail(f"nodelayer: {failure}")
+    else:
+        chosen, failures = _choose(node, arch, context)
+        wanted = {version: architecture.parse(arch) for version, _ in chosen}
+    with bases.opened(base or bases.pinned(), DownloadCache(cache_folder()), context.reporter) as opened:
+
+        def build_one(version: str) -> None:
+            options = images.ImageOptions(layer_options, wanted[version], docker_archive)
+            print(Path(out) / images.build(version, opened, options, context).layout)
+
+        failures += attempt_each(list(wanted), build_one, context.reporter, name=str)
+    _end(failures)
+
+
+@command(
     name="run",
     repeated=["env"],
     help={
         "node": f"{FILE_SPEC} (default: the newest version in --out)",
         "layer-arn": "ARN of a published layer version to download, verify and run, instead of --node",
+        "image": "run on the image of that version in Docker; a missing image is built",
         "env": "environment variable of the function, as NAME=value; may be repeated",
         "env_file": "file with environment variables of the function, one NAME=value on each line",
         "aws_credentials": "give the function your AWS credentials and region; not with --layer-arn",
@@ -132,8 +189,9 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     env: Sequence[str] | None = None,
     env_file: str = "",
     aws_credentials: bool = False,  # noqa: FBT001, FBT002
+    image: bool = False,  # noqa: FBT001, FBT002
 ) -> None:
-    """Run a function on a layer in AWS's Runtime Interface Emulator, without Docker, and print its answer.
+    """Run a function on a layer in AWS's Runtime Interface Emulator, and print its answer.
 
     The function gets the variables that Lambda sets and those that you name. With --layer-arn, it also has
     no network and sees no other files, if this machine can do that. Exit code 8 means that the function
@@ -146,14 +204,7 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util import confined
     from nodelayer.util.temporary import temporary_folder
 
-    for flag, value in (("--node", node), ("--layer-arn", layer_arn)):
-        if value == "":
-            raise InvalidInputError(
-                f"{flag} has no value", todo="check the command that should print it, or omit the flag"
-            )
-    if layer_arn and (node or aws_credentials):
-        other = "--node" if node else "--aws-credentials"
-        raise InvalidInputError(f"{other} and --layer-arn are mutually exclusive", todo="use one")
+    _check_origin(node, layer_arn, aws_credentials=aws_credentials, image=image)
     variables = invoke.variables(env or (), env_file)
     if aws_credentials or (profile and not layer_arn):
         from nodelayer.aws.credentials import variables as aws_variables
@@ -180,9 +231,13 @@ def run_function(  # noqa: PLR0913, PLR0917 - each is a flag
                 target = LayerTarget(choose_one(_only_spec(node), host, context.source), host)
             else:
                 target = build.newest(options.out, host)
-            record = build.built_or_build(target, options, context)
-            label, zipped = f"Node.js {record.node_version}", options.out / record.zip
-        answer = invoke.run(zipped, request, context.emulator(host))
+            label = f"Node.js {target.version}"
+            if not image:
+                zipped = options.out / build.built_or_build(target, options, context).zip
+        if image:
+            answer = _run_image(target, options, request, context)
+        else:
+            answer = invoke.run(zipped, request, context.emulator(host))
     invoke.show(answer, label, context.reporter)
     print(answer.payload.decode(errors="replace"))
     if answer.failed:
@@ -391,6 +446,36 @@ def clean(_ctx: Context, out: str = "dist", downloads: bool = False) -> None:  #
     if downloads:
         freed = DownloadCache(cache_folder()).clear()
         reporter.say(f"{megabytes(freed)} of downloads deleted")
+
+
+def _check_origin(node: str | None, layer_arn: str | None, *, aws_credentials: bool, image: bool) -> None:
+    for flag, value in (("--node", node), ("--layer-arn", layer_arn)):
+        if value == "":
+            raise InvalidInputError(
+                f"{flag} has no value", todo="check the command that should print it, or omit the flag"
+            )
+    if layer_arn and (node or aws_credentials or image):
+        other = "--node" if node else "--aws-credentials" if aws_credentials else "--image"
+        raise InvalidInputError(f"{other} and --layer-arn are mutually exclusive", todo="use one")
+
+
+def _run_image(
+    target: "LayerTarget", options: "BuildOptions", request: "InvokeRequest", context: "BuildContext"
+) -> "Answer":
+    """Run a function on an image in Docker; build the image first if it is missing."""
+    from nodelayer.emulation import image
+    from nodelayer.image import artifact, base
+    from nodelayer.image import build as images
+    from nodelayer.util.cache import DownloadCache
+
+    engine = context.engine()
+    if not images.existing(target, options, context):
+        image_options = images.ImageOptions(options, (target.architecture,))
+        with base.opened(base.pinned(), DownloadCache(cache_folder()), context.reporter) as opened:
+            images.build(target.version, opened, image_options, context)
+    built = artifact.open_image(images.record_path(options.out, target.version))
+    loaded = image.load(built, target.architecture, engine)
+    return image.invoke_once(loaded, request, context.emulator(target.architecture))
 
 
 def _name(choice: "Choice") -> str:

@@ -13,7 +13,10 @@ from nodelayer.cli.command import ROOT, command
 from nodelayer.github import step_outputs
 from nodelayer.util.console import Reporter
 
-BENCHMARKS = ("sizes", "build", "runtime", "code_cache", "endurance", "publish", "catalog", "startup")
+BENCHMARKS = (
+    *("sizes", "build", "runtime", "code_cache", "endurance"),
+    *("publish", "publish_runtime", "catalog", "startup"),
+)
 
 
 @command(

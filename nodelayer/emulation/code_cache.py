@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.resources import files as resources
 from pathlib import Path
@@ -223,18 +223,22 @@ def _docker_sandbox(engine: Engine, architecture: Architecture, base_image: str 
     base = base_reference("provided.al2023", base_image, architecture)
 
     def run(function: Path, layer: Path, work: Path, arguments: Sequence[str]) -> str:
-        packed = io.BytesIO()
-        with tarfile.open(fileobj=packed, mode="w") as tar:
-            for folder, name in ((layer, "opt"), (function, "var/task"), (work, _WORK.lstrip("/"))):
-                tar.add(folder, name, filter=_for_everybody)
+        packed = packed_folders({"opt": layer, "var/task": function, _WORK.lstrip("/"): work})
         command = _command(_WORK, arguments)
-        output, exported = engine.run(
-            base, architecture, packed.getvalue(), command, _VARIABLES, f"{_WORK}/cache"
-        )
+        output, exported = engine.run(base, architecture, packed, command, _VARIABLES, f"{_WORK}/cache")
         _extract(exported, work)
         return output
 
     return run
+
+
+def packed_folders(folders: Mapping[str, Path]) -> bytes:
+    """Return a tar archive of files and folders, by their paths in it, that every user can read."""
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as tar:
+        for name, folder in folders.items():
+            tar.add(folder, name, filter=_for_everybody)
+    return packed.getvalue()
 
 
 def _extract(exported: IO[bytes], work: Path) -> None:

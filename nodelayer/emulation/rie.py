@@ -4,6 +4,7 @@ https://github.com/aws/aws-lambda-runtime-interface-emulator. The emulator is pa
 downloads that package's wheel, and rie.json pins its hash.
 """
 
+import functools
 import hashlib
 import os
 import re
@@ -13,7 +14,7 @@ import subprocess
 import time
 import uuid
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -50,6 +51,7 @@ LAMBDA_VARIABLES = {
 _PORTS = (8080, 9001)  # of a confined emulator
 _START_S = 15.0
 _SLACK_S = 60.0
+_PROBE_S = 5.0
 _TRIES = 3
 _MOST_ANSWER = 64 * 1024 * 1024
 _MOST_LOG = 8 * 1024 * 1024
@@ -135,21 +137,7 @@ def invoke_once(sandbox: Sandbox, event: bytes, *, rie: Path) -> Answer:
                 f"the folder of the {what} does not exist", where=str(folder), todo="name a folder"
             )
     with running(sandbox, rie=rie) as emulator:
-        payload, status = emulator.invoke(event)
-        # the emulator writes the times after the answer
-        times = emulator.report(_INVOKE if status == HTTPStatus.OK else _INIT)
-        error_type = _error_type(payload, status)
-        logs = "".join(
-            line for line in emulator.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
-        )
-    return Answer(
-        payload=payload,
-        failed=error_type is not None,
-        error_type=error_type,
-        logs=logs,
-        init_ms=_milliseconds(_INIT, times),
-        duration_ms=_milliseconds(_INVOKE, times),
-    )
+        return emulator.answer(event)
 
 
 def _error_type(payload: bytes, status: int) -> str | None:
@@ -175,15 +163,52 @@ def _milliseconds(pattern: re.Pattern[str], report: str) -> float | None:
 
 
 class Emulator:
-    """A running emulator. Use `running` to create one."""
+    """A running emulator on a port of this machine, or on a Unix socket. Use `running` to create one.
+
+    `has_ended` tells whether its process has, and `output` returns what it wrote to `stdout` or `stderr`.
+    """
 
     def __init__(
-        self, process: "subprocess.Popen[bytes]", address: int | str, scratch: Path, timeout_s: int
+        self,
+        has_ended: Callable[[], bool],
+        output: Callable[[str], str],
+        address: int | str,
+        timeout_s: int,
     ) -> None:
-        self._process = process
-        self._scratch = scratch
+        self._has_ended = has_ended
+        self._output = output
         self._timeout_s = timeout_s
         self._address = address
+
+    def answer(self, event: bytes) -> Answer:
+        """Invoke the function; return its answer, logs and times. Raises FunctionError."""
+        payload, status = self.invoke(event)
+        # the emulator writes the times after the answer
+        times = self.report(_INVOKE if status == HTTPStatus.OK else _INIT)
+        error_type = _error_type(payload, status)
+        return Answer(
+            payload=payload,
+            failed=error_type is not None,
+            error_type=error_type,
+            logs="".join(
+                line for line in self.logs().splitlines(keepends=True) if not _OWN_LINES.match(line)
+            ),
+            init_ms=_milliseconds(_INIT, times),
+            duration_ms=_milliseconds(_INVOKE, times),
+        )
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        """Wait until it answers HTTP, for an emulator behind a proxy that accepts connections before."""
+        deadline = time.monotonic() + timeout_s
+        while not self._has_ended() and time.monotonic() < deadline:
+            with (
+                suppress(OSError, HTTPException),
+                closing(_connected(self._address, _PROBE_S)) as connection,
+            ):
+                connection.request("GET", "/")
+                connection.getresponse().read()
+                return
+            time.sleep(0.05)
 
     def invoke(self, event: bytes) -> tuple[bytes, int]:
         """Invoke the function; return the payload and the HTTP status.
@@ -197,7 +222,7 @@ class Emulator:
                 answer = connection.getresponse()
                 return answer.read(_MOST_ANSWER), answer.status
         except (OSError, HTTPException) as error:
-            why = "ended early" if self._process.poll() is not None else "did not answer"
+            why = "ended early" if self._has_ended() else "did not answer"
             raise FunctionError(
                 f"the Runtime Interface Emulator {why}",
                 where=f"{self._timeout_s} s for the function and {_SLACK_S:.0f} s for its start",
@@ -209,13 +234,13 @@ class Emulator:
 
         Only the first 8 MB, because a function may write without end.
         """
-        return _beginning(self._scratch / "stdout")
+        return self._output("stdout")
 
     def report(self, awaited: re.Pattern[str] | None = None) -> str:
         """Return the emulator's own output; wait up to a second for a line that matches `awaited`."""
         deadline = time.monotonic() + 1
         while True:
-            text = _beginning(self._scratch / "stderr")
+            text = self._output("stderr")
             if awaited is None or awaited.search(text) or time.monotonic() > deadline:
                 return text
             time.sleep(0.01)
@@ -249,11 +274,21 @@ def running(sandbox: Sandbox, *, rie: Path, environ: Mapping[str, str] | None = 
         try:
             start = _start_confined if sandbox.confined else _start
             process, address = start(sandbox, rie, variables, scratch)
-            yield Emulator(process, address, scratch, sandbox.timeout_s)
+            has_ended = functools.partial(_has_ended, process)
+            yield Emulator(has_ended, functools.partial(_written, scratch), address, sandbox.timeout_s)
         finally:
             _stop(mark)
             if process is not None:
                 process.wait()
+
+
+def _has_ended(process: "subprocess.Popen[bytes]") -> bool:
+    return process.poll() is not None
+
+
+def _written(scratch: Path, stream: str) -> str:
+    with (scratch / stream).open("rb") as file:
+        return file.read(_MOST_LOG).decode("utf-8", "replace")
 
 
 def _connected(address: int | str, timeout: float) -> HTTPConnection:
@@ -355,13 +390,8 @@ def _start(
     raise _not_started(scratch)
 
 
-def _beginning(path: Path) -> str:
-    with path.open("rb") as stream:
-        return stream.read(_MOST_LOG).decode("utf-8", "replace")
-
-
 def _not_started(scratch: Path) -> MachineError:
-    last = _beginning(scratch / "stderr").strip().splitlines()
+    last = _written(scratch, "stderr").strip().splitlines()
     return MachineError("the Runtime Interface Emulator does not start", todo=last[-1] if last else "")
 
 

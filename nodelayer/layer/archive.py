@@ -11,7 +11,7 @@ import struct
 import threading
 import zipfile
 import zlib
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -79,7 +79,7 @@ def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") ->
             raise InvalidInputError(f"two files of the layer have the path {entry.path}", todo="rename one")
         seen.add(entry.path)
         name = entry.path.encode()
-        compressed = _compress(entry.data, LEVELS[compression])
+        compressed = compress(entry.data, compression, deflate.deflate_compress)
         method = _DEFLATED
         if len(compressed) >= len(entry.data):
             compressed, method = entry.data, _STORED
@@ -106,11 +106,14 @@ def write(entries: Iterable[Entry], out: BinaryIO, compression: str = "best") ->
     out.write(b"PK\x05\x06" + struct.pack("<HHHHIIH", 0, 0, len(seen), len(seen), len(directory), offset, 0))
 
 
-def _compress(data: bytes, level: int) -> bytes:
-    """Compress in a daemon thread: it takes seconds, and Python would handle Ctrl-C only afterwards."""
+def compress(data: bytes, compression: str, method: Callable[[bytes, int], bytes | bytearray]) -> bytes:
+    """Compress with a function of libdeflate; `compression` is a key of LEVELS.
+
+    It takes seconds, so it runs in a daemon thread: otherwise Python would handle Ctrl-C only afterwards.
+    """
     results: list[bytes] = []
     thread = threading.Thread(
-        target=lambda: results.append(bytes(deflate.deflate_compress(data, level))), daemon=True
+        target=lambda: results.append(bytes(method(data, LEVELS[compression]))), daemon=True
     )
     thread.start()
     thread.join()

@@ -114,7 +114,8 @@ def built_records(out: Path) -> list[BuildRecord]:
     Raises:
         NotVerifiedError: A file is not a build record.
     """
-    files = sorted(path for path in out.glob("nodejs-*.json") if not path.name.endswith(".cdx.json"))
+    others = (".cdx.json", ".image.json")
+    files = sorted(path for path in out.glob("nodejs-*.json") if not path.name.endswith(others))
     return [load(path) for path in files]
 
 

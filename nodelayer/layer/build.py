@@ -74,7 +74,7 @@ def build(target: LayerTarget, options: BuildOptions, context: BuildContext) -> 
     """
     _check(options)
     say = context.reporter.say
-    with _staging(options.out, target.stem) as staging:
+    with staging_folder(options.out, target.stem) as staging:
         files = context.source.fetch(target.version, target.architecture)
         release = f"Node.js {target.version} for {target.architecture}"
         say(f"{release} from {files.record.name}: {files.record.checks}")
@@ -243,7 +243,7 @@ def _prove_in_docker(  # noqa: PLR0913, PLR0917 - every input of a proof
 
 
 @contextmanager
-def _staging(out: Path, stem: str) -> Iterator[Path]:
+def staging_folder(out: Path, stem: str) -> Iterator[Path]:
     """Create a temporary folder inside `out`; convert OSError to MachineError."""
     try:
         out.mkdir(parents=True, exist_ok=True)

@@ -13,8 +13,8 @@ import tempfile
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
@@ -41,6 +41,7 @@ from nodelayer.layer.archive import Entry
 from nodelayer.layer.record import BuilderRecord, LayerProof
 from nodelayer.util.console import Reporter
 from nodelayer.util.json_text import loads
+from nodelayer.util.temporary import temporary_folder
 
 _TERMINAL = re.compile(r"\x1b\[[0-9;]*m")
 _BUILDER_LINES = ("--->", "Removing intermediate container")
@@ -56,6 +57,7 @@ _EMPTY_ROUNDS_AFTER_INTERRUPTION = 3
 _PROOF = "nodelayer-proof: "
 _PROOF_S = 300  # an emulated architecture is slow
 _MOST_OUTPUT = 1_000_000  # bytes
+_MOST_LOG = 8 * 1024 * 1024  # bytes
 _CONFINED: dict[str, Any] = {
     "network_mode": "none",
     "user": "65534:65534",
@@ -246,6 +248,60 @@ class Engine:
         except (DockerException, requests.RequestException) as error:
             raise _explained(error, base) from error
 
+    def load(self, tag: str, image_id: str, write: Callable[[Path], None]) -> None:
+        """Load an image from the archive that `write` writes, unless its tag names it already.
+
+        Raises:
+            UnreachableError: The daemon does not answer.
+        """
+        try:
+            with suppress(ImageNotFound):
+                if self._client.images.get(tag).id == image_id:
+                    return
+            with temporary_folder("nodelayer-image-") as scratch:
+                write(scratch / "image.tar")
+                with self._reporter.work(f"loading {tag}"), (scratch / "image.tar").open("rb") as stream:
+                    self._client.images.load(stream)
+        except (DockerException, requests.RequestException) as error:
+            raise _explained(error, tag) from error
+
+    @contextmanager
+    def serving(  # noqa: PLR0913, PLR0917 - every input of a container
+        self,
+        image: str,
+        architecture: Architecture,
+        files: bytes,
+        command: Sequence[str],
+        environ: Mapping[str, str],
+        port: int,
+    ) -> Iterator["Server"]:
+        """Run a server in a container with added files (a tar archive), and remove the container afterwards.
+
+        Raises:
+            UnreachableError: The daemon does not answer.
+        """
+        rights = {**_CONFINED, "network_mode": "bridge", "read_only": False, "user": ""}
+        try:
+            container = self._client.containers.create(
+                image,
+                list(command[1:]),
+                entrypoint=list(command[:1]),
+                environment=dict(environ),
+                platform=architecture.docker,
+                ports={f"{port}/tcp": ("127.0.0.1", 0)},
+                **rights,
+            )
+            try:
+                container.put_archive("/", files)
+                container.start()
+                container.reload()
+                (published,) = container.ports[f"{port}/tcp"] or []
+                yield Server(container, int(published["HostPort"]))
+            finally:
+                container.remove(force=True)
+        except (DockerException, requests.RequestException) as error:
+            raise _explained(error, image) from error
+
     def _test(self, image: str, request: ProofRequest) -> tuple[IO[bytes], bytes]:
         """Test the layer in a container; return the files of /opt and the report as JSON."""
         lines: list[str] = []
@@ -292,6 +348,31 @@ class Engine:
                 if empty >= empty_rounds:
                     return
             time.sleep(_CLEANUP_PAUSE_S)
+
+
+@dataclass(frozen=True)
+class Server:
+    """A server in a container, and its port on this machine."""
+
+    _container: Container
+    port: int
+
+    def has_ended(self) -> bool:
+        """Tell whether the server has ended."""
+        self._container.reload()
+        return bool(self._container.status != "running")
+
+    def output(self, stream: str) -> str:
+        """Return what it wrote so far to `stdout` or `stderr`, at most 8 MB."""
+        logs = self._container.logs(
+            stdout=stream == "stdout", stderr=stream == "stderr", stream=True, follow=False
+        )
+        written = bytearray()
+        for chunk in logs:
+            written += chunk
+            if len(written) > _MOST_LOG:
+                break
+        return written[:_MOST_LOG].decode(errors="replace")
 
 
 def _run(container: Container, *, stderr: bool = True) -> Iterator[str]:

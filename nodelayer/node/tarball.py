@@ -126,17 +126,17 @@ class _Decompressed(io.RawIOBase):
         return part
 
 
-class _Tar(tarfile.TarFile):
+class LimitedTarFile(tarfile.TarFile):
     """A tar archive with limits for headers that describe a later header."""
 
     extended = 0
     nested = 0
 
 
-class _Member(tarfile.TarInfo):
+class LimitedTarInfo(tarfile.TarInfo):
     """A member whose headers are checked before tarfile reads their content."""
 
-    def _proc_member(self, tar: _Tar) -> tarfile.TarInfo:  # tarfile's extension point
+    def _proc_member(self, tar: LimitedTarFile) -> tarfile.TarInfo:  # tarfile's extension point
         if self.type == tarfile.GNUTYPE_SPARSE:
             raise tarfile.ReadError("it has a sparse file")
         extended = self.type in _EXTENDED
@@ -148,7 +148,7 @@ class _Member(tarfile.TarInfo):
             or tar.nested > _MOST_NESTED
             or (self.type == tarfile.XGLTYPE and (tar.pax_headers or self.size > _MOST_GLOBAL))
         ):
-            raise tarfile.ReadError("its headers are larger than those of any release")
+            raise tarfile.ReadError("its headers are too large")
         return super()._proc_member(tar)  # type: ignore[misc, no-any-return]
 
     def _sparse(self, *_: object) -> None:
@@ -186,7 +186,7 @@ def _read(stream: _Measured, wanted: Mapping[str, int], where: str) -> dict[str,
     found: dict[str, bytes] = {}
     top_folders: set[str] = set()
     total = count = 0
-    with _Tar.open(fileobj=stream, mode="r|", tarinfo=_Member) as tar:
+    with LimitedTarFile.open(fileobj=stream, mode="r|", tarinfo=LimitedTarInfo) as tar:
         while (member := tar.next()) is not None:
             tar.members = []  # type: ignore[attr-defined]  # it would keep them all
             count += 1

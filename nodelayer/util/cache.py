@@ -64,8 +64,11 @@ class DownloadCache:
             path.unlink(missing_ok=True)
             return None
 
-    def add(self, partial: Path) -> str:
-        """Move a complete file from `partial/` to the blobs, atomically; return its sha256 in hex."""
+    def add(self, partial: Path, *, prune: bool = True) -> str:
+        """Move a complete file from `partial/` to the blobs, atomically; return its sha256 in hex.
+
+        For several files, it is enough to `prune` the cache once, which looks at every file.
+        """
         with self._machine():
             with partial.open("rb") as stream:
                 sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
@@ -74,7 +77,8 @@ class DownloadCache:
             path.parent.mkdir(parents=True, exist_ok=True)
             partial.replace(path)
             path.touch()
-        self.prune()
+        if prune:
+            self.prune()
         return sha256
 
     def read_document(self, name: str) -> bytes | None:

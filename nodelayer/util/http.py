@@ -1,11 +1,11 @@
-"""HTTP GET with a size limit, timeouts and a few retries."""
+"""HTTP requests with a size limit, timeouts and a few retries."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 from urllib.parse import urljoin, urlsplit, urlunsplit
 
 import requests
@@ -45,7 +45,7 @@ class Answer:
 
 
 class Web:
-    """GET requests through the proxies that the environment names. `todo` is the advice in every error."""
+    """Requests through the proxies that the environment names. `todo` is the advice in every error."""
 
     def __init__(self, *, todo: str) -> None:
         self._todo = todo
@@ -55,7 +55,7 @@ class Web:
             total=_RETRIES,
             backoff_factor=_BACKOFF,
             status_forcelist=_BUSY,
-            allowed_methods=("GET",),
+            allowed_methods=("GET", "HEAD"),
             raise_on_status=False,
             respect_retry_after_header=False,  # a host may ask for an hour
         )
@@ -90,23 +90,47 @@ class Web:
 
     @contextmanager
     def stream(
-        self, url: str, headers: Mapping[str, str], *, also: tuple[HTTPStatus, ...] = ()
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        *,
+        also: tuple[HTTPStatus, ...] = (),
+        method: str = "GET",
+        data: bytes | IO[bytes] | None = None,
     ) -> Iterator[requests.Response]:
         """Open an uncompressed response of status 200, 206, 404, 416 or one of `also`.
+
+        Redirects are followed for GET and HEAD only.
 
         Raises:
             UnreachableError: The host cannot be reached, or answers with another status.
             requests.RequestException: The connection is interrupted while the body is read.
         """
         try:
-            response = self._open(url, {"Accept-Encoding": "identity", **headers}, _STREAMED + also)
+            identity = {"Accept-Encoding": "identity", **headers}
+            response = self._open(url, identity, _STREAMED + also, method, data)
         except _FAILURES as error:
             raise self._failed(_reason(error, url), url) from error
         with response:
             yield response
 
-    def _open(self, url: str, headers: Mapping[str, str], usual: tuple[HTTPStatus, ...]) -> requests.Response:
-        response = self._session.get(url, headers=dict(headers), stream=True, timeout=TIMEOUTS)
+    def _open(
+        self,
+        url: str,
+        headers: Mapping[str, str],
+        usual: tuple[HTTPStatus, ...],
+        method: str = "GET",
+        data: bytes | IO[bytes] | None = None,
+    ) -> requests.Response:
+        response = self._session.request(
+            method,
+            url,
+            headers=dict(headers),
+            data=data,
+            stream=True,
+            timeout=TIMEOUTS,
+            allow_redirects=method in {"GET", "HEAD"},
+        )
         if response.status_code not in usual:
             response.close()
             raise self._failed(f"{_host(url)} answered with HTTP status {response.status_code}", url)

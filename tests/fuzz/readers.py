@@ -23,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from fuzz import mutations
+from fuzz import images, mutations
 from hypothesis import HealthCheck, Phase, Verbosity, given, seed, settings
 from hypothesis import strategies as st
 from requests import RequestException
@@ -31,14 +31,14 @@ from requests import RequestException
 from nodelayer.architecture import X86_64
 from nodelayer.aws import arn, layers
 from nodelayer.emulation import code_cache, invoke, rie
-from nodelayer.errors import FunctionError, NodelayerError, NotVerifiedError, UnreachableError
+from nodelayer.errors import FunctionError, NodelayerError, NotVerifiedError, UnreachableError, printable
 from nodelayer.github import builds
 from nodelayer.layer import abi, archive, elf, inspection, record
 from nodelayer.manifest import schema
 from nodelayer.node import openpgp, tarball, versions
 from nodelayer.node.sources import nodejs_org, npm
 from nodelayer.node.sources.base import SourceContext
-from nodelayer.publish.layers import canary
+from nodelayer.publish import canary
 from nodelayer.util import http
 from nodelayer.util.cache import DownloadCache
 from nodelayer.util.console import Reporter
@@ -209,7 +209,7 @@ def read_outcome(data, folder):
         code_cache._check_outcome(data.decode("utf-8", "replace"), request)
     except FunctionError as error:  # what a valid outcome may say
         line = str(error)
-    assert line.isprintable()
+    assert line == printable(line)
 
 
 def read_redirect(data, _folder):
@@ -259,6 +259,19 @@ FORMATS = {
     "log": Format(read_log, in_corpus("rie.log")),
     "code cache outcome": Format(read_outcome, in_corpus("outcome.json"), json=True),
     "redirect": Format(read_redirect, [b"https://user:pass@example.com/b?c#d", b"//b/c"]),
+    "OCI index": Format(images.read_index, [images.INDEX], json=True),
+    "OCI manifest": Format(images.read_manifest, [images.MANIFEST], json=True),
+    "OCI config": Format(images.read_config, [images.CONFIG], json=True),
+    "image archive": Format(images.read_archive, [images.SAVED, images.ARCHIVE]),
+    "image archive, valid checksums": Format(
+        images.read_archive, [images.SAVED, images.ARCHIVE], with_checksums
+    ),
+    "registry error": Format(
+        images.read_error, [b'{"errors": [{"code": "DENIED", "message": "no"}]}'], json=True
+    ),
+    "image reference": Format(
+        images.read_reference, [b"public.ecr.aws/lambda/provided:al2023@sha256:" + b"a" * 64]
+    ),
 }
 """By name."""
 
@@ -314,7 +327,7 @@ def run(name, count, folder):
             signal.setitimer(signal.ITIMER_PROF, 0)
             seen["peak_mb"] = max(seen["peak_mb"], memory("VmHWM") - before >> 10)
             tried["refused" if line else "accepted"] += 1
-            assert line.isprintable()
+            assert line == printable(line)
             assert len(line) < MOST_LINE
 
         try:
