@@ -1,6 +1,6 @@
 """Entries of a manifest for the tests of the catalogue."""
 
-from nodelayer.manifest.model import Layer, Published, Source
+from nodelayer.manifest.model import Layer, Published, RuntimeVersion, Source
 
 KEY = "C4F0DFFF4E8C1A8236409D08E73BC641CC11F4C8"
 EVIL = "</script><script>alert(1)</script><img src=x onerror=\"document.title='run'\">\"'&<!--"
@@ -46,6 +46,25 @@ def layer(  # noqa: PLR0913 - what differs between entries
             for number, region in enumerate(regions)
         },
     )
+
+
+def runtimes(node, regions=("eu-west-1",), *, build="1.1.0", architectures=("arm64", "x86_64"), **more):
+    """Make the entries of a runtime version by ARN."""
+    name = f"nodejs-{node.partition('.')[0]}"
+    host = "123456789012.dkr.ecr.{}.amazonaws.com/nodelayer/{}"
+    return {
+        f"arn:{partition(region)}:lambda:{region}:123456789012:runtime/{name}/version/{node}_{build}": (
+            RuntimeVersion(
+                node_version=node,
+                nodelayer_version=build,
+                architectures=list(architectures),
+                image=f"{host.format(region, name)}@sha256:{'0' * 64}",
+                published=f"2026-11-25T20:15:{number:02}Z",
+                **more,
+            )
+        )
+        for number, region in enumerate(regions)
+    }
 
 
 def partition(region):

@@ -14,9 +14,9 @@ from msgspec import to_builtins
 
 from nodelayer import architecture
 from nodelayer.aws import runtimes
-from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.aws.arn import LayerVersionArn, RuntimeVersionArn
 from nodelayer.catalog import snippets, templates
-from nodelayer.manifest.model import Canary, Layer, Manifest, Published, Source
+from nodelayer.manifest.model import Canary, Layer, Manifest, Published, RuntimeVersion, Source
 from nodelayer.node import versions
 
 _TEMPLATE = "page.html"
@@ -28,6 +28,7 @@ _COLUMNS = (
 _BUILD_FILES = (("SBOM (CycloneDX)", "cdx.json"), ("Build record", "json"), ("Zip", "zip"))
 
 LiveLayer = tuple[Layer, Mapping[str, Published]]
+LiveRuntime = tuple[RuntimeVersionArn, RuntimeVersion]
 T = TypeVar("T")
 
 
@@ -46,6 +47,7 @@ def render(manifest: Manifest, region_names: Mapping[str, str], assets_url: str 
         script_hash=_csp_hash(script),
         data=page_data(manifest, region_names, assets_url),
         newest=_newest_of_each_line(manifest),
+        runtime_lines=_runtime_lines(manifest),
         withdrawn=[
             (layer, each)
             for layer in manifest.layers
@@ -60,11 +62,18 @@ def render(manifest: Manifest, region_names: Mapping[str, str], assets_url: str 
 def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: str = "") -> dict[str, object]:
     """Return the data for the page's script: a column for each field, and indexes for repeated values."""
     layers = _live_layers(manifest)
-    nodes = sorted({layer.node_version for layer, _ in layers}, key=versions.sort_key)
-    builds = sorted({layer.nodelayer_version for layer, _ in layers}, key=versions.sort_key)
-    regions = sorted({region for _, live in layers for region in live})
+    live_runtimes = _live_runtimes(manifest)
+    entries: list[Layer | RuntimeVersion] = [
+        *(layer for layer, _ in layers),
+        *(version for _, version in live_runtimes),
+    ]
+    nodes = sorted({each.node_version for each in entries}, key=versions.sort_key)
+    builds = sorted({each.nodelayer_version for each in entries}, key=versions.sort_key)
+    regions = sorted(
+        {region for _, live in layers for region in live} | {arn.region for arn, _ in live_runtimes}
+    )
     accounts: dict[tuple[str, str], int] = {}
-    access: dict[tuple[bool, tuple[str, ...]], int] = {}
+    access: dict[tuple[bool, tuple[str, ...], tuple[str, ...]], int] = {}
     places: dict[tuple[int, ...], int] = {}
     runtime_sets: dict[tuple[str, ...], int] = {}
     sources: dict[Source | None, int] = {}
@@ -88,18 +97,31 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
                 _one_if_equal([each.version for each in live.values()]),
                 min(times),
                 _one_if_equal([each - min(times) for each in times]),
-                _one_if_equal(
-                    [_index(access, (each.public, tuple(each.organizations))) for each in live.values()]
-                ),
+                _one_if_equal([_index(access, _access(each)) for each in live.values()]),
                 layer.code_sha256,
                 _index(sources, layer.source),
                 _index(canaries, layer.canary),
             )
         )
+    grouped: dict[tuple[int, int, tuple[int, ...]], list[LiveRuntime]] = {}
+    for arn, version in live_runtimes:
+        kinds = tuple(_ARCHITECTURES.index(each) for each in version.architectures)
+        key = nodes.index(version.node_version), builds.index(version.nodelayer_version), kinds
+        grouped.setdefault(key, []).append((arn, version))
     return {
         "columns": {name: [row[column] for row in rows] for column, name in enumerate(_COLUMNS)},
+        "runtimeVersions": [
+            [
+                *key,
+                _index(places, tuple(regions.index(arn.region) for arn, _ in each)),
+                _one_if_equal([_index(accounts, (arn.partition, arn.account)) for arn, _ in each]),
+                _one_if_equal([_seconds(version.published) for _, version in each]),
+                _one_if_equal([_index(access, _access(version)) for _, version in each]),
+            ]
+            for key, each in grouped.items()
+        ],
         "nodes": nodes,
-        "lts": _lts_nodes(layers),
+        "lts": _lts_nodes(layers, live_runtimes),
         "lines": _lts_lines(nodes),
         "builds": builds,
         "architectures": _ARCHITECTURES,
@@ -111,8 +133,11 @@ def page_data(manifest: Manifest, region_names: Mapping[str, str], assets_url: s
         "sources": to_builtins(list(sources)),
         "canaries": to_builtins(list(canaries)),
         "runtimes": _runtime_dates(runtime_sets),
-        "snippets": [[name, each.title, each.template] for name, each in snippets.FORMATS.items()],
-        "words": _snippet_words(runtime_sets),
+        "snippets": [
+            [name, each.title, each.template, *([snippets.RUNTIME_FORMATS[name].template] if grouped else [])]
+            for name, each in snippets.FORMATS.items()
+        ],
+        "words": _snippet_words([*runtime_sets, *([("custom",)] if grouped else [])]),
         "assets": [assets_url, _BUILD_FILES] if assets_url else None,
     }
 
@@ -121,16 +146,40 @@ def _live_layers(manifest: Manifest) -> list[LiveLayer]:
     return [(layer, live) for layer in manifest.layers if (live := dict(layer.offered()))]
 
 
-def _lts_nodes(layers: Sequence[LiveLayer]) -> list[str]:
+def _live_runtimes(manifest: Manifest) -> list[LiveRuntime]:
+    return [
+        (RuntimeVersionArn.parse(arn), version) for arn, version in manifest.runtimes.items() if version.live
+    ]
+
+
+def _access(each: Published | RuntimeVersion) -> tuple[bool, tuple[str, ...], tuple[str, ...]]:
+    public = isinstance(each, Published) and each.public
+    return public, tuple(each.organizations), tuple(each.accounts)
+
+
+def _lts_nodes(layers: Sequence[LiveLayer], live_runtimes: Sequence[LiveRuntime]) -> list[str]:
     """Return the LTS releases, by the rule of `invoke arn`."""
+    published = [(layer.node_version, each.published) for layer, live in layers for each in live.values()]
+    published += [(version.node_version, version.published) for _, version in live_runtimes]
     return sorted(
-        {
-            layer.node_version
-            for layer, live in layers
-            if any(versions.lts_codename(layer.node_version, each.published) for each in live.values())
-        },
+        {version for version, when in published if versions.lts_codename(version, when)},
         key=versions.sort_key,
     )
+
+
+def _runtime_lines(manifest: Manifest) -> list[tuple[str, str, list[str]]]:
+    """Return the table of runtimes for readers without JavaScript: name, newest Node.js version, ARNs."""
+    lines: dict[int, list[LiveRuntime]] = {}
+    for arn, version in _live_runtimes(manifest):
+        lines.setdefault(versions.sort_key(version.node_version).major, []).append((arn, version))
+    return [
+        (
+            each[0][0].name,
+            max((version.node_version for _, version in each), key=versions.sort_key),
+            sorted({arn.runtime for arn, _ in each}),
+        )
+        for _, each in sorted(lines.items(), reverse=True)
+    ]
 
 
 def _lts_lines(nodes: Iterable[str]) -> dict[str, tuple[str, str]]:

@@ -6,10 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from nodelayer import architecture
 from nodelayer.errors import InvalidInputError
 
-_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_-]*")
+_PLAIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9.:_/-]*")
 _WORD = re.compile(r"<<(\w+)>>")
 _CDK_ARCHITECTURE = {"x86_64": "X86_64", "arm64": "ARM_64"}
 
@@ -33,12 +32,46 @@ class SnippetValues:
     as_json: Mapping[str, object]
 
     def __post_init__(self) -> None:
-        for name in ("arn", "region", "node_version", "runtime"):
-            _check_plain(name, getattr(self, name))
-        if self.architecture not in {each.name for each in architecture.ALL}:
-            raise InvalidInputError(
-                f"unknown architecture {self.architecture!r}", todo="a layer is for x86_64 or arm64"
-            )
+        _check("layer", self, ("arn", "region", "node_version", "runtime"))
+
+    @property
+    def formats(self) -> "Mapping[str, Format]":
+        """The formats of a layer."""
+        return FORMATS
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The words of a template that are not in every snippet."""
+        return words(self.architecture, self.runtime)
+
+
+@dataclass(frozen=True)
+class RuntimeSnippetValues:
+    """The values of a customer-managed runtime for a snippet. `arn` is the runtime's, without a version.
+
+    Raises:
+        InvalidInputError: As of SnippetValues.
+    """
+
+    arn: str
+    alias: str
+    region: str
+    node_version: str
+    architecture: str
+    as_json: Mapping[str, object]
+
+    def __post_init__(self) -> None:
+        _check("runtime", self, ("arn", "alias", "region", "node_version"))
+
+    @property
+    def formats(self) -> "Mapping[str, Format]":
+        """The formats of a runtime."""
+        return RUNTIME_FORMATS
+
+    @property
+    def words(self) -> dict[str, str]:
+        """The words of a template that are not in every snippet."""
+        return {"alias": self.alias, "cdk_architecture": _CDK_ARCHITECTURE[self.architecture]}
 
 
 @dataclass(frozen=True)
@@ -52,23 +85,24 @@ class Format:
         object.__setattr__(self, "template", self.template.strip("\n"))
 
 
-def render(format: str, layer: SnippetValues) -> str:  # noqa: A002 - the flag's own name
-    """Render the layer in one of FORMATS, without a newline at the end.
+def render(format: str, of: SnippetValues | RuntimeSnippetValues) -> str:  # noqa: A002 - the flag's own name
+    """Render a layer or a runtime in one of its formats, without a newline at the end.
 
     Raises:
-        InvalidInputError: The format is not one of FORMATS.
+        InvalidInputError: It does not have this format.
     """
-    if format not in FORMATS:
+    if format not in of.formats:
         raise InvalidInputError(
-            f"unknown format {format!r}", where="--format", todo=f"use {', '.join(FORMATS)}"
+            f"unknown format {format!r}", where="--format", todo=f"use {', '.join(of.formats)}"
         )
-    values = words(layer.architecture, layer.runtime) | {
-        "arn": layer.arn,
-        "region": layer.region,
-        "node_version": layer.node_version,
-        "json": json.dumps(dict(layer.as_json), indent=2),
+    values = of.words | {
+        "arn": of.arn,
+        "region": of.region,
+        "node_version": of.node_version,
+        "architecture": of.architecture,
+        "json": json.dumps(dict(of.as_json), indent=2),
     }
-    return _WORD.sub(lambda found: values[found[1]], FORMATS[format].template)
+    return _WORD.sub(lambda found: values[found[1]], of.formats[format].template)
 
 
 def render_regions(format: str, layers: Sequence[SnippetValues]) -> str:  # noqa: A002 - the flag's own name
@@ -100,7 +134,7 @@ def words(architecture: str, runtime: str) -> dict[str, str]:
     Raises:
         InvalidInputError: The runtime is not plain text.
     """
-    _check_plain("runtime", runtime)
+    _check_plain("layer's runtime", runtime)
     return {
         "architecture": architecture,
         "runtime": runtime,
@@ -109,10 +143,19 @@ def words(architecture: str, runtime: str) -> dict[str, str]:
     }
 
 
+def _check(kind: str, values: SnippetValues | RuntimeSnippetValues, names: Sequence[str]) -> None:
+    for name in names:
+        _check_plain(f"{kind}'s {name}", getattr(values, name))
+    if values.architecture not in _CDK_ARCHITECTURE:
+        raise InvalidInputError(
+            f"unknown architecture {values.architecture!r}", todo=f"a {kind} is for x86_64 or arm64"
+        )
+
+
 def _check_plain(name: str, text: str) -> None:
     if not _PLAIN.fullmatch(text):
         raise InvalidInputError(
-            f"the layer's {name} is not plain text: {text!r}",
+            f"the {name} is not plain text: {text!r}",
             todo="do not use this manifest, because the value could contain a command",
         )
 
@@ -274,6 +317,160 @@ aws lambda create-function \
   --layers <<arn>>
 """
 
+
+def _changed(template: str, *changes: tuple[str, str]) -> str:
+    """Return the template of a layer with changes, each of which must apply, for a runtime."""
+    for old, new in changes:
+        if old not in template:
+            raise ValueError(old)
+        template = template.replace(old, new)
+    return template.replace("layer is", "runtime is").replace(
+        "Node.js <<node_version>> on", "Node.js <<node_version>> (<<alias>>) on"
+    )
+
+
+_RUNTIME_CLOUDFORMATION = _changed(
+    _CLOUDFORMATION,
+    (
+        "      Runtime: <<runtime>>\n",
+        """\
+      Runtime: custom
+      RuntimeConfig:
+        RuntimeArn: <<arn>>
+        RuntimeAlias: <<alias>>
+""",
+    ),
+    ("      Layers:\n        - <<arn>>\n", ""),
+)
+
+# SAM CLI 1.170.0 refuses RuntimeConfig in AWS::Serverless::Function, but not in AWS::Lambda::Function.
+_RUNTIME_SAM = _changed(
+    _RUNTIME_CLOUDFORMATION,
+    (
+        "\nParameters:\n  CodeBucket:\n    Type: String\n  CodeKey:\n    Type: String\n",
+        "Transform: AWS::Serverless-2016-10-31\n",
+    ),
+    ("::Function\n", "::Function\n    Metadata:\n      SkipBuild: true\n"),
+    ("Code:\n        S3Bucket: !Ref CodeBucket\n        S3Key: !Ref CodeKey\n", "Code: function/\n"),
+)
+
+_RUNTIME_CDK = """
+// Node.js <<node_version>> (<<alias>>) on <<architecture>>. Deploy it to <<region>>, where the runtime is.
+import * as cdk from 'aws-cdk-lib';
+import * as lambda from 'aws-cdk-lib/aws-lambda';
+import { Construct } from 'constructs';
+
+export class FunctionStack extends cdk.Stack {
+  constructor(scope: Construct, id: string, props?: cdk.StackProps) {
+    super(scope, id, props);
+
+    const nodeFunction = new lambda.Function(this, 'Function', {
+      runtime: new lambda.Runtime('custom'),
+      architecture: lambda.Architecture.<<cdk_architecture>>,
+      handler: 'function.handler',
+      code: lambda.Code.fromAsset('function'),
+    });
+    (nodeFunction.node.defaultChild as lambda.CfnFunction).addPropertyOverride('RuntimeConfig', {
+      RuntimeArn: '<<arn>>',
+      RuntimeAlias: '<<alias>>',
+    });
+  }
+}
+"""
+
+_RUNTIME_CDK_PYTHON = """
+# Node.js <<node_version>> (<<alias>>) on <<architecture>>. Deploy it to <<region>>, where the runtime is.
+from aws_cdk import Stack, aws_lambda as lambda_
+from constructs import Construct
+
+
+class FunctionStack(Stack):
+    def __init__(self, scope: Construct, construct_id: str, **kwargs) -> None:
+        super().__init__(scope, construct_id, **kwargs)
+
+        function = lambda_.Function(
+            self,
+            "Function",
+            runtime=lambda_.Runtime("custom"),
+            architecture=lambda_.Architecture.<<cdk_architecture>>,
+            handler="function.handler",
+            code=lambda_.Code.from_asset("function"),
+        )
+        function.node.default_child.add_property_override(
+            "RuntimeConfig",
+            {
+                "RuntimeArn": "<<arn>>",
+                "RuntimeAlias": "<<alias>>",
+            },
+        )
+"""
+
+# aws_lambda_function of the aws provider 6.25.0 has no runtime_config.
+_RUNTIME_TERRAFORM = """
+# Node.js <<node_version>> (<<alias>>) on <<architecture>>. Apply it in <<region>>, where the runtime is.
+variable "role_arn" {
+  type        = string
+  description = "The role that the function runs as"
+}
+
+variable "code_bucket" {
+  type        = string
+  description = "The bucket with the zip of the function's code"
+}
+
+variable "code_key" {
+  type        = string
+  description = "The key of the zip; a new zip needs a new key"
+}
+
+resource "aws_cloudformation_stack" "function" {
+  name = "function"
+  template_body = jsonencode({
+    Resources = {
+      Function = {
+        Type = "AWS::Lambda::Function"
+        Properties = {
+          Runtime = "custom"
+          RuntimeConfig = {
+            RuntimeArn   = "<<arn>>"
+            RuntimeAlias = "<<alias>>"
+          }
+          Architectures = ["<<architecture>>"]
+          Handler       = "function.handler"
+          Role          = var.role_arn
+          Code          = { S3Bucket = var.code_bucket, S3Key = var.code_key }
+        }
+      }
+    }
+  })
+}
+"""
+
+# osls 4.3.1 refuses the runtime custom, but lets an extension replace it.
+_RUNTIME_SERVERLESS = _changed(
+    _SERVERLESS,
+    ("<<runtime>>", "provided.al2023"),
+    (
+        "    layers:\n      - <<arn>>\n",
+        """
+resources:
+  extensions:
+    FunctionLambdaFunction:
+      Properties:
+        Runtime: custom
+        RuntimeConfig:
+          RuntimeArn: <<arn>>
+          RuntimeAlias: <<alias>>
+""",
+    ),
+)
+
+_RUNTIME_CLI = _changed(
+    _CLI,
+    ("<<runtime>>", "custom"),
+    ("--layers <<arn>>", "--runtime-config RuntimeArn=<<arn>>,RuntimeAlias=<<alias>>"),
+)
+
 _MAPPINGS = """
 # Node.js <<node_version>> on <<architecture>>. In a function:
 # Layers: [!FindInMap [NodeLayer, !Ref AWS::Region, Arn]]
@@ -325,3 +522,21 @@ FORMATS: Mapping[str, Format] = MappingProxyType(
 )
 """The formats of `invoke arn --format` and of the page, in this order. To add one: a template and one line
 here, and an example in docs/using.md."""
+
+RUNTIME_FORMATS: Mapping[str, Format] = MappingProxyType(
+    {
+        name: Format(FORMATS[name].title, template)
+        for name, template in {
+            "arn": "<<arn>>",
+            "json": "<<json>>",
+            "sam": _RUNTIME_SAM,
+            "cloudformation": _RUNTIME_CLOUDFORMATION,
+            "cdk": _RUNTIME_CDK,
+            "cdk-python": _RUNTIME_CDK_PYTHON,
+            "terraform": _RUNTIME_TERRAFORM,
+            "serverless": _RUNTIME_SERVERLESS,
+            "cli": _RUNTIME_CLI,
+        }.items()
+    }
+)
+"""The formats of `invoke arn --as runtime`."""

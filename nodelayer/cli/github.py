@@ -354,7 +354,7 @@ def check_environment(_ctx: Context, name: str, repository: str = "") -> None:
 )
 def check_canary(_ctx: Context, role: str = "") -> None:
     """Check the variable CANARY_ROLE of a release, without which no canary runs."""
-    from nodelayer.publish.layers import canary
+    from nodelayer.publish import canary
 
     if not role:
         raise InvalidInputError(

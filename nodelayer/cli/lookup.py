@@ -1,18 +1,19 @@
 """Commands that read the manifest: arn, catalog."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from invoke import Context
 
 from nodelayer import architecture
-from nodelayer.catalog.snippets import FORMATS, REGION_FORMATS, SnippetValues
+from nodelayer.catalog.snippets import FORMATS, REGION_FORMATS, RuntimeSnippetValues, SnippetValues
 from nodelayer.cli.command import SPEC, command
 from nodelayer.errors import InvalidInputError
 from nodelayer.project_paths import PROGRAM
 
 if TYPE_CHECKING:
-    from nodelayer.manifest.lookup import Found
+    from nodelayer.manifest.lookup import Found, FoundRuntime
 
 _MANIFEST = "file or URL of the manifest (default: layers.json); no AWS credentials are needed"
 
@@ -26,6 +27,8 @@ _MANIFEST = "file or URL of the manifest (default: layers.json); no AWS credenti
         "newer-than": "ARN of a layer version: print the newest one that may replace it, of the same region, "
         "architecture and major version (or of --node); exit code 3 if there is none",
         "arch": "architecture: x86_64 (default) or arm64",
+        "as": "layer (default), or runtime: a customer-managed runtime, with alias latest if --node means a "
+        "line (24, lts), else with alias of the exact version",
         "format": f"what to print: {', '.join(FORMATS)} (default: arn)",
         "manifest": _MANIFEST,
     },
@@ -36,25 +39,20 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
     region: str = "",
     newer_than: str = "",
     arch: str = "",
+    as_: str = "layer",
     format: str = "arn",  # noqa: A002 - the flag's name
     manifest: str = "layers.json",
 ) -> None:
-    """Print the ARN of a published layer, or a snippet that adds the layer with your tool.
+    """Print the ARN of a published layer or runtime, or a snippet that adds it with your tool.
 
     Needs --node and --region, or --newer-than. Example: arn --node 24 --region eu-west-1 --format sam
     """
     from nodelayer.catalog import snippets
-    from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
+    from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer, look_up_runtime
     from nodelayer.manifest.store import open_manifest
-    from nodelayer.node.versions import outdated
 
+    _check_flags(as_, newer_than, region, arch)
     if newer_than:
-        for flag, value in (("--region", region), ("--arch", arch)):
-            if value:
-                raise InvalidInputError(
-                    f"--newer-than and {flag} are mutually exclusive",
-                    todo=f"omit {flag}: the layer version of the ARN has one",
-                )
         print(snippets.render(format, _values(look_up_newer(open_manifest(manifest), newer_than, node))))
         return
     for flag, value in (("--node", node), ("--region", region)):
@@ -72,13 +70,37 @@ def print_arn(  # noqa: PLR0913, PLR0917 - each is a flag
             release = everywhere[0].layer.node_version
             Reporter().warn(f"{', '.join(lacking)}: no layer of Node.js {release} for {wanted[0].name}")
         print(snippets.render_regions(format, [_values(each) for each in everywhere]))
+        return
+    values: SnippetValues | RuntimeSnippetValues
+    if as_ == "runtime":
+        values = _runtime_values(look_up_runtime(known, node, region, wanted[0].name))
+        _say_if_outdated(values.node_version, (each.node_version for each in known.runtimes.values()))
     else:
-        found = look_up(known, node, region, wanted[0].name)
-        if why := outdated(found.layer.node_version, (each.node_version for each in known.layers)):
-            from nodelayer.util.console import Reporter  # slow to import
+        values = _values(look_up(known, node, region, wanted[0].name))
+        _say_if_outdated(values.node_version, (each.node_version for each in known.layers))
+    print(snippets.render(format, values))
 
-            Reporter().say(why)
-        print(snippets.render(format, _values(found)))
+
+def _check_flags(as_: str, newer_than: str, region: str, arch: str) -> None:
+    if as_ not in {"layer", "runtime"}:
+        raise InvalidInputError(f"unknown value {as_!r}", where="--as", todo="use layer or runtime")
+    for excluded, flags, todo in (
+        (newer_than and region, "--newer-than and --region", "omit --region: the ARN has one"),
+        (newer_than and arch, "--newer-than and --arch", "omit --arch: the layer version of the ARN has one"),
+        (as_ == "runtime" and newer_than, "--as runtime and --newer-than", "use the alias latest instead"),
+        (as_ == "runtime" and region == "all", "--as runtime and --region all", "name one region"),
+    ):
+        if excluded:
+            raise InvalidInputError(f"{flags} are mutually exclusive", todo=todo)
+
+
+def _say_if_outdated(version: str, published: Iterable[str]) -> None:
+    from nodelayer.node.versions import outdated
+
+    if why := outdated(version, published):
+        from nodelayer.util.console import Reporter  # slow to import
+
+        Reporter().say(why)
 
 
 def _values(found: "Found") -> SnippetValues:
@@ -88,6 +110,17 @@ def _values(found: "Found") -> SnippetValues:
         node_version=found.layer.node_version,
         architecture=found.layer.architecture,
         runtime=max(found.layer.compatible_runtimes, default="provided"),
+        as_json=found.as_json(),
+    )
+
+
+def _runtime_values(found: "FoundRuntime") -> RuntimeSnippetValues:
+    return RuntimeSnippetValues(
+        arn=found.arn.runtime,
+        alias=found.alias,
+        region=found.arn.region,
+        node_version=found.version.node_version,
+        architecture=found.architecture,
         as_json=found.as_json(),
     )
 

@@ -2,7 +2,8 @@
 
 A merge keeps the entries of both manifests, in any order. AWS never reuses layer version numbers, entries are
 never removed, and their changes (a permission added, a version deleted) are never undone. So two writers
-never lose each other's entries.
+never lose each other's entries. A runtime version can be restored, and its name can be used again: there, the
+later time counts.
 """
 
 import json
@@ -14,7 +15,7 @@ from msgspec import Meta, Struct, field, to_builtins
 from msgspec.structs import force_setattr, replace
 from semver import Version
 
-from nodelayer.aws.arn import LayerVersionArn
+from nodelayer.aws.arn import LayerVersionArn, RuntimeVersionArn
 from nodelayer.node.versions import sort_key
 
 MANIFEST_FILE = "layers.json"
@@ -43,6 +44,7 @@ class Withdrawal(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
             LayerVersionArn.parse(self.successor)
 
 
+Architecture = Annotated[str, Meta(pattern="^(x86_64|arm64)$", max_length=6)]
 Runtime = Annotated[str, Meta(pattern=r"^(provided|nodejs)[a-z0-9.]*$", max_length=40)]
 Organization = Annotated[str, Meta(pattern=r"^o-[a-z0-9]{10,32}$", max_length=34)]
 
@@ -120,7 +122,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One layer zip, identified by its content, and its layer version in each region. Sizes are in bytes."""
 
     node_version: str
-    architecture: Annotated[str, Meta(pattern="^(x86_64|arm64)$", max_length=6)]
+    architecture: Architecture
     nodelayer_version: str
     layer_name: Annotated[str, Meta(pattern="^[A-Za-z0-9_-]+$", max_length=140)]
     code_sha256: Annotated[
@@ -141,11 +143,7 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     regions: Annotated[dict[str, Published], Meta(description="The layer version in each region")] = {}
 
     def __post_init__(self) -> None:
-        for version in (self.node_version, self.nodelayer_version):
-            try:
-                sort_key(version)
-            except ValueError:
-                raise ValueError(f"{version!r} is not a version") from None
+        _check_versions(self.node_version, self.nodelayer_version)
         for region, published in self.regions.items():
             arn = LayerVersionArn.parse(published.arn)
             if (arn.region, arn.name) != (region, self.layer_name):
@@ -196,14 +194,57 @@ class Layer(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class RuntimeVersion(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """A version of a customer-managed Lambda runtime with Node.js, in one region."""
+    """A version of a customer-managed Lambda runtime with Node.js, in one region.
 
-    node_version: Text
-    nodelayer_version: Text
-    architectures: list[Text]
-    image: Annotated[Text, Meta(description="The URI of its image, with the digest")]
-    published: Annotated[Time, Meta(description="When it was published, UTC")]
-    deleted: Annotated[Time | None, Meta(description="When it was deleted, UTC")] = None
+    `published` is the time that AWS reports. Aliases are not recorded, because they move.
+    """
+
+    node_version: str
+    nodelayer_version: str
+    architectures: Annotated[list[Architecture], Meta(min_length=1, description="What its image runs on")]
+    image: Annotated[
+        str,
+        Meta(
+            pattern=r"^[a-z0-9][a-z0-9._:/-]*@sha256:[0-9a-f]{64}$(?!\n)",
+            max_length=512,
+            description="The URI of its image, with the digest",
+        ),
+    ]
+    published: Annotated[Time, Meta(description="When it was created, UTC")]
+    organizations: Annotated[
+        list[Organization], Meta(description="The AWS Organizations that may use it")
+    ] = []
+    accounts: Annotated[list[AccountId], Meta(description="The AWS accounts that may use it")] = []
+    deleted: Annotated[Time | None, Meta(description="When it was last deleted, UTC")] = None
+    restored: Annotated[Time | None, Meta(description="When its deletion was last cancelled, UTC")] = None
+
+    def __post_init__(self) -> None:
+        _check_versions(self.node_version, self.nodelayer_version)
+        for time in (self.published, self.deleted, self.restored):
+            datetime.fromisoformat(time or self.published)  # the pattern accepts a month 99
+        for name in ("architectures", "organizations", "accounts"):
+            force_setattr(self, name, sorted(set(getattr(self, name))))
+
+    @property
+    def live(self) -> bool:
+        """Whether it is not deleted, or was restored."""
+        return self.deleted is None or (self.restored or "") >= self.deleted
+
+    def join(self, other: "RuntimeVersion") -> "RuntimeVersion":
+        """Return the later version of the same name; if both are the same one, merge them."""
+        if (self.published, self.image) != (other.published, other.image):
+            return max(self, other, key=lambda each: (each.published, each.image))
+        return RuntimeVersion(
+            node_version=max(self.node_version, other.node_version),
+            nodelayer_version=max(self.nodelayer_version, other.nodelayer_version),
+            architectures=[*self.architectures, *other.architectures],
+            image=self.image,
+            published=self.published,
+            organizations=[*self.organizations, *other.organizations],
+            accounts=[*self.accounts, *other.accounts],
+            deleted=max((each.deleted for each in (self, other) if each.deleted), default=None),
+            restored=max((each.restored for each in (self, other) if each.restored), default=None),
+        )
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -217,7 +258,17 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     )
     schema_version: Literal[3] = 3
     layers: list[Layer] = []
-    runtimes: dict[Text, RuntimeVersion] = {}
+    runtimes: Annotated[
+        dict[Text, RuntimeVersion], Meta(description="Versions of customer-managed runtimes, by ARN")
+    ] = {}
+
+    def __post_init__(self) -> None:
+        for text, runtime in self.runtimes.items():
+            arn = RuntimeVersionArn.parse(text)
+            major = sort_key(runtime.node_version).major
+            name, version = f"nodejs-{major}", f"{runtime.node_version}_{runtime.nodelayer_version}"
+            if (arn.name, arn.version) != (name, version):
+                raise ValueError(f"{text} is recorded for Node.js {runtime.node_version}")
 
     @classmethod
     def of(cls, layers: Iterable[Layer], runtimes: Mapping[str, RuntimeVersion] | None = None) -> "Manifest":
@@ -233,7 +284,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         """Return a manifest with the entries of both. Order and repetition make no difference."""
         runtimes = dict(self.runtimes)
         for arn, runtime in other.runtimes.items():
-            runtimes[arn] = max(runtimes.get(arn, runtime), runtime, key=_deletion)
+            runtimes[arn] = runtimes[arn].join(runtime) if arn in runtimes else runtime
         return Manifest.of([*self.layers, *other.layers], runtimes)
 
     def of_nodelayer(self, version: str) -> "Manifest":
@@ -246,6 +297,10 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     def json_text(self) -> str:
         """Return the JSON text: sorted, indented by two spaces, with a newline at the end."""
         data: dict[str, Any] = to_builtins(self)
+        for runtime in data["runtimes"].values():
+            for name in ("organizations", "accounts", "deleted", "restored"):
+                if not runtime[name]:
+                    del runtime[name]
         if not self.runtimes:
             del data["runtimes"]
         for layer in data["layers"]:
@@ -275,8 +330,12 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
         return "".join(line for _, line in sorted(lines))
 
 
-def _deletion(runtime: RuntimeVersion) -> tuple[bool, str]:
-    return runtime.deleted is not None, _text(runtime)
+def _check_versions(*versions: str) -> None:
+    for version in versions:
+        try:
+            sort_key(version)
+        except ValueError:
+            raise ValueError(f"{version!r} is not a version") from None
 
 
 def _recency(canary: Canary) -> tuple[str, int, str]:

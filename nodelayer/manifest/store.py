@@ -16,7 +16,7 @@ from nodelayer.version import __version__
 
 _LOCK_SECONDS = 60
 _UNFINISHED = ".unfinished"
-_SCHEMA_BYTES = 8 * 1024  # more than a new manifest, or the schema, has
+_SCHEMA_BYTES = 16 * 1024  # more than a new manifest, or the schema, has
 
 
 def open_manifest(location: str) -> Manifest:
@@ -130,11 +130,13 @@ def accept(known: Manifest, new: Manifest) -> Manifest:
         NotVerifiedError: A new entry names a newer nodelayer than this one, which it would hide from then on.
     """
     keys = {layer.key for layer in known.layers}
-    for layer in new.layers:
-        if layer.key not in keys and sort_key(layer.nodelayer_version) > sort_key(__version__):
+    versions = [
+        (layer.layer_name, layer.nodelayer_version) for layer in new.layers if layer.key not in keys
+    ] + [(arn, each.nodelayer_version) for arn, each in new.runtimes.items() if arn not in known.runtimes]
+    for name, version in versions:
+        if sort_key(version) > sort_key(__version__):
             raise NotVerifiedError(
-                f"a new entry for {layer.layer_name} names nodelayer {layer.nodelayer_version}, "
-                f"but this is {__version__}",
+                f"a new entry for {name} names nodelayer {version}, but this is {__version__}",
                 todo="do not use this manifest; or update nodelayer",
             )
     return known.merge(new)

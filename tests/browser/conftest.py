@@ -47,6 +47,17 @@ VARIED = Manifest.of(
         layer("26.0.0-rc.1"),
     ]
 )
+BOTH = Manifest.of(
+    VARIED.layers,
+    {
+        **catalog_fixtures.runtimes("12.16.1", EVERYWHERE, build="1.0.0"),
+        **catalog_fixtures.runtimes("12.16.1", EVERYWHERE, accounts=["210987654321"]),
+        **catalog_fixtures.runtimes("12.22.12", ("us-east-1",), architectures=("x86_64",)),
+        **catalog_fixtures.runtimes("24.21.0", EVERYWHERE[2:], organizations=["o-a1b2c3d4e5"]),
+        **catalog_fixtures.runtimes("24.22.0", ("eu-west-1",), deleted=TODAY),
+        **catalog_fixtures.runtimes("27.0.0-alpha.0.0.0", ("eu-west-1",)),
+    },
+)
 
 
 @dataclass(frozen=True)
@@ -93,6 +104,11 @@ def publish(tmp_path_factory):
 @pytest.fixture(scope="session")
 def varied(publish):
     return publish(VARIED)
+
+
+@pytest.fixture(scope="session")
+def both(publish):
+    return publish(BOTH)
 
 
 @pytest.fixture

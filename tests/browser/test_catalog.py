@@ -5,14 +5,14 @@ import re
 
 import msgspec
 import pytest
-from browser.conftest import CANARY, EVERYWHERE, VARIED, layer
+from browser.conftest import BOTH, CANARY, EVERYWHERE, VARIED, layer
 from catalog_fixtures import EVIL, KEY
 from playwright.sync_api import Error, expect
 from tools import Tools
 
 from nodelayer.catalog import snippets
 from nodelayer.errors import NotFoundError
-from nodelayer.manifest.lookup import look_up
+from nodelayer.manifest.lookup import look_up, look_up_runtime
 from nodelayer.manifest.model import Manifest
 from nodelayer.util.cache import DownloadCache
 
@@ -36,7 +36,9 @@ OPEN_EACH = """async (hashes) => {
         location.hash = hash;
         await there;
         const hero = document.getElementById('hero');
-        arns.push(hero.hidden ? null : document.getElementById('arn').textContent);
+        const alias = document.getElementById('alias');
+        const of = alias.hidden ? '' : ' ' + alias.querySelector('code').textContent;
+        arns.push(hero.hidden ? null : document.getElementById('arn').textContent + of);
     }
     return arns;
 }"""
@@ -69,6 +71,14 @@ def looked_up_or_none(*asked):
         return looked_up(*asked)
     except NotFoundError:
         return None
+
+
+def runtime_or_none(*asked):
+    try:
+        found = look_up_runtime(BOTH, *asked)
+    except NotFoundError:
+        return None
+    return f"{found.arn.runtime} {found.alias}"
 
 
 def open_choice(page, choice):
@@ -261,6 +271,67 @@ def test_layer_without_a_runtime_has_an_arn_and_no_snippet(look, publish):
     page = look(publish(Manifest(layers=[layer("24.21.0", name="our_node", runtimes=[])])).address)
     expect(page.locator("#arn")).to_contain_text(":layer:our_node:")
     expect(page.locator("#use")).to_be_hidden()
+
+
+# ---- runtimes
+
+
+def test_link_selects_the_same_runtime_and_alias_as_the_arn_command(look, both):
+    page = look(both.address)
+    asked = list(itertools.product((*SPECS, "27.0.0-alpha.0.0.0"), EVERYWHERE, ("x86_64", "arm64")))
+    hashes = [f"as=runtime&node={spec}&region={region}&arch={arch}" for spec, region, arch in asked]
+    given = page.evaluate(OPEN_EACH, hashes)
+    assert dict(zip(asked, given, strict=True)) == {each: runtime_or_none(*each) for each in asked}
+    assert sum(each is not None for each in given) > 30
+
+
+def test_runtime_is_offered_beside_the_layer_with_the_reason_to_choose_it(look, both):
+    page = look(f"{both.address}#node=12.16.1&region=eu-west-1")
+    expect(page.locator("#kinds")).to_contain_text("get new versions without a deployment")
+    page.get_by_role("radio", name="Layer").focus()
+    page.keyboard.press("ArrowRight")
+    assert arn_of(page) == "arn:aws:lambda:eu-west-1:123456789012:runtime/nodejs-12"
+    expect(page.locator("#alias")).to_have_text("Alias 12.16.1: the function stays on Node.js 12.16.1")
+    expect(fact(page, "Who may use it")).to_have_text("AWS accounts 210987654321")
+    expect(page.get_by_role("heading", name="Use the runtime")).to_be_visible()
+    page.locator("#version").select_option("12")
+    expect(page.locator("#alias")).to_have_text("Alias latest: the function follows Node.js 12")
+    assert "as=runtime" in page.url
+    page.reload()
+    expect(page.locator("#alias")).to_contain_text("latest")
+    page.get_by_role("radio", name="Layer").check()
+    assert arn_of(page) == looked_up("12", "eu-west-1")
+    open_choice(page, "as=runtime&node=24.20.0&region=eu-west-1&arch=x86_64")
+    expect(page.locator("#nothing-text")).to_contain_text("No runtime of Node.js 24.20.0 for x86_64")
+    page.get_by_role("link", name="As a layer").click()
+    expect(page.locator("#arn")).to_have_text(looked_up("24.20.0", "eu-west-1"))
+
+
+def test_every_runtime_snippet_equals_the_output_of_the_arn_command(look, both):
+    page = look(both.address)
+    for spec, region, arch in (("12.16.1", "cn-north-1", "arm64"), ("24", "us-east-1", "x86_64")):
+        found = look_up_runtime(BOTH, spec, region, arch)
+        given = snippets.RuntimeSnippetValues(
+            arn=found.arn.runtime,
+            alias=found.alias,
+            region=region,
+            node_version=found.version.node_version,
+            architecture=arch,
+            as_json=found.as_json(),
+        )
+        open_choice(page, f"as=runtime&node={spec}&region={region}&arch={arch}")
+        shown = page.evaluate(EACH_SNIPPET)
+        assert {"arn": arn_of(page), **shown} == {
+            format_: snippets.render(format_, given) for format_ in snippets.FORMATS
+        }
+
+
+def test_page_offers_only_the_kind_that_is_published(look, varied, publish):
+    expect(look(varied.address).locator("#kinds")).to_be_hidden()
+    page = look(publish(Manifest.of([], BOTH.runtimes)).address)
+    expect(page.locator("#kinds")).to_be_hidden()
+    expect(page.locator("#filters")).to_be_hidden()
+    expect(page.locator("#alias")).to_have_text("Alias latest: the function follows Node.js 24")
 
 
 # ---- copy
@@ -499,12 +570,13 @@ def test_the_focused_element_is_visible(look, varied):
     assert {name: outline for name, outline in seen.items() if outline != "solid"} == {}
 
 
-def test_phone_layout_needs_no_horizontal_scrolling(look, varied):
-    page = look(varied.address, **PHONE)
+def test_phone_layout_needs_no_horizontal_scrolling(look, both):
+    page = look(both.address, **PHONE)
     page.get_by_label("Filter").fill("12.16.1")
     page.get_by_role("button", name=re.compile("4 regions")).first.click()
     for choice in (
         "node=12.16.1&region=eu-west-1&arch=arm64",
+        "node=12.16.1&region=eu-west-1&arch=arm64&as=runtime",
         "node=99",
         "node=26.0.0-rc.1&region=eu-west-1",
     ):
@@ -512,7 +584,7 @@ def test_phone_layout_needs_no_horizontal_scrolling(look, varied):
         assert page.evaluate("document.documentElement.scrollWidth") <= 360
     page.locator("#only-region").select_option("eu-west-1")
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    plain = look(varied.address, java_script_enabled=False, **PHONE)
+    plain = look(both.address, java_script_enabled=False, **PHONE)
     assert plain.locator("html").evaluate("html => html.scrollWidth") <= 360
 
 
@@ -556,8 +628,8 @@ def axe(cache_folder):
 @pytest.mark.network
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("options", [{}, PHONE], ids=["desktop", "phone"])
-def test_axe_finds_no_violations(look, varied, axe, scheme, options):
-    page = look(f"{varied.address}#node=12.16.1&region=eu-west-1&arch=x86_64", color_scheme=scheme, **options)
+def test_axe_finds_no_violations(look, both, axe, scheme, options):
+    page = look(f"{both.address}#node=12.16.1&region=eu-west-1&arch=x86_64", color_scheme=scheme, **options)
     page.evaluate(axe)
     assert violations(page) == []
     page.get_by_label("Filter").fill("12.16.1")
@@ -565,6 +637,8 @@ def test_axe_finds_no_violations(look, varied, axe, scheme, options):
     page.get_by_role("button", name="Copy ARN").click()
     assert violations(page) == []
     page.locator("#only-region").select_option("eu-west-1")
+    page.get_by_role("radio", name="Runtime").check()
+    assert violations(page) == []
     page.evaluate("() => { location.hash = 'node=99' }")
     expect(page.locator("#nothing")).to_be_visible()
     assert violations(page) == []
@@ -592,14 +666,17 @@ def test_page_works_from_a_local_file(look, varied):
     expect(page.locator("#region")).to_have_value("us-east-1")
 
 
-def test_without_javascript_the_page_shows_the_newest_arns_and_links_all_as_text(look, varied):
-    page = look(varied.address, java_script_enabled=False)
+def test_without_javascript_the_page_shows_the_newest_arns_and_links_all_as_text(look, both):
+    page = look(both.address, java_script_enabled=False)
     row = page.get_by_role("row", name=re.compile("24.21.0.*arm64"))
     row.get_by_text("2 regions").click()
     expect(row).to_contain_text(looked_up("24.21.0", "eu-west-1", "arm64"))
+    row = page.get_by_role("row", name=re.compile("nodejs-12 12.22.12"))
+    row.get_by_text("4 regions").click()
+    expect(row).to_contain_text("arn:aws-cn:lambda:cn-north-1:123456789012:runtime/nodejs-12")
     expect(page.get_by_label("Filter")).to_be_hidden()
     link = page.get_by_role("main").get_by_role("link", name="layers.txt")
-    text = varied.folder / link.get_attribute("href")
+    text = both.folder / link.get_attribute("href")
     assert looked_up("12.0.0", "cn-north-1") in text.read_text()
 
 

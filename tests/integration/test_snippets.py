@@ -8,14 +8,17 @@ import shutil
 import subprocess
 import zipfile
 from dataclasses import replace
+from pathlib import Path
 
+import botocore
 import pytest
 from publish import emulators
 from publish.emulators import ACCOUNT
+from publish.lambda_core import LambdaCore
 from support import ROOT, Outcome
 from tools import Tools
 
-from nodelayer.catalog.snippets import SnippetValues, render, render_regions
+from nodelayer.catalog.snippets import RuntimeSnippetValues, SnippetValues, render, render_regions
 from nodelayer.util.cache import DownloadCache
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
@@ -30,6 +33,11 @@ AWS_PROVIDER = "@cdktf/provider-aws@21.22.1"  # generated from the schema of aws
 
 DEPRECATED = {"W2531", "E2531"}  # W until AWS blocks new functions, E from then on
 CDK_S_OWN = {"W3005"}  # CDK writes a DependsOn that a reference implies
+# cfn-lint 1.58.0 does not know the runtime `custom` and RuntimeConfig. So it does not check their values.
+UNKNOWN_RUNTIME = {
+    ("E3030", "'custom' is not one of ["),
+    ("E3002", "Additional properties are not allowed ('RuntimeConfig' was unexpected)"),
+}
 # With PYTHONDONTWRITEBYTECODE each start of a tool would compile it again.
 OF_THIS_MACHINE = ("AWS_", "TF_", "PYTHONDONTWRITEBYTECODE")
 TERRAFORM = shutil.which("terraform")
@@ -50,10 +58,21 @@ LAYERS = {
     "provided": layer(runtime="provided"),
 }
 CURRENT = ("x86_64", "arm64", "China")
+
+
+def runtime(architecture="x86_64", region="eu-west-1", partition="aws", alias="latest"):
+    arn = f"arn:{partition}:lambda:{region}:{ACCOUNT}:runtime/nodejs-12"
+    return RuntimeSnippetValues(arn, alias, region, "12.16.1", architecture, {"arn": arn})
+
+
+RUNTIMES = {"x86_64": runtime(alias="12.16.1"), "arm64": runtime("arm64")}
 CREATED = ("x86_64", "arm64")
 each_created_layer = pytest.mark.parametrize("name", CREATED)
 each_layer = pytest.mark.parametrize("name", LAYERS)
 each_current_layer = pytest.mark.parametrize("name", CURRENT)
+each_value = pytest.mark.parametrize(
+    "wanted", [*(LAYERS[name] for name in CURRENT), RUNTIMES["arm64"]], ids=[*CURRENT, "runtime"]
+)
 
 
 @pytest.fixture(scope="session")
@@ -101,7 +120,12 @@ def findings(tools, region, *templates):
     """Return the ids of the cfn-lint rules that the templates violate."""
     program = tools.pip(*SAM_CLI) / "bin" / "cfn-lint"
     done = run(program, "--format=json", f"--regions={region}", *templates, cwd=templates[0].parent)
-    return {each["Rule"]["Id"] for each in json.loads(done.out)}
+    found = {(each["Rule"]["Id"], each["Message"]) for each in json.loads(done.out)}
+    return {rule for rule, message in found if not unknown_runtime(rule, message)}
+
+
+def unknown_runtime(rule, message):
+    return any(rule == known and message.startswith(start) for known, start in UNKNOWN_RUNTIME)
 
 
 def function_of(template):
@@ -112,16 +136,20 @@ def function_of(template):
 
 
 def check_function(function, wanted):
-    """Check the layer, architecture, runtime and handler of a function."""
-    expected = {"Layers": [wanted.arn], "Architectures": [wanted.architecture]}
-    expected |= {"Runtime": wanted.runtime, "Handler": "function.handler"}
+    """Check the layer or the runtime of a function, its architecture and its handler."""
+    expected = {"Architectures": [wanted.architecture], "Handler": "function.handler"}
+    if isinstance(wanted, RuntimeSnippetValues):
+        config = {"RuntimeArn": wanted.arn, "RuntimeAlias": wanted.alias}
+        expected |= {"Runtime": "custom", "RuntimeConfig": config}
+        assert not function.get("Layers")
+    else:
+        expected |= {"Runtime": wanted.runtime, "Layers": [wanted.arn]}
     assert {key: function[key] for key in expected} == expected
 
 
-@each_current_layer
-def test_sam_builds_its_snippet(tools, project, name):
+@each_value
+def test_sam_builds_its_snippet(tools, project, wanted):
     sam = tools.pip(*SAM_CLI) / "bin" / "sam"
-    wanted = LAYERS[name]
     (project / "template.yaml").write_text(render("sam", wanted) + "\n")
     run_checked(sam, "build", cwd=project, AWS_DEFAULT_REGION=wanted.region)
     assert wanted.arn in (project / ".aws-sam" / "build" / "template.yaml").read_text()
@@ -178,6 +206,12 @@ def documented(mark):
 def test_cfn_lint_finds_only_deprecated_runtimes(tools, tmp_path, region, names, accepted):
     texts = [render(each, LAYERS[name]) for each in ("sam", "cloudformation") for name in names]
     texts += [render_regions("sam", EVERYWHERE) + USES_MAPPING, with_parameter(LAYERS[names[0]])]
+    texts += [
+        render(each, RUNTIMES[name])
+        for each in ("sam", "cloudformation")
+        for name in names
+        if name in RUNTIMES
+    ]
     templates = [tmp_path / f"{number}.yaml" for number in range(len(texts))]
     for template, text in zip(templates, texts, strict=True):
         template.write_text(text.rstrip("\n") + "\n")
@@ -207,14 +241,14 @@ def _node_for_osls():
         pytest.skip("node is older than 20, which osls needs: install a newer Node.js")
 
 
-@each_current_layer
+@each_value
 @pytest.mark.usefixtures("_node_for_osls")
-def test_serverless_packages_a_function_on_the_layer(tools, project, name):
+def test_serverless_packages_a_function(tools, project, wanted):
     osls = tools.npm(*OSLS) / "node_modules" / ".bin" / "osls"
-    (project / "serverless.yml").write_text(render("serverless", LAYERS[name]) + "\n")
+    (project / "serverless.yml").write_text(render("serverless", wanted) + "\n")
     run_checked(osls, "package", cwd=project)
     packaged = project / ".serverless" / "cloudformation-template-update-stack.json"
-    check_function(function_of(packaged), LAYERS[name])
+    check_function(function_of(packaged), wanted)
 
 
 CDK_APP = """
@@ -229,7 +263,7 @@ app.synth();
 def test_cdk_typescript_snippets_compile_strictly_and_synthesize(tools, project):
     modules = tools.npm(*CDK) / "node_modules"
     (project / "node_modules").symlink_to(modules)
-    numbered = dict(enumerate(LAYERS.values()))
+    numbered = dict(enumerate([*LAYERS.values(), *RUNTIMES.values()]))
     for number, wanted in numbered.items():
         (project / f"stack{number}.ts").write_text(render("cdk", wanted) + "\n")
     imports = [f"import {{ FunctionStack as Stack{number} }} from './stack{number}';" for number in numbered]
@@ -264,7 +298,7 @@ app.synth()
 
 def test_cdk_python_snippets_synthesize(tools, project):
     python = tools.pip(*CDK_PYTHON) / "bin" / "python"
-    numbered = dict(enumerate(LAYERS.values()))
+    numbered = dict(enumerate([*LAYERS.values(), *RUNTIMES.values()]))
     for number, wanted in numbered.items():
         (project / f"stack{number}.py").write_text(render("cdk-python", wanted) + "\n")
     (project / "app.py").write_text(CDK_PYTHON_APP.format(count=len(numbered)))
@@ -276,7 +310,10 @@ def check_synthesized(tools, out, numbered):
     templates = {number: out / f"Stack{number}.template.json" for number in numbered}
     for number, wanted in numbered.items():
         check_function(function_of(templates[number]), wanted)
-    current = [templates.pop(number) for number in numbered if numbered[number].runtime == layer().runtime]
+    deprecated = [
+        number for number in numbered if numbered[number] in (LAYERS["provided"], LAYERS["provided.al2"])
+    ]
+    current = [templates.pop(number) for number in numbered if number not in deprecated]
     assert findings(tools, "eu-west-1", *current) <= CDK_S_OWN
     assert findings(tools, "eu-west-1", *templates.values()) <= CDK_S_OWN | DEPRECATED
 
@@ -284,26 +321,10 @@ def check_synthesized(tools, out, numbered):
 @each_layer
 @pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
 def test_terraform_snippet_uses_only_attributes_of_the_aws_provider(tools, project, name):
-    """Without the provider itself, which only HashiCorp's registry has: Terraform's own resource takes its
-    place for the plan, and what is planned is held against the declarations made from the provider's schema.
-    """
     wanted = LAYERS[name]
     text = render("terraform", wanted)
-    (project / "main.tf").write_text(text + "\n")
-    assert run_checked(TERRAFORM, "fmt", "-check", "-diff", cwd=project) == ""
-    head = 'resource "aws_lambda_function" "function" {\n'
-    before, found, body = text.partition(head)
-    assert found
-    stand_in = f'{before}resource "terraform_data" "function" {{\n  input = {{\n{body}\n}}\n'
-    (project / "main.tf").write_text(stand_in)
-    run_checked(TERRAFORM, "init", "-backend=false", cwd=project)
-    run_checked(TERRAFORM, "validate", cwd=project)
-    run_checked(TERRAFORM, "plan", "-input=false", f"-var=role_arn={ROLE}", "-out=planned", cwd=project)
-    planned = json.loads(run_checked(TERRAFORM, "show", "-json", "planned", cwd=project))
-    (resource,) = planned["planned_values"]["root_module"]["resources"]
-    given = resource["values"]["input"]
-
-    types, required = lambda_function_of_provider(tools)
+    given = planned_resource(project, text, "aws_lambda_function", role_arn=ROLE)
+    types, required = of_provider(tools, "lambda-function", "LambdaFunction")
     assert given.keys() <= types.keys()
     assert required <= given.keys()
     shown = {"string": str, "string[]": list}
@@ -311,6 +332,44 @@ def test_terraform_snippet_uses_only_attributes_of_the_aws_provider(tools, proje
     assert given["layers"] == [wanted.arn]
     assert given["architectures"] == [wanted.architecture]
     assert [given["runtime"], given["handler"], given["role"]] == [wanted.runtime, "function.handler", ROLE]
+
+
+@pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
+def test_terraform_snippet_of_a_runtime_is_a_valid_stack(tools, project):
+    """Whether Lambda accepts the stack's RuntimeConfig cannot be tested here."""
+    wanted = RUNTIMES["x86_64"]
+    variables = {"role_arn": ROLE, "code_bucket": "codes", "code_key": "function.zip"}
+    given = planned_resource(project, render("terraform", wanted), "aws_cloudformation_stack", **variables)
+    functions, _ = of_provider(tools, "lambda-function", "LambdaFunction")
+    assert "runtime_config" not in functions  # with a provider that has it, the snippet needs no stack
+    types, required = of_provider(tools, "cloudformation-stack", "CloudformationStack")
+    assert given.keys() == {"name", "template_body"} <= types.keys()
+    assert required <= given.keys()
+    template = project / "stack.json"
+    template.write_text(given["template_body"])
+    check_function(function_of(template), wanted)
+    assert findings(tools, "eu-west-1", template) == set()
+
+
+def planned_resource(project, text, kind, **variables):
+    """Return the attributes that Terraform plans for the only resource of a snippet.
+
+    The AWS provider is only in HashiCorp's registry, so Terraform's own resource takes its place. The caller
+    compares the attributes with declarations that were made from the provider's schema.
+    """
+    (project / "main.tf").write_text(text + "\n")
+    assert run_checked(TERRAFORM, "fmt", "-check", "-diff", cwd=project) == ""
+    before, found, body = text.partition(f'resource "{kind}" "function" {{\n')
+    assert found
+    stand_in = f'{before}resource "terraform_data" "function" {{\n  input = {{\n{body}\n}}\n'
+    (project / "main.tf").write_text(stand_in)
+    run_checked(TERRAFORM, "init", "-backend=false", cwd=project)
+    run_checked(TERRAFORM, "validate", cwd=project)
+    given = [f"-var={name}={value}" for name, value in variables.items()]
+    run_checked(TERRAFORM, "plan", "-input=false", *given, "-out=planned", cwd=project)
+    planned = json.loads(run_checked(TERRAFORM, "show", "-json", "planned", cwd=project))
+    (resource,) = planned["planned_values"]["root_module"]["resources"]
+    return resource["values"]["input"]
 
 
 @pytest.mark.skipif(TERRAFORM is None, reason="no terraform: no package registry has it")
@@ -325,19 +384,20 @@ def test_terraform_data_source_of_the_parameter_has_only_attributes_of_the_aws_p
     assert "get insecureValue(): string" in declared
 
 
-def lambda_function_of_provider(tools):
-    """Return the attributes of aws_lambda_function with their types, and the required ones."""
-    resource, _, _ = provider(tools, "lambda-function").partition("\n}\n")
+def of_provider(tools, name, title):
+    """Return the attributes of a resource with their types, and the required ones."""
+    resource, _, _ = provider(tools, name).partition("\n}\n")
     declared = re.findall(
-        r"LambdaFunction#(\w+)\}(?:(?!\*/).)*\*/\s*readonly \w+(\??): ([^;]+);", resource, re.DOTALL
+        rf"{title}#(\w+)\}}(?:(?!\*/).)*\*/\s*readonly \w+(\??): ([^;]+);", resource, re.DOTALL
     )
-    assert len(declared) > 20
+    assert len(declared) > 10
     return {name: kind for name, _, kind in declared}, {name for name, maybe, _ in declared if not maybe}
 
 
 def provider(tools, name):
     """Return the declarations of a resource or a data source."""
-    files = {each: f"lib/{each}/index.d.ts" for each in ("lambda-function", "data-aws-ssm-parameter")}
+    names = ("lambda-function", "data-aws-ssm-parameter", "cloudformation-stack")
+    files = {each: f"lib/{each}/index.d.ts" for each in names}
     return (tools.npm_files(AWS_PROVIDER, *files.values()) / files[name]).read_text()
 
 
@@ -373,14 +433,40 @@ def test_cli_snippet_creates_a_function_on_the_layer(cloud, tools, project, name
     for each in client.list_functions()["Functions"]:
         client.delete_function(FunctionName=each["FunctionName"])
     (project / "create.sh").write_text(render("cli", wanted) + "\n")
-    path = f"{tools.pip(*AWS_CLI) / 'bin'}{os.pathsep}{os.environ['PATH']}"
-    variables = {"PATH": path, "AWS_ENDPOINT_URL": cloud.endpoint, "AWS_SECRET_ACCESS_KEY": "secret"}
-    variables |= {"AWS_ACCESS_KEY_ID": ACCOUNT, "AWS_DEFAULT_REGION": "us-east-1"}
+    variables = variables_of_aws_cli(cloud, tools)
     outcome = run("sh", "create.sh", cwd=project, **variables)
     assert outcome.code != 0
     assert "ROLE_ARN: set it to the role that the function runs as" in outcome.err
     run_checked("sh", "create.sh", cwd=project, **variables, ROLE_ARN=ROLE)
     check_created(cloud, wanted, "function")
+
+
+def test_cli_snippet_of_a_runtime_creates_a_function(tools, project):
+    """The AWS CLI 1.46.3 has no --runtime-config, so it gets the service model of the installed botocore."""
+    wanted = RUNTIMES["x86_64"]
+    (project / "create.sh").write_text(render("cli", wanted) + "\n")
+    model = Path(botocore.__file__).parent / "data"
+    with LambdaCore() as server:
+        core = server.client("lambda-core", wanted.region)
+        core.create_runtime(Name="nodejs-12")
+        of = {"RuntimeName": "nodejs-12"}
+        core.create_runtime_version(**of, Name="12.16.1_1.0.0", ImageUri="images/nodejs-12:12.16.1_1.0.0")
+        core.create_runtime_alias(**of, Name=wanted.alias, RuntimeVersion="12.16.1_1.0.0")
+        variables = variables_of_aws_cli(server, tools) | {"AWS_DATA_PATH": str(model)}
+        run_checked("sh", "create.sh", cwd=project, **variables, ROLE_ARN=ROLE)
+        found = server.client("lambda", wanted.region).get_function_configuration(FunctionName="function")
+    check_function(found, wanted)
+
+
+def variables_of_aws_cli(endpoint, tools):
+    """Return the variables with which a shell finds the AWS CLI, and the AWS CLI an endpoint."""
+    return {
+        "PATH": f"{tools.pip(*AWS_CLI) / 'bin'}{os.pathsep}{os.environ['PATH']}",
+        "AWS_ENDPOINT_URL": endpoint.endpoint,
+        "AWS_ACCESS_KEY_ID": ACCOUNT,
+        "AWS_SECRET_ACCESS_KEY": "secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
 
 
 @each_created_layer

@@ -29,6 +29,7 @@
     const line = data.lines[major(version)];
     return {
       i,
+      as: 'layer',
       node: version,
       arch,
       build: data.builds[c.build[i]],
@@ -48,29 +49,50 @@
     };
   });
 
-  /** The layer version of a layer in a region, or null. */
+  /** A customer-managed runtime at one version, for one architecture; its fields are those of a layer. */
+  const runtimes = data.runtimeVersions.flatMap(([node, build, archs, place, accounts, time, access]) =>
+    archs.map((arch) => ({
+      as: 'runtime',
+      node: data.nodes[node],
+      arch: data.architectures[arch],
+      build: data.builds[build],
+      buildOrder: build,
+      name: `nodejs-${major(data.nodes[node])}`,
+      places: data.places[place],
+      line: data.lines[major(data.nodes[node])],
+      accounts,
+      time,
+      access,
+    })),
+  );
+
+  /** The layer version of a layer in a region, or the runtime in it, or null. */
   const published = (layer, region) => {
     const place = layer.places.indexOf(regions.indexOf(region));
     if (place < 0) return null;
-    const c = data.columns;
-    const [partition, account] = data.accounts[at(c.accounts[layer.i], place)];
-    const version = at(c.versions[layer.i], place);
-    const [open, organizations] = data.access[at(c.access[layer.i], place)];
-    const seconds = c.time[layer.i] + at(c.later[layer.i], place);
+    const isLayer = layer.as === 'layer';
+    const value = (name) => at(isLayer ? data.columns[name][layer.i] : layer[name], place);
+    const [partition, account] = data.accounts[value('accounts')];
+    const version = isLayer ? value('versions') : '';
+    const [open, organizations, accounts] = data.access[value('access')];
+    const seconds = value('time') + (isLayer ? value('later') : 0);
+    const parts = [partition, region, account, isLayer ? ':layer:' : ':runtime/', layer.name, isLayer ? `:${version}` : ''];
     return {
       region,
       version,
-      arn: `arn:${partition}:lambda:${region}:${account}:layer:${layer.name}:${version}`,
-      parts: [partition, region, account, layer.name, version],
+      arn: `arn:${partition}:lambda:${region}:${parts.slice(2).join('')}`,
+      parts,
       published: new Date(seconds * 1000).toISOString().replace('.000Z', 'Z'),
       open,
       organizations,
+      accounts,
     };
   };
 
-  const layersIn = (region, arch) => {
+  const entries = () => (chosen.as === 'runtime' ? runtimes : layers);
+  const entriesIn = (region, arch, among) => {
     const place = regions.indexOf(region);
-    return layers.filter((layer) => layer.arch === arch && layer.places.includes(place));
+    return among.filter((layer) => layer.arch === arch && layer.places.includes(place));
   };
 
   /** A test whether a spec (12.16.1, 12, 12.16, latest, lts, lts/erbium) means a release; null if it is not a spec. */
@@ -91,11 +113,14 @@
 
   const newest = (nodes) => nodes.reduce((best, node) => (order.get(node) > (order.get(best) ?? -1) ? node : best), undefined);
 
-  /** The layers of the newest release in the region that a spec means, newest build first. */
-  const find = (spec, region, arch) => {
+  /** The alias of a runtime for a spec, by the rule of `invoke arn`. */
+  const alias = (spec, node) => (/^v?\d+\.\d/.test(spec.trim().toLowerCase()) ? node : 'latest');
+
+  /** The layers (or runtimes) of the newest release in the region that a spec means, newest build first. */
+  const find = (spec, region, arch, among = entries()) => {
     const means = meaning(spec);
     if (!means) return [];
-    const matching = layersIn(region, arch).filter((layer) => means(layer.node));
+    const matching = entriesIn(region, arch, among).filter((layer) => means(layer.node));
     const node = newest(matching.map((layer) => layer.node));
     const number = (layer) => published(layer, region).version;
     return matching
@@ -118,7 +143,7 @@
   const megabytes = (bytes) => `${(bytes / 1e6).toFixed(1)} MB`;
   const many = (count, word) => `${count.toLocaleString('en')} ${word}${count === 1 ? '' : 's'}`;
   const placeName = (region) => (regionNames.get(region) ? `${region} · ${regionNames.get(region)}` : region);
-  const link = (choice) => `#${new URLSearchParams(choice)}`;
+  const link = ({ as, ...choice }) => `#${new URLSearchParams(as === 'runtime' ? { ...choice, as } : choice)}`;
 
   let quiet;
   const say = (text) => {
@@ -164,13 +189,13 @@
     }, 2000);
   };
 
-  const arnParts = ([partition, region, account, name, version]) => [
+  const arnParts = ([partition, region, account, kind, name, version]) => [
     element('span', { class: 'dim' }, `arn:${partition}:lambda:`, element('wbr')),
     element('span', { class: 'place' }, region),
-    element('span', { class: 'dim' }, ':', element('wbr'), `${account}:layer:`, element('wbr')),
+    element('span', { class: 'dim' }, ':', element('wbr'), account + kind, element('wbr')),
     element('span', { class: 'name' }, name),
-    element('span', { class: 'dim' }, ':'),
-    element('span', { class: 'name' }, String(version)),
+    element('span', { class: 'dim' }, version.slice(0, 1)),
+    element('span', { class: 'name' }, version.slice(1)),
   ];
 
   const state = (kind, ...children) => element('span', { class: `state ${kind}` }, ...children);
@@ -205,8 +230,8 @@
 
   // ---- the selection
 
-  let chosen = { node: '', region: '', arch: '', build: '' };
-  let shown = null; // the layer, and its layer version in the region
+  let chosen = { as: 'layer', node: '', region: '', arch: '', build: '' };
+  let shown = null; // the layer or runtime, and its layer version in the region
   let format = 'sam';
 
   const remembered = () => {
@@ -226,18 +251,21 @@
 
   const usual = (wanted) => {
     const region = [wanted, remembered(), PREFERRED].find((name) => regions.includes(name)) ?? regions[0] ?? '';
-    const arch = data.architectures.find((name) => layersIn(region, name).length) ?? data.architectures[0];
-    const nodes = layersIn(region, arch).map((layer) => layer.node);
+    const arch = data.architectures.find((name) => entriesIn(region, name, entries()).length) ?? data.architectures[0];
+    const nodes = entriesIn(region, arch, entries()).map((layer) => layer.node);
     const releases = nodes.filter(stable);
     const best = newest(releases.filter((node) => lts.has(node))) ?? newest(releases);
-    return { node: best ? major(best) : newest(nodes) ?? '', region, arch, build: '' };
+    return { as: chosen.as, node: best ? major(best) : newest(nodes) ?? '', region, arch, build: '' };
   };
 
   /** The selection in the address, completed with defaults. */
   const fromAddress = () => {
     const asked = new URLSearchParams(location.hash.slice(1));
+    const isRuntime = runtimes.length && (asked.get('as') === 'runtime' || !layers.length);
+    chosen.as = isRuntime ? 'runtime' : 'layer';
     const base = usual();
     return {
+      as: chosen.as,
       node: asked.get('node') || base.node,
       region: asked.get('region') || base.region,
       arch: asked.get('arch') || (asked.get('node') ? anyArch(asked.get('node'), asked.get('region') || base.region) : base.arch),
@@ -248,8 +276,8 @@
     data.architectures.find((arch) => find(node, region, arch).length) ?? data.architectures[0];
 
   const toAddress = (replace) => {
-    const { node, region, arch, build } = chosen;
-    const words = link({ node, region, arch, ...(build ? { build } : {}) });
+    const { as, node, region, arch, build } = chosen;
+    const words = link({ as, node, region, arch, ...(build ? { build } : {}) });
     if (words !== location.hash) history[replace ? 'replaceState' : 'pushState'](chosen, '', words);
   };
 
@@ -284,13 +312,13 @@
   };
 
   const fillVersions = (number) => {
-    const nodes = data.nodes.filter((node) => major(node) === number).reverse();
     const archs = new Map();
-    for (const layer of layers) {
+    for (const layer of entries()) {
       if (major(layer.node) !== number) continue;
       if (!archs.has(layer.node)) archs.set(layer.node, new Set());
       archs.get(layer.node).add(layer.arch);
     }
+    const nodes = data.nodes.filter((node) => archs.has(node)).reverse();
     const best = find(number, chosen.region, chosen.arch)[0];
     $('version').replaceChildren(
       option(number, best ? `Newest (${best.node})` : 'Newest'),
@@ -310,8 +338,9 @@
     const exact = data.nodes.includes(chosen.node.replace(/^v/, ''));
     const named = layer?.node ?? (means && newest(data.nodes.filter(means)));
     if (named) {
-      if ($('version').dataset.of !== `${major(named)} ${chosen.region} ${chosen.arch}`) fillVersions(major(named));
-      $('version').dataset.of = `${major(named)} ${chosen.region} ${chosen.arch}`;
+      const of = [chosen.as, major(named), chosen.region, chosen.arch].join(' ');
+      if ($('version').dataset.of !== of) fillVersions(major(named));
+      $('version').dataset.of = of;
       $('line').value = major(named);
       $('version').value = exact || chosen.node.includes('.') ? named : major(named);
     } else {
@@ -321,19 +350,25 @@
     }
     $('region').value = chosen.region;
     for (const radio of $('arch').querySelectorAll('input')) radio.checked = radio.value === chosen.arch;
+    for (const radio of $('kinds').querySelectorAll('input')) radio.checked = radio.value === chosen.as;
     const builds = [...new Set(found.map((each) => each.build))];
-    $('build-field').hidden = builds.length < 2;
+    $('build-field').hidden = builds.length < 2 || chosen.as === 'runtime'; // an alias names one build
     $('build').replaceChildren(
       ...builds.map((build, index) => option(build, index ? build : `Newest (nodelayer ${build})`)),
     );
     if (layer) $('build').value = layer.build;
 
     for (const id of ['hero', 'facts']) $(id).hidden = !shown;
-    $('use').hidden = !shown || !layer.runtimes.length; // a snippet needs a runtime
+    $('use').hidden = !shown || (layer.as === 'layer' && !layer.runtimes.length); // a snippet needs a runtime
+    $('use-title').textContent = `Use the ${chosen.as}`;
+    $('alias').hidden = chosen.as === 'layer';
     $('nothing').hidden = Boolean(shown);
     if (shown) {
       $('hero-title').replaceChildren(`Node.js ${layer.node} for ${layer.arch} in `, element('span', { class: 'unbroken' }, chosen.region));
       $('arn').replaceChildren(...arnParts(shown.parts));
+      shown.alias = alias(chosen.node, layer.node);
+      const follows = shown.alias === 'latest' ? `follows Node.js ${major(layer.node)}` : `stays on Node.js ${layer.node}`;
+      $('alias').replaceChildren('Alias ', element('code', { translate: 'no' }, shown.alias), `: the function ${follows}`);
       showFacts();
       showSnippet();
       document.title = `Node.js ${layer.node}, ${layer.arch}, ${chosen.region} · nodelayer`;
@@ -346,15 +381,17 @@
   const showNothing = (named) => {
     const { node, region, arch } = chosen;
     const ways = [];
-    const way = (text, choice) => ways.push(element('a', { href: link(choice) }, text));
-    if (!layers.length) {
+    const way = (text, choice) => ways.push(element('a', { href: link({ as: chosen.as, ...choice }) }, text));
+    const [kind, others] = chosen.as === 'runtime' ? ['layer', layers] : ['runtime', runtimes];
+    if (!entries().length) {
       $('nothing-text').textContent = 'No layer is published yet. New layers appear here and in the feed.';
     } else if (!named) {
       $('nothing-text').textContent = `Node.js ${node} is not published.`;
       const best = usual(region);
       way(`Newest of ${best.node} for ${best.arch} in ${best.region}`, { node: best.node, region: best.region, arch: best.arch });
     } else {
-      $('nothing-text').textContent = `No layer of Node.js ${node} for ${arch} is published in ${region || 'that region'}.`;
+      $('nothing-text').textContent = `No ${chosen.as} of Node.js ${node} for ${arch} is published in ${region || 'that region'}.`;
+      if (find(node, region, arch, others).length) way(`As a ${kind}`, { as: kind, node, region, arch });
       for (const other of data.architectures) {
         if (other !== arch && find(node, region, other).length) way(`For ${other} in ${region}`, { node, region, arch: other });
       }
@@ -377,13 +414,18 @@
     const isOld = latest && order.get(latest.node) > order.get(layer.node);
     const newer = isOld ? [element('a', { href: link({ ...chosen, node: latest.node, build: '' }) }, `newer: ${latest.node}`)] : [];
     fact('Node.js line', row(line, lineEnd, ...newer));
-    const unpacked = layer.unzipped === null ? '' : `, ${megabytes(layer.unzipped)} unpacked`;
-    fact('Size', `${megabytes(layer.size)} zipped${unpacked}`);
+    const isLayer = layer.as === 'layer';
+    if (isLayer) {
+      const unpacked = layer.unzipped === null ? '' : `, ${megabytes(layer.unzipped)} unpacked`;
+      fact('Size', `${megabytes(layer.size)} zipped${unpacked}`);
+    }
     const when = shown.published;
     fact('Published', row(element('time', { datetime: when }, `${when.slice(0, 10)} ${when.slice(11, 16)} UTC`)), row(`by nodelayer ${layer.build}`));
-    const users = shown.open ? 'Every AWS account' : shown.organizations.length ? '' : 'The publisher\u2019s account only';
-    fact('Who may use it', users || `AWS Organizations ${shown.organizations.join(', ')}`);
-    if (data.assets) {
+    const { open, organizations, accounts } = shown;
+    const users = [['AWS Organizations', organizations], ['AWS accounts', accounts]].filter(([, ids]) => ids.length);
+    const words = users.map(([title, ids]) => row(`${title} ${ids.join(', ')}`));
+    fact('Who may use it', ...(open ? ['Every AWS account'] : words.length ? words : ['The publisher\u2019s account only']));
+    if (isLayer && data.assets) {
       const [template, kinds] = data.assets;
       const values = {
         node_version: layer.node, architecture: layer.arch, nodelayer_version: layer.build, layer_name: layer.name,
@@ -406,17 +448,29 @@
       const ofAws = runtime && initOfAws !== null ? `; AWS\u2019s ${runtime}: ${Math.round(initOfAws)} ms` : '';
       fact('On Lambda', row(`starts in ${Math.round(init)} ms on ${memory} MB (${region}, ${date})${ofAws}`));
     }
+    if (isLayer) showLayerFacts(fact, facts, row);
+    $('facts').replaceChildren(...facts);
+  };
+
+  const showLayerFacts = (fact, facts, row) => {
+    const { layer } = shown;
     fact('Runs on', ...layer.runtimes.map((name) => row(element('code', {}, name), runtimeState(name))));
     facts[facts.length - 1].className = 'whole runtimes';
     const button = element('button', { type: 'button', class: 'copy small', 'aria-label': 'Copy the checksum' }, 'Copy');
     button.addEventListener('click', () => copy(button, layer.sha256, 'Checksum'));
     fact('CodeSha256', row(element('code', { class: 'sum', translate: 'no' }, layer.sha256), button));
     facts[facts.length - 1].className = 'whole';
-    $('facts').replaceChildren(...facts);
   };
 
   const asJson = () => {
     const { layer } = shown;
+    if (layer.as === 'runtime') {
+      return JSON.stringify({
+        runtime_arn: shown.arn, runtime_alias: shown.alias, region: shown.region, node_version: layer.node,
+        architecture: layer.arch, nodelayer_version: layer.build,
+        runtime_version_arn: `${shown.arn}/version/${layer.node}_${layer.build}`, published: shown.published,
+      }, null, 2);
+    }
     return JSON.stringify({
       arn: shown.arn, region: shown.region, node_version: layer.node, architecture: layer.arch,
       nodelayer_version: layer.build, layer_name: layer.name, layer_version: shown.version,
@@ -427,12 +481,14 @@
 
   const snippet = (name) => {
     const { layer } = shown;
-    const runtime = [...layer.runtimes].sort().at(-1);
+    const isRuntime = layer.as === 'runtime';
+    const runtime = isRuntime ? 'custom' : [...layer.runtimes].sort().at(-1);
     const words = {
-      arn: shown.arn, region: shown.region, node_version: layer.node, json: asJson(),
+      arn: shown.arn, region: shown.region, node_version: layer.node, json: asJson(), alias: shown.alias,
       ...data.words[runtime]?.[layer.arch],
     };
-    const [, , template] = data.snippets.find(([each]) => each === name);
+    const [, , ofLayer, ofRuntime] = data.snippets.find(([each]) => each === name);
+    const template = isRuntime ? ofRuntime : ofLayer;
     return template.replace(/<<(\w+)>>/g, (_, word) => words[word] ?? '');
   };
 
@@ -481,7 +537,7 @@
     if (!regions.includes(region)) return [];
     const isSame = (layer) => published(layer, region)?.arn.toLowerCase().startsWith(start);
     const same = layers.find(isSame);
-    const layer = same && find(same.node, region, same.arch)[0];
+    const layer = same && find(same.node, region, same.arch, layers)[0];
     return layer && isSame(layer) && published(layer, region).version > Number(number) ? [layer, region] : [];
   };
 
@@ -532,7 +588,7 @@
     const first = regions[layer.places[0]];
     const target = region || (layer.places.includes(regions.indexOf(chosen.region)) ? chosen.region : first);
     const choice = { node: layer.node, region: target, arch: layer.arch };
-    const newestBuild = find(layer.node, target, layer.arch)[0];
+    const newestBuild = find(layer.node, target, layer.arch, layers)[0];
     if (newestBuild !== layer) choice.build = layer.build;
     const choose = element('a', { href: link(choice) }, layer.node);
     choose.addEventListener('click', () => { jump = true; });
@@ -616,11 +672,14 @@
   filter();
   $('app').hidden = false;
   document.documentElement.classList.add('ready'); // hides the table for readers without JavaScript
+  $('kinds').hidden = !layers.length || !runtimes.length;
   for (const id of ['choice', 'filters']) {
     $(id).addEventListener('submit', (event) => event.preventDefault());
   }
-  if (!layers.length) $('choice').hidden = $('filters').hidden = true;
+  if (!layers.length) $('filters').hidden = true;
+  if (!entries().length) $('choice').hidden = true;
 
+  $('kinds').addEventListener('change', ({ target }) => choose('as', { as: target.value }));
   $('choice').addEventListener('change', ({ target }) => {
     const control = target.id || target.name;
     if (control === 'region') remember(target.value);

@@ -68,7 +68,7 @@ def test_markup_in_a_manifest_is_escaped_on_the_page():
     )
     assert tags_of(text) == tags_of(rendered(layer()))
     assert data_of(text)["regions"] == [["eu-west-1", EVIL]]
-    assert data_of(text)["access"] == [[False, [EVIL]]]
+    assert data_of(text)["access"] == [[False, [EVIL], []]]
 
 
 def test_runtime_with_a_shell_command_is_refused():
@@ -77,7 +77,7 @@ def test_runtime_with_a_shell_command_is_refused():
 
 
 def test_the_page_offers_every_format_of_the_arn_command():
-    offered = [(name, title) for name, title, _ in data_of(rendered())["snippets"]]
+    offered = [(name, title) for name, title, *_ in data_of(rendered())["snippets"]]
     assert offered == [(name, each.title) for name, each in snippets.FORMATS.items()]
     assert len(dict(offered)) == len({title for _, title in offered})
 

@@ -10,14 +10,14 @@ from xml.etree import ElementTree as ET
 
 import msgspec
 import pytest
-from catalog_fixtures import layer
+from catalog_fixtures import layer, runtimes
 from support import command
 
 from nodelayer.catalog import site
 from nodelayer.catalog.site import SiteOptions
 from nodelayer.errors import InvalidInputError, MachineError, NotVerifiedError
 from nodelayer.manifest import schema, store
-from nodelayer.manifest.model import Canary, Manifest, RuntimeVersion, Withdrawal
+from nodelayer.manifest.model import Canary, Manifest, Withdrawal
 
 
 def test_write_creates_the_page_the_feed_and_the_manifest_files(tmp_path):
@@ -90,15 +90,9 @@ def full_manifest():
     canary = Canary(
         date="2026-11-20", region="eu-west-1", memory_mb=512, init_ms=118.2, aws_runtime="nodejs24.x"
     )
-    runtime = RuntimeVersion(
-        node_version="24.1.0",
-        nodelayer_version="1.0.0",
-        architectures=["x86_64"],
-        image="image",
-        published="2026-11-20T00:00:00Z",
+    known = Manifest.of(
+        [msgspec.structs.replace(layer(withdrawn=withdrawn), canary=canary)], runtimes("24.1.0")
     )
-    runtimes = {"arn:aws:lambda:eu-west-1:123456789012:runtime:r:1": runtime}
-    known = Manifest.of([msgspec.structs.replace(layer(withdrawn=withdrawn), canary=canary)], runtimes)
     return json.loads(known.json_text())
 
 

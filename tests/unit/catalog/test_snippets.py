@@ -2,16 +2,28 @@
 
 import dataclasses
 import json
+import re
 import shlex
 
 import pytest
 
-from nodelayer.catalog.snippets import FORMATS, REGION_FORMATS, SnippetValues, render, render_regions
+from nodelayer.catalog.snippets import (
+    FORMATS,
+    REGION_FORMATS,
+    RUNTIME_FORMATS,
+    RuntimeSnippetValues,
+    SnippetValues,
+    render,
+    render_regions,
+)
 from nodelayer.errors import InvalidInputError
 
 ARN = "arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1:3"
 X86_64 = SnippetValues(ARN, "eu-west-1", "12.16.1", "x86_64", "provided.al2023", {"arn": ARN, "size": 1})
 ARM64 = dataclasses.replace(X86_64, architecture="arm64")
+RUNTIME_ARN = "arn:aws:lambda:eu-west-1:123456789012:runtime/nodejs-12"
+RUNTIME = RuntimeSnippetValues(RUNTIME_ARN, "latest", "eu-west-1", "12.16.1", "x86_64", {"arn": RUNTIME_ARN})
+EACH = [X86_64, ARM64, RUNTIME, dataclasses.replace(RUNTIME, architecture="arm64")]
 FUNCTIONS = [each for each in FORMATS if each not in {"arn", "json"}]
 CDK = ("cdk", "cdk-python")
 
@@ -19,33 +31,45 @@ CDK = ("cdk", "cdk-python")
 def test_each_tool_has_a_format():
     tools = {"sam", "cloudformation", "cdk", "cdk-python", "terraform", "serverless", "cli"}
     assert {"arn", "json", *tools} <= set(FORMATS)
+    assert list(RUNTIME_FORMATS) == list(FORMATS)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_snippet_contains_the_arn_once_and_no_other_partition(format_):
-    arn = "arn:aws-cn:lambda:cn-north-1:123456789012:layer:nodejs-12-16-1-x86_64:3"
-    china = dataclasses.replace(X86_64, arn=arn, region="cn-north-1", as_json={"arn": arn})
+@pytest.mark.parametrize("values", [X86_64, RUNTIME], ids=["layer", "runtime"])
+def test_snippet_contains_the_arn_once_and_no_other_partition(format_, values):
+    arn = values.arn.replace("aws:", "aws-cn:").replace("eu-west-1", "cn-north-1")
+    china = dataclasses.replace(values, arn=arn, region="cn-north-1", as_json={"arn": arn})
     text = render(format_, china)
     assert text.count(arn) == 1
     assert "arn:aws:" not in text
 
 
 @pytest.mark.parametrize("format_", FORMATS)
-def test_snippet_has_no_trailing_whitespace(format_):
-    lines = render(format_, X86_64).split("\n")
+@pytest.mark.parametrize("values", [X86_64, RUNTIME], ids=["layer", "runtime"])
+def test_snippet_has_no_trailing_whitespace(format_, values):
+    lines = render(format_, values).split("\n")
     assert lines[-1]
     assert [line for line in lines if line != line.rstrip()] == []
 
 
 @pytest.mark.parametrize("format_", FUNCTIONS)
-@pytest.mark.parametrize("layer", [X86_64, ARM64], ids=lambda layer: layer.architecture)
-def test_snippet_has_only_the_region_and_architecture_of_the_layer(format_, layer):
+@pytest.mark.parametrize("values", EACH, ids=lambda each: f"{type(each).__name__} {each.architecture}")
+def test_snippet_has_only_its_own_region_and_architecture(format_, values):
     words = {"x86_64": ("x86_64", "X86_64"), "arm64": ("arm64", "ARM_64")}
-    text = render(format_, layer).replace(ARN, "")
-    expected = words.pop(layer.architecture)[format_ in CDK]
+    text = render(format_, values).replace(values.arn, "")
+    expected = words.pop(values.architecture)[format_ in CDK]
     (others,) = words.values()
     assert all(word in text for word in (expected, "eu-west-1", "function.handler"))
     assert not any(other in text for other in others)
+
+
+@pytest.mark.parametrize("format_", FUNCTIONS)
+def test_snippet_of_a_runtime_names_the_alias_and_no_layer(format_):
+    text = render(format_, RUNTIME)
+    assert re.search(r"RuntimeAlias['\"]? *[:=] *['\"]?latest\b", text)
+    assert "ayer" not in text
+    assert "<<" not in text
+    assert "provided" not in text or format_ == "serverless"
 
 
 @pytest.mark.parametrize("format_", ["json", *REGION_FORMATS])
@@ -92,6 +116,12 @@ def test_an_unknown_format_is_refused_with_the_known_ones(format_):
 def test_a_value_that_needs_quoting_is_rejected(name, value):
     with pytest.raises(InvalidInputError, match=f"the layer's {name} is not plain text"):
         dataclasses.replace(X86_64, **{name: value})
+
+
+@pytest.mark.parametrize("name", ["arn", "alias", "region", "node_version"])
+def test_a_runtime_value_that_needs_quoting_is_rejected(name):
+    with pytest.raises(InvalidInputError, match=f"the runtime's {name} is not plain text"):
+        dataclasses.replace(RUNTIME, **{name: "$(x)"})
 
 
 @pytest.mark.parametrize("architecture", ["", "amd64", "x86_64\n", "all"])

@@ -11,7 +11,7 @@ from nodelayer.errors import NotVerifiedError, RefusedError, UnreachableError
 from nodelayer.github import manifest_branch
 from nodelayer.github.manifest_branch import ManifestBranch
 from nodelayer.manifest import store
-from nodelayer.manifest.model import Layer, Manifest, Published
+from nodelayer.manifest.model import Layer, Manifest, Published, RuntimeVersion
 from nodelayer.manifest.schema import parse
 from nodelayer.util.console import Reporter
 from nodelayer.util.git import open_git
@@ -186,6 +186,16 @@ def test_new_entry_of_a_newer_nodelayer_is_refused_and_an_old_one_stays(remote, 
     assert outcome.code == 5
     assert "a new entry for nodejs-24-1-0-x86_64 names nodelayer 99.0.0, but this is " in outcome.err
     assert git(remote, "branch", "--list", "layers") == ""
+    arn = "arn:aws:lambda:eu-west-1:123456789012:runtime/nodejs-24/version/24.1.0_99.0.0"
+    runtime = RuntimeVersion(
+        node_version="24.1.0",
+        nodelayer_version="99.0.0",
+        architectures=["arm64"],
+        image=f"x@sha256:{'0' * 64}",
+        published="2026-11-24T20:15:04Z",
+    )
+    with pytest.raises(NotVerifiedError, match=f"a new entry for {arn} names nodelayer 99"):
+        store.accept(Manifest(), Manifest.of([], {arn: runtime}))
     known = Manifest.of([entry("24.1.0", nodelayer="99.0.0")])  # a newer nodelayer wrote the branch
     assert len(store.accept(known, Manifest.of([*known.layers, entry("12.16.1")])).layers) == 2
 

@@ -1,5 +1,6 @@
 import json
 import random
+import re
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -14,10 +15,11 @@ from nodelayer.errors import (
     MachineError,
     NotFoundError,
     NotVerifiedError,
+    RefusedError,
     UnreachableError,
 )
 from nodelayer.manifest import store
-from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer
+from nodelayer.manifest.lookup import look_up, look_up_everywhere, look_up_newer, look_up_runtime
 from nodelayer.manifest.model import (
     Canary,
     Layer,
@@ -55,6 +57,26 @@ def layer(  # noqa: PLR0913 - the fields that differ between entries
     )
 
 
+def runtime_arn(node, region="eu-west-1", build="1.0.0"):
+    name = f"runtime/nodejs-{node.partition('.')[0]}/version/{node}_{build}"
+    return f"arn:aws:lambda:{region}:123456789012:{name}"
+
+
+def runtime(node="12.16.1", build="1.0.0", **more):
+    values = {
+        "node_version": node,
+        "nodelayer_version": build,
+        "architectures": ["x86_64", "arm64"],
+        "image": f"123456789012.dkr.ecr.eu-west-1.amazonaws.com/nodelayer/nodejs-12@sha256:{'1' * 64}",
+        "published": "2026-01-02T03:04:05Z",
+    }
+    return RuntimeVersion(**values | more)
+
+
+def runtimes(*nodes, region="eu-west-1", **more):
+    return {runtime_arn(node, region): runtime(node, **more) for node in nodes}
+
+
 def found(manifest_, spec, region="eu-west-1", arch="x86_64"):
     return look_up(manifest_, spec, region, arch)
 
@@ -84,6 +106,19 @@ def test_newer_layer_version_has_the_same_line_region_and_architecture():
             look_up_newer(manifest_, newest, spec)
     with pytest.raises(NotFoundError, match="does not contain this layer version"):
         look_up_newer(manifest_, arn("24-20-0", 3))
+
+
+def test_look_up_says_that_a_layer_version_was_withdrawn():
+    withdrawn = Withdrawal(time="2026-02-03T04:05:06Z", reason="answers are cut")
+    bad = layer("24.20.0", withdrawn=withdrawn)
+    arn = bad.regions["eu-west-1"].arn
+    with pytest.raises(
+        NotFoundError, match=re.escape(f"{arn} was withdrawn (answers are cut); eu-west-1 has")
+    ):
+        found(Manifest.of([bad]), "24")
+    with pytest.raises(RefusedError, match=r"it was withdrawn \(answers are cut\), and no layer .* is newer"):
+        look_up_newer(Manifest.of([bad]), arn)
+    assert look_up_newer(Manifest.of([bad, layer("24.21.0")]), arn).layer.node_version == "24.21.0"
 
 
 def test_look_up_everywhere_returns_the_regions_with_the_newest_release():
@@ -169,6 +204,64 @@ def test_python_api_accepts_a_manifest_file(tmp_path):
     assert nodelayer.arn_for("12", "eu-west-1", manifest=path).endswith(":1")
 
 
+@pytest.mark.parametrize(
+    ("spec", "node", "alias"),
+    [
+        ("12.16.1", "12.16.1", "12.16.1"),
+        ("v12.16.1", "12.16.1", "12.16.1"),
+        ("12", "12.22.12", "latest"),
+        ("12.x", "12.22.12", "latest"),
+        ("^12.16 || ^14", "14.0.0", "latest"),
+        ("lts", "12.22.12", "latest"),
+        ("lts/erbium", "12.22.12", "latest"),
+        ("latest", "14.0.0", "latest"),
+        ("12.16", "12.16.1", "12.16.1"),  # `latest` would leave 12.16
+        ("^12.16 <12.20", "12.16.1", "12.16.1"),
+        ("12.16.1 || ^12.99", "12.16.1", "12.16.1"),  # `latest` is 12.22.12 now
+        ("15.0.0-rc.1", "15.0.0-rc.1", "15.0.0-rc.1"),
+    ],
+)
+def test_runtime_alias_follows_a_line_and_pins_everything_narrower(spec, node, alias):
+    known = Manifest.of([], runtimes("12.16.1", "12.22.12", "14.0.0", "15.0.0-rc.1"))
+    wanted = look_up_runtime(known, spec, "eu-west-1", "arm64")
+    assert (wanted.version.node_version, wanted.alias) == (node, alias)
+    assert wanted.arn.runtime == runtime_arn(node).partition("/version/")[0]
+
+
+def test_runtime_look_up_prefers_the_newest_nodelayer_and_ignores_deleted_versions():
+    later = "2026-03-03T00:00:00Z"
+    known = Manifest.of(
+        [],
+        {
+            runtime_arn("12.16.1"): runtime(),
+            runtime_arn("12.16.1", build="1.10.0"): runtime(build="1.10.0"),
+            runtime_arn("12.16.1", build="1.9.0"): runtime(build="1.9.0"),
+            runtime_arn("12.16.1", build="1.11.0"): runtime(build="1.11.0", deleted=later),
+            **runtimes("12.17.0", deleted="2026-02-02T00:00:00Z", restored=later),
+        },
+    )
+    assert look_up_runtime(known, "12.16.1", "eu-west-1", "x86_64").version.nodelayer_version == "1.10.0"
+    assert look_up_runtime(known, "12", "eu-west-1", "x86_64").version.node_version == "12.17.0"
+
+
+def test_the_error_of_a_runtime_look_up_names_other_regions_versions_and_architectures():
+    known = Manifest.of(
+        [],
+        {
+            **runtimes("12.16.1", region="us-east-1", architectures=["x86_64"]),
+            **runtimes("18.0.0", architectures=["arm64"]),
+        },
+    )
+    with pytest.raises(NotFoundError) as error:
+        look_up_runtime(known, "12", "eu-west-1", "arm64")
+    assert str(error.value) == (
+        "no runtime of Node.js 12 for arm64 in eu-west-1: available for x86_64 in us-east-1; "
+        "eu-west-1 has 18.0.0 for arm64"
+    )
+    with pytest.raises(NotFoundError, match="eu-west-1 has no runtime for x86_64"):
+        look_up_runtime(known, "18", "eu-west-1", "x86_64")
+
+
 @pytest.fixture
 def served():
     """Serve a manifest at a URL; the first item of the list is the response."""
@@ -230,7 +323,18 @@ def some_manifest(chance):
                 **more,
             )
         )
-    return Manifest.of(layers)
+    versions = {
+        runtime_arn("12.16.1", region): runtime(
+            image=f"x@sha256:{chance.choice('12') * 64}",
+            architectures=chance.choice([["arm64"], ["x86_64"]]),
+            organizations=chance.sample(["o-aaaaaaaaaa", "o-bbbbbbbbbb"], chance.randrange(3)),
+            published=chance.choice(["2026-01-01T00:00:00Z", "2026-01-01T00:00:01Z"]),
+            deleted=chance.choice([None, "2026-03-01T00:00:00Z", "2026-04-01T00:00:00Z"]),
+            restored=chance.choice([None, "2026-03-02T00:00:00Z", "2026-05-01T00:00:00Z"]),
+        )
+        for region in chance.sample(["eu-west-1", "us-east-1"], chance.randrange(3))
+    }
+    return Manifest.of(layers, versions)
 
 
 @pytest.mark.parametrize("seed", range(200))
@@ -299,24 +403,53 @@ def test_new_records_survive_a_merge_in_any_order_and_match_the_schema():
         canary=canary,
         source=Source(name="npm", verified="checksum"),
     )
-    runtime = RuntimeVersion(
-        node_version="12.16.1",
-        nodelayer_version="1.0.0",
-        architectures=["arm64", "x86_64"],
-        image="x@sha256:1",
-        published="2026-01-02T03:04:05Z",
-    )
-    one, other = Manifest.of([bare], {"arn:runtime": runtime}), Manifest.of([full])
+    one, other = Manifest.of([bare], runtimes("12.16.1")), Manifest.of([full])
     assert one.merge(other) == other.merge(one)
     (merged,) = one.merge(other).layers
     kept = merged.regions["eu-west-1"]
     assert (merged.canary, merged.source.name) == (canary, "npm")
     assert (kept.withdrawn, kept.accounts, kept.parameters) == (withdrawn, ["210987654321"], True)
-    assert one.merge(other).runtimes == {"arn:runtime": runtime}
+    assert one.merge(other).runtimes == runtimes("12.16.1")
     jsonschema.validate(json.loads(one.merge(other).json_text()), json.loads(SCHEMA.read_text()))
     assert one.merge(other).text() == ""
     with pytest.raises(NotFoundError):
         found(one.merge(other), "12")
+
+
+def test_merge_keeps_the_deletion_the_restoration_and_the_readers_of_a_runtime():
+    first, second = "2026-02-03T04:05:06Z", "2026-02-04T04:05:06Z"
+    before = Manifest.of([], runtimes("12.16.1", accounts=["210987654321"]))
+    deleted = Manifest.of([], runtimes("12.16.1", deleted=first, organizations=["o-aaaaaaaaaa"]))
+    merged = before.merge(deleted)
+    assert merged.runtimes == runtimes(
+        "12.16.1", deleted=first, accounts=["210987654321"], organizations=["o-aaaaaaaaaa"]
+    )
+    assert not merged.runtimes[runtime_arn("12.16.1")].live
+    restored = merged.merge(Manifest.of([], runtimes("12.16.1", deleted=first, restored=second)))
+    assert restored.runtimes[runtime_arn("12.16.1")].live
+    again = Manifest.of([], runtimes("12.16.1", published="2026-06-01T00:00:00Z"))
+    assert restored.merge(again) == again  # created again under the same name
+
+
+def test_runtimes_are_written_without_empty_fields_and_are_not_in_the_text(tmp_path):
+    path = tmp_path / "layers.json"
+    known = Manifest.of([], runtimes("12.16.1"))
+    store.update(path, lambda _: known)
+    assert set(json.loads(path.read_text())["runtimes"][runtime_arn("12.16.1")]) == {
+        "node_version",
+        "nodelayer_version",
+        "architectures",
+        "image",
+        "published",
+    }
+    assert store.read(path) == known
+    assert known.text() == ""
+
+
+def test_a_manifest_of_schema_2_is_read(tmp_path):
+    path = tmp_path / "layers.json"
+    path.write_text(Manifest.of([layer()]).json_text().replace('"schema_version": 3', '"schema_version": 2'))
+    assert store.read(path) == Manifest.of([layer()])
 
 
 def test_a_manifest_of_schema_1_is_read(tmp_path):
@@ -366,6 +499,34 @@ def test_a_contradictory_entry_is_rejected(tmp_path, change):
     raw["layers"][0]["regions"]["eu-west-1"].update(change)
     path.write_text(json.dumps(raw))
     with pytest.raises(NotVerifiedError):
+        store.read(path)
+
+
+@pytest.mark.parametrize(
+    ("arn", "change"),
+    [
+        ("arn:aws:lambda:eu-west-1:123456789012:layer:nodejs-12-16-1-x86_64:1", {}),
+        (runtime_arn("12.16.1").partition("/version/")[0], {}),
+        (runtime_arn("12.16.1") + "/", {}),
+        (runtime_arn("12.16.1"), {"node_version": "12.16.2"}),
+        (runtime_arn("12.16.1"), {"nodelayer_version": "1.0.1"}),
+        (runtime_arn("12.16.1").replace("nodejs-12", "nodejs-14"), {}),
+        (runtime_arn("12.16.1"), {"architectures": []}),
+        (runtime_arn("12.16.1"), {"architectures": ["sparc"]}),
+        (runtime_arn("12.16.1"), {"image": "x:latest"}),
+        (runtime_arn("12.16.1"), {"image": f"x@sha256:{'1' * 64}\n"}),
+        (runtime_arn("12.16.1"), {"published": "2026-99-01T00:00:00Z"}),
+        (runtime_arn("12.16.1"), {"restored": "2026-99-01T00:00:00Z"}),
+        (runtime_arn("12.16.1"), {"organizations": ["o-1"]}),
+        (runtime_arn("12.16.1"), {"accounts": ["1"]}),
+    ],
+)
+def test_a_contradictory_runtime_is_rejected(tmp_path, arn, change):
+    path = tmp_path / "layers.json"
+    raw = json.loads(Manifest.of([], runtimes("12.16.1")).json_text())
+    (entry,) = raw["runtimes"].values()
+    path.write_text(json.dumps(raw | {"runtimes": {arn: entry | change}}))
+    with pytest.raises(NotVerifiedError, match="the manifest is not valid"):
         store.read(path)
 
 
