@@ -42,7 +42,7 @@ _TICK_S = 0.02
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
 _SCOPE = re.compile(rb"Credential=[^/]+/\d+/([^/]+)/([^/]+)/")
 _LAYERS = re.compile(r"/2018-10-31/layers/([^/?]+)/versions(?:/(\d+))?(/policy)?/?(?:\?.*)?")
-_IDENTITY = (
+IDENTITY = (
     '<GetCallerIdentityResponse xmlns="https://sts.amazonaws.com/doc/2011-06-15/"><GetCallerIdentityResult>'
     f"<Arn>arn:aws:iam::{ACCOUNT}:user/bench</Arn><UserId>AIDA</UserId><Account>{ACCOUNT}</Account>"
     "</GetCallerIdentityResult></GetCallerIdentityResponse>"
@@ -125,7 +125,7 @@ class Aws:
             for name, data in zips.items()
         }
         on = [{"RegionName": each, "RegionOptStatus": "ENABLED_BY_DEFAULT"} for each in regions]
-        self._identity = {"sts": _IDENTITY, "account": {"Regions": on}}
+        self._identity = {"sts": IDENTITY, "account": {"Regions": on}}
         self._layers: dict[tuple[str, str], list[list[dict[str, Any]]]] = {}
         self._lock = threading.Lock()
         self._start(Command())

@@ -13,9 +13,11 @@ from botocore import exceptions as boto
 from botocore.config import Config
 
 from nodelayer.aws.clients import TRIES, RegionClients
+from nodelayer.aws.ecr import Repositories
 from nodelayer.aws.errors import NotEnabledError, read
 from nodelayer.aws.functions import Functions
 from nodelayer.aws.layers import Layers
+from nodelayer.aws.managed_runtimes import ManagedRuntimes
 from nodelayer.aws.regions import Partition, check_known, partition_of, regions_of
 from nodelayer.aws.s3 import StagingBuckets
 from nodelayer.aws.ssm import Parameters
@@ -97,6 +99,16 @@ class Region:
     def layers(self) -> Layers:
         """The layer versions."""
         return Layers(self._clients)
+
+    @cached_property
+    def runtimes(self) -> ManagedRuntimes:
+        """The customer-managed runtimes."""
+        return ManagedRuntimes(self._clients)
+
+    @cached_property
+    def repositories(self) -> Repositories:
+        """The repositories for images."""
+        return Repositories(self._clients)
 
     @cached_property
     def buckets(self) -> StagingBuckets:

@@ -38,8 +38,8 @@ class RegionClients:
         client = self._open_client(service, self.region, once=once)
         if not once:
             client.meta.events.register_first(f"needs-retry.{service}", wait_as_told)
-        if service == "lambda":
-            client.meta.events.register("request-created.lambda", self._pace.wait)
+        if service in {"lambda", "lambda-core"}:
+            client.meta.events.register(f"request-created.{service}", self._pace.wait)
         return client
 
     def translate_errors(self, action: str, what: str) -> AbstractContextManager[None]:

@@ -145,6 +145,10 @@ class NoEndpointError(UnreachableError):
     """The service has no endpoint in the region, or its name cannot be resolved."""
 
 
+class NoApiError(RefusedError):
+    """The service does not have this operation in the region yet."""
+
+
 class MalformedError(UnreachableError):
     """The answer is not what the service's protocol says. The request may have been carried out."""
 

@@ -4,7 +4,7 @@ import base64
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
@@ -22,7 +22,10 @@ _POLL_S = 1.0
 
 @dataclass(frozen=True)
 class FunctionSpec:
-    """The parameters of a function. `zipped` is its code; `layers` are ARNs."""
+    """The parameters of a function. `zipped` is its code; `layers` are ARNs.
+
+    With the runtime `custom`, `managed` is the ARN of a customer-managed runtime, and an alias of it.
+    """
 
     name: str
     runtime: str
@@ -34,6 +37,7 @@ class FunctionSpec:
     memory_mb: int
     timeout_s: int
     tags: tuple[tuple[str, str], ...] = ()
+    managed: tuple[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ class Functions:
         Raises:
             FunctionError: It is not active after `within_s` seconds, or cannot become active.
         """
+        config = dict(zip(("RuntimeArn", "RuntimeAlias"), spec.managed, strict=True)) if spec.managed else {}
+        managed: Any = {"RuntimeConfig": config} if config else {}
         with self._clients.translate_errors("lambda:CreateFunction", spec.name):
             self._once.create_function(
                 FunctionName=spec.name,
@@ -77,6 +83,7 @@ class Functions:
                 MemorySize=spec.memory_mb,
                 Timeout=spec.timeout_s,
                 Tags=dict(spec.tags),
+                **managed,
             )
         self._wait(spec.name, within_s)
 

@@ -4,6 +4,7 @@ import difflib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from nodelayer.errors import InvalidInputError
@@ -145,6 +146,7 @@ def partition_of(region: str) -> str:
     )
 
 
+@cache
 def _partitions() -> list[dict[str, Any]]:
     from botocore.loaders import create_loader  # noqa: PLC0415 - takes long to import
 

@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from invoke import Collection, Exit, ParseError, Program
 from invoke.parser import Argument, Parser, ParserContext
 
-from nodelayer.cli import layers, lookup, publish, sam, tour
+from nodelayer.cli import layers, lookup, publish, runtime_upkeep, runtimes, sam, tour
 from nodelayer.cli.command import Command
 from nodelayer.version import __version__
 
 LISTED = (
-    *("build-layer", "run", "test-layer", "code-cache"),
+    *("build-layer", "build-image", "run", "test-layer", "code-cache"),
     *("publish", "arn", "verify", "verify-layer", "backfill", "prune", "withdraw", "catalog"),
+    *("publish-runtime", "rollback-runtime", "verify-runtimes", "prune-runtimes", "restore-runtime"),
     *("sam-build", "deploy", "invoke-function", "logs", "destroy", "tour", "download", "clean"),
     *("release", "test", "test-all", "lint", "bench"),
 )
@@ -154,14 +155,14 @@ def _collection(*modules: object) -> Collection:
 
 def installed() -> Collection:
     """Return the commands that work outside a checkout."""
-    return _collection(layers, publish, lookup, sam, tour)
+    return _collection(layers, publish, runtimes, runtime_upkeep, lookup, sam, tour)
 
 
 def checkout() -> Collection:
     """Return all commands, with those of workflows (`github.`) and of maintainers (`project.`)."""
     from nodelayer.cli import github, project  # the installed program does not have them
 
-    made = _collection(layers, publish, lookup, sam, tour)
+    made = _collection(layers, publish, runtimes, runtime_upkeep, lookup, sam, tour)
     workflows, rest = Collection("github", *_of(github)), Collection("project")
     for task in _of(project):
         (made if _name(task) in LISTED else rest).add_task(task)

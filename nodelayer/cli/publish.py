@@ -33,7 +33,7 @@ from nodelayer.errors import (
 if TYPE_CHECKING:
     from nodelayer.aws.account import Account, Region
     from nodelayer.manifest.model import Layer, Manifest
-    from nodelayer.publish.layers.canary import CanaryOptions
+    from nodelayer.publish.canary import CanaryOptions
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.publish.layers.run import PublishTarget
     from nodelayer.publish.layers.verify import Problem
@@ -108,7 +108,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.layer import artifact
     from nodelayer.manifest.store import read
     from nodelayer.node.versions import split
-    from nodelayer.publish.layers.canary import in_account
+    from nodelayer.publish.canary import in_account
     from nodelayer.publish.layers.plan import (
         PublishOptions,
         check_access,
@@ -494,7 +494,7 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
 def _canary(where: str, starts: int, role: str, regions: str) -> "CanaryOptions | None":
     """Return the options of the canary with checked flags; None without a canary."""
     from nodelayer.aws.regions import parse
-    from nodelayer.publish.layers import canary
+    from nodelayer.publish import canary
 
     if not where:
         for flag in ("--canary-starts", "--canary-role"):
@@ -574,12 +574,12 @@ def _wanted(node: str, arch: str, known: "Manifest") -> "Callable[[Layer], bool]
     )
 
 
-def _check_recorded(named: Sequence[str] | None, recorded: set[str]) -> None:
+def _check_recorded(named: Sequence[str] | None, recorded: set[str], what: str = "layer") -> None:
     """Raise NotFoundError for a named region that is not in the manifest."""
     for region in named or ():
         if region not in recorded:
             raise NotFoundError(
-                f"the manifest has no layer in {region}",
+                f"the manifest has no {what} in {region}",
                 where="--regions",
-                todo=f"use {', '.join(sorted(recorded))}" if recorded else "publish a layer first",
+                todo=f"use {', '.join(sorted(recorded))}" if recorded else f"publish a {what} first",
             )

@@ -70,9 +70,15 @@ def test_files_and_parameters_in_commands_exist():
 
 
 @pytest.mark.network
-def test_using_md_shows_the_output_of_each_format(clone):
+def test_pages_show_the_output_of_each_format(clone):
     page = (ROOT / "docs" / "using.md").read_text(encoding="utf-8")
     shown = dict(re.findall(r"<!-- invoke arn --format ([\w-]+) -->\n```\w+\n(.*?)```\n", page, re.DOTALL))
     assert sorted(["arn", *shown]) == sorted(FORMATS)
     lookup = "invoke arn --node 12.16.1 --region eu-west-1 --manifest docs/layers.sample.json"
     assert {each: clone.type(f"{lookup} --format {each}").out for each in shown} == shown
+    page = (ROOT / "docs" / "runtimes.md").read_text(encoding="utf-8")
+    mark = r"<!-- invoke arn --as runtime --format ([\w-]+) -->\n```\w+\n(.*?)```\n"
+    shown = dict(re.findall(mark, page, re.DOTALL))
+    lookup = "invoke arn --as runtime --node 24 --region eu-west-1 --manifest docs/layers.sample.json"
+    assert {each: clone.type(f"{lookup} --format {each}").out for each in shown} == shown
+    assert len(shown) == 3

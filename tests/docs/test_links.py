@@ -22,6 +22,7 @@ OF_OTHERS = {
     "--predicate-type": "gh attestation verify",
     "--repo": "gh",
     "--rounds": "benchmarks/",
+    "--runtime-config": "AWS CLI",
     "--skip-pull-image": "sam local",
 }
 """Flags in the text that belong to other programs."""

@@ -19,11 +19,15 @@ SMALL = {
     "code_cache": ("--rounds=1", "--node=24.21.0"),
     "endurance": ("--invocations=1000", *NODE),
     "publish": ("--rounds=1", *NODE, "--regions", "eu-west-1"),
+    "publish_runtime": (
+        *("--rounds=1", "--latency=0.001", "--creating=0.1", "--megabytes=1"),
+        *("--regions", "eu-west-1"),
+    ),
     "catalog": ("--rounds=1", "--versions=20"),
     "startup": ("--rounds=1",),
 }
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="not root: mounts need it")
-MARKS = {"catalog": pytest.mark.browser, "code_cache": needs_root, "startup": ()}
+MARKS = {"catalog": pytest.mark.browser, "code_cache": needs_root, "publish_runtime": (), "startup": ()}
 CLIENT = """
 import http.client, os
 link = http.client.HTTPConnection(os.environ["AWS_LAMBDA_RUNTIME_API"])

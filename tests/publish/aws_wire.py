@@ -53,7 +53,9 @@ _SUBRESOURCES = {
 _LAYER_PATH = re.compile(rf"{_LAYER}/([^/?]+)/versions(?:/(\d+))?")
 _FUNCTION_PATH = re.compile(r"/\d{4}-\d\d-\d\d/functions(?:/([^/?]+))?")
 _QUERY_SERVICES = {"sts", "iam", "cloudformation"}
-_JSON_SERVICES = {"ssm", "dynamodb", "logs"}
+_REGISTRY_HOST = re.compile(r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.")
+_REGISTRY_PATH = re.compile(r"/v2/(.+)/(blobs|manifests)/.*")
+_JSON_SERVICES = {"ssm", "dynamodb", "ecr", "logs"}
 
 
 _IAM_S3 = {
@@ -73,6 +75,18 @@ _IAM_S3 = {
 }
 
 
+# of the registry's HTTP API; the actions that AWS names for pushing an image and for mounting a layer:
+# https://docs.aws.amazon.com/AmazonECR/latest/userguide/image-push-iam.html, blob-mounting.html
+_IAM_REGISTRY = {
+    "HEAD blobs": ("ecr:BatchCheckLayerAvailability",),
+    "POST blobs": ("ecr:InitiateLayerUpload", "ecr:GetDownloadUrlForLayer"),
+    "PUT blobs": ("ecr:UploadLayerPart", "ecr:CompleteLayerUpload"),  # one part, which completes the upload
+    "HEAD manifests": ("ecr:BatchGetImage",),
+    "GET manifests": ("ecr:BatchGetImage",),
+    "PUT manifests": ("ecr:PutImage",),
+}
+
+
 _IAM_LAMBDA = {
     "CreateFunction": ("lambda:CreateFunction", "lambda:TagResource", "iam:PassRole"),  # nodelayer sends tags
     "Invoke": ("lambda:InvokeFunction",),
@@ -88,8 +102,11 @@ def iam_actions(service, operation):
     """
     if (service, operation) == ("sts", "GetCallerIdentity"):
         return ()  # allowed to everyone, even where a policy denies it
+    if service == "ecr" and " " in operation:
+        return _IAM_REGISTRY.get(operation, ())
     if operation in _IAM_LAMBDA:
         return _IAM_LAMBDA[operation]
+    service = service.removesuffix("-core")
     names = _IAM_S3[operation] if service == "s3" else (operation.removesuffix("ByArn"),)
     return tuple(f"{service}:{name}" for name in names)
 
@@ -112,7 +129,9 @@ class Asked:
 
 def asked(method, target, headers, body=b""):
     """`headers` have lower-case names; `body` is needed where it says what is asked for."""
-    account, region, service = _scope(target, headers)
+    account, region, service = scope(target, headers)
+    if found := _REGISTRY_HOST.match(headers.get("host", "")):
+        account, region, service = *found.groups(), "ecr"
     size = int(headers.get("content-length") or 0)
     operation = _operation(method, target, headers, service, body)
     return Asked(method, region, service, operation, account, size, _resources(method, target, service, body))
@@ -127,7 +146,7 @@ def is_form(headers):
     return headers.get("content-type", "").startswith("application/x-www-form-urlencoded")
 
 
-def _scope(target, headers):
+def scope(target, headers):
     """The credential scope: of the Authorization header, or of a presigned URL."""
     signed = headers.get("authorization", "")
     if not signed:
@@ -152,11 +171,28 @@ def _resources(method, target, service, body):
         return (":".join(["layer", *filter(None, found.groups())]),) if found else ()
     if service == "s3":
         return (unquote(parts.path).strip("/"),)
-    if service == "ssm":
-        asked_for = json.loads(body)
-        names = asked_for.get("Names", [asked_for.get("Name", "")])
-        return tuple(f"parameter/{name.lstrip('/')}" for name in names)
+    if service in _BY_NAME:
+        return _BY_NAME[service](parts.path, body)
     return ("account",) if service == "account" else ()
+
+
+def _parameters(_path, body):
+    asked_for = json.loads(body)
+    names = asked_for.get("Names", [asked_for.get("Name", "")])
+    return tuple(f"parameter/{name.lstrip('/')}" for name in names)
+
+
+def _repositories(path, body):
+    if found := _REGISTRY_PATH.fullmatch(path):
+        return (f"repository/{found[1]}",)
+    asked_for = json.loads(body or "{}")
+    if asked_for.keys() <= {"nextToken", "maxResults", "registryIds"}:
+        return ("repository/*",)
+    names = asked_for.get("repositoryNames", [asked_for.get("repositoryName")])
+    return tuple(f"repository/{name}" for name in names)
+
+
+_BY_NAME = {"ecr": _repositories, "ssm": _parameters}
 
 
 def _operation(method, target, headers, service, form):
@@ -165,6 +201,9 @@ def _operation(method, target, headers, service, form):
         return headers["x-amz-target"].rpartition(".")[2]
     if is_form(headers):
         return parse_qs(form.decode(errors="replace")).get("Action", [""])[0]
+    if service == "ecr":
+        found = _REGISTRY_PATH.fullmatch(parts.path)
+        return f"{method} {found[2] if found else parts.path}"
     if service == "account":
         return parts.path[1:2].upper() + parts.path[2:]
     if service == "s3":

@@ -23,14 +23,18 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 
+import boto3  # noqa: E402
 import botocore.httpsession  # noqa: E402
+import botocore.loaders  # noqa: E402
+import botocore.session  # noqa: E402
 from publish.conftest import make_layer  # noqa: E402 - found where the line above points
 from publish.emulators import Endpoint  # noqa: E402
 from publish.publish_fixtures import LAYER, PUBLIC, THREE, Workspace, sample_answer  # noqa: E402
 
 from nodelayer.aws import functions  # noqa: E402
 from nodelayer.cli.command import PATHS  # noqa: E402
-from nodelayer.publish.layers import canary, lease  # noqa: E402
+from nodelayer.publish import canary  # noqa: E402
+from nodelayer.publish.layers import lease  # noqa: E402
 
 CANARY = canary.CanaryOptions(THREE[:1], "arn:aws:iam::123456789012:role/nodelayer-canary", 1, PATHS.function)
 ALIGN_EVERY = 5
@@ -41,6 +45,18 @@ _OPERATIONS = {
     r"POST .*/functions": "CreateFunction",
     r"DELETE .*/functions/[^/]+": "DeleteFunction",
 }
+
+
+def share_models():
+    """Let the publishers that are forked share the service models of botocore that this program reads."""
+    loader = botocore.loaders.create_loader()
+    botocore.session.create_loader = lambda *_: loader
+    for service in ("account", "ecr", "lambda", "lambda-core", "sts"):
+        for data in ("service-2", "endpoint-rule-set-1"):
+            loader.load_service_model(service, data)
+    loader.load_data("endpoints")
+    loader.load_data("partitions")
+    boto3.Session().get_available_regions("lambda")
 
 
 class Events:
@@ -102,7 +118,7 @@ def outcome(endpoint, folder, moment, whole_s):
     moment = moment.removeprefix("canary ")
     kind, _, number = moment.rpartition(" ")
     number = int(number) if number.isdecimal() else 0
-    workspace = Workspace(folder / name.replace(" ", "-"), endpoint, account=_account(name))
+    workspace = Workspace(folder / name.replace(" ", "-"), endpoint, account=account_of(name))
     make_layer(workspace.dist, seed=number)
     options = {"access": PUBLIC, "align": kind == "seed" and number % ALIGN_EVERY == 0 and not starts}
     options["canary"] = CANARY if starts else None
@@ -155,20 +171,21 @@ def _functions(workspace):
 
 def whole(endpoint, folder, *, starts):
     """Return how many seconds a publisher takes that nobody kills, and how many events it has."""
-    workspace = Workspace(folder / f"whole-{starts}", endpoint, account=_account(f"{folder}{starts}"))
+    workspace = Workspace(folder / f"whole-{starts}", endpoint, account=account_of(f"{folder}{starts}"))
     make_layer(workspace.dist)
     began = time.monotonic()
     os.waitpid(run(workspace, {"access": PUBLIC, "canary": CANARY if starts else None}), 0)
     return time.monotonic() - began, int(workspace.folder.with_suffix(".events").read_text())
 
 
-def _account(text):
+def account_of(text):
     return f"{random.Random(text).randrange(10**11, 10**12)}"
 
 
 def main():
     endpoint, folder, *moments = sys.argv[1:]
     endpoint, folder = Endpoint(endpoint), Path(folder)
+    share_models()
     functions._POLL_S = 0.1
     canary._LEFT_S = -1  # so that the next canary deletes a function at once
     lease.LIFETIME_S = 3.0  # so that the next publisher does not wait long for a killed one

@@ -14,8 +14,9 @@ from nodelayer.aws import account, functions
 from nodelayer.aws.regions import Partition
 from nodelayer.cli.command import PATHS
 from nodelayer.cli.program import NodelayerProgram, checkout
-from nodelayer.publish.layers import canary
-from nodelayer.publish.layers.canary import CanaryOptions
+from nodelayer.publish import canary
+from nodelayer.publish.canary import CanaryOptions
+from nodelayer.publish.layers import canary as layer_canary
 from nodelayer.publish.layers.publisher import outputs
 
 pytestmark = pytest.mark.network
@@ -159,8 +160,8 @@ def test_stream_that_is_not_streamed_fails_the_canary(workspace, on_lambda):
 
 def test_runtime_of_aws_is_measured_beside_the_newest_layer_of_each_major(workspace, on_lambda, monkeypatch):
     printed = []
-    estimate = canary.estimate
-    monkeypatch.setattr(canary, "estimate", lambda each: printed.append(estimate(each)) or printed[-1])
+    estimate = layer_canary.estimate
+    monkeypatch.setattr(layer_canary, "estimate", lambda each: printed.append(estimate(each)) or printed[-1])
     for name in ("nodejs-12.15.0-x86_64", "nodejs-13.0.0-x86_64", "nodejs-12.16.1-arm64"):
         make_layer(workspace.dist, name, seed=len(name))
     workspace.architectures = ("x86_64",)

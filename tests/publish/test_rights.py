@@ -24,9 +24,12 @@ from publish.aws_wire import iam_actions
 from publish.conftest import make_layer
 from publish.emulators import ACCOUNT
 from publish.faults import FaultProxy, Rule
+from publish.lambda_core import LambdaCore
+from publish.runtime_fixtures import TWO, RuntimeWorkspace, make_image
 from support import command
 
 from nodelayer.aws import quotas
+from nodelayer.cli.program import NodelayerProgram, installed
 
 pytestmark = [pytest.mark.network, pytest.mark.full]
 
@@ -42,6 +45,7 @@ ALL = {
     "Provider": "exists",
     "Parameters": "yes",
     "Canary": "yes",
+    "Runtimes": "yes",
     "StagingBucket": "created",
     "PruneEnvironment": "prune",
 }
@@ -58,6 +62,9 @@ PLAN_PRUNE = ("verifier", ("read", "plan", "parameters", "canary"))
 PRUNE = ("pruner", ("prune", "parameters", "canary"))
 WITHDRAW = ("pruner", ("prune",))
 READ = ("reader", ("read",))
+RUNTIMES = ("publisher", ("publish", "runtimes"))
+PLAN_RUNTIMES = ("verifier", ("plan", "runtimes"))
+PRUNE_RUNTIMES = ("pruner", ("runtimes",))
 
 
 def template(path):
@@ -119,8 +126,9 @@ def allows(statements, action, arn):
 def arns(call):
     """Return the ARNs of a call; ARNs of S3 have no region and no account."""
     within = {"s3": ":", "account": f":{call.account}"}.get(call.service, f"{call.region}:{call.account}")
+    service = call.service.removesuffix("-core")
     return [
-        each if each.startswith("arn:") else f"arn:aws:{call.service}:{within}:{each}"
+        each if each.startswith("arn:") else f"arn:aws:{service}:{within}:{each}"
         for each in call.resources or ["*"]
     ]
 
@@ -243,11 +251,81 @@ def run_all(runner):
     return runner.runs
 
 
+def with_resource(call):
+    """Return a call of the stand-in server with its resource. AWS documents no other ARNs of runtimes."""
+    given = call.members
+    resources = (given["ResourceArn"],) if "ResourceArn" in given else ()
+    if call.service == "account":
+        resources = ("account",)
+    if call.service == "lambda-core":
+        kind = re.search("Version$|Alias$", call.operation)
+        part = f"/{kind[0].lower()}/{given['Name']}" if kind else ""
+        resources = (f"runtime/{given.get('RuntimeName') or given['Name']}{part}",)
+    return faults.Call(
+        call.region,
+        call.service,
+        call.operation,
+        call.status,
+        call.account,
+        call.when,
+        0,
+        resources=resources,
+    )
+
+
+def run_runtimes(workspace):
+    """Run the commands of customer-managed runtimes; Lambda is the stand-in server, and ECR is MiniStack."""
+    core, proxy = workspace.core, workspace.ecr
+    runs = []
+
+    def run(role, *words, lost=None):
+        core.clear()
+        proxy.clear()
+        if lost:
+            core.fail(lost, error="lost answer")
+        program = NodelayerProgram(name="invoke", namespace=installed())
+        where = [f"--manifest={workspace.path}"] if words[0] != "rollback-runtime" else []
+        program.run(["invoke", *words, *where, f"--regions={','.join(TWO)}"])  # exits if it fails
+        runs.append(Run(" ".join(words), role, (*proxy.calls, *map(with_resource, core.calls))))
+
+    def publish(node, nodelayer, role=RUNTIMES, *more):
+        make_image(workspace.dist, node, nodelayer)
+        run(role, "publish-runtime", f"--node={node}", f"--out={workspace.dist}", *more)
+
+    publish("12.16.1", "0.0.1", PLAN_RUNTIMES, "--dry-run")
+    publish("12.16.1", "0.0.1", RUNTIMES)
+    mutable = {"repositoryName": "nodelayer/nodejs-12", "imageTagMutability": "MUTABLE"}
+    workspace.client(TWO[0]).put_image_tag_mutability(**mutable)
+    workspace.lambda_(TWO[0]).update_runtime(RuntimeName="nodejs-12", Description="ours")
+    publish("12.16.1", "0.0.2", RUNTIMES, f"--organization-id={ORGANIZATION}")
+    publish("12.22.12", "0.0.2")
+    publish("24.1.0", "0.0.2")  # it has the base image of nodejs-12
+    publish("12.22.12", "0.0.2", PLAN_RUNTIMES, "--dry-run")
+    run(RUNTIMES, "rollback-runtime", "--runtime=nodejs-12")
+    run(PLAN_RUNTIMES, "verify-runtimes")
+    run(PLAN_RUNTIMES, "prune-runtimes", "--keep=1", "--dry-run")
+    run(PRUNE_RUNTIMES, "prune-runtimes", "--keep=1", "--yes", lost="DeleteRuntimeVersion")
+    run(PRUNE_RUNTIMES, "restore-runtime", "--runtime=nodejs-12", "--version=12.16.1_0.0.1")
+    return runs
+
+
 @pytest.fixture(scope="module")
-def runs(ministack, tmp_path_factory):
+def runs(ministack, runtime_runs, tmp_path_factory):
     ministack.reset()
     with FaultProxy(ministack.endpoint) as proxy:
-        return run_all(CommandRunner(proxy, tmp_path_factory.mktemp("rights")))
+        return run_all(CommandRunner(proxy, tmp_path_factory.mktemp("rights"))) + runtime_runs
+
+
+@pytest.fixture(scope="module")
+def runtime_runs(ministack, tmp_path_factory):
+    ministack.reset()
+    with FaultProxy(ministack.endpoint) as proxy, LambdaCore() as core, pytest.MonkeyPatch.context() as patch:
+        core.settings.regions = dict.fromkeys(TWO, "ENABLED")
+        workspace = RuntimeWorkspace(tmp_path_factory.mktemp("runtimes"), core, proxy)
+        for name, value in workspace.environ().items():
+            if name.startswith("AWS_"):
+                patch.setenv(name, value)
+        return run_runtimes(workspace)
 
 
 @pytest.fixture(scope="module")
@@ -309,7 +387,7 @@ def test_dry_runs_and_verify_only_read(runs):
     reading = [run for run in runs if run.role[0] == "verifier"]
     assert len(reading) >= 6
     operations = {call.operation for run in reading for call in run.calls}
-    assert {each for each in operations if not re.match("(Get|List|Head)", each)} == set()
+    assert {each for each in operations if not re.match("(Get|List|Head|Describe)", each)} == set()
 
 
 def test_publish_uses_the_deployed_bucket_and_creates_none(runs):
@@ -329,6 +407,7 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
         for action in listed(statement["Action"])
     }
     assert everywhere == {
+        "ecr:GetAuthorizationToken",
         "lambda:GetAccountSettings",
         "lambda:ListFunctions",
         "lambda:ListLayerVersions",
@@ -349,6 +428,10 @@ def test_only_actions_without_resource_level_permissions_allow_all_resources(gra
         (
             {"Canary": "yes"},
             {("publisher", "publish"), ("publisher", "canary"), ("verifier", "canary")},
+        ),
+        (
+            {"Runtimes": "yes"},
+            {("publisher", "publish"), ("publisher", "runtimes"), ("verifier", "runtimes")},
         ),
         ({"StagingBucket": "deployed"}, {("publisher", "publish"), ("publisher", "staging")}),
         ({"PruneEnvironment": "prune"}, {("publisher", "publish"), ("pruner", "prune")}),
@@ -625,7 +708,8 @@ def test_deployed_bucket_has_the_settings_of_the_created_bucket():
 def test_guide_lists_every_action_and_its_roles(granted):
     rows = re.findall(r"^\| `(\w+:\w+)` \| ([a-z, ]+) \|", GUIDE.read_text(encoding="utf-8"), re.MULTILINE)
     documented = {action: set(names.split(", ")) for action, names in rows}
-    names = {("publisher", part): part for part in ("parameters", "canary", "staging", "buckets")}
+    parts = ("parameters", "canary", "runtimes", "staging", "buckets")
+    names = {("publisher", part): part for part in parts}
     expected = {}
     for key, found in granted.items():
         for action in actions(found):

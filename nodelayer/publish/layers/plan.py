@@ -17,7 +17,7 @@ from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest, Published
 from nodelayer.project_paths import PROGRAM, command
-from nodelayer.publish.layers.canary import CanaryOptions
+from nodelayer.publish.canary import CanaryOptions
 from nodelayer.publish.layers.metadata import access_of, is_padding
 from nodelayer.publish.layers.report import Failure
 from nodelayer.util import parallel

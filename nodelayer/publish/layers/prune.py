@@ -12,7 +12,8 @@ from nodelayer.errors import NodelayerError, RefusedError
 from nodelayer.manifest import store
 from nodelayer.manifest.model import Layer, Manifest
 from nodelayer.project_paths import PROGRAM
-from nodelayer.publish.layers import canary, ssm
+from nodelayer.publish import canary
+from nodelayer.publish.layers import ssm
 from nodelayer.publish.layers.metadata import is_padding
 from nodelayer.publish.layers.plan import check_account
 from nodelayer.publish.layers.report import Failure, RunReport

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from nodelayer.aws import regions
 from nodelayer.aws.account import Account, open_account
+from nodelayer.aws.arn import RuntimeVersionArn
 from nodelayer.aws.regions import Selection
 from nodelayer.layer.artifact import Artifact
 from nodelayer.manifest.model import Manifest
@@ -26,9 +27,10 @@ class PublishTarget:
         """Return the account, in the partition of the named regions, or else of those in the manifest."""
         wanted = self.regions
         if wanted is None and known is not None:
-            recorded = tuple(sorted({region for layer in known.layers for region, _ in layer.live()}))
+            recorded = {region for layer in known.layers for region, _ in layer.live()}
+            recorded |= {RuntimeVersionArn.parse(arn).region for arn in known.runtimes}
             if len({regions.partition_of(region) for region in recorded}) == 1:
-                wanted = recorded
+                wanted = tuple(sorted(recorded))
         return open_account(profile=self.profile or None, wanted=wanted)
 
     def select(self, account: Account) -> Selection:

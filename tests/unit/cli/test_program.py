@@ -1,5 +1,6 @@
 """The command line: its commands and flags, and its errors for invalid input."""
 
+import json
 import os
 import subprocess
 import sys
@@ -17,6 +18,7 @@ SHORT_FLAGS = {}
 """Maps each short flag to its long flag, the same in every command."""
 LISTED = [
     "build-layer",
+    "build-image",
     "run",
     "test-layer",
     "code-cache",
@@ -28,6 +30,11 @@ LISTED = [
     "prune",
     "withdraw",
     "catalog",
+    "publish-runtime",
+    "rollback-runtime",
+    "verify-runtimes",
+    "prune-runtimes",
+    "restore-runtime",
     "sam-build",
     "deploy",
     "invoke-function",
@@ -97,6 +104,36 @@ def test_newer_than_refuses_flags_that_its_arn_answers(flag, capsys):
         )
     assert ended.value.code == 2
     assert f"--newer-than and {flag.partition('=')[0]} are mutually exclusive" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--as=zip"], "unknown value 'zip' [--as]: use layer or runtime"),
+        (["--as=runtime", "--newer-than=x"], "--as runtime and --newer-than are mutually exclusive"),
+        (
+            ["--as=runtime", "--region=all", "--node=24"],
+            "--as runtime and --region all are mutually exclusive",
+        ),
+    ],
+)
+def test_arn_refuses_flags_that_a_runtime_does_not_have(flags, message, capsys):
+    with pytest.raises(SystemExit) as ended:
+        NodelayerProgram(name="invoke", namespace=checkout()).run(["invoke", "arn", *flags])
+    assert ended.value.code == 2
+    assert message in capsys.readouterr().err
+
+
+def test_arn_prints_a_runtime_and_its_alias(capsys):
+    manifest = f"--manifest={ROOT / 'docs' / 'layers.sample.json'}"
+    line = ["invoke", "arn", "--as=runtime", "--node=24", "--region=eu-west-1", "--arch=arm64", manifest]
+    NodelayerProgram(name="invoke", namespace=checkout()).run([*line, "--format=json"], exit=False)
+    printed = json.loads(capsys.readouterr().out)
+    arn = "arn:aws:lambda:eu-west-1:123456789012:runtime/nodejs-24"
+    assert (printed["runtime_arn"], printed["runtime_alias"]) == (arn, "latest")
+    assert printed["runtime_version_arn"] == f"{arn}/version/24.21.0_1.2.3"
+    NodelayerProgram(name="invoke", namespace=checkout()).run(line, exit=False)
+    assert capsys.readouterr().out == f"{arn}\n"
 
 
 @pytest.mark.parametrize("name", CONTEXTS)

@@ -1,0 +1,1 @@
+"""Publish Node.js as customer-managed Lambda runtimes."""
