@@ -13,7 +13,7 @@ from pathlib import Path
 from nodelayer.errors import MachineError
 
 _LOCK = ".lock"
-_ABANDONED_S = 86_400
+_ABANDONED_S = 600
 """Seconds after which a folder without a lock file is removed: its program was killed when it created it."""
 
 

@@ -160,7 +160,7 @@ def outcome(endpoint, folder, moment, whole_s):
 
 
 def _temporary():
-    """Return the temporary files. An empty folder, killed at its creation or removal, stays for one day."""
+    """Return the temporary files. An empty folder, killed at its creation or removal, stays for ten minutes."""
     folders = Path(tempfile.gettempdir()).iterdir()
     return [path.name for path in folders if not path.is_dir() or any(path.iterdir())]
 
