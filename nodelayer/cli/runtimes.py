@@ -18,7 +18,8 @@ from nodelayer.errors import InvalidInputError
         "regions": REGIONS,
         "dry-run": "print the plan and publish nothing; read permissions are enough",
         "out": "folder with the images of build-image (default: dist)",
-        "organization-id": "let an AWS Organization use the runtimes, for example o-a1b2c3d4e5",
+        "organization-id": "let an AWS Organization use the runtimes, for example o-a1b2c3d4e5; AWS refuses "
+        "public runtimes",
         "account-id": "let these AWS accounts use the runtimes; separate several IDs with commas",
         "canary": "regions, separated by commas, where functions are started on each new version, by the "
         "alias canary, before other aliases are set anywhere; if one fails, none is set (exit code 8). "
