@@ -173,7 +173,7 @@ def test_an_image_has_the_files_of_the_layer_in_var_runtime(two, layer):
     text = (out / f"nodejs-{OLD}.image.cdx.json").read_text()
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     names = {each["name"] for each in json.loads(text)["components"]}
-    assert {"node", "nodelayer", "openssl", "base"} <= names
+    assert {"node", "nodelayer", "openssl", "layout"} <= names
 
 
 def test_a_failed_build_keeps_the_old_image_and_a_damaged_one_is_not_opened(invoke, two, tmp_path):
