@@ -155,12 +155,12 @@ def outcome(endpoint, folder, moment, whole_s):
         "valid": workspace.manifest().layers[0].layer_name == LAYER,
         "still": workspace.path.read_bytes() == before,
         "files": sorted(workspace.files()),
-        "temporary": _temporary(),
+        "temporary": temporary_files(),
     }
 
 
-def _temporary():
-    """Return the temporary files. An empty folder, killed at its creation or removal, stays for ten minutes."""
+def temporary_files():
+    """Return the temporary files, without empty folders: killed early, they stay for ten minutes."""
     folders = Path(tempfile.gettempdir()).iterdir()
     return [path.name for path in folders if not path.is_dir() or any(path.iterdir())]
 

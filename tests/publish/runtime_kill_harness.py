@@ -11,7 +11,6 @@ import os
 import random
 import signal
 import sys
-import tempfile
 import threading
 from pathlib import Path
 
@@ -21,7 +20,7 @@ sys.path[:0] = [str(HERE.parent), str(HERE.parent.parent)]
 import botocore.httpsession  # noqa: E402
 import requests  # noqa: E402
 from publish.emulators import Endpoint  # noqa: E402
-from publish.kill_harness import Events, account_of, share_models  # noqa: E402 - found where the line above points
+from publish.kill_harness import Events, account_of, share_models, temporary_files  # noqa: E402 - found where the line above points
 from publish.runtime_fixtures import TWO, RuntimeWorkspace, make_image  # noqa: E402
 
 from nodelayer.aws import functions, managed_runtimes  # noqa: E402
@@ -114,7 +113,7 @@ def outcome(lambda_, ecr, folder, moment, events):
         "images": {region: sorted(workspace.images(region).values()) for region in TWO},
         "recorded": sorted(workspace.recorded()),
         "files": sorted(workspace.files()),
-        "temporary": [path.name for path in Path(tempfile.gettempdir()).iterdir()],
+        "temporary": temporary_files(),
     }
 
 

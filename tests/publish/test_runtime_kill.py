@@ -63,7 +63,9 @@ def assert_recovered(outcome):
     assert (outcome["again"], outcome["third"], outcome["still"]) == (0, 0, True), outcome
 
 
-@pytest.mark.parametrize("seeds", [20, pytest.param(SEEDS, marks=pytest.mark.long)])
+@pytest.mark.parametrize(
+    "seeds", [pytest.param(20, marks=pytest.mark.full), pytest.param(SEEDS, marks=pytest.mark.long)]
+)
 @pytest.mark.timeout(1800)
 def test_next_run_recovers_from_a_kill_at_a_random_time(killed, seeds):
     outcomes = killed([f"seed {seed}" for seed in range(seeds)])
