@@ -515,11 +515,13 @@ def test_slow_and_failed_versions_are_waited_for(runtimes, monkeypatch):
     monkeypatch.setattr(managed_runtimes, "_POLLS_S", (0.05,))
     region = runtimes.region()
     region.create_runtime(NAME, "", "", lifecycle_of("24.1.0"), {})
+    runtimes.core.settings.creating_s = 600
+    assert region.create_version(NAME, "slow", "x/y:1", "").state == "CREATING"
+    with pytest.raises(UnreachableError, match="it is still CREATING after 0 s"):
+        region.wait_active(NAME, "slow", 0)
     runtimes.core.settings.creating_s, runtimes.core.settings.failing = 0.3, {NEW}
     for version in (OLD, NEW):
         assert region.create_version(NAME, version, "x/y:1", "").state == "CREATING"
-    with pytest.raises(UnreachableError, match="it is still CREATING after 0 s"):
-        region.wait_active(NAME, OLD, 0)
     assert region.wait_active(NAME, OLD, 5).state == "ACTIVE"
     with pytest.raises(RefusedError, match=r"Lambda could not create it .FAILED., and gives no reason"):
         region.wait_active(NAME, NEW, 5)
