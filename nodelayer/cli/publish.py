@@ -126,14 +126,14 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         raise InvalidInputError(
             "--node or --built is required", todo="use --node VERSION, or --built for every layer in --out"
         )
-    starting = _canary(canary, canary_starts, canary_role, regions)
+    starting = canary_options(canary, canary_starts, canary_role, regions)
     options = PublishOptions(
         check_access(public=public, organization=organization_id, accounts=account_id),
         align=align,
         parameters=ssm,
     )
-    target = _target(regions, manifest, profile)
-    report = _report("publish")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("publish")
     if built:
         artifacts, errors = artifact.all_built(Path(out))
     else:
@@ -164,7 +164,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
             selection=selection,
             manifest=target.manifest,
             report=report,
-            results=_print_unless(json),
+            results=print_unless(json),
             dry_run=dry_run,
         )
         if json:
@@ -173,7 +173,7 @@ def publish(  # noqa: PLR0913, PLR0917 - each is a flag
         preferred = (aws_region, *(target.regions or ()))
         named = outputs(outcome.result, asked, preferred)
         step_outputs.write(os.environ.get("GITHUB_OUTPUT", ""), named)
-    _exit(report)
+    exit_with_code(report)
 
 
 @command(
@@ -211,10 +211,10 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.publish.layers.plan import check_account
     from nodelayer.publish.layers.verify import without_deleted
 
-    target = _target("all" if regions == "new" else regions, manifest, profile)
+    target = publish_target("all" if regions == "new" else regions, manifest, profile)
     known = open_manifest(manifest)
     wanted = _wanted(node, arch, known)
-    report = _report("backfill")
+    report = run_report("backfill")
     account = target.open_account()
     check_account(known, account)
     selection = target.select(account)
@@ -231,13 +231,13 @@ def backfill(  # noqa: PLR0913, PLR0917 - each is a flag
         manifest=target.manifest,
         out=Path(out),
         report=report,
-        results=_print_unless(json),
+        results=print_unless(json),
         parameters=ssm,
         dry_run=dry_run,
     )
     if json:
         print(jsons.dumps(document, indent=2))
-    _exit(report)
+    exit_with_code(report)
 
 
 @command(
@@ -285,11 +285,11 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     consumers.check_url(manifest_url, "--manifest-url")
     consumers.check_url(catalog_url, "--catalog-url")
     known = open_manifest(manifest)
-    target = _target(regions, manifest, profile)
-    report = _report("verify")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("verify")
     account = target.open_account(known)
     recorded = {region for layer in known.layers for region, _ in layer.live()}
-    _check_recorded(target.regions, recorded)
+    check_recorded(target.regions, recorded)
     chosen = sorted(recorded & set(target.regions or account.partition.regions))
     reader = _reader(reader_profile, target, account)
     with report.reporter.work(f"comparing {len(chosen)} regions"):
@@ -299,7 +299,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     if fix and problems:
         repair.repair(known, problems, account, manifest=target.manifest, out=Path(out), report=report)
         if report.stopped:
-            _exit(report)
+            exit_with_code(report)
         known = open_manifest(manifest)
         differing = sorted({each.region for each in problems})
         problems, _ = verifying.verify(known, account, differing, report, reader)
@@ -320,7 +320,7 @@ def verify(  # noqa: PLR0913, PLR0917 - each is a flag
     )
     if not fix and any(problem.healed for problem in problems):
         report.reporter.say(f"To repair them, run: {report.again({'--fix': True})}")
-    _exit(report, NotVerifiedError.code if problems else 0)
+    exit_with_code(report, NotVerifiedError.code if problems else 0)
 
 
 @command(
@@ -369,10 +369,10 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
             todo="use the number of versions to keep, for example --keep 3",
         )
     known = open_manifest(manifest)
-    target = _target(regions, manifest, profile)
-    report = _report("prune")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("prune")
     account = target.open_account(known)
-    _check_recorded(target.regions, {region for layer in known.layers for region in layer.regions})
+    check_recorded(target.regions, {region for layer in known.layers for region in layer.regions})
     names = pruning.layer_names(
         known, _wanted(node, arch, known), target.regions or account.partition.regions
     )
@@ -406,7 +406,7 @@ def prune(  # noqa: PLR0913, PLR0917 - each is a flag
                 "use --yes to skip this question, or --dry-run",
             )
         pruning.prune(account, planned, target.manifest, Stop(), report)
-    _exit(report)
+    exit_with_code(report)
 
 
 @command(
@@ -458,8 +458,8 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
         if each:
             LayerVersionArn.parse(each)
     known = open_manifest(manifest)
-    target = _target(regions, manifest, profile)
-    report = _report("withdraw")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("withdraw")
     account = target.open_account(known)
     architectures = {each.name for each in architecture.parse(arch)}
     layers = [
@@ -467,7 +467,7 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
         for each in withdrawing.layers_of(known, arn, node, nodelayer)
         if each.architecture in architectures
     ]
-    _check_recorded(target.regions, {region for layer in layers for region in layer.regions})
+    check_recorded(target.regions, {region for layer in layers for region in layer.regions})
     planned = withdrawing.plan(known, account, layers, successor or None)
     if json:
         print(jsons.dumps([vars(each) for each in planned], indent=2))
@@ -488,10 +488,10 @@ def withdraw(  # noqa: PLR0913, PLR0917 - each is a flag
         if left:  # regions of another partition
             public = RefusedError(f"other accounts can still use them in {', '.join(left)}")
             report.fail(Failure("", "", public, left))
-    _exit(report)
+    exit_with_code(report)
 
 
-def _canary(where: str, starts: int, role: str, regions: str) -> "CanaryOptions | None":
+def canary_options(where: str, starts: int, role: str, regions: str) -> "CanaryOptions | None":
     """Return the options of the canary with checked flags; None without a canary."""
     from nodelayer.aws.regions import parse
     from nodelayer.publish import canary
@@ -511,14 +511,15 @@ def _canary(where: str, starts: int, role: str, regions: str) -> "CanaryOptions 
     return canary.CanaryOptions(chosen, role, starts, PATHS.function)
 
 
-def _target(regions: str, manifest: str, profile: str) -> "PublishTarget":
+def publish_target(regions: str, manifest: str, profile: str) -> "PublishTarget":
+    """Return the regions, the manifest and the profile that the flags name."""
     from nodelayer.aws.regions import parse
     from nodelayer.publish.layers.run import PublishTarget
 
     return PublishTarget(profile, parse(regions), Path(manifest))
 
 
-def _report(name: str) -> "RunReport":
+def run_report(name: str) -> "RunReport":
     """Return a report that can print this command with its flags, to retry it for some regions."""
     from nodelayer.publish.layers.report import RunReport
     from nodelayer.util.console import Reporter
@@ -526,7 +527,8 @@ def _report(name: str) -> "RunReport":
     return RunReport(Reporter(), name, dict(given_flags))
 
 
-def _exit(report: "RunReport", otherwise: int = 0) -> None:
+def exit_with_code(report: "RunReport", otherwise: int = 0) -> None:
+    """End the command with the code of the failures in the report, or else with `otherwise`."""
     if code := report.finish() or otherwise:
         raise Exit(code=code)
 
@@ -543,7 +545,7 @@ def _release_problems(known: "Manifest", repository: str, report: "RunReport") -
         return []
 
 
-def _print_unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
+def print_unless(json: bool) -> Callable[[str], None]:  # noqa: FBT001 - the flag itself
     """Return a function that prints results as text, or nothing if they are printed as JSON."""
     return (lambda _: None) if json else print
 
@@ -574,7 +576,7 @@ def _wanted(node: str, arch: str, known: "Manifest") -> "Callable[[Layer], bool]
     )
 
 
-def _check_recorded(named: Sequence[str] | None, recorded: set[str], what: str = "layer") -> None:
+def check_recorded(named: Sequence[str] | None, recorded: set[str], what: str = "layer") -> None:
     """Raise NotFoundError for a named region that is not in the manifest."""
     for region in named or ():
         if region not in recorded:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from invoke import Context
 
 from nodelayer.cli.command import COMMAS, MANIFEST, PROFILE, REGIONS, SPEC, command, confirm
-from nodelayer.cli.publish import _check_recorded, _exit, _report, _target
+from nodelayer.cli.publish import check_recorded, exit_with_code, publish_target, run_report
 from nodelayer.errors import InvalidInputError, NodelayerError, NotVerifiedError
 
 if TYPE_CHECKING:
@@ -52,8 +52,8 @@ def rollback_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
     from nodelayer.util import tables
 
     names = _names(node, runtime)
-    target = _target(regions, "layers.json", profile)
-    report = _report("rollback-runtime")
+    target = publish_target(regions, "layers.json", profile)
+    report = run_report("rollback-runtime")
     account = target.open_account()
     selection = target.select(account)
     with report.reporter.work(f"asking {len(selection.regions)} regions"):
@@ -82,7 +82,7 @@ def rollback_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
             f"{len(done)} runtimes {'rolled forward' if undo else 'rolled back'}, "
             f"{sum(not step.moves for step in steps)} needed no change"
         )
-    _exit(report)
+    exit_with_code(report)
 
 
 @command(
@@ -113,8 +113,8 @@ def verify_runtimes(
 
     known = open_manifest(manifest)
     recorded = survey.recorded(known)
-    target = _target(regions, manifest, profile)
-    report = _report("verify-runtimes")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("verify-runtimes")
     account = target.open_account(known)
     survey.check_account(known, account)
     chosen = _chosen(target, account, recorded).regions
@@ -139,7 +139,7 @@ def verify_runtimes(
         f"{compared} runtime versions in {len(chosen) - report.count} regions compared, "
         f"{len(problems)} problems"
     )
-    _exit(report, NotVerifiedError.code if problems else 0)
+    exit_with_code(report, NotVerifiedError.code if problems else 0)
 
 
 @command(
@@ -185,8 +185,8 @@ def prune_runtimes(  # noqa: PLR0913, PLR0917 - each is a flag
     prune.check(keep, recovery_window_days)
     known = store.open_manifest(manifest)
     recorded = survey.recorded(known, _names(node, runtime) if node or runtime else None)
-    target = _target(regions, manifest, profile)
-    report = _report("prune-runtimes")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("prune-runtimes")
     account = target.open_account(known)
     survey.check_account(known, account)
     chosen = _chosen(target, account, recorded)
@@ -234,7 +234,7 @@ def prune_runtimes(  # noqa: PLR0913, PLR0917 - each is a flag
         report.reporter.say(
             f"{len(done)} runtime versions deleted; for {recovery_window_days} days they can be restored"
         )
-    _exit(report)
+    exit_with_code(report)
 
 
 @command(
@@ -278,8 +278,8 @@ def restore_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
     if version and alias:
         raise InvalidInputError("--version and --alias are mutually exclusive", todo="use one")
     names = _names(node, runtime)
-    target = _target(regions, manifest, profile)
-    report = _report("restore-runtime")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("restore-runtime")
     account = target.open_account()
     selection = target.select(account)
     with report.reporter.work(f"asking {len(selection.regions)} regions"):
@@ -312,7 +312,7 @@ def restore_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
         except NodelayerError as error:
             report.fail(Failure("", "the manifest", error, tuple(found)))
         report.reporter.say(f"{len(done)} restored")
-    _exit(report)
+    exit_with_code(report)
 
 
 def _names(node: str, runtime: str) -> tuple[str, ...]:
@@ -334,5 +334,5 @@ def _chosen(target: "PublishTarget", account: "Account", recorded: Iterable[str]
     from nodelayer.aws.regions import Selection
 
     known = set(recorded)
-    _check_recorded(target.regions, known, "runtime")
+    check_recorded(target.regions, known, "runtime")
     return Selection(tuple(sorted(known & set(target.regions or account.partition.regions))), named=True)

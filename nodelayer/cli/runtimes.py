@@ -7,7 +7,7 @@ from pathlib import Path
 from invoke import Context
 
 from nodelayer.cli.command import COMMAS, MANIFEST, PROFILE, REGIONS, SPEC, command
-from nodelayer.cli.publish import _canary, _exit, _print_unless, _report, _target
+from nodelayer.cli.publish import canary_options, exit_with_code, print_unless, publish_target, run_report
 from nodelayer.errors import InvalidInputError
 
 
@@ -64,10 +64,10 @@ def publish_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
         raise InvalidInputError(
             "--node or --built is required", todo="use --node VERSION, or --built for every image in --out"
         )
-    starting = _canary(canary, 1, canary_role, regions)
+    starting = canary_options(canary, 1, canary_role, regions)
     access = check_access(public=False, organization=organization_id, accounts=account_id)
-    target = _target(regions, manifest, profile)
-    report = _report("publish-runtime")
+    target = publish_target(regions, manifest, profile)
+    report = run_report("publish-runtime")
     images, errors = built_images(Path(out), None if built else node)
     for error in errors:
         report.fail(Failure("", "", error))
@@ -80,11 +80,11 @@ def publish_runtime(  # noqa: PLR0913, PLR0917 - each is a flag
             selection=target.select(account),
             manifest=target.manifest,
             report=report,
-            results=_print_unless(json),
+            results=print_unless(json),
             canary=starting,
             preferred=os.environ.get("AWS_REGION", ""),
             dry_run=dry_run,
         )
         if json:
             print(jsons.dumps(document, indent=2))
-    _exit(report)
+    exit_with_code(report)

@@ -214,7 +214,7 @@ def _confine(settings: dict[str, object]) -> None:
     for path in _DEVICES:
         _bind(root, path)  # a device on a read-only mount is writable, but its permissions cannot be changed
     _bind(root, f"{memory}/home", home, writable=True)
-    # Nothing else may create namespaces, in which it would have every capability.
+    # The program must not create namespaces: in its own it would have every capability.
     Path("/proc/sys/user/max_user_namespaces").write_text("0", encoding="ascii")
     os.chdir(root)
     _call("syscall", _PIVOT_ROOT[machine], b".", b".")

@@ -147,7 +147,7 @@ class RuntimeWorkspace:
         errors = {each.region: str(each.error) for each in report.failures}
         return Ran(report.code, errors, document, printed)
 
-    # what is there
+    # ---- the state of the stand-ins
 
     def runtime(self, region, name="nodejs-12"):
         """The states of the versions, and the aliases with their versions."""

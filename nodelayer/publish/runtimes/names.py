@@ -7,8 +7,8 @@ from semver import Version
 
 from nodelayer.node.versions import is_stable, sort_key
 
-LATEST, PREVIOUS, CANARY = "latest", "previous", "canary"
-"""Aliases: of the newest version, of the one that `latest` named before, and of one that is being tested."""
+PREVIOUS, CANARY = "previous", "canary"
+"""Aliases: of the version that `latest` named before, and of the one that is being tested."""
 
 
 def runtime_name(node_version: str) -> str:

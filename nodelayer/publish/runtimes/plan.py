@@ -8,10 +8,11 @@ from nodelayer.aws.layers import PRIVATE, Access
 from nodelayer.aws.managed_runtimes import NO_LIFECYCLE, Alias, Lifecycle, Runtime, RuntimeVersion
 from nodelayer.errors import RefusedError
 from nodelayer.image.artifact import Image
+from nodelayer.manifest.lookup import LATEST
 from nodelayer.node.versions import sort_key
 from nodelayer.publish.layers.report import Failure
 from nodelayer.publish.runtimes.lifecycle import lifecycle_of
-from nodelayer.publish.runtimes.names import LATEST, PREVIOUS, age, describe, node_version, runtime_name
+from nodelayer.publish.runtimes.names import PREVIOUS, age, describe, node_version, runtime_name
 from nodelayer.publish.runtimes.rollback import Move, rolled_back_from
 from nodelayer.util.console import megabytes
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 from nodelayer.aws.managed_runtimes import Alias, Lifecycle, ManagedRuntimes
 from nodelayer.errors import NodelayerError, NotFoundError, RefusedError
+from nodelayer.manifest.lookup import LATEST
 from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.layers.report import Failure
 from nodelayer.publish.runtimes.lifecycle import lifecycle_of
-from nodelayer.publish.runtimes.names import LATEST, PREVIOUS, describe, node_version
+from nodelayer.publish.runtimes.names import PREVIOUS, describe, node_version
 
 _MARK = re.compile(r"; rolled back from (\S+)$")
 

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from nodelayer.aws.arn import RuntimeVersionArn
 from nodelayer.aws.layers import Access
 from nodelayer.aws.managed_runtimes import Alias, ManagedRuntimes
+from nodelayer.manifest.lookup import LATEST
 from nodelayer.manifest.model import Manifest
 from nodelayer.manifest.model import RuntimeVersion as Recorded
 from nodelayer.project_paths import PROGRAM
 from nodelayer.publish.runtimes import sharing
 from nodelayer.publish.runtimes.lifecycle import lifecycle_of
-from nodelayer.publish.runtimes.names import LATEST, node_version
+from nodelayer.publish.runtimes.names import node_version
 
 Entries = Sequence[tuple[RuntimeVersionArn, Recorded]]
 
