@@ -58,7 +58,7 @@ _SELECTION = {"only": "folder or file of tests, for instance tests/unit", "keywo
 
 @command(name="test", help=_SELECTION)
 def run_tests(_ctx: Context, only: str = "", keyword: str = "") -> None:
-    """Run the tests that find most faults, in about five minutes. A test that cannot run here is skipped."""
+    """Run the tests that find most faults, in about seven minutes. A test that cannot run here is skipped."""
     _pytest("not full and not long", only, keyword)
 
 
